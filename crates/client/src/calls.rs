@@ -1,0 +1,242 @@
+//! Every command as a call. All block until the answer is there; for many at once see [`Session::start`].
+
+use std::time::Duration;
+
+use wire::{
+    AbortReport, AbortStep, Answer, ChannelSizesBody, Command, ControlDirection, DescriptorBody, DeviceDescriptorBody,
+    DeviceEntry, DeviceStatus, EventName, ListBody, OpenBody, Pipe, PipeConfigurationBody, PipeDescription,
+    RequestKind, RequestRecipient, StatusBody, VersionBody,
+};
+
+use crate::{Error, Session};
+
+/// Which endpoints to bind: positions in the array of `pipe-configuration`. Those not named are the
+/// highest-numbered of their type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Endpoints {
+    /// For events.
+    pub event: Option<u8>,
+    /// To read from.
+    pub read: Option<u8>,
+    /// To write to.
+    pub write: Option<u8>,
+    /// The interface, where a device has several that are scanners.
+    pub interface: Option<u8>,
+}
+
+/// A control request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsbRequest {
+    /// Vendor, class or standard.
+    pub kind: RequestKind,
+    /// To the device, an interface or an endpoint.
+    pub recipient: RequestRecipient,
+    /// `bRequest`.
+    pub request: u8,
+    /// `wValue`.
+    pub value: u16,
+    /// `wIndex`.
+    pub index: u16,
+    /// The data stage.
+    pub data: RequestData,
+}
+
+/// The data stage of a control request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestData {
+    /// Device to host: at most so many bytes, up to 4096.
+    In(u16),
+    /// Host to device.
+    Out(Vec<u8>),
+}
+
+pub(crate) fn seconds(timeout: Option<Duration>) -> Option<f64> {
+    timeout.map(|timeout| timeout.as_secs_f64())
+}
+
+fn body<T: serde::de::DeserializeOwned>(command: &'static str, answer: &Answer) -> Result<T, Error> {
+    answer.body().map_err(|source| Error::BadAnswer { command, source })
+}
+
+impl Session {
+    fn ask(&self, command: Command) -> Result<Answer, Error> {
+        self.call(command, Vec::new())
+    }
+
+    fn ask_for<T: serde::de::DeserializeOwned>(&self, command: Command) -> Result<T, Error> {
+        let name = command.name();
+        body(name, &self.ask(command)?)
+    }
+
+    /// The daemon's version.
+    pub fn version(&self) -> Result<VersionBody, Error> {
+        self.ask_for(Command::Version {})
+    }
+
+    /// The scanners there are, in order of arrival.
+    pub fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
+        self.ask_for::<ListBody>(Command::List {}).map(|body| body.devices)
+    }
+
+    /// What one scanner, or every one, is doing, and for whom.
+    pub fn status(&self, device: Option<&str>) -> Result<Vec<DeviceStatus>, Error> {
+        self.ask_for::<StatusBody>(Command::Status { device: device.map(str::to_owned) }).map(|body| body.devices)
+    }
+
+    /// Opens a scanner by name, stable id, or an unambiguous beginning of either.
+    pub fn open(&self, device: &str) -> Result<OpenBody, Error> {
+        self.open_at(device, Endpoints::default())
+    }
+
+    /// Opens a scanner with these endpoints of it.
+    pub fn open_at(&self, device: &str, endpoints: Endpoints) -> Result<OpenBody, Error> {
+        let Endpoints { event, read, write, interface } = endpoints;
+        self.ask_for(Command::Open { device: device.to_owned(), event, read, write, interface })
+    }
+
+    /// Ends what `open` began.
+    pub fn close(&self) -> Result<(), Error> {
+        self.ask(Command::Close {}).map(drop)
+    }
+
+    /// Reads up to `length` bytes; a short packet ends it sooner. Without a timeout the session's holds.
+    ///
+    /// # Errors
+    /// A refusal with the status `timeout` carries what had come in its answer's payload.
+    pub fn read(&self, length: u32, timeout: Option<Duration>) -> Result<Vec<u8>, Error> {
+        let command = Command::Read { length, salvage: false, timeout: seconds(timeout) };
+        self.ask(command).map(|answer| answer.payload)
+    }
+
+    /// Writes all of `bytes`; how many were taken is in the answer if it ends otherwise.
+    pub fn write(&self, bytes: &[u8], timeout: Option<Duration>) -> Result<(), Error> {
+        self.call(Command::Write { zero_packet: false, timeout: seconds(timeout) }, bytes.to_vec()).map(drop)
+    }
+
+    /// Waits for one interrupt packet.
+    pub fn wait_event(&self, timeout: Option<Duration>) -> Result<Vec<u8>, Error> {
+        self.ask(Command::WaitEvent { timeout: seconds(timeout) }).map(|answer| answer.payload)
+    }
+
+    /// A control request; gives back the data of an IN request.
+    pub fn usb_request(&self, request: UsbRequest, timeout: Option<Duration>) -> Result<Vec<u8>, Error> {
+        let UsbRequest { kind, recipient, request, value, index, data } = request;
+        let (direction, length, payload) = match data {
+            RequestData::In(length) => (ControlDirection::In, length, Vec::new()),
+            RequestData::Out(bytes) => (ControlDirection::Out, 0, bytes),
+        };
+        let timeout = seconds(timeout);
+        let command = Command::UsbRequest { request, value, index, direction, length, kind, recipient, timeout };
+        self.call(command, payload).map(|answer| answer.payload)
+    }
+
+    /// `IOCTL_READ_REGISTERS`.
+    pub fn read_registers(&self, offset: u16, index: u16, length: u16) -> Result<Vec<u8>, Error> {
+        self.ask(Command::ReadRegisters { offset, index, length }).map(|answer| answer.payload)
+    }
+
+    /// `IOCTL_WRITE_REGISTERS`.
+    pub fn write_registers(&self, offset: u16, index: u16, bytes: &[u8]) -> Result<(), Error> {
+        self.call(Command::WriteRegisters { offset, index }, bytes.to_vec()).map(drop)
+    }
+
+    /// The largest packets of the bound pipes.
+    pub fn channel_sizes(&self) -> Result<ChannelSizesBody, Error> {
+        self.ask_for(Command::ChannelSizes {})
+    }
+
+    /// Every endpoint of the interface.
+    pub fn pipe_configuration(&self) -> Result<Vec<PipeDescription>, Error> {
+        self.ask_for::<PipeConfigurationBody>(Command::PipeConfiguration {}).map(|body| body.pipes)
+    }
+
+    /// Vendor, product and version numbers.
+    pub fn device_descriptor(&self) -> Result<DeviceDescriptorBody, Error> {
+        self.ask_for(Command::DeviceDescriptor {})
+    }
+
+    /// A descriptor as bytes, and the text of a string.
+    pub fn usb_descriptor(
+        &self,
+        descriptor_type: u8,
+        index: u8,
+        language: u16,
+    ) -> Result<(Vec<u8>, Option<String>), Error> {
+        let answer = self.ask(Command::UsbDescriptor { descriptor_type, index, language })?;
+        let text = body::<DescriptorBody>("usb-descriptor", &answer)?.text;
+        Ok((answer.payload, text))
+    }
+
+    /// Timeouts of later requests that name none; `None` leaves one as it is.
+    pub fn set_timeout(
+        &self,
+        read: Option<Duration>,
+        write: Option<Duration>,
+        event: Option<Duration>,
+    ) -> Result<(), Error> {
+        let command = Command::SetTimeout { read: seconds(read), write: seconds(write), event: seconds(event) };
+        self.ask(command).map(drop)
+    }
+
+    /// Cancels what is pending on a pipe, clears its halt, throws surplus bytes away.
+    pub fn reset_pipe(&self, pipe: Pipe) -> Result<(), Error> {
+        self.ask(Command::ResetPipe { pipe }).map(drop)
+    }
+
+    /// Resets the port of a scanner, the open one when none is named.
+    pub fn reset_device(&self, device: Option<&str>) -> Result<(), Error> {
+        self.ask(Command::ResetDevice { device: device.map(str::to_owned) }).map(drop)
+    }
+
+    /// Cancels one request, of this session or of another. `false` when there was nothing to cancel.
+    pub fn cancel_request(&self, request: u64, session: Option<u64>) -> Result<bool, Error> {
+        match self.ask(Command::CancelRequest { request, session }) {
+            Ok(_) => Ok(true),
+            Err(error) if error.status() == Some(wire::Status::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Cancels everything that a session issued; this one when none is named.
+    pub fn cancel_session(&self, session: Option<u64>) -> Result<(), Error> {
+        self.ask(Command::CancelSession { session }).map(drop)
+    }
+
+    /// Cancels everything pending on a pipe of a scanner, the open one when none is named.
+    pub fn cancel_pipe(&self, pipe: Pipe, device: Option<&str>) -> Result<(), Error> {
+        self.ask(Command::CancelPipe { pipe, device: device.map(str::to_owned) }).map(drop)
+    }
+
+    /// Cancels everything on a scanner, the open one when none is named, and brings it back to idle.
+    pub fn cancel_pending(&self, device: Option<&str>) -> Result<AbortReport, Error> {
+        self.ask_for(Command::CancelPending { device: device.map(str::to_owned) })
+    }
+
+    /// Takes the scanner's pipes for this session alone.
+    ///
+    /// # Errors
+    /// A refusal with the status `busy`, naming the holder, when another has them and `wait` is false.
+    pub fn lock(&self, wait: bool) -> Result<(), Error> {
+        self.ask(Command::Lock { wait }).map(drop)
+    }
+
+    /// Gives them back.
+    pub fn unlock(&self) -> Result<(), Error> {
+        self.ask(Command::Unlock {}).map(drop)
+    }
+
+    /// Leaves the daemon the steps that bring this scanner back to idle.
+    pub fn arm_abort(&self, steps: Vec<AbortStep>) -> Result<(), Error> {
+        self.ask(Command::ArmAbort { steps }).map(drop)
+    }
+
+    /// Takes them back.
+    pub fn disarm_abort(&self) -> Result<(), Error> {
+        self.ask(Command::DisarmAbort {}).map(drop)
+    }
+
+    /// Hears these events from now on, see [`Session::events`]; an empty list ends it.
+    pub fn subscribe(&self, events: &[EventName]) -> Result<(), Error> {
+        self.ask(Command::Subscribe { events: events.to_vec() }).map(drop)
+    }
+}

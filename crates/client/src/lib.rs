@@ -1,0 +1,39 @@
+//! A session with usbscand: blocking calls, any number of requests under way, cancel handles.
+//!
+//! A [`Session`] is one connection, and so the unit of clean-up: when it is dropped, or its program
+//! dies, the daemon cancels its requests, runs its abort sequence and frees its lock. One thread
+//! a session (`usbscand session N`) reads answers and events and hands them to whoever waits; every call runs on
+//! the caller's thread. No call retries anything, and none outlives the connection: when the daemon
+//! ends, every waiting call ends at once with [`Error::Gone`].
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! let session = client::Session::connect("/run/usbscan/usbscand.sock")?;
+//! for device in session.list()? {
+//!     println!("{} {}", device.name, device.stable_id);
+//! }
+//! session.open("usbscan0")?;
+//! session.write(b"\x1b@", Some(Duration::from_secs(1)))?;
+//! let reply = session.read(1, Some(Duration::from_secs(1)))?;
+//! assert_eq!(reply, [0x06]);
+//! # Ok::<(), client::Error>(())
+//! ```
+#![warn(missing_docs)]
+
+mod calls;
+mod canceller;
+mod error;
+mod link;
+mod lock;
+mod pending;
+mod session;
+
+pub use calls::{Endpoints, RequestData, UsbRequest};
+pub use canceller::Canceller;
+pub use error::{Error, GoneWhy, Refusal};
+pub use lock::Lock;
+pub use pending::Pending;
+pub use session::{DEFAULT_SOCKET, Session};
+/// The protocol's values: what calls take and give back.
+pub use wire;

@@ -1,0 +1,173 @@
+//! The two directions of one connection: whole requests out, from any thread; answers in, from the one
+//! thread that reads, to those who wait for them. Knows ids, not commands.
+
+use std::collections::HashMap;
+use std::io::{self, BufReader};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use parking_lot::Mutex;
+use rustix::net::SendFlags;
+use wire::{Answer, Command, Event, FrameError, FromDaemon, Request};
+
+use crate::{Error, GoneWhy};
+
+/// Events that nobody has looked at yet; of more than these the oldest are forgotten.
+const EVENTS_KEPT: usize = 256;
+
+#[derive(Debug, Default)]
+struct Waiting {
+    answers: HashMap<u64, Sender<Answer>>,
+    gone: Option<GoneWhy>,
+}
+
+/// One connection, shared by a session, its pending requests and its cancel handles.
+#[derive(Debug)]
+pub(crate) struct Link {
+    socket: UnixStream,
+    /// Held while one request's bytes go out, so that no other's get between them. The daemon always reads.
+    turn: Mutex<()>,
+    waiting: Mutex<Waiting>,
+    next_id: AtomicU64,
+}
+
+impl Link {
+    pub(crate) fn new(socket: UnixStream) -> Link {
+        Link { socket, turn: Mutex::default(), waiting: Mutex::default(), next_id: AtomicU64::new(1) }
+    }
+
+    pub(crate) fn new_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Why the connection is gone, if it is.
+    pub(crate) fn gone(&self) -> Option<GoneWhy> {
+        self.waiting.lock().gone.clone()
+    }
+
+    /// Sends a request whose answer is wanted.
+    pub(crate) fn start(&self, id: u64, command: Command, payload: Vec<u8>) -> Result<Receiver<Answer>, Error> {
+        let name = command.name();
+        let (answer, wait) = bounded(1);
+        {
+            let mut waiting = self.waiting.lock();
+            if let Some(why) = waiting.gone.clone() {
+                return Err(Error::Gone { command: name, why });
+            }
+            waiting.answers.insert(id, answer);
+        }
+        match self.send(id, command, payload) {
+            Ok(()) => Ok(wait),
+            Err(error) => {
+                self.forget(id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends a request whose answer nobody wants.
+    pub(crate) fn send(&self, id: u64, command: Command, payload: Vec<u8>) -> Result<(), Error> {
+        let name = command.name();
+        if payload.len() > wire::PAYLOAD_LIMIT {
+            return Err(Error::TooLong { command: name, length: payload.len(), limit: wire::PAYLOAD_LIMIT });
+        }
+        let mut bytes = Vec::with_capacity(256 + payload.len());
+        let request = Request { id, command, payload };
+        request.write_to(&mut bytes).expect("a vector takes all bytes");
+        let turn = self.turn.lock();
+        let sent = self.send_all(&bytes);
+        drop(turn);
+        sent.map_err(|error| {
+            // Half a message may be out, so nothing can follow it. The reader sees the end and tells everyone.
+            self.hang_up(GoneWhy::Closed);
+            log::debug!("send {name} to usbscand: {error}");
+            Error::Gone { command: name, why: self.gone().unwrap_or(GoneWhy::Closed) }
+        })
+    }
+
+    /// Without SIGPIPE, for this code also runs inside programs that did not ask for that.
+    fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => bytes = &bytes[sent..],
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody waits for this answer any more. Returns whether somebody did.
+    pub(crate) fn forget(&self, id: u64) -> bool {
+        self.waiting.lock().answers.remove(&id).is_some()
+    }
+
+    /// Ends the connection: the first reason stays.
+    pub(crate) fn hang_up(&self, why: GoneWhy) {
+        self.waiting.lock().gone.get_or_insert(why);
+        // It may have ended already.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// Runs on the reading thread until the connection ends; then everyone who waits is told.
+    pub(crate) fn read_all(&self, mut stream: BufReader<UnixStream>, events: &Events) {
+        let why = loop {
+            match next(&mut stream) {
+                Ok(Some(FromDaemon::Answer(answer))) => self.deliver(answer),
+                Ok(Some(FromDaemon::Event(event))) => events.push(event),
+                Ok(None) | Err(FrameError::Truncated) => break GoneWhy::Closed,
+                Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => break GoneWhy::Closed,
+                Err(error) => break GoneWhy::Broken(error.to_string()),
+            }
+        };
+        self.hang_up(why);
+        // Dropping a sender wakes whoever waits for the answer.
+        let waiting = std::mem::take(&mut self.waiting.lock().answers);
+        drop(waiting);
+    }
+
+    fn deliver(&self, answer: Answer) {
+        let Some(id) = answer.id else {
+            log::error!("usbscand did not understand us: {}", answer.message.unwrap_or_default());
+            return;
+        };
+        let waiting = self.waiting.lock().answers.remove(&id);
+        match waiting {
+            // The room of one is free, for an id gets one answer; whoever waited may have left just now.
+            Some(waiting) => drop(waiting.try_send(answer)),
+            None => log::trace!("nobody waits for the answer to request {id}: {}", answer.status),
+        }
+    }
+}
+
+/// Reads one message from the daemon.
+pub(crate) fn next(stream: &mut BufReader<UnixStream>) -> Result<Option<FromDaemon>, FrameError> {
+    wire::read_frame(stream, wire::DAEMON_HEADER_LIMIT)?.map(FromDaemon::from_frame).transpose()
+}
+
+/// The way of events to whoever looks at them: bounded, the newest kept.
+#[derive(Debug)]
+pub(crate) struct Events {
+    into: Sender<Event>,
+    oldest: Receiver<Event>,
+}
+
+impl Events {
+    pub(crate) fn new() -> (Events, Receiver<Event>) {
+        let (into, out) = bounded(EVENTS_KEPT);
+        (Events { into, oldest: out.clone() }, out)
+    }
+
+    fn push(&self, event: Event) {
+        let mut event = event;
+        while let Err(TrySendError::Full(back)) = self.into.try_send(event) {
+            if let Ok(lost) = self.oldest.try_recv() {
+                log::debug!("nobody looks at events; forgotten: {lost:?}");
+            }
+            event = back;
+        }
+    }
+}

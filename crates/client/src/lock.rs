@@ -1,0 +1,56 @@
+//! Taking a scanner for a while, by who does not have the session in hand.
+
+use std::sync::Arc;
+
+use wire::{Command, Status};
+
+use crate::link::Link;
+use crate::{Error, GoneWhy, Pending};
+
+/// Takes and gives back the lock of its session's scanner, and ends its session. For programs that keep a scanner open
+/// for long and use it now and then, with the session inside a driver. It keeps nothing alive: after the session is
+/// dropped every call ends with [`Error::Gone`].
+#[derive(Debug, Clone)]
+pub struct Lock {
+    link: Arc<Link>,
+}
+
+impl Lock {
+    pub(crate) fn new(link: Arc<Link>) -> Lock {
+        Lock { link }
+    }
+
+    /// Takes the scanner's pipes for this session alone, or fails at once.
+    ///
+    /// # Errors
+    /// A refusal with the status `busy`, naming the holder; [`Error::Gone`].
+    pub fn take(&self) -> Result<(), Error> {
+        self.call(Command::Lock { wait: false })
+    }
+
+    /// Gives them back. Nothing happens where the session does not have them.
+    ///
+    /// # Errors
+    /// [`Error::Gone`], or a refusal other than `not-found`.
+    pub fn give_back(&self) -> Result<(), Error> {
+        match self.call(Command::Unlock {}) {
+            Err(error) if error.status() == Some(Status::NotFound) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Ends the connection, and with it the lock; waits for nothing. The daemon then does what it does for a session that
+    /// ends: it cancels, and brings the scanner back to idle if an abort sequence is armed.
+    pub fn hang_up(&self) {
+        self.link.hang_up(GoneWhy::Dropped);
+    }
+
+    /// Whether the connection has ended.
+    pub fn is_gone(&self) -> bool {
+        self.link.gone().is_some()
+    }
+
+    fn call(&self, command: Command) -> Result<(), Error> {
+        Pending::start(&self.link, self.link.new_id(), command, Vec::new())?.wait().map(drop)
+    }
+}

@@ -1,0 +1,90 @@
+//! A request that is under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use wire::{Answer, Command};
+
+use crate::link::Link;
+use crate::{Error, GoneWhy};
+
+/// A request that is under way. Its answer is taken with [`Pending::wait`].
+///
+/// Dropped unfinished, it asks the daemon to cancel the request and waits for nothing: a read that nobody
+/// waits for must not eat the next one's bytes.
+#[derive(Debug)]
+#[must_use = "dropping it cancels the request"]
+pub struct Pending {
+    id: u64,
+    command: &'static str,
+    answer: Receiver<Answer>,
+    link: Arc<Link>,
+    spent: bool,
+}
+
+impl Pending {
+    pub(crate) fn start(link: &Arc<Link>, id: u64, command: Command, payload: Vec<u8>) -> Result<Pending, Error> {
+        let name = command.name();
+        let answer = link.start(id, command, payload)?;
+        Ok(Pending { id, command: name, answer, link: link.clone(), spent: false })
+    }
+
+    /// The id by which it can be cancelled.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the answer when that is not `success`; [`Error::Gone`].
+    pub fn wait(mut self) -> Result<Answer, Error> {
+        let answer = self.answer.recv();
+        self.spent = true;
+        match answer {
+            Ok(answer) => Error::unless_success(self.command, answer),
+            Err(_) => Err(self.gone()),
+        }
+    }
+
+    /// Waits for the end, but no longer than this; `None` when it has not come yet.
+    ///
+    /// # Errors
+    /// As [`Pending::wait`].
+    pub fn wait_for(&mut self, patience: Duration) -> Result<Option<Answer>, Error> {
+        match self.answer.recv_timeout(patience) {
+            Ok(answer) => {
+                self.spent = true;
+                Error::unless_success(self.command, answer).map(Some)
+            }
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => {
+                self.spent = true;
+                Err(self.gone())
+            }
+        }
+    }
+
+    /// Lets it go on without anyone waiting for the answer.
+    pub fn detach(mut self) {
+        self.spent = true;
+        self.link.forget(self.id);
+    }
+
+    fn gone(&self) -> Error {
+        Error::Gone { command: self.command, why: self.link.gone().unwrap_or(GoneWhy::Closed) }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.spent || !self.link.forget(self.id) {
+            return;
+        }
+        let cancel = Command::CancelRequest { request: self.id, session: None };
+        if let Err(error) = self.link.send(self.link.new_id(), cancel, Vec::new()) {
+            log::debug!("cancel the dropped request {}: {error}", self.id);
+        }
+    }
+}

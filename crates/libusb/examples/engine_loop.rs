@@ -1,0 +1,114 @@
+//! The work of `bare_loop`, through the engine: what the seam costs.
+//!
+//!     cargo run --release -p usbscan-libusb --example engine_loop -- --queued 4 --size 262144
+
+mod load;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, unbounded};
+use libusb::LibusbBus;
+use load::Load;
+use usb::{
+    Bus, Completion, Device, Direction, Endpoint, EndpointAddress, Error, ErrorKind, InterfaceNumber, Setup, Status,
+    Token, TransferType,
+};
+
+struct Line {
+    endpoint: Box<dyn Endpoint>,
+    done: Receiver<Completion>,
+}
+
+fn main() -> ExitCode {
+    let Some(load) = Load::from_arguments() else {
+        eprintln!("usage: engine_loop {}", load::USAGE);
+        return ExitCode::from(2);
+    };
+    match run(&load) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("engine_loop: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(load: &Load) -> Result<(), Error> {
+    let bus = LibusbBus::new()?;
+    let list = bus.list()?;
+    let found = list.iter().find(|i| (i.descriptor.vendor.0, i.descriptor.product.0) == load.device);
+    let info = found.ok_or_else(|| Error::new(ErrorKind::NoDevice, "find the loopback"))?;
+    let mut device = bus.open(&info.location)?;
+    device.claim(InterfaceNumber(0))?;
+    let interfaces = info.configuration.iter().flat_map(|configuration| &configuration.interfaces);
+    let endpoint = interfaces.into_iter().find_map(|i| i.endpoint(TransferType::Bulk, Direction::In));
+    let address = endpoint.ok_or_else(|| Error::new(ErrorKind::NotFound, "find a bulk-in endpoint"))?.address;
+    let mut control = line(&mut *device, EndpointAddress::CONTROL)?;
+    let mut bulk_in = line(&mut *device, address)?;
+    tell(&mut control, 0x14, 0)?;
+    load.report_cancels("engine", cancels(load, &mut bulk_in)?);
+    for kib in load.runs() {
+        tell(&mut control, 0x15, kib)?;
+    }
+    load.report_throughput("engine", reads(load, &mut bulk_in)?);
+    device.close(Duration::from_secs(5))
+}
+
+fn line(device: &mut dyn Device, address: EndpointAddress) -> Result<Line, Error> {
+    let (completions, done) = unbounded();
+    Ok(Line { endpoint: device.endpoint(address, completions)?, done })
+}
+
+impl Line {
+    fn submit(&mut self, token: u64, buffer: Vec<u8>) -> Result<(), Error> {
+        self.endpoint.submit(Token(token), buffer).map_err(|rejected| rejected.error)
+    }
+
+    fn wait(&self, expected: Status) -> Result<Completion, Error> {
+        let completion = self.done.recv().expect("an accepted transfer completes");
+        if completion.status == expected {
+            return Ok(completion);
+        }
+        Err(Error::new(ErrorKind::Io, format!("a transfer that should be {expected:?} was {:?}", completion.status)))
+    }
+}
+
+fn tell(control: &mut Line, request: u8, value: u16) -> Result<(), Error> {
+    control.submit(0, Setup::vendor(Direction::Out, request, value, 0, 0).buffer(&[]))?;
+    control.wait(Status::Completed).map(drop)
+}
+
+fn reads(load: &Load, bulk_in: &mut Line) -> Result<Duration, Error> {
+    let mut buffers: Vec<Vec<u8>> = (0..load.queued).map(|_| vec![0; load.size]).collect();
+    let (mut token, mut asked, mut in_flight) = (0, 0, 0);
+    let began = Instant::now();
+    while asked < load.bytes || in_flight > 0 {
+        match buffers.pop() {
+            Some(buffer) if asked < load.bytes => {
+                token += 1;
+                bulk_in.submit(token, buffer)?;
+                asked += load.size;
+                in_flight += 1;
+            }
+            _ => {
+                buffers.push(bulk_in.wait(Status::Completed)?.buffer);
+                in_flight -= 1;
+            }
+        }
+    }
+    Ok(began.elapsed())
+}
+
+fn cancels(load: &Load, bulk_in: &mut Line) -> Result<Vec<Duration>, Error> {
+    let mut took = Vec::with_capacity(load.rounds);
+    let mut buffer = vec![0; load.size];
+    for round in 0..load.rounds as u64 {
+        bulk_in.submit(round, buffer)?;
+        let began = Instant::now();
+        bulk_in.endpoint.cancel(Token(round));
+        buffer = bulk_in.wait(Status::Cancelled)?.buffer;
+        took.push(began.elapsed());
+    }
+    Ok(took)
+}

@@ -1,0 +1,193 @@
+//! An open device: claims, endpoints, reset, and its end. It runs on its owner's thread; calls that talk to
+//! the kernel may take as long as the device's lock is held there (5 s at most, behind a hung request).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use rusb::{Context, DeviceHandle};
+use usb::{
+    Completion, Device, DeviceInfo, Endpoint, EndpointAddress, Error, ErrorKind, Holder, InterfaceNumber, TransferType,
+};
+
+use crate::claims::{Claims, settings};
+use crate::close::{self, Hold};
+use crate::context::EventThread;
+use crate::endpoint::{LibusbEndpoint, Shared, max_packet_size_0};
+use crate::ledger::Ledger;
+use crate::transfer::Kind;
+use crate::{capabilities, holder, status, sysfs};
+
+/// What a device that is dropped without [`Device::close`] gets.
+const DROP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A device opened through libusb, with a context and an event thread of its own.
+#[derive(Debug)]
+pub(crate) struct LibusbDevice {
+    shared: Arc<Shared>,
+    /// `None` only while it is being closed.
+    hold: Option<Hold>,
+}
+
+impl LibusbDevice {
+    /// Takes over a handle that was just opened in a context of its own.
+    pub(crate) fn new(
+        info: DeviceInfo,
+        context: Context,
+        handle: DeviceHandle<Context>,
+    ) -> Result<LibusbDevice, Error> {
+        if let Err(error) = handle.set_auto_detach_kernel_driver(true) {
+            log::debug!("{} has no automatic detaching of kernel drivers: {error}", info.label());
+        }
+        let bulk = capabilities::of(&info.location);
+        let events = EventThread::start(context.clone(), format!("usb {}", info.location))?;
+        let ledger = Ledger::new(handle.as_raw());
+        let shared = Arc::new(Shared { info, ledger, claims: Claims::default(), bulk });
+        Ok(LibusbDevice { shared, hold: Some(Hold { handle, events, context }) })
+    }
+
+    fn handle(&self) -> &DeviceHandle<Context> {
+        &self.hold.as_ref().expect("only closing takes it, and that takes the device").handle
+    }
+
+    fn failed(&self, error: rusb::Error, tried: &str) -> Error {
+        let code = status::code(error);
+        self.shared.error(status::kind(code), tried).with_code(code)
+    }
+
+    fn configuration(&self) -> u8 {
+        self.shared.info.configuration.as_ref().map_or(0, |configuration| configuration.value)
+    }
+
+    fn holder(&self, interface: InterfaceNumber) -> Holder {
+        holder::of_interface(&self.shared.info.location, self.configuration(), interface)
+    }
+
+    /// Who else would lose their interface to a reset.
+    fn bystander(&self) -> Option<Holder> {
+        let info = &self.shared.info;
+        let mut others: Vec<InterfaceNumber> =
+            info.configuration.iter().flat_map(|c| &c.interfaces).map(|i| i.number).collect();
+        others.retain(|interface| !self.shared.claims.contains(*interface));
+        others
+            .into_iter()
+            .find(|interface| sysfs::driver(&info.location, self.configuration(), *interface).is_some())
+            .map(|interface| self.holder(interface))
+    }
+}
+
+impl Device for LibusbDevice {
+    fn info(&self) -> &DeviceInfo {
+        &self.shared.info
+    }
+
+    fn claim(&mut self, interface: InterfaceNumber) -> Result<(), Error> {
+        let tried = format!("claim interface {interface}");
+        let shared = &self.shared;
+        if settings(&shared.info, interface).is_empty() {
+            return Err(shared.error(ErrorKind::NotFound, &tried));
+        }
+        if shared.claims.contains(interface) {
+            return Ok(());
+        }
+        match self.handle().claim_interface(interface.0) {
+            Ok(()) => {}
+            Err(error @ rusb::Error::Busy) => {
+                let busy = ErrorKind::Busy(self.holder(interface));
+                return Err(shared.error(busy, &tried).with_code(status::code(error)));
+            }
+            Err(error) => return Err(self.failed(error, &tried)),
+        }
+        let alternate = sysfs::alternate(&shared.info.location, self.configuration(), interface).unwrap_or(0);
+        shared.claims.insert(interface, alternate);
+        Ok(())
+    }
+
+    fn endpoint(
+        &mut self,
+        address: EndpointAddress,
+        completions: Sender<Completion>,
+    ) -> Result<Box<dyn Endpoint>, Error> {
+        let shared = &self.shared;
+        let error = |kind| Err(shared.error(kind, &format!("use endpoint {address}")));
+        if completions.capacity().is_some() {
+            // A full channel would make the event thread wait, and with it every transfer of the device.
+            return error(ErrorKind::InvalidParameter);
+        }
+        let (kind, max_packet_size) = if address.is_control() {
+            (Kind::Control, max_packet_size_0(&shared.info))
+        } else {
+            let Some(found) = shared.claims.endpoint(&shared.info, address) else { return error(ErrorKind::NotFound) };
+            let kind = match found.transfer_type {
+                TransferType::Bulk => Kind::Bulk,
+                TransferType::Interrupt => Kind::Interrupt,
+                TransferType::Control | TransferType::Isochronous => return error(ErrorKind::NotSupported),
+            };
+            (kind, usize::from(found.max_packet_size))
+        };
+        Ok(Box::new(LibusbEndpoint::new(shared.clone(), address, kind, max_packet_size, completions)))
+    }
+
+    fn set_alternate(&mut self, interface: InterfaceNumber, alternate: u8) -> Result<(), Error> {
+        let tried = format!("choose alternate setting {alternate} of interface {interface}");
+        let shared = &self.shared;
+        let settings = settings(&shared.info, interface);
+        let exists = settings.iter().any(|setting| setting.alternate == alternate);
+        if !exists || !shared.claims.contains(interface) {
+            return Err(shared.error(ErrorKind::NotFound, &tried));
+        }
+        if settings.len() == 1 {
+            // There is nothing to choose, and a needless SET_INTERFACE makes some devices print garbage.
+            return Ok(());
+        }
+        let concerned: Vec<EndpointAddress> =
+            settings.iter().flat_map(|setting| &setting.endpoints).map(|endpoint| endpoint.address).collect();
+        let alone = shared
+            .ledger
+            .enter_alone(|in_flight| in_flight.is_control() || concerned.contains(&in_flight))
+            .map_err(|refusal| shared.refused(refusal, &tried))?;
+        let chosen = self.handle().set_alternate_setting(interface.0, alternate);
+        drop(alone);
+        chosen.map_err(|error| self.failed(error, &tried))?;
+        shared.claims.insert(interface, alternate);
+        Ok(())
+    }
+
+    fn reset(&mut self) -> Result<(), Error> {
+        let tried = "reset the port";
+        let shared = &self.shared;
+        let alone = shared.ledger.enter_alone(|_| true).map_err(|refusal| shared.refused(refusal, tried))?;
+        if let Some(holder) = self.bystander() {
+            return Err(shared.error(ErrorKind::Busy(holder), tried));
+        }
+        let done = self.handle().reset();
+        match done {
+            Ok(()) => {
+                shared.claims.back_to_first_settings();
+                Ok(())
+            }
+            Err(error @ (rusb::Error::NotFound | rusb::Error::NoDevice)) => {
+                // It came back as another device, or not at all, or somebody took its interface meanwhile: this
+                // handle is good for nothing, and a submit through it would claim behind our back.
+                shared.ledger.close();
+                drop(alone);
+                Err(shared.error(ErrorKind::NoDevice, tried).with_code(status::code(error)))
+            }
+            Err(error) => Err(self.failed(error, tried)),
+        }
+    }
+
+    fn close(mut self: Box<Self>, patience: Duration) -> Result<(), Error> {
+        let hold = self.hold.take().expect("closing happens once");
+        close::close(hold, &self.shared, patience)
+    }
+}
+
+impl Drop for LibusbDevice {
+    fn drop(&mut self) {
+        let Some(hold) = self.hold.take() else { return };
+        log::warn!("{} is dropped without being closed", self.shared.info.label());
+        // What goes wrong there has been logged there.
+        let _ = close::close(hold, &self.shared, DROP_PATIENCE);
+    }
+}

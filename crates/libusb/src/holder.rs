@@ -1,0 +1,66 @@
+//! Who has an interface that we could not claim. Reads `/sys` and `/proc`; what may not be read is not known.
+
+use std::fs;
+use std::path::Path;
+
+use usb::{Holder, InterfaceNumber, Location};
+
+use crate::sysfs;
+
+/// Who holds an interface: a kernel driver, a program, or somebody.
+pub(crate) fn of_interface(location: &Location, configuration: u8, interface: InterfaceNumber) -> Holder {
+    match sysfs::driver(location, configuration, interface) {
+        Some(driver) if driver != "usbfs" => Holder::KernelDriver(driver),
+        _ => program(&sysfs::node(location)),
+    }
+}
+
+/// A program that has the device node open: another than this one, if there is one. Having it open is
+/// not yet a claim, but usbfs tells nobody who claimed, and more than one program is rare.
+fn program(node: &Path) -> Holder {
+    let own = std::process::id();
+    let Ok(entries) = fs::read_dir("/proc") else { return Holder::Unknown };
+    let processes = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let other = processes.filter(|pid| *pid != own).find(|pid| times_open(*pid, node) > 0);
+    // We have it open ourselves, once, by asking; twice means that we are also the holder.
+    let holder = other.or_else(|| (times_open(own, node) > 1).then_some(own));
+    holder.map_or(Holder::Unknown, |pid| Holder::Program { pid, name: name(pid) })
+}
+
+/// How many descriptors of a process are this node; 0 where that may not be known.
+fn times_open(pid: u32, node: &Path) -> usize {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return 0 };
+    descriptors.flatten().filter(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == node)).count()
+}
+
+fn name(pid: u32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    match name.trim_end() {
+        "" => "a program".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_has_the_node_open_twice_is_itself_the_holder() {
+        let path = std::env::current_exe().expect("a test has a file");
+        let path = path.canonicalize().expect("it is there");
+        let first = File::open(&path).expect("it can be read");
+        assert_eq!(program(&path), Holder::Unknown, "once is only our own asking");
+        let second = File::open(&path).expect("it can be read");
+        match program(&path) {
+            Holder::Program { pid, name } => {
+                assert_eq!(pid, std::process::id());
+                assert!(!name.is_empty());
+            }
+            other => panic!("{other:?}"),
+        }
+        drop((first, second));
+    }
+}

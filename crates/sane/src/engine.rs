@@ -1,0 +1,142 @@
+//! A scanner behind the daemon, as a SANE application holds it: identified when it is opened, then kept with its session but
+//! without its lock, so that others can use it between two pages; and found again when the daemon was restarted
+//! meanwhile.
+//!
+//! Runs on a thread of ours ([`crate::apart`]); a scan, on that of its [`crate::job`].
+
+use client::{Lock, Session};
+use scan::{Cancel, Options, PageFormat, PageSink, ScanError, Scanner, SessionTransport};
+
+use crate::abi::Status;
+use crate::devices;
+use crate::status;
+
+/// What ends the work of a driver from another thread.
+#[derive(Debug, Clone)]
+pub struct Reins {
+    /// Asks the driver to bring the scanner to idle and return; asked again, to return.
+    pub cancel: Cancel,
+    /// Ends the session, if nothing else helps.
+    pub lock: Lock,
+}
+
+/// Hears of the reins of what comes next, and says whether that is cancelled already.
+pub type Watched<'a> = &'a mut dyn FnMut(Reins) -> Result<(), Status>;
+
+/// An open scanner.
+pub struct Engine {
+    /// Its stable id.
+    device: String,
+    scanner: Box<dyn Scanner>,
+    lock: Lock,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Opens a scanner by its name or a beginning of it, or the first there is where the name is empty, and asks it what
+    /// it is.
+    pub fn open(name: &str, watched: Watched<'_>) -> Result<Engine, Status> {
+        let name = match name {
+            "" => devices::scanners().first().ok_or(Status::Invalid)?.stable_id.clone(),
+            named => named.to_owned(),
+        };
+        let to_daemon = |error: client::Error| {
+            log::error!("open {name}: {error}");
+            status::of_client(&error)
+        };
+        let session = Session::connect(devices::socket()).map_err(to_daemon)?;
+        let device = session.open(&name).map_err(to_daemon)?.device;
+        session.lock(false).map_err(to_daemon)?;
+        let lock = session.lock_handle();
+        let transport = SessionTransport::new(session);
+        watched(Reins { cancel: transport.cancel_handle(), lock: lock.clone() })?;
+        let opened = scan::open(&device.protocol, Box::new(transport), &mut |progress| log::debug!("{progress:?}"));
+        let scanner = opened.map_err(|error| {
+            log::error!("open {name}: {error}");
+            status::of_scan(&error)
+        })?;
+        let engine = Engine { device: device.stable_id, scanner, lock };
+        engine.give_back();
+        Ok(engine)
+    }
+
+    /// What can be chosen, and what is.
+    pub fn options(&self) -> &Options {
+        self.scanner.options()
+    }
+
+    /// What a page with these options would look like.
+    pub fn page_format(&mut self, options: &Options) -> Result<PageFormat, ScanError> {
+        self.scanner.options_mut().clone_from(options);
+        self.scanner.page_format()
+    }
+
+    /// Scans a page, and says how it ended: [`Status::Eof`] if it is whole.
+    pub fn scan(&mut self, options: &Options, sink: &mut dyn PageSink, watched: Watched<'_>) -> Status {
+        match self.scan_page(options, sink, watched) {
+            Ok(()) => Status::Eof,
+            Err(status) => status,
+        }
+    }
+
+    fn scan_page(&mut self, options: &Options, sink: &mut dyn PageSink, watched: Watched<'_>) -> Result<(), Status> {
+        if self.lock.is_gone() {
+            log::info!("open {} again", self.device);
+            *self = Engine::open(&self.device, watched)?;
+        }
+        watched(Reins { cancel: self.scanner.cancel_handle(), lock: self.lock.clone() })?;
+        choose(self.scanner.options_mut(), options)?;
+        self.lock.take().map_err(|error| {
+            log::error!("scan with {}: {error}", self.device);
+            status::of_client(&error)
+        })?;
+        let ended = self.scanner.scan(sink, &mut |progress| log::debug!("{progress:?}"));
+        match &ended {
+            Ok(outcome) => log::info!("{}: {outcome:?}", self.device),
+            Err(error) => log::error!("scan with {}: {error}", self.device),
+        }
+        if ended.as_ref().is_err_and(leaves_it_astray) {
+            // The end of the session makes the daemon bring it back to idle.
+            self.lock.hang_up();
+        } else {
+            self.give_back();
+        }
+        ended.map(drop).map_err(|error| status::of_scan(&error))
+    }
+
+    fn give_back(&self) {
+        if let Err(error) = self.lock.give_back() {
+            log::error!("give back {}: {error}", self.device);
+        }
+    }
+}
+
+/// Gives a scanner the values that were chosen. It may have been opened again since, and be changed.
+fn choose(options: &mut Options, chosen: &Options) -> Result<(), Status> {
+    for option in chosen.iter().filter(|option| option.active) {
+        options.set(option.name, option.value.clone()).map_err(|error| {
+            log::error!("the scanner changed: {error}");
+            Status::Invalid
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether the scanner may not be idle after this.
+fn leaves_it_astray(error: &ScanError) -> bool {
+    match error {
+        ScanError::Cancelled { idle } => !idle,
+        ScanError::Scanner(_)
+        | ScanError::Option(_)
+        | ScanError::Area(_)
+        | ScanError::Refused { .. }
+        | ScanError::NotSupported(_)
+        | ScanError::Sink(_) => false,
+        _ => true,
+    }
+}

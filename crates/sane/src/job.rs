@@ -1,0 +1,210 @@
+//! One scan under way: the thread that scans, and the one that waits for `sane_cancel`.
+//!
+//! ```text
+//!   sane_read ◀── Stream ◀── scanning thread ◀── driver ◀── daemon
+//!                   ▲ stop                          ▲ cancel
+//!                   └───────── watching thread ─────┘
+//!                                    ▲ bell
+//!                               sane_cancel
+//! ```
+//!
+//! The scanning thread ends when the scanner is idle; it rings the bell too, so that the watching thread ends with it.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use scan::Options;
+
+use crate::abi::{Parameters, Status};
+use crate::apart;
+use crate::engine::{Engine, Reins};
+use crate::handle::Slot;
+use crate::sink::Sink;
+use crate::stream::{Stream, Wait};
+
+/// How long a cancelled scanner may take to say that it has stopped. After that the application gets its thread back: the
+/// session ends, the daemon brings the scanner to idle, and whoever opens it next waits for that.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What ends a scan: asked for once, it reaches the driver whenever that can be reached.
+#[derive(Debug, Default)]
+struct Ending {
+    asked: bool,
+    driver: Option<Reins>,
+}
+
+/// A scan, as the application's threads and ours share it.
+#[derive(Debug)]
+pub struct Scan {
+    slot: &'static Slot,
+    /// [`Slot::cancels`] when `sane_start` was called.
+    cancels_before: u64,
+    stream: Stream,
+    ending: Mutex<Ending>,
+    /// The scanning thread is at its end.
+    done: AtomicBool,
+}
+
+impl Scan {
+    /// Waits until the scanner has begun the page.
+    pub fn wait_begun(&self) -> Result<Parameters, Status> {
+        self.stream.wait_begun()
+    }
+
+    /// What the page is, while it is scanned.
+    pub fn parameters(&self) -> Option<Parameters> {
+        if self.is_cancelled() { None } else { self.stream.parameters() }
+    }
+
+    /// See [`Stream::read`]. From `sane_cancel` on it is [`Status::Cancelled`].
+    pub fn read(&self, room: &mut [u8], wait: Wait) -> Result<usize, Status> {
+        if self.is_cancelled() {
+            return Err(Status::Cancelled);
+        }
+        self.stream.read(room, wait)
+    }
+
+    /// See [`Stream::ready`].
+    pub fn select_fd(&self) -> RawFd {
+        self.stream.ready().descriptor()
+    }
+
+    /// Whether the application has nothing more to expect of it.
+    pub fn is_over(&self) -> bool {
+        self.is_cancelled() || self.stream.is_over()
+    }
+
+    /// Whether `sane_cancel` was called since `sane_start`.
+    pub fn is_cancelled(&self) -> bool {
+        self.slot.cancels() != self.cancels_before
+    }
+
+    /// Tells whoever reads, and then the driver; the second time, nobody.
+    fn cancel(&self) {
+        self.stream.stop();
+        let driver = {
+            let mut ending = self.ending.lock();
+            if std::mem::replace(&mut ending.asked, true) {
+                return;
+            }
+            ending.driver.clone()
+        };
+        if let Some(driver) = driver {
+            driver.cancel.cancel();
+        }
+    }
+
+    /// The driver stops cleaning up, and its session ends.
+    fn abandon(&self) {
+        let driver = self.ending.lock().driver.clone();
+        if let Some(driver) = driver {
+            driver.cancel.cancel();
+            driver.lock.hang_up();
+        }
+    }
+
+    /// This is how the driver is cancelled from here on.
+    fn reach(&self, driver: Reins) -> Result<(), Status> {
+        let mut ending = self.ending.lock();
+        if ending.asked {
+            return Err(Status::Cancelled);
+        }
+        driver.cancel.reset();
+        ending.driver = Some(driver);
+        Ok(())
+    }
+
+    /// The watching thread: from one ring of the bell to the next.
+    fn watch(&self) {
+        while !self.done.load(Ordering::Acquire) {
+            if self.is_cancelled() {
+                return self.cancel();
+            }
+            self.slot.bell().wait();
+        }
+    }
+}
+
+/// The end of the scanning thread, however it comes: whoever waits for a page or for the thread is told.
+#[derive(Debug)]
+struct End {
+    scan: Arc<Scan>,
+    _finished: Sender<()>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // It stays as it ended, unless the thread panicked.
+        self.scan.stream.end(Status::IoError);
+        self.scan.done.store(true, Ordering::Release);
+        self.scan.slot.bell().ring();
+    }
+}
+
+/// The scanning thread.
+fn work(mut engine: Engine, options: &Options, end: &End) -> Engine {
+    let scan = &end.scan;
+    let status = engine.scan(options, &mut Sink::new(&scan.stream), &mut |driver| scan.reach(driver));
+    scan.stream.end(status);
+    engine
+}
+
+/// A scan from `sane_start` to the next, or to `sane_close`.
+#[derive(Debug)]
+pub struct Job {
+    /// The scan.
+    pub scan: Arc<Scan>,
+    /// Whether `sane_read` waits.
+    pub wait: Wait,
+    scanning: JoinHandle<Engine>,
+    watching: JoinHandle<()>,
+    /// Ends when the scanning thread does.
+    finished: Receiver<()>,
+}
+
+impl Job {
+    /// Begins a page. Where the process has no descriptors or threads left, the engine comes back, if it can.
+    pub fn begin(
+        engine: Engine,
+        options: Options,
+        slot: &'static Slot,
+        cancels_before: u64,
+    ) -> Result<Job, (Option<Engine>, Status)> {
+        let Ok(stream) = Stream::new() else { return Err((Some(engine), Status::NoMem)) };
+        let scan = Scan { slot, cancels_before, stream, ending: Mutex::default(), done: AtomicBool::new(false) };
+        let scan = Arc::new(scan);
+        let watched = scan.clone();
+        let Ok(watching) = apart::spawn("usbscan cancel", move || watched.watch()) else {
+            return Err((Some(engine), Status::NoMem));
+        };
+        let (finish, finished) = channel();
+        let end = End { scan: scan.clone(), _finished: finish };
+        match apart::spawn("usbscan scan", move || work(engine, &options, &end)) {
+            Ok(scanning) => Ok(Job { scan, wait: Wait::ForBytes, scanning, watching, finished }),
+            // The engine went with the thread that there is none of; and so did `end`, which ends the watching thread.
+            Err(_) => Err((None, Status::NoMem)),
+        }
+    }
+
+    /// Ends it, if it has not ended by itself, and waits for that. The engine comes back unless its thread panicked.
+    pub fn finish(self) -> Option<Engine> {
+        if !self.scan.is_over() || self.scan.is_cancelled() {
+            self.scan.cancel();
+        }
+        if self.finished.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            log::error!("the scanner does not stop; left to usbscand");
+            self.scan.abandon();
+        }
+        let engine = self.scanning.join();
+        let watched = self.watching.join();
+        if engine.is_err() || watched.is_err() {
+            log::error!("a thread of the scan panicked");
+        }
+        engine.ok()
+    }
+}

@@ -1,0 +1,234 @@
+//! An open scanner, as the application's thread sees it: what is chosen, and the page that is under way. The lock of
+//! its state is held for looking and choosing, never while a page is waited for.
+
+use std::os::fd::RawFd;
+
+use parking_lot::{Mutex, MutexGuard};
+use scan::{Options, PageFormat, names};
+
+use crate::abi::{self, Frame, OptionDescriptor, Parameters, Status, Word};
+use crate::choice;
+use crate::engine::Engine;
+use crate::handle::Slot;
+use crate::job::Job;
+use crate::sink;
+use crate::stream::Wait;
+use crate::table::{Row, Table};
+use crate::value::{Shape, Value};
+
+/// An option that was set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set {
+    /// The value it has now.
+    pub value: Value,
+    /// `SANE_INFO_…`.
+    pub flags: Word,
+}
+
+#[derive(Debug)]
+struct State {
+    options: Options,
+    preview: bool,
+    table: Table,
+    /// `None` while a job has it.
+    engine: Option<Engine>,
+    job: Option<Job>,
+}
+
+/// An open scanner.
+#[derive(Debug)]
+pub struct Scanner {
+    slot: &'static Slot,
+    state: Mutex<State>,
+}
+
+impl Scanner {
+    /// A scanner that was just opened, at its place in the table of handles.
+    pub fn new(engine: Engine, slot: &'static Slot) -> Scanner {
+        let options = engine.options().clone();
+        let table = Table::new(&options);
+        Scanner { slot, state: Mutex::new(State { options, preview: false, table, engine: Some(engine), job: None }) }
+    }
+
+    /// Ends what is under way, and the session.
+    pub fn close(&self) {
+        let (job, engine) = {
+            let mut state = self.state.lock();
+            (state.job.take(), state.engine.take())
+        };
+        let back = job.and_then(Job::finish);
+        drop((back, engine));
+    }
+
+    /// The descriptor of an option; null past the last.
+    pub fn descriptor(&self, option: Word) -> *const OptionDescriptor {
+        self.state.lock().table.descriptor(option)
+    }
+
+    /// What an option's value looks like in C.
+    pub fn shape(&self, option: Word) -> Result<Shape, Status> {
+        self.state.lock().table.shape(option)
+    }
+
+    /// The value of an option.
+    pub fn get(&self, option: Word) -> Result<Value, Status> {
+        let state = self.state.lock();
+        match state.table.row(option)? {
+            Row::Count => Ok(Value::Words(vec![state.table.len()])),
+            Row::Group => Err(Status::Invalid),
+            Row::Preview => Ok(Value::Bool(state.preview)),
+            Row::Option(name) => {
+                let option = state.options.get(name).expect("an option stays");
+                let held = option.active.then(|| choice::to_c(&option.value, choice::value_type(&option.constraint)));
+                held.ok_or(Status::Invalid)
+            }
+        }
+    }
+
+    /// Sets an option.
+    pub fn set(&self, option: Word, wanted: &Value) -> Result<Set, Status> {
+        let row = self.state.lock().table.row(option)?;
+        let mut state = self.idle()?;
+        match row {
+            Row::Count | Row::Group => Err(Status::Invalid),
+            Row::Preview => match wanted {
+                Value::Bool(preview) => {
+                    state.preview = *preview;
+                    Ok(Set { value: wanted.clone(), flags: 0 })
+                }
+                _ => Err(Status::Invalid),
+            },
+            Row::Option(name) => state.set(name, wanted),
+        }
+    }
+
+    /// `SANE_ACTION_SET_AUTO`: no option has that.
+    pub fn set_automatic(&self, option: Word) -> Result<Word, Status> {
+        self.state.lock().table.row(option)?;
+        Err(Status::Invalid)
+    }
+
+    /// What the page is, or would be.
+    pub fn parameters(&self) -> Result<Parameters, Status> {
+        if let Some(known) = self.state.lock().job.as_ref().and_then(|job| job.scan.parameters()) {
+            return Ok(known);
+        }
+        Ok(self.idle()?.estimate())
+    }
+
+    /// Begins a page, and waits until the scanner has begun it.
+    pub fn start(&self) -> Result<(), Status> {
+        // Before anything that takes time: a cancel from here on is this page's.
+        let cancels_before = self.slot.cancels();
+        let scan = {
+            let mut state = self.idle()?;
+            let options = state.ordered();
+            let engine = state.engine.take().ok_or(Status::IoError)?;
+            match Job::begin(engine, options, self.slot, cancels_before) {
+                Ok(job) => state.job.insert(job).scan.clone(),
+                Err((engine, status)) => {
+                    state.engine = engine;
+                    return Err(status);
+                }
+            }
+        };
+        scan.wait_begun().map(drop)
+    }
+
+    /// The next bytes of the page.
+    pub fn read(&self, room: &mut [u8]) -> Result<usize, Status> {
+        let (scan, wait) = self.with_job(|job| (job.scan.clone(), job.wait))?;
+        scan.read(room, wait)
+    }
+
+    /// Whether `read` waits.
+    pub fn set_io_mode(&self, wait: Wait) -> Result<(), Status> {
+        self.with_job(|job| job.wait = wait)
+    }
+
+    /// Readable while `read` would not wait.
+    pub fn select_fd(&self) -> Result<RawFd, Status> {
+        self.with_job(|job| job.scan.select_fd())
+    }
+
+    fn with_job<T>(&self, look: impl FnOnce(&mut Job) -> T) -> Result<T, Status> {
+        self.state.lock().job.as_mut().map(look).ok_or(Status::Invalid)
+    }
+
+    /// The state without a page under way: one that is over is cleared away first.
+    fn idle(&self) -> Result<MutexGuard<'_, State>, Status> {
+        let mut state = self.state.lock();
+        if state.job.as_ref().is_some_and(|job| !job.scan.is_over()) {
+            return Err(Status::DeviceBusy);
+        }
+        if let Some(job) = state.job.take() {
+            drop(state);
+            let engine = job.finish();
+            state = self.state.lock();
+            state.engine = engine;
+        }
+        Ok(state)
+    }
+}
+
+impl State {
+    fn set(&mut self, name: &'static str, wanted: &Value) -> Result<Set, Status> {
+        let constraint = &self.options.get(name).expect("an option stays").constraint;
+        let value_type = choice::value_type(constraint);
+        let fitted = choice::fit(constraint, wanted)?;
+        let before = self.page_format();
+        self.options.set(name, fitted.value.clone()).map_err(|error| {
+            log::info!("{error}");
+            Status::Invalid
+        })?;
+        let mut flags = if fitted.exact { 0 } else { abi::INFO_INEXACT };
+        if self.table.refresh(&self.options) {
+            flags |= abi::INFO_RELOAD_OPTIONS;
+        }
+        // Where the page is not known, before or after, an application asks once more than it must.
+        if !before.is_some_and(|before| self.page_format() == Some(before)) {
+            flags |= abi::INFO_RELOAD_PARAMS;
+        }
+        Ok(Set { value: choice::to_c(&fitted.value, value_type), flags })
+    }
+
+    /// The options with the corners of the area in order: SANE lets an application set them one by one, so that they
+    /// may be crossed on the way, and some leave them so.
+    fn ordered(&self) -> Options {
+        let mut options = self.options.clone();
+        for (first, second) in [(names::TL_X, names::BR_X), (names::TL_Y, names::BR_Y)] {
+            let (Some(low), Some(high)) = (options.fixed(first), options.fixed(second)) else { continue };
+            if low > high {
+                let swapped = options.set(first, high.into()).and_then(|()| options.set(second, low.into()));
+                if swapped.is_err() {
+                    log::info!("{first} and {second} are crossed, and can't be swapped");
+                }
+            }
+        }
+        options
+    }
+
+    /// What the page would be; one without pixels where the options make none, as while an area is being chosen.
+    fn estimate(&mut self) -> Parameters {
+        let known = self.page_format().and_then(|format| sink::parameters(&format));
+        known.unwrap_or_else(|| {
+            let (format, depth) = match self.options.text(names::MODE) {
+                Some("Lineart") => (Frame::Gray, 1),
+                Some("Color") => (Frame::Rgb, self.options.int(names::DEPTH).unwrap_or(8)),
+                _ => (Frame::Gray, self.options.int(names::DEPTH).unwrap_or(8)),
+            };
+            Parameters { format, last_frame: abi::TRUE, bytes_per_line: 0, pixels_per_line: 0, lines: 0, depth }
+        })
+    }
+
+    fn page_format(&mut self) -> Option<PageFormat> {
+        let options = self.ordered();
+        match self.engine.as_mut()?.page_format(&options) {
+            Ok(format) => Some(format),
+            Err(error) => {
+                log::debug!("no page: {error}");
+                None
+            }
+        }
+    }
+}

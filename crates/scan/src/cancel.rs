@@ -1,0 +1,186 @@
+//! Ending a scan from another thread, at once.
+//!
+//! ```text
+//!           cancel()              heed()                      cancel()
+//!   wanted ─────────▶ cancelled ─────────▶ being cleaned up ─────────▶ abandoned
+//! ```
+//!
+//! The first cancel ends the transfer under way and every one that would follow. The driver then heeds it: what it
+//! does to bring the scanner back to idle is not cancelled by the cancel that made it necessary. A second cancel
+//! ends that too.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+/// It was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cancelled")]
+pub struct Cancelled;
+
+#[derive(Debug, Default)]
+struct State {
+    asked: u64,
+    heeded: u64,
+    /// The transfers that would have to be ended.
+    under_way: Vec<u64>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    asked: Condvar,
+    interrupt: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+/// Cancels whatever its transport's driver does. Clones are the same; any thread may use one.
+#[derive(Clone)]
+pub struct Cancel {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cancel").field(&*self.shared.state.lock()).finish()
+    }
+}
+
+impl Cancel {
+    /// For a transport: `interrupt` asks for the transfer of this id to be ended. It is called on the thread
+    /// that cancels, or on that which started the transfer, perhaps for one that has ended already.
+    pub fn new(interrupt: impl Fn(u64) + Send + Sync + 'static) -> Cancel {
+        let shared = Shared { state: Mutex::default(), asked: Condvar::new(), interrupt: Box::new(interrupt) };
+        Cancel { shared: Arc::new(shared) }
+    }
+
+    /// Cancels. Waits for nothing; the scan ends with [`crate::ScanError::Cancelled`] when the scanner is idle.
+    /// A cancel while nothing is scanned ends the next scan before it begins, see [`Cancel::reset`].
+    pub fn cancel(&self) {
+        let under_way = {
+            let mut state = self.shared.state.lock();
+            state.asked += 1;
+            state.under_way.clone()
+        };
+        self.shared.asked.notify_all();
+        for id in under_way {
+            (self.shared.interrupt)(id);
+        }
+    }
+
+    /// Whether it was cancelled and the driver has not heeded that yet.
+    pub fn is_asked(&self) -> bool {
+        let state = self.shared.state.lock();
+        state.asked > state.heeded
+    }
+
+    /// Forgets earlier cancels. The owner of a scanner calls it before another scan.
+    pub fn reset(&self) {
+        self.heed();
+    }
+
+    /// For drivers: the cancel is known, what follows is cleaning up. Only another cancel ends that.
+    pub fn heed(&self) {
+        let mut state = self.shared.state.lock();
+        state.heeded = state.asked;
+    }
+
+    /// For drivers: waits, unless or until it is cancelled.
+    ///
+    /// # Errors
+    /// [`Cancelled`], at once.
+    pub fn pause(&self, length: Duration) -> Result<(), Cancelled> {
+        let until = Instant::now() + length;
+        let mut state = self.shared.state.lock();
+        while state.asked == state.heeded {
+            if self.shared.asked.wait_until(&mut state, until).timed_out() {
+                return if state.asked == state.heeded { Ok(()) } else { Err(Cancelled) };
+            }
+        }
+        Err(Cancelled)
+    }
+
+    /// For transports: a transfer is about to be started.
+    ///
+    /// # Errors
+    /// [`Cancelled`] when it must not be.
+    pub fn starting(&self, id: u64) -> Result<(), Cancelled> {
+        let mut state = self.shared.state.lock();
+        if state.asked > state.heeded {
+            return Err(Cancelled);
+        }
+        state.under_way.push(id);
+        Ok(())
+    }
+
+    /// For transports: the transfer is started. A cancel that came while it was being started could not find it.
+    pub fn started(&self, id: u64) {
+        if self.is_asked() {
+            (self.shared.interrupt)(id);
+        }
+    }
+
+    /// For transports: the transfer has ended.
+    pub fn ended(&self, id: u64) {
+        self.shared.state.lock().under_way.retain(|one| *one != id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watched() -> (Cancel, Arc<Mutex<Vec<u64>>>) {
+        let interrupted = Arc::new(Mutex::new(Vec::new()));
+        let cancel = Cancel::new({
+            let interrupted = interrupted.clone();
+            move |id| interrupted.lock().push(id)
+        });
+        (cancel, interrupted)
+    }
+
+    #[test]
+    fn a_cancel_ends_what_is_under_way_and_what_would_follow() {
+        let (cancel, interrupted) = watched();
+        cancel.starting(1).expect("wanted");
+        cancel.starting(2).expect("wanted");
+        cancel.ended(1);
+        cancel.cancel();
+        assert_eq!(*interrupted.lock(), [2]);
+        assert_eq!(cancel.starting(3), Err(Cancelled));
+    }
+
+    #[test]
+    fn a_transfer_that_a_cancel_could_not_find_yet_is_ended_when_it_is_started() {
+        let (cancel, interrupted) = watched();
+        cancel.starting(1).expect("wanted");
+        cancel.cancel();
+        interrupted.lock().clear(); // sent before the transfer was: the other side knew no such
+        cancel.started(1);
+        assert_eq!(*interrupted.lock(), [1]);
+    }
+
+    #[test]
+    fn cleaning_up_is_ended_only_by_another_cancel() {
+        let (cancel, interrupted) = watched();
+        cancel.cancel();
+        cancel.heed();
+        cancel.starting(4).expect("cleaning up");
+        cancel.started(4);
+        assert!(interrupted.lock().is_empty());
+        cancel.cancel();
+        assert_eq!(*interrupted.lock(), [4]);
+    }
+
+    #[test]
+    fn a_pause_ends_when_it_is_cancelled() {
+        let (cancel, _) = watched();
+        assert_eq!(cancel.pause(Duration::ZERO), Ok(()));
+        let waiting = std::thread::spawn({
+            let cancel = cancel.clone();
+            move || cancel.pause(Duration::from_secs(3600))
+        });
+        cancel.cancel();
+        assert_eq!(waiting.join().expect("no panic"), Err(Cancelled));
+    }
+}

@@ -1,0 +1,122 @@
+//! Drivers and scanners: what every scan protocol looks like from outside.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::error::Unsupported;
+use crate::{Cancel, Options, PageFormat, PageSink, ScanError, Transport, esci};
+
+/// A scan protocol.
+pub trait Driver: Send + Sync {
+    /// Its name, as `protocol` in the daemon's list of devices: `esci`.
+    fn protocol(&self) -> &'static str;
+
+    /// Gets in step with a scanner, whatever state it was left in, and asks what it is.
+    ///
+    /// # Errors
+    /// When it can't be brought in step, is none of this protocol, or is one that isn't supported.
+    fn open(
+        &self,
+        transport: Box<dyn Transport>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Box<dyn Scanner>, ScanError>;
+}
+
+/// A scanner that is ready to be used.
+pub trait Scanner: Send {
+    /// What it is.
+    fn identity(&self) -> &Identity;
+
+    /// What can be chosen, and what is.
+    fn options(&self) -> &Options;
+
+    /// For choosing.
+    fn options_mut(&mut self) -> &mut Options;
+
+    /// What a page scanned with these options looks like.
+    ///
+    /// # Errors
+    /// When the options don't make a page: [`ScanError::Area`].
+    fn page_format(&self) -> Result<PageFormat, ScanError>;
+
+    /// Scans one page. The scanner is idle afterwards, also when it is cancelled or fails, unless the error says
+    /// otherwise; `progress` hears how it goes on, on this thread.
+    ///
+    /// # Errors
+    /// See [`ScanError`].
+    fn scan(&mut self, sink: &mut dyn PageSink, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, ScanError>;
+
+    /// Cancels from any thread what this scanner does.
+    fn cancel_handle(&self) -> Cancel;
+}
+
+/// What a scanner says it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Identity {
+    /// The protocol and what of it the scanner speaks: `ESC/I B8, extended commands`.
+    pub protocol: String,
+    /// Its name, empty when it has none.
+    pub model: String,
+    /// The version of its firmware, empty when it does not say.
+    pub firmware: String,
+}
+
+/// How a scan goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Somebody left the scanner in the middle of a job; it is being brought out of it.
+    Recovering,
+    /// The lamp is warming up.
+    WarmingUp {
+        /// For how long already.
+        waited: Duration,
+    },
+    /// The scanner prepares itself; lines come next.
+    Starting,
+    /// Lines that the sink has.
+    Lines {
+        /// How many.
+        done: u32,
+        /// Of how many, where that is known.
+        total: Option<u32>,
+    },
+    /// It was cancelled; the scanner is being brought back to idle.
+    Cancelling,
+}
+
+/// How a scan ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The page is whole.
+    Complete,
+    /// The sink said stop.
+    Stopped,
+}
+
+/// All drivers.
+pub const DRIVERS: &[&dyn Driver] = &[&esci::Esci];
+
+/// The driver of a protocol.
+///
+/// # Errors
+/// [`ScanError::NotSupported`], naming those there are.
+pub fn driver_for(protocol: &str) -> Result<&'static dyn Driver, ScanError> {
+    DRIVERS.iter().find(|driver| driver.protocol() == protocol).copied().ok_or_else(|| {
+        let known = DRIVERS.iter().map(|driver| driver.protocol()).collect::<Vec<_>>().join(", ");
+        ScanError::NotSupported(Unsupported::Protocol { protocol: protocol.to_owned(), known })
+    })
+}
+
+/// Opens the scanner behind a transport with the driver of its protocol.
+///
+/// # Errors
+/// Those of [`driver_for`] and [`Driver::open`].
+pub fn open(
+    protocol: &str,
+    transport: Box<dyn Transport>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Box<dyn Scanner>, ScanError> {
+    driver_for(protocol)?.open(transport, progress)
+}

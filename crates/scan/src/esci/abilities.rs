@@ -1,0 +1,295 @@
+//! What one scanner can do, put together from what it says it is; and the options that this makes.
+
+use super::codes::{CRT_CORRECTION, NO_CORRECTION};
+use super::identity::{EscIdentity, FsIdentity};
+use crate::options::names;
+use crate::{Constraint, Dependence, Dpi, Glass, MM_PER_INCH, OptionDescriptor, Options, Unit, Unsupported, Value};
+
+/// Which commands make a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// The plain ones: a command for each parameter, a header for each block.
+    Esc,
+    /// The extended ones: all parameters at once, one header for the page.
+    Fs,
+}
+
+/// Resolutions that can be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Resolutions {
+    Any { least: u32, most: u32 },
+    Listed(Vec<u16>),
+}
+
+/// What one scanner can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Abilities {
+    pub dialect: Dialect,
+    pub level: [u8; 2],
+    pub resolutions: Resolutions,
+    /// The glass in pixels at `area_dpi`.
+    pub area: (u32, u32),
+    pub area_dpi: u32,
+    /// Pixels that a line may have, where the scanner says so.
+    pub longest_line: Option<u32>,
+    /// Whether samples may have 16 bits.
+    pub sixteen_bits: bool,
+}
+
+pub(super) const COLOR: &str = "Color";
+pub(super) const GRAY: &str = "Gray";
+pub(super) const LINEART: &str = "Lineart";
+
+const FLATBED: &str = "Flatbed";
+
+/// Gamma: the scanner's own curve, or none.
+pub(super) const BUILT_IN: &str = "built-in";
+pub(super) const LINEAR: &str = "linear";
+
+/// Colour corrections and their ESC M values.
+pub(super) const CORRECTIONS: [(&str, u8); 2] = [("none", NO_CORRECTION), ("crt", CRT_CORRECTION)];
+
+impl Abilities {
+    pub(super) fn extended(identity: &FsIdentity) -> Abilities {
+        Abilities {
+            dialect: Dialect::Fs,
+            level: identity.level,
+            resolutions: Resolutions::Any { least: identity.least_dpi, most: identity.most_dpi },
+            area: identity.area,
+            area_dpi: identity.base_dpi,
+            longest_line: Some(identity.longest_line).filter(|longest| *longest > 0),
+            sixteen_bits: identity.depth >= 16,
+        }
+    }
+
+    /// Without extended commands only the levels B4 to B8 have all that a scan needs: blocks (ESC d).
+    /// The D levels leave gamma, colour and the order of lines to the host; A, B1 to B3 and F are older or other.
+    pub(super) fn plain(identity: &EscIdentity, sixteen_bits: bool, model: &str) -> Result<Abilities, Unsupported> {
+        if identity.level[0] != b'B' || !(b'4'..=b'9').contains(&identity.level[1]) {
+            let model = if model.is_empty() { "this scanner".to_owned() } else { model.to_owned() };
+            return Err(Unsupported::Level { model, level: String::from_utf8_lossy(&identity.level).into_owned() });
+        }
+        Ok(Abilities {
+            dialect: Dialect::Esc,
+            level: identity.level,
+            resolutions: Resolutions::Listed(identity.resolutions.clone()),
+            area: (u32::from(identity.area.0), u32::from(identity.area.1)),
+            area_dpi: u32::from(identity.highest()),
+            longest_line: None,
+            sixteen_bits,
+        })
+    }
+
+    /// The glass in millimetres.
+    pub(super) fn glass(&self) -> Glass {
+        let mm = |pixels: u32| f64::from(pixels) / f64::from(self.area_dpi) * MM_PER_INCH;
+        Glass { width: mm(self.area.0), height: mm(self.area.1) }
+    }
+
+    /// The pixels of the whole glass at a resolution.
+    pub(super) fn most_pixels(&self, dpi: Dpi) -> (u32, u32) {
+        let side = |pixels: u32| {
+            let at = u64::from(pixels) * u64::from(dpi.0) / u64::from(self.area_dpi.max(1));
+            u32::try_from(at).unwrap_or(u32::MAX)
+        };
+        (side(self.area.0), side(self.area.1))
+    }
+
+    /// Whether the threshold of lineart can be chosen: ESC t came with B7.
+    pub(super) fn has_threshold(&self) -> bool {
+        self.dialect == Dialect::Fs || self.level >= *b"B7"
+    }
+
+    /// The options, in the order in which they are best set.
+    pub(super) fn options(&self) -> Options {
+        let Glass { width, height } = self.glass();
+        let mut all = vec![
+            mode(),
+            source(),
+            self.depth(),
+            self.resolution(),
+            edge(names::TL_X, "Left edge", "Where the area begins, from the left edge of the glass.", width, 0.0),
+            edge(names::TL_Y, "Upper edge", "Where the area begins, from the upper edge of the glass.", height, 0.0),
+            edge(names::BR_X, "Right edge", "Where the area ends, from the left edge of the glass.", width, width),
+            edge(names::BR_Y, "Lower edge", "Where the area ends, from the upper edge of the glass.", height, height),
+            brightness(),
+        ];
+        if self.has_threshold() {
+            all.push(threshold());
+        }
+        all.push(gamma());
+        all.push(correction());
+        Options::new(all)
+    }
+
+    fn depth(&self) -> OptionDescriptor {
+        let mut depths = vec![Value::Int(8)];
+        if self.sixteen_bits {
+            depths.push(Value::Int(16));
+        }
+        OptionDescriptor {
+            unit: Unit::Bit,
+            active_when: Some(Dependence { on: names::MODE, values: vec![COLOR.into(), GRAY.into()] }),
+            ..option(names::DEPTH, "Depth", "Bits of each sample.", Constraint::List(depths), 8.into())
+        }
+    }
+
+    fn resolution(&self) -> OptionDescriptor {
+        let whole = |dpi: u32| i32::try_from(dpi).unwrap_or(i32::MAX);
+        let (constraint, default) = match &self.resolutions {
+            Resolutions::Any { least, most } => {
+                let (min, max) = (whole(*least), whole(*most));
+                (Constraint::IntRange { min, max, step: 1 }, 300.clamp(min, max))
+            }
+            Resolutions::Listed(listed) => {
+                let nearest = listed.iter().min_by_key(|dpi| dpi.abs_diff(300)).copied().unwrap_or(300);
+                let values = listed.iter().map(|dpi| Value::Int(i32::from(*dpi))).collect();
+                (Constraint::List(values), i32::from(nearest))
+            }
+        };
+        let description = "Dots per inch, across and down.";
+        OptionDescriptor {
+            unit: Unit::Dpi,
+            ..option(names::RESOLUTION, "Resolution", description, constraint, default.into())
+        }
+    }
+}
+
+fn option(
+    name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    constraint: Constraint,
+    default: Value,
+) -> OptionDescriptor {
+    OptionDescriptor {
+        name,
+        title,
+        description,
+        unit: Unit::None,
+        constraint,
+        value: default.clone(),
+        default,
+        active: true,
+        active_when: None,
+    }
+}
+
+fn words(words: &[&str]) -> Constraint {
+    Constraint::List(words.iter().map(|word| Value::from(*word)).collect())
+}
+
+fn mode() -> OptionDescriptor {
+    let description = "Red, green and blue; shades of gray; or black and white.";
+    option(names::MODE, "Mode", description, words(&[COLOR, GRAY, LINEART]), COLOR.into())
+}
+
+fn source() -> OptionDescriptor {
+    option(names::SOURCE, "Source", "Where the page lies.", words(&[FLATBED]), FLATBED.into())
+}
+
+fn edge(
+    name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    max: f64,
+    default: f64,
+) -> OptionDescriptor {
+    let constraint = Constraint::FixedRange { min: 0.0, max };
+    OptionDescriptor { unit: Unit::Mm, ..option(name, title, description, constraint, default.into()) }
+}
+
+fn brightness() -> OptionDescriptor {
+    let constraint = Constraint::IntRange { min: -3, max: 3, step: 1 };
+    option(names::BRIGHTNESS, "Brightness", "Lighter (above 0) or darker, by the scanner.", constraint, 0.into())
+}
+
+fn threshold() -> OptionDescriptor {
+    let constraint = Constraint::IntRange { min: 0, max: 255, step: 1 };
+    OptionDescriptor {
+        active_when: Some(Dependence { on: names::MODE, values: vec![LINEART.into()] }),
+        ..option(names::THRESHOLD, "Threshold", "Shades below this become black.", constraint, 128.into())
+    }
+}
+
+fn gamma() -> OptionDescriptor {
+    let description = "The scanner's own curve, made for screens; or none: numbers proportional to light.";
+    OptionDescriptor {
+        active_when: Some(Dependence { on: names::MODE, values: vec![COLOR.into(), GRAY.into()] }),
+        ..option(names::GAMMA, "Gamma", description, words(&[BUILT_IN, LINEAR]), BUILT_IN.into())
+    }
+}
+
+fn correction() -> OptionDescriptor {
+    let list = CORRECTIONS.map(|(name, _)| name);
+    OptionDescriptor {
+        active_when: Some(Dependence { on: names::MODE, values: vec![COLOR.into()] }),
+        ..option(
+            names::COLOR_CORRECTION,
+            "Colour correction",
+            "The scanner's own: none, or that for screens.",
+            words(&list),
+            list[0].into(),
+        )
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn v850() -> Abilities {
+        Abilities {
+            dialect: Dialect::Fs,
+            level: *b"B8",
+            resolutions: Resolutions::Any { least: 25, most: 12_800 },
+            area: (40_800, 56_160),
+            area_dpi: 4800,
+            longest_line: Some(40_800),
+            sixteen_bits: true,
+        }
+    }
+
+    pub(crate) fn plain(level: &[u8; 2]) -> Result<Abilities, Unsupported> {
+        let identity = EscIdentity { level: *level, resolutions: vec![50, 75, 300, 3200], area: (27_200, 37_440) };
+        Abilities::plain(&identity, false, "GT-9500")
+    }
+
+    #[test]
+    fn the_options_begin_with_the_whole_glass_in_color() {
+        let options = v850().options();
+        assert_eq!(options.text("mode"), Some("Color"));
+        assert_eq!((options.int("depth"), options.int("resolution")), (Some(8), Some(300)));
+        assert!((options.fixed("br-x").expect("a number") - 215.9).abs() < 0.001);
+        assert!((options.fixed("br-y").expect("a number") - 297.18).abs() < 0.001);
+    }
+
+    #[test]
+    fn lineart_has_a_threshold_and_no_depth() {
+        let mut options = v850().options();
+        assert!(options.value("threshold").is_none());
+        options.set_text("mode", "Lineart").expect("a mode");
+        assert_eq!((options.int("threshold"), options.int("depth")), (Some(128), None));
+    }
+
+    #[test]
+    fn a_scanner_without_extended_commands_offers_what_it_lists() {
+        let mut options = plain(b"B5").expect("supported").options();
+        assert!(options.get("threshold").is_err());
+        assert!(options.set_text("resolution", "150").is_err());
+        assert!(options.set_text("depth", "16").is_err());
+        options.set_text("resolution", "75").expect("listed");
+    }
+
+    #[test]
+    fn other_levels_without_extended_commands_are_refused_in_words() {
+        for level in [b"A2", b"B3", b"D1", b"F5"] {
+            let text = plain(level).expect_err("not supported").to_string();
+            let level = String::from_utf8_lossy(level);
+            let expected = format!(
+                "GT-9500 is a scanner of command level {level} without extended commands, which is not supported"
+            );
+            assert_eq!(text, expected);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! One page as it is to be scanned: from the options of people to the numbers of the scanner. Values only.
+
+use super::abilities::{Abilities, CORRECTIONS, Dialect, GRAY, LINEAR, LINEART};
+use super::blocks::Asked;
+use super::codes::NO_CORRECTION;
+use crate::options::names;
+use crate::{Area, AreaError, Dpi, Options, PageFormat, PixelArea, Pixels};
+
+/// Image data that is asked for at once. Two blocks are held: one being read, one being looked at.
+const BLOCK_BYTES: usize = 128 * 1024;
+/// As many lines as the byte for them can say.
+const MOST_BLOCK_LINES: u32 = 255;
+/// As many bytes as a header of ESC G can say.
+const MOST_PLAIN_LINE_BYTES: u32 = 65_535;
+/// As many as one read can bring, with the error byte behind them. No scanner comes near.
+const MOST_LINE_BYTES: u32 = client::wire::PAYLOAD_LIMIT as u32 - 1;
+
+/// Which curve the samples go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gamma {
+    BuiltIn,
+    Linear,
+}
+
+/// One page as it is to be scanned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// What leaves us.
+    pub page: PageFormat,
+    /// What the scanner is asked for: as wide as the page, or some pixels wider where it must be a multiple of 8.
+    pub area: PixelArea,
+    pub threshold: Option<u8>,
+    pub brightness: i8,
+    pub gamma: Gamma,
+    /// ESC M.
+    pub correction: u8,
+    /// The image data that follows from it.
+    pub asked: Asked,
+}
+
+impl Plan {
+    pub(super) fn new(abilities: &Abilities, options: &Options) -> Result<Plan, AreaError> {
+        let pixels = match (options.text(names::MODE), options.int(names::DEPTH)) {
+            (Some(LINEART), _) => Pixels::Bit,
+            (Some(GRAY), Some(16)) => Pixels::Gray16,
+            (Some(GRAY), _) => Pixels::Gray8,
+            (_, Some(16)) => Pixels::Rgb16,
+            _ => Pixels::Rgb8,
+        };
+        let dpi = Dpi(options.int(names::RESOLUTION).and_then(|dpi| u32::try_from(dpi).ok()).unwrap_or(300));
+        let edge = |name| options.fixed(name).unwrap_or(0.0);
+        let wanted = Area::between(edge(names::TL_X), edge(names::TL_Y), edge(names::BR_X), edge(names::BR_Y));
+        let most = abilities.most_pixels(dpi);
+        let wanted = wanted.pixels((dpi, dpi), abilities.glass(), most)?;
+        let area = fit(abilities, pixels, wanted, most.0)?;
+        let width = wanted.width.min(area.width);
+        let line_bytes = pixels.bytes_per_line(area.width);
+        let correction = options.text(names::COLOR_CORRECTION);
+        let correction = CORRECTIONS.iter().find(|(name, _)| Some(*name) == correction);
+        Ok(Plan {
+            page: PageFormat { width, height: Some(area.height), pixels, dpi: (dpi, dpi) },
+            area,
+            threshold: options.int(names::THRESHOLD).and_then(|threshold| u8::try_from(threshold).ok()),
+            brightness: options.int(names::BRIGHTNESS).and_then(|value| i8::try_from(value).ok()).unwrap_or(0),
+            gamma: if options.text(names::GAMMA) == Some(LINEAR) { Gamma::Linear } else { Gamma::BuiltIn },
+            correction: correction.map_or(NO_CORRECTION, |(_, value)| *value),
+            asked: Asked { line_bytes, lines: area.height, block_lines: block_lines(line_bytes) },
+        })
+    }
+
+    pub(super) fn is_color(&self) -> bool {
+        self.page.pixels.channels() == 3
+    }
+
+    pub(super) fn depth(&self) -> u8 {
+        // 1, 8 or 16.
+        self.page.pixels.bits_per_sample() as u8
+    }
+}
+
+/// The area that the scanner takes for the one that is wanted (fact sheet, section 4.3).
+fn fit(abilities: &Abilities, pixels: Pixels, wanted: PixelArea, most: u32) -> Result<PixelArea, AreaError> {
+    let by_eight = abilities.dialect == Dialect::Esc || pixels == Pixels::Bit;
+    let mut area = wanted;
+    if by_eight {
+        let room = most / 8 * 8;
+        area.width = wanted.width.next_multiple_of(8);
+        if wanted.x.saturating_add(area.width) > room {
+            // Rather some pixels less at the right edge than others than were asked for.
+            area.width = room.saturating_sub(wanted.x) / 8 * 8;
+        }
+        if area.width < 8 {
+            return Err(AreaError::TooSmall { width: wanted.width, height: wanted.height, least_width: 8 });
+        }
+    }
+    let pixels_in = |bytes: u32| bytes * 8 / (pixels.channels() * pixels.bits_per_sample());
+    let longest = match abilities.dialect {
+        Dialect::Fs => abilities.longest_line.unwrap_or(u32::MAX).min(pixels_in(MOST_LINE_BYTES)),
+        Dialect::Esc => pixels_in(MOST_PLAIN_LINE_BYTES) / 8 * 8,
+    };
+    if area.width > longest {
+        return Err(AreaError::TooWide { width: area.width, most: longest });
+    }
+    Ok(area)
+}
+
+/// An even number where there can be more than one, as Epson's own driver has it.
+fn block_lines(line_bytes: usize) -> u32 {
+    let fit = (BLOCK_BYTES / line_bytes.max(1)) as u32;
+    match fit.min(MOST_BLOCK_LINES) {
+        0 | 1 => 1,
+        lines => lines / 2 * 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::abilities::tests::{plain, v850};
+    use super::*;
+
+    fn plan(abilities: &Abilities, values: &[(&str, &str)]) -> Result<Plan, AreaError> {
+        let mut options = abilities.options();
+        options.set_all(values.iter().copied()).expect("good options");
+        Plan::new(abilities, &options)
+    }
+
+    #[test]
+    fn a_page_has_exactly_the_pixels_that_were_asked_for() {
+        let plan = plan(&v850(), &[("br-x", "210"), ("br-y", "297")]).expect("A4");
+        assert_eq!((plan.page.width, plan.page.height), (2480, Some(3508)));
+        assert_eq!(plan.asked, Asked { line_bytes: 7440, lines: 3508, block_lines: 16 });
+    }
+
+    #[test]
+    fn where_the_scanner_wants_eights_a_little_more_is_scanned_than_shown() {
+        let esc = plain(b"B7").expect("supported");
+        let plan_75 = plan(&esc, &[("resolution", "75"), ("br-x", "210")]).expect("A4 at 75 dpi");
+        assert_eq!((plan_75.page.width, plan_75.area.width), (620, 624));
+        let lineart = plan(&v850(), &[("mode", "lineart"), ("tl-x", "10"), ("br-x", "20")]).expect("10 mm");
+        assert_eq!((lineart.area.x, lineart.page.width, lineart.area.width), (118, 118, 120));
+        assert_eq!(lineart.asked.line_bytes, 15);
+    }
+
+    #[test]
+    fn at_the_right_edge_of_the_glass_eights_cost_some_pixels() {
+        let whole = plan(&v850(), &[("mode", "lineart")]).expect("the glass");
+        assert_eq!((whole.page.width, whole.area.width), (2544, 2544));
+        let sliver = plan(&v850(), &[("mode", "lineart"), ("tl-x", "215.5")]);
+        assert_eq!(sliver, Err(AreaError::TooSmall { width: 5, height: 3510, least_width: 8 }));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_refused_with_what_can_be_had() {
+        let error = plan(&v850(), &[("resolution", "12800")]).unwrap_err();
+        assert_eq!(error, AreaError::TooWide { width: 108_800, most: 40_800 });
+        let esc = plain(b"B7").expect("supported");
+        let error = plan(&esc, &[("resolution", "3200")]).unwrap_err();
+        assert_eq!(error, AreaError::TooWide { width: 27_200, most: 21_840 });
+        assert!(plan(&esc, &[("resolution", "3200"), ("mode", "gray")]).is_ok());
+    }
+
+    #[test]
+    fn an_identity_out_of_all_bounds_makes_no_line_that_can_not_be_read() {
+        let mut absurd = v850();
+        (absurd.area, absurd.longest_line) = ((9_999_999, 9_999_999), None);
+        let error = plan(&absurd, &[("resolution", "4800")]).unwrap_err();
+        assert_eq!(error, AreaError::TooWide { width: 9_999_999, most: 349_525 });
+    }
+
+    #[test]
+    fn a_block_is_never_much_larger_than_asked_for_and_lines_are_even() {
+        assert_eq!([1, 600, 60_000, 70_000, 300_000].map(block_lines), [254, 218, 2, 1, 1]);
+    }
+}

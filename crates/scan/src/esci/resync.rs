@@ -1,0 +1,234 @@
+//! Getting in step with a scanner that somebody left in the middle of a job (fact sheet, section 3.7).
+//!
+//! It is in one of four states, and nothing tells which: (a) idle; (b) sending a block, deaf until that was read; (c) waiting
+//! for ACK or CAN; (d) waiting for parameter bytes, 1 to 258 of them. Hence: read until it is silent, (b) becomes (c); CAN,
+//! (c) becomes (a); ESC @, which (a) answers with a single ACK. If nothing answers it is (d), and is given bytes until it
+//! has enough. Once more from the start if there was an answer, but another one.
+//!
+//! The same as a program without branches, for the daemon to run when we are dead: [`while_setting`], [`while_scanning`].
+
+use std::time::Duration;
+
+use client::wire::{AbortStep, HexBytes, Pipe};
+
+use super::codes::{ACK, CAN, RESET};
+use super::dialogue::Dialogue;
+use crate::{ReadEnd, ScanError, TransportError};
+
+/// How much is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// Somebody waits for a cancel: one attempt with short waits.
+    Brief,
+    /// Everything, the reset of the port included.
+    Thorough,
+}
+
+/// Attempts on a scanner that answers, but not as it should: one that is slow in sending its block needs more than one.
+const ROUNDS: usize = 6;
+/// Bytes read at once: whole packets of any USB speed, so that nothing overflows.
+const CHUNK: usize = 64 * 1024;
+/// Bytes after which a scanner that should send one block counts as one that never stops.
+const MOST_DRAINED: usize = 16 << 20;
+/// Empty packets likewise.
+const MOST_EMPTY: usize = 1024;
+/// The longest parameter there is: a dither table.
+const LONGEST_PARAMETER: usize = 258;
+/// Bytes given at once to a scanner that waits for parameters; the surplus is refused, one NAK each.
+const PADDING: usize = 16;
+
+impl Dialogue {
+    /// Brings the scanner to where it waits for a command, everything at its default, whatever it is doing.
+    ///
+    /// Cancelled, gone, or [`ScanError::OutOfStep`].
+    pub(super) fn resync(&mut self, effort: Effort) -> Result<(), ScanError> {
+        self.in_step = false;
+        self.stop_reading()?;
+        if self.rounds(effort)? {
+            return Ok(());
+        }
+        if effort == Effort::Thorough {
+            match self.transport.reset_device() {
+                Ok(()) if self.rounds(effort)? => return Ok(()),
+                Ok(()) | Err(TransportError::NotSupported { .. }) => {}
+                Err(error) => log::warn!("reset the scanner's port: {error}"),
+            }
+        }
+        Err(ScanError::OutOfStep)
+    }
+
+    fn rounds(&mut self, effort: Effort) -> Result<bool, ScanError> {
+        let (rounds, wait) = match effort {
+            Effort::Brief => (1, self.patience.resync / 4),
+            Effort::Thorough => (ROUNDS, self.patience.resync),
+        };
+        for _ in 0..rounds {
+            let mut heard = self.drain()?;
+            heard |= self.say(&[CAN])? && !self.listen_once(wait)?.is_empty();
+            if self.comes_back(wait)? {
+                return Ok(true);
+            }
+            heard |= self.pad()?;
+            if self.comes_back(wait)? {
+                return Ok(true);
+            }
+            if !heard {
+                return Ok(false);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether ESC @ is answered by one ACK and nothing else. The answer to what was sent before it may come first, so
+    /// it is asked twice.
+    fn comes_back(&mut self, wait: Duration) -> Result<bool, ScanError> {
+        for _ in 0..2 {
+            if !self.say(&RESET.bytes)? {
+                return Ok(false);
+            }
+            let answer = self.listen_once(wait)?;
+            let more = self.drain_within(self.patience.silence / 2)?;
+            if answer == [ACK] && !more {
+                self.in_step = true;
+                return Ok(true);
+            }
+            if answer.is_empty() && !more {
+                return Ok(false);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Gives bytes to a scanner that waits for parameters, until it says something. Whether it did.
+    fn pad(&mut self) -> Result<bool, ScanError> {
+        for _ in 0..LONGEST_PARAMETER.div_ceil(PADDING) {
+            if !self.say(&[0; PADDING])? {
+                return Ok(false);
+            }
+            if self.drain_within(self.patience.silence / 4)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Sends; false when the scanner does not take it.
+    fn say(&mut self, bytes: &[u8]) -> Result<bool, ScanError> {
+        let error = match self.transport.write(bytes, self.patience.resync) {
+            Ok(()) => return Ok(true),
+            Err(error) => error,
+        };
+        self.recover(error, Pipe::Write).map(|()| false)
+    }
+
+    /// What the scanner says next; empty when it says nothing.
+    fn listen_once(&mut self, wait: Duration) -> Result<Vec<u8>, ScanError> {
+        match self.transport.read(CHUNK, wait) {
+            Ok(received) if received.end == ReadEnd::Cancelled => Err(ScanError::Cancelled { idle: false }),
+            Ok(received) => Ok(received.bytes),
+            Err(error) => self.recover(error, Pipe::Read).map(|()| Vec::new()),
+        }
+    }
+
+    /// Reads until the scanner is silent. Whether it said anything.
+    fn drain(&mut self) -> Result<bool, ScanError> {
+        self.drain_within(self.patience.silence)
+    }
+
+    fn drain_within(&mut self, silence: Duration) -> Result<bool, ScanError> {
+        let (mut bytes, mut empty) = (0, 0);
+        while bytes < MOST_DRAINED && empty < MOST_EMPTY {
+            match self.transport.read(CHUNK, silence) {
+                Ok(received) => {
+                    bytes += received.bytes.len();
+                    match received.end {
+                        ReadEnd::Cancelled => return Err(ScanError::Cancelled { idle: false }),
+                        ReadEnd::TimedOut if received.bytes.is_empty() => return Ok(bytes > 0),
+                        ReadEnd::Done if received.bytes.is_empty() => empty += 1,
+                        _ => {}
+                    }
+                }
+                Err(error) => {
+                    empty += 1;
+                    self.recover(error, Pipe::Read)?;
+                }
+            }
+        }
+        log::warn!("the scanner does not stop sending");
+        Err(ScanError::OutOfStep)
+    }
+
+    /// After a failed transfer the pipe is usable again, or it is worth nothing to go on.
+    fn recover(&mut self, error: TransportError, pipe: Pipe) -> Result<(), ScanError> {
+        match error {
+            TransportError::Timeout { .. } => Ok(()),
+            TransportError::Stall { .. } | TransportError::Overrun | TransportError::Bus { .. } => {
+                Ok(self.transport.clear_halt(pipe)?)
+            }
+            other => Err(other.into()),
+        }
+    }
+}
+
+/// Milliseconds of the steps that a dead driver leaves. They are run while somebody else waits for the scanner.
+const QUIET_MS: u32 = 200;
+const QUIET_AGAIN_MS: u32 = 100;
+const BLOCK_MS: u32 = 5000;
+const REPLY_MS: u32 = 500;
+const WRITE_MS: u32 = 1000;
+
+fn write(bytes: Vec<u8>) -> AbortStep {
+    AbortStep::Write { bytes: HexBytes(bytes), timeout: WRITE_MS }
+}
+
+fn read() -> AbortStep {
+    AbortStep::Read { length: 512, timeout: REPLY_MS }
+}
+
+fn drain(quiet: u32) -> AbortStep {
+    AbortStep::Drain { quiet, timeout: BLOCK_MS }
+}
+
+/// For the time in which parameters are set, the longest of them `longest` bytes: the scanner is idle, or in (d).
+///
+/// What fills up the parameter is a row of ESC @, so that whatever of it is left over is a command, and not the
+/// stray bytes whose effect on real firmware nobody knows.
+pub(super) fn while_setting(longest: usize) -> Vec<AbortStep> {
+    let padding = RESET.bytes.repeat(longest.div_ceil(2) + 1);
+    vec![drain(QUIET_MS), write(padding), drain(QUIET_AGAIN_MS), write(RESET.bytes.to_vec()), read()]
+}
+
+/// For the time from the start of the scan to its end: idle, (b) or (c). CAN twice, for a block may come in pieces so slow that
+/// the first lies in the middle of it; a CAN too many is refused, or not heard.
+pub(super) fn while_scanning() -> Vec<AbortStep> {
+    let mut steps = Vec::new();
+    for quiet in [QUIET_MS, QUIET_AGAIN_MS] {
+        steps.extend([drain(quiet), write(vec![CAN]), read()]);
+    }
+    steps.extend([drain(QUIET_AGAIN_MS), write(RESET.bytes.to_vec()), read()]);
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_are_within_the_limits_of_the_protocol() {
+        for steps in [while_setting(1), while_setting(257), while_scanning()] {
+            assert!(steps.len() <= client::wire::ABORT_STEPS_LIMIT);
+            for step in &steps {
+                match step {
+                    AbortStep::Write { bytes, timeout } => {
+                        assert!(bytes.0.len() <= 512 && (1..=10_000).contains(timeout));
+                    }
+                    AbortStep::Read { length, timeout } => assert!(*length <= 1 << 20 && *timeout <= 10_000),
+                    AbortStep::Drain { quiet, timeout } => assert!(quiet < timeout && *timeout <= 10_000),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        let header = serde_json::to_string(&client::wire::Command::ArmAbort { steps: while_setting(257) }).unwrap();
+        assert!(header.len() < client::wire::CLIENT_HEADER_LIMIT, "{}", header.len());
+    }
+}

@@ -1,0 +1,236 @@
+//! How a scanner says it is: the status byte of its blocks, FS F, ESC f. Bytes in, values out.
+
+use super::Nonsense;
+use super::codes::STX;
+use crate::Problem;
+
+/// The status byte of every information block and image header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusByte(pub u8);
+
+impl StatusByte {
+    /// Lamp, mechanics, an option: it can't go on. Some say so while they warm up.
+    pub fn is_fatal(self) -> bool {
+        self.0 & 0x80 != 0
+    }
+
+    /// In use at its panel or through another interface.
+    pub fn is_busy(self) -> bool {
+        self.0 & 0x40 != 0
+    }
+
+    /// This block is the last of the page.
+    pub fn is_area_end(self) -> bool {
+        self.0 & 0x20 != 0
+    }
+
+    /// Extended (FS) commands are there.
+    pub fn has_extended(self) -> bool {
+        self.0 & 0x02 != 0
+    }
+
+    /// The samples of this block are green, red, blue and not red, green, blue.
+    pub fn is_green_first(self) -> bool {
+        self.0 & 0x0c == 0x04
+    }
+}
+
+/// Bytes of an information block's head.
+pub const INFORMATION_BYTES: usize = 4;
+
+/// The head of an information block: the status, and how many bytes follow.
+///
+/// # Errors
+/// [`Nonsense`] for another length or beginning.
+pub fn parse_information(bytes: &[u8]) -> Result<(StatusByte, usize), Nonsense> {
+    match bytes {
+        [STX, status, low, high] => Ok((StatusByte(*status), usize::from(u16::from_le_bytes([*low, *high])))),
+        [first, ..] if *first != STX => Err(Nonsense::Beginning { item: "an information block", got: *first }),
+        _ => Err(Nonsense::Length { item: "an information block", expected: INFORMATION_BYTES, got: bytes.len() }),
+    }
+}
+
+/// How a scanner is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The lamp is not ready yet; a scan may be refused meanwhile.
+    pub is_warming_up: bool,
+    /// What is wrong, the most telling first.
+    pub problem: Option<Problem>,
+}
+
+/// Bytes of FS F.
+pub const FS_STATUS_BYTES: usize = 16;
+
+/// FS F.
+///
+/// # Errors
+/// [`Nonsense::Length`].
+pub fn parse_fs_status(bytes: &[u8]) -> Result<Standing, Nonsense> {
+    let bytes: &[u8; FS_STATUS_BYTES] =
+        bytes.try_into().map_err(|_| Nonsense::Length { item: "FS F", expected: FS_STATUS_BYTES, got: bytes.len() })?;
+    let main = bytes[0];
+    let warming = main & 0x02 != 0;
+    let feeder = feeder(bytes[1]).or(tray(bytes[10], bytes[1]));
+    let transparency = transparency(bytes[2]).or(transparency(bytes[9]));
+    Ok(Standing {
+        is_warming_up: warming,
+        problem: body(bytes[3]).or(feeder).or(transparency).or(in_general(main, warming)),
+    })
+}
+
+/// ESC f: 33 or 42 bytes; of a longer one the rest is not looked at.
+///
+/// # Errors
+/// [`Nonsense::Length`].
+pub fn parse_extended_status(bytes: &[u8]) -> Result<Standing, Nonsense> {
+    if bytes.len() < 12 {
+        return Err(Nonsense::Length { item: "ESC f", expected: 42, got: bytes.len() });
+    }
+    // Here bit 6 of byte 0 means "not a flatbed".
+    let main = bytes[0] & !0x40;
+    let warming = main & 0x02 != 0;
+    Ok(Standing {
+        is_warming_up: warming,
+        problem: body(bytes[11]).or(feeder(bytes[1])).or(transparency(bytes[6])).or(in_general(main, warming)),
+    })
+}
+
+/// What the main body says of its own paper path: only if it reports an error at all.
+fn body(byte: u8) -> Option<Problem> {
+    match byte {
+        _ if byte & 0x20 == 0 => None,
+        _ if byte & 0x02 != 0 => Some(Problem::CoverOpen),
+        _ if byte & 0x04 != 0 => Some(Problem::PaperJam),
+        _ if byte & 0x08 != 0 => Some(Problem::NoDocuments),
+        _ => None,
+    }
+}
+
+/// The document feeder's byte: of interest only while the feeder is in use.
+fn feeder(byte: u8) -> Option<Problem> {
+    match byte {
+        _ if byte & 0x40 == 0 => None,
+        _ if byte & 0x02 != 0 => Some(Problem::CoverOpen),
+        _ if byte & 0x04 != 0 => Some(Problem::PaperJam),
+        _ if byte & 0x10 != 0 => Some(Problem::DoubleFeed),
+        _ if byte & 0x08 != 0 => Some(Problem::NoDocuments),
+        _ if byte & 0x20 != 0 => Some(Problem::Feeder),
+        _ => None,
+    }
+}
+
+/// Byte 10 of FS F, the feeder's other byte.
+fn tray(byte: u8, feeder: u8) -> Option<Problem> {
+    match byte {
+        _ if feeder & 0x40 == 0 => None,
+        _ if byte & 0x10 != 0 => Some(Problem::DoubleFeed),
+        _ if byte & 0x02 != 0 => Some(Problem::TrayOut),
+        _ => None,
+    }
+}
+
+/// A transparency unit's byte.
+fn transparency(byte: u8) -> Option<Problem> {
+    match byte {
+        _ if byte & 0x40 == 0 => None,
+        _ if byte & 0x02 != 0 => Some(Problem::CoverOpen),
+        _ if byte & 0x01 != 0 => Some(Problem::Lamp),
+        _ if byte & 0x20 != 0 => Some(Problem::TransparencyUnit),
+        _ => None,
+    }
+}
+
+/// What is said without a cause. A scanner that warms up may call that fatal.
+fn in_general(main: u8, warming: bool) -> Option<Problem> {
+    match main {
+        _ if main & 0x40 != 0 => Some(Problem::Busy),
+        _ if main & 0x80 != 0 && !warming => Some(Problem::Fatal),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fs(changes: &[(usize, u8)]) -> Standing {
+        let mut bytes = [0; 16];
+        for (at, byte) in changes {
+            bytes[*at] = *byte;
+        }
+        parse_fs_status(&bytes).expect("16 bytes")
+    }
+
+    fn esc(changes: &[(usize, u8)]) -> Standing {
+        let mut bytes = [0; 42];
+        for (at, byte) in changes {
+            bytes[*at] = *byte;
+        }
+        parse_extended_status(&bytes).expect("42 bytes")
+    }
+
+    #[test]
+    fn a_healthy_scanner_has_no_problem() {
+        assert_eq!(fs(&[]), Standing { is_warming_up: false, problem: None });
+        assert_eq!(esc(&[(0, 0x01)]), Standing { is_warming_up: false, problem: None });
+    }
+
+    #[test]
+    fn every_error_bit_has_its_words() {
+        let said = [
+            (fs(&[(0, 0x80)]), Problem::Fatal),
+            (fs(&[(0, 0x40)]), Problem::Busy),
+            (fs(&[(0, 0x80), (3, 0xe2)]), Problem::CoverOpen),
+            (fs(&[(0, 0x80), (3, 0xe4)]), Problem::PaperJam),
+            (fs(&[(0, 0x80), (3, 0xe8)]), Problem::NoDocuments),
+            (fs(&[(1, 0xe2)]), Problem::CoverOpen),
+            (fs(&[(1, 0xe4)]), Problem::PaperJam),
+            (fs(&[(1, 0xe8)]), Problem::NoDocuments),
+            (fs(&[(1, 0xe0)]), Problem::Feeder),
+            (fs(&[(1, 0xc0), (10, 0xf0)]), Problem::DoubleFeed),
+            (fs(&[(1, 0xc0), (10, 0xe2)]), Problem::TrayOut),
+            (fs(&[(2, 0xe1)]), Problem::Lamp),
+            (fs(&[(9, 0xe2)]), Problem::CoverOpen),
+            (fs(&[(9, 0xe0)]), Problem::TransparencyUnit),
+            (esc(&[(0, 0x80)]), Problem::Fatal),
+            (esc(&[(0, 0x80), (11, 0xe2)]), Problem::CoverOpen),
+            (esc(&[(1, 0xf0)]), Problem::DoubleFeed),
+            (esc(&[(6, 0xe0)]), Problem::TransparencyUnit),
+        ];
+        for (standing, problem) in said {
+            assert_eq!(standing.problem, Some(problem));
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_use_has_no_say() {
+        assert_eq!(fs(&[(1, 0xae), (2, 0xa3)]).problem, None);
+        assert_eq!(esc(&[(1, 0xae), (0, 0x40)]).problem, None);
+    }
+
+    #[test]
+    fn warming_up_is_not_fatal() {
+        assert_eq!(fs(&[(0, 0x82)]), Standing { is_warming_up: true, problem: None });
+        assert_eq!(esc(&[(0, 0x82)]), Standing { is_warming_up: true, problem: None });
+    }
+
+    #[test]
+    fn an_information_block_is_four_bytes_that_begin_with_stx() {
+        assert_eq!(parse_information(&[0x02, 0x12, 0x2a, 0x01]), Ok((StatusByte(0x12), 0x12a)));
+        assert!(matches!(parse_information(&[0x15]), Err(Nonsense::Beginning { got: 0x15, .. })));
+        assert!(matches!(parse_information(&[0x02, 0, 0]), Err(Nonsense::Length { got: 3, .. })));
+        assert!(parse_information(&[]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_it(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = parse_information(&bytes);
+            let _ = parse_fs_status(&bytes);
+            let _ = parse_extended_status(&bytes);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Scanning: drivers of scan protocols, the options they have, the geometry of a page, and where its lines go.
+//!
+//! A [`Driver`] speaks a protocol over a [`Transport`] and gives a [`Scanner`]; that has [`Options`], and
+//! pushes the lines of a page into a [`PageSink`]. All of it runs on the thread that calls; a [`Cancel`] handle ends it
+//! from any other. Nothing here knows files, windows, or USB itself.
+//!
+//! ```no_run
+//! use scan::{Progress, SessionTransport, Value};
+//! # struct Sink;
+//! # impl scan::PageSink for Sink {
+//! #     fn begin(&mut self, _: &scan::PageFormat) -> Result<(), scan::SinkError> { Ok(()) }
+//! #     fn lines(&mut self, _: &[u8]) -> Result<scan::Flow, scan::SinkError> { Ok(scan::Flow::Continue) }
+//! #     fn end(&mut self) -> Result<(), scan::SinkError> { Ok(()) }
+//! # }
+//!
+//! let session = client::Session::connect(client::DEFAULT_SOCKET).unwrap();
+//! let (transport, device) = SessionTransport::open(session, "usbscan0").unwrap();
+//! let cancel = transport.cancel_handle(); // for another thread: cancel.cancel()
+//! let mut scanner = scan::open(&device.protocol, Box::new(transport), &mut |_: Progress| {}).unwrap();
+//! scanner.options_mut().set("mode", Value::Text("Color".into())).unwrap();
+//! scanner.options_mut().set_text("resolution", "300").unwrap();
+//! let mut sink = Sink;
+//! scanner.scan(&mut sink, &mut |progress| eprintln!("{progress:?}")).unwrap();
+//! ```
+#![warn(missing_docs)]
+
+mod cancel;
+mod driver;
+mod elsewhere;
+mod error;
+pub mod esci;
+mod geometry;
+mod options;
+mod page;
+mod session;
+mod transport;
+
+pub use cancel::{Cancel, Cancelled};
+/// The steps of an abort sequence, for [`Transport::arm_abort`].
+pub use client::wire::AbortStep;
+pub use driver::{DRIVERS, Driver, Identity, Outcome, Progress, Scanner, driver_for, open};
+pub use error::{Problem, ScanError, Unsupported};
+pub use geometry::{Area, AreaError, Dpi, Glass, MM_PER_INCH, PixelArea};
+pub use options::{Constraint, Dependence, OptionDescriptor, OptionError, Options, Unit, Value, names};
+pub use page::{Flow, PageFormat, PageSink, Pixels, SinkError};
+pub use session::SessionTransport;
+pub use transport::{ControlRequest, ReadEnd, Received, Transport, TransportError};

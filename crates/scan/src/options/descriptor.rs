@@ -1,0 +1,151 @@
+//! One option: its name, what it counts, what values it takes and when it means something.
+
+use serde::Serialize;
+
+use super::value::{SAME, Value, number, same, whole};
+
+/// What a number counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// Nothing.
+    None,
+    /// Millimetres.
+    Mm,
+    /// Dots per inch.
+    Dpi,
+    /// Bits.
+    Bit,
+}
+
+impl Unit {
+    /// Behind a number: ` mm`.
+    fn suffix(self) -> &'static str {
+        match self {
+            Unit::None => "",
+            Unit::Mm => " mm",
+            Unit::Dpi => " dpi",
+            Unit::Bit => " bit",
+        }
+    }
+}
+
+/// What values an option takes. Says the type too: that of the values in it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Constraint {
+    /// Yes or no.
+    Switch,
+    /// Whole numbers from `min` to `max`.
+    IntRange {
+        /// The least.
+        min: i32,
+        /// The most.
+        max: i32,
+        /// From one to the next, counted from `min`.
+        step: i32,
+    },
+    /// Any number from `min` to `max`.
+    FixedRange {
+        /// The least.
+        min: f64,
+        /// The most.
+        max: f64,
+    },
+    /// One of these.
+    List(Vec<Value>),
+}
+
+/// When an option means something.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Dependence {
+    /// The option it depends on.
+    pub on: &'static str,
+    /// The values of that with which it means something.
+    pub values: Vec<Value>,
+}
+
+/// One option.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct OptionDescriptor {
+    /// For command lines and programs: one of [`crate::names`], or the driver's own.
+    pub name: &'static str,
+    /// For people, some words.
+    pub title: &'static str,
+    /// For people, a sentence.
+    pub description: &'static str,
+    /// What it counts.
+    pub unit: Unit,
+    /// What values it takes.
+    pub constraint: Constraint,
+    /// The value it begins with.
+    pub default: Value,
+    /// The value it has.
+    pub value: Value,
+    /// Whether it means anything now.
+    pub active: bool,
+    /// What that depends on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active_when: Option<Dependence>,
+}
+
+impl OptionDescriptor {
+    /// `50, 100 or 300 dpi`; `from 25 to 12800 dpi`.
+    pub fn possible(&self) -> String {
+        let suffix = self.unit.suffix();
+        match &self.constraint {
+            Constraint::Switch => "yes or no".to_owned(),
+            Constraint::IntRange { min, max, step: 1 } => format!("from {min} to {max}{suffix}"),
+            Constraint::IntRange { min, max, step } => format!("from {min} to {max}{suffix} in steps of {step}"),
+            Constraint::FixedRange { min, max } => {
+                format!("from {} to {}{suffix}", Value::Fixed(*min), Value::Fixed(*max))
+            }
+            Constraint::List(values) => {
+                let mut words: Vec<String> = values.iter().map(Value::to_string).collect();
+                let last = words.pop().unwrap_or_default();
+                match words.is_empty() {
+                    true => format!("only {last}{suffix}"),
+                    false => format!("{} or {last}{suffix}", words.join(", ")),
+                }
+            }
+        }
+    }
+
+    /// The value that the option takes for `value`: itself, or the same in the option's own type or spelling.
+    pub(super) fn fit(&self, value: &Value) -> Option<Value> {
+        match (&self.constraint, value) {
+            (Constraint::Switch, Value::Bool(_)) => Some(value.clone()),
+            (Constraint::IntRange { min, max, step }, value) => {
+                let value = whole(value)?;
+                let fits = (*min..=*max).contains(&value) && (value - min) % (*step).max(1) == 0;
+                fits.then_some(Value::Int(value))
+            }
+            (Constraint::FixedRange { min, max }, value) => {
+                let value = number(value)?;
+                (value >= min - SAME && value <= max + SAME).then(|| Value::Fixed(value.clamp(*min, *max)))
+            }
+            (Constraint::List(values), value) => values.iter().find(|one| same(one, value)).cloned(),
+            _ => None,
+        }
+    }
+
+    /// Understands text as a value of this option's type.
+    pub(super) fn read(&self, text: &str) -> Option<Value> {
+        let text = text.trim();
+        let of_number = || text.parse().ok().filter(|value: &f64| value.is_finite()).map(Value::Fixed);
+        match &self.constraint {
+            Constraint::Switch => match text {
+                "yes" | "true" | "on" | "1" => Some(Value::Bool(true)),
+                "no" | "false" | "off" | "0" => Some(Value::Bool(false)),
+                _ => None,
+            },
+            Constraint::IntRange { .. } | Constraint::FixedRange { .. } => of_number(),
+            Constraint::List(values) => match values.first() {
+                Some(Value::Int(_) | Value::Fixed(_)) => of_number(),
+                _ => Some(Value::from(text)),
+            },
+        }
+    }
+}

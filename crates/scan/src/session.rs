@@ -1,0 +1,256 @@
+//! A transport over a session with usbscand. Runs on the driver's thread; cancels come from any.
+//!
+//! The daemon keeps the time of every transfer. Should it not end one by then, nor soon after, the
+//! transport gives up on the daemon rather than wait for ever.
+
+use std::time::{Duration, Instant};
+
+use client::wire::{AbortStep, Answer, Command, ControlDirection, DeviceEntry, Event, Pipe, Status};
+use client::{Pending, RequestData, Session};
+
+use crate::elsewhere::Elsewhere;
+use crate::{Cancel, ControlRequest, ReadEnd, Received, Transport, TransportError};
+
+/// How much later than its timeout the daemon may answer: the time to take a transfer back from a host controller
+/// that is slow about it.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How often a waiting thread looks whether the daemon should have answered by now.
+const LOOK_UP: Duration = Duration::from_secs(2);
+
+struct Reading {
+    id: u64,
+    pending: Pending,
+    patience: Duration,
+}
+
+/// A scanner that a session has open.
+pub struct SessionTransport {
+    session: Session,
+    cancel: Cancel,
+    elsewhere: Elsewhere,
+    reading: Option<Started>,
+}
+
+enum Started {
+    Reading(Reading),
+    /// It was cancelled before it could be.
+    Not,
+}
+
+impl std::fmt::Debug for SessionTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionTransport").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+impl SessionTransport {
+    /// Over a session that has its scanner open, and its lock if it wants one.
+    pub fn new(session: Session) -> SessionTransport {
+        let canceller = session.canceller();
+        let cancel = Cancel::new(move |id| {
+            if let Err(error) = canceller.ask_cancel_request(id) {
+                log::debug!("cancel request {id}: {error}");
+            }
+        });
+        SessionTransport { session, cancel, elsewhere: Elsewhere::default(), reading: None }
+    }
+
+    /// Opens `device` and takes its lock.
+    ///
+    /// # Errors
+    /// Refusals of the daemon; `busy` names who has the scanner.
+    pub fn open(session: Session, device: &str) -> Result<(SessionTransport, DeviceEntry), client::Error> {
+        let opened = session.open(device)?;
+        session.lock(false)?;
+        Ok((SessionTransport::new(session), opened.device))
+    }
+
+    /// The session.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The handle that cancels what is done here, for another thread.
+    pub fn cancel_handle(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
+    /// Ends the use of this transport.
+    pub fn into_session(self) -> Session {
+        self.session
+    }
+
+    fn start(&mut self, command: Command, payload: Vec<u8>, timeout: Duration) -> Result<Reading, TransportError> {
+        self.look_elsewhere()?;
+        let id = self.session.new_id();
+        self.cancel.starting(id)?;
+        match self.session.start_as(id, command, payload) {
+            Ok(pending) => {
+                self.cancel.started(id);
+                Ok(Reading { id, pending, patience: timeout + GRACE })
+            }
+            Err(error) => {
+                self.cancel.ended(id);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Whether somebody cancelled everything on this scanner since the last request of this job.
+    fn look_elsewhere(&mut self) -> Result<(), TransportError> {
+        let cancels = self.session.events().try_iter().filter(|event| matches!(event, Event::CancelIo { .. }));
+        let cancels = cancels.count();
+        if self.elsewhere.begins() {
+            return Ok(());
+        }
+        let pending = matches!(self.reading, Some(Started::Reading(_)));
+        let told = (0..cancels).filter(|_| self.elsewhere.event(pending)).count();
+        if told > 0 { Err(TransportError::Cancelled) } else { Ok(()) }
+    }
+
+    /// The answer, whatever its status.
+    fn finish(&mut self, mut reading: Reading) -> Result<Answer, TransportError> {
+        let answer = self.wait(&mut reading);
+        self.cancel.ended(reading.id);
+        let answer = match answer {
+            Err(TransportError::Daemon(client::Error::Refused(refusal))) => refusal.answer,
+            answer => answer?,
+        };
+        if answer.status == Status::Cancelled && !self.cancel.is_asked() {
+            self.elsewhere.answer();
+        }
+        Ok(answer)
+    }
+
+    /// Nothing wakes a thread that waits for a daemon which is stopped, so it looks up now and then.
+    fn wait(&self, reading: &mut Reading) -> Result<Answer, TransportError> {
+        let began = Instant::now();
+        let mut cancelled: Option<Instant> = None;
+        loop {
+            if let Some(answer) = reading.pending.wait_for(LOOK_UP)? {
+                return Ok(answer);
+            }
+            if self.cancel.is_asked() {
+                cancelled.get_or_insert_with(Instant::now);
+            }
+            if began.elapsed() >= reading.patience || cancelled.is_some_and(|since| since.elapsed() >= GRACE) {
+                return Err(TransportError::Silent);
+            }
+        }
+    }
+
+    fn run(
+        &mut self,
+        tried: &'static str,
+        command: Command,
+        payload: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, TransportError> {
+        let name = command.name();
+        let reading = self.start(command, payload, timeout)?;
+        let answer = self.finish(reading)?;
+        match answer.status {
+            Status::Success => Ok(answer.payload),
+            _ => Err(failure(tried, name, timeout, answer)),
+        }
+    }
+}
+
+fn failure(tried: &'static str, command: &'static str, timeout: Duration, answer: Answer) -> TransportError {
+    match answer.status {
+        Status::Cancelled => TransportError::Cancelled,
+        Status::Timeout => TransportError::Timeout { tried, after: timeout },
+        Status::Stall => TransportError::Stall { tried },
+        Status::Overrun => TransportError::Overrun,
+        Status::IoError => TransportError::Bus { tried },
+        Status::NoDevice => TransportError::NoDevice,
+        Status::NotSupported => TransportError::NotSupported { tried },
+        _ => client::Error::Refused(Box::new(client::Refusal { command, answer })).into(),
+    }
+}
+
+impl Transport for SessionTransport {
+    fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), TransportError> {
+        let command = Command::Write { zero_packet: false, timeout: Some(timeout.as_secs_f64()) };
+        self.run("write", command, bytes.to_vec(), timeout).map(drop)
+    }
+
+    fn start_read(&mut self, length: usize, timeout: Duration) -> Result<(), TransportError> {
+        debug_assert!(self.reading.is_none(), "one read at a time");
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let command = Command::Read { length, salvage: true, timeout: Some(timeout.as_secs_f64()) };
+        self.reading = Some(match self.start(command, Vec::new(), timeout) {
+            Ok(reading) => Started::Reading(reading),
+            Err(TransportError::Cancelled) => Started::Not,
+            Err(error) => return Err(error),
+        });
+        Ok(())
+    }
+
+    fn finish_read(&mut self) -> Result<Received, TransportError> {
+        let reading = match self.reading.take() {
+            Some(Started::Reading(reading)) => reading,
+            Some(Started::Not) | None => return Ok(Received { bytes: Vec::new(), end: ReadEnd::Cancelled }),
+        };
+        let timeout = reading.patience - GRACE;
+        let answer = self.finish(reading)?;
+        let end = match answer.status {
+            Status::Success => ReadEnd::Done,
+            Status::Timeout => ReadEnd::TimedOut,
+            Status::Cancelled => ReadEnd::Cancelled,
+            _ => return Err(failure("read", "read", timeout, answer)),
+        };
+        Ok(Received { bytes: answer.payload, end })
+    }
+
+    fn cancel_read(&mut self) {
+        if let Some(Started::Reading(reading)) = &self.reading {
+            if let Err(error) = self.session.canceller().ask_cancel_request(reading.id) {
+                log::debug!("cancel read {}: {error}", reading.id);
+            }
+        }
+    }
+
+    fn control(&mut self, request: &ControlRequest, timeout: Duration) -> Result<Vec<u8>, TransportError> {
+        let ControlRequest { kind, recipient, request, value, index, data } = request.clone();
+        let (direction, length, payload) = match data {
+            RequestData::In(length) => (ControlDirection::In, length, Vec::new()),
+            RequestData::Out(bytes) => (ControlDirection::Out, 0, bytes),
+        };
+        let seconds = Some(timeout.as_secs_f64());
+        let command =
+            Command::UsbRequest { request, value, index, direction, length, kind, recipient, timeout: seconds };
+        self.run("control request", command, payload, timeout)
+    }
+
+    fn wait_event(&mut self, timeout: Duration) -> Result<Vec<u8>, TransportError> {
+        self.run("event", Command::WaitEvent { timeout: Some(timeout.as_secs_f64()) }, Vec::new(), timeout)
+    }
+
+    fn clear_halt(&mut self, pipe: Pipe) -> Result<(), TransportError> {
+        self.run("pipe reset", Command::ResetPipe { pipe }, Vec::new(), GRACE).map(drop)
+    }
+
+    fn reset_device(&mut self) -> Result<(), TransportError> {
+        self.run("port reset", Command::ResetDevice { device: None }, Vec::new(), GRACE).map(drop)
+    }
+
+    fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), TransportError> {
+        self.run("abort sequence", Command::ArmAbort { steps }, Vec::new(), GRACE).map(drop)
+    }
+
+    /// Also after a cancel: the job is over.
+    fn disarm_abort(&mut self) -> Result<(), TransportError> {
+        self.elsewhere.over();
+        let mut pending = self.session.start(Command::DisarmAbort {}, Vec::new())?;
+        match pending.wait_for(GRACE)? {
+            Some(_) => Ok(()),
+            None => Err(TransportError::Silent),
+        }
+    }
+
+    fn cancel_handle(&self) -> Cancel {
+        self.cancel.clone()
+    }
+}

@@ -1,0 +1,174 @@
+//! What a driver needs of the world: bytes out, bytes in, and a way to be stopped.
+
+use std::time::Duration;
+
+use client::wire::{AbortStep, Pipe, RequestKind, RequestRecipient};
+
+use crate::{Cancel, Cancelled};
+
+/// A scanner's pipes. One thread uses it; [`Cancel`] reaches it from others.
+///
+/// While a cancel is asked and not heeded, nothing is started: reads come back [`ReadEnd::Cancelled`], everything
+/// else ends in [`TransportError::Cancelled`].
+pub trait Transport: Send {
+    /// Writes all of `bytes` to the bulk-out pipe, as one transfer.
+    ///
+    /// # Errors
+    /// [`TransportError::Timeout`] when the scanner did not take all of it in time.
+    fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), TransportError>;
+
+    /// Starts a read of `length` bytes from the bulk-in pipe; the timeout begins now. At most one is under way.
+    ///
+    /// Ask for exactly what the protocol says comes next: a length that is too long waits for bytes that
+    /// never come when the item is a multiple of the packet size. Any length may be asked for.
+    ///
+    /// # Errors
+    /// See [`TransportError`]; nothing is under way then.
+    fn start_read(&mut self, length: usize, timeout: Duration) -> Result<(), TransportError>;
+
+    /// Waits for the read that was started. Its bytes are handed over however it ended.
+    ///
+    /// # Errors
+    /// See [`TransportError`]; a timeout and a cancel are none.
+    fn finish_read(&mut self) -> Result<Received, TransportError>;
+
+    /// Asks for the read that was started to be ended now; `finish_read` then comes back soon.
+    fn cancel_read(&mut self);
+
+    /// Reads up to `length` bytes: `start_read` and `finish_read`.
+    ///
+    /// # Errors
+    /// Those of the two.
+    fn read(&mut self, length: usize, timeout: Duration) -> Result<Received, TransportError> {
+        self.start_read(length, timeout)?;
+        self.finish_read()
+    }
+
+    /// A control request; the data of an IN request.
+    ///
+    /// # Errors
+    /// [`TransportError::Stall`] when the scanner refuses it.
+    fn control(&mut self, request: &ControlRequest, timeout: Duration) -> Result<Vec<u8>, TransportError>;
+
+    /// One interrupt packet.
+    ///
+    /// # Errors
+    /// [`TransportError::Timeout`], [`TransportError::NotSupported`] without such an endpoint.
+    fn wait_event(&mut self, timeout: Duration) -> Result<Vec<u8>, TransportError>;
+
+    /// Clears the halt of a pipe, and throws away what was left over from its last read.
+    ///
+    /// # Errors
+    /// See [`TransportError`].
+    fn clear_halt(&mut self, pipe: Pipe) -> Result<(), TransportError>;
+
+    /// Resets the device's port: the last resort.
+    ///
+    /// # Errors
+    /// [`TransportError::NotSupported`] where that can't be done.
+    fn reset_device(&mut self) -> Result<(), TransportError>;
+
+    /// Leaves the steps that bring the scanner back to idle, should we die; replaces those left before.
+    ///
+    /// # Errors
+    /// See [`TransportError`].
+    fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), TransportError>;
+
+    /// Takes them back.
+    ///
+    /// # Errors
+    /// See [`TransportError`].
+    fn disarm_abort(&mut self) -> Result<(), TransportError>;
+
+    /// The handle that cancels what is done here.
+    fn cancel_handle(&self) -> Cancel;
+}
+
+/// What a read brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Why there are no more.
+    pub end: ReadEnd,
+}
+
+/// How a read ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadEnd {
+    /// All bytes are there, or the scanner ended it with a short packet.
+    Done,
+    /// Its time was up.
+    TimedOut,
+    /// It was cancelled. The bytes that had come by then are handed over all the same.
+    Cancelled,
+}
+
+/// A control request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlRequest {
+    /// Vendor or class.
+    pub kind: RequestKind,
+    /// To the device, an interface or an endpoint.
+    pub recipient: RequestRecipient,
+    /// `bRequest`.
+    pub request: u8,
+    /// `wValue`.
+    pub value: u16,
+    /// `wIndex`.
+    pub index: u16,
+    /// The data stage.
+    pub data: client::RequestData,
+}
+
+/// Why a transfer failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// It was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// Its time was up.
+    #[error("the scanner did not take or answer the {tried} in {} s", after.as_secs_f32())]
+    Timeout {
+        /// `write`, `control request`, …
+        tried: &'static str,
+        /// How long it had.
+        after: Duration,
+    },
+    /// The endpoint is halted, or a control request was refused.
+    #[error("the scanner refused the {tried} (stall)")]
+    Stall {
+        /// `read`, …
+        tried: &'static str,
+    },
+    /// The scanner sent more than fits; the surplus is lost.
+    #[error("the scanner sent more than it should have")]
+    Overrun,
+    /// The bus failed.
+    #[error("the {tried} failed on the bus")]
+    Bus {
+        /// `read`, …
+        tried: &'static str,
+    },
+    /// It was unplugged or switched off.
+    #[error("the scanner is gone: it was unplugged or switched off")]
+    NoDevice,
+    /// There is no such pipe, or it can't be done here.
+    #[error("this scanner, or this system, can't do the {tried}")]
+    NotSupported {
+        /// `event`, `port reset`, …
+        tried: &'static str,
+    },
+    /// The daemon did not end a request by the time it should have.
+    #[error("usbscand does not answer")]
+    Silent,
+    /// The daemon, or the way to it, failed.
+    #[error(transparent)]
+    Daemon(#[from] client::Error),
+}
+
+impl From<Cancelled> for TransportError {
+    fn from(_: Cancelled) -> TransportError {
+        TransportError::Cancelled
+    }
+}

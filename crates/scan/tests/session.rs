@@ -1,0 +1,265 @@
+//! The transport over a session, against a daemon that a test plays by hand.
+
+use std::io::BufReader;
+use std::os::unix::net::UnixStream;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use client::wire::{self, AbortStep, Answer, Command, Event, HexBytes, Limits, Pipe, Request, Status};
+use client::{RequestData, Session};
+use scan::{ControlRequest, ReadEnd, SessionTransport, Transport, TransportError};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Daemon {
+    reader: BufReader<UnixStream>,
+    writer: UnixStream,
+}
+
+impl Daemon {
+    fn hear(&mut self) -> Option<Request> {
+        let frame = wire::read_frame(&mut self.reader, wire::CLIENT_HEADER_LIMIT).expect("a frame or the end");
+        frame.map(|frame| Request::from_frame(frame).expect("a request"))
+    }
+
+    fn say(&mut self, id: u64, status: Status, payload: &[u8]) {
+        let mut answer = Answer::new(id, status);
+        answer.payload = payload.to_vec();
+        answer.write_to(&mut self.writer).expect("the client is there");
+    }
+}
+
+/// A transport, and a daemon that runs `play` until the session ends.
+fn transport(play: impl FnMut(&mut Daemon, Request) + Send + 'static) -> (SessionTransport, JoinHandle<()>) {
+    let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+    let reader = BufReader::new(theirs.try_clone().expect("a second descriptor"));
+    let mut daemon = Daemon { reader, writer: theirs };
+    let limits = Limits { header: 4096, payload: 1 << 20, requests: 64, bytes: 4 << 20 };
+    let hello = Event::Hello { server: "usbscand 9".to_owned(), protocol: 1, session: 1, limits };
+    hello.write_to(&mut daemon.writer).expect("written");
+    let mut play = play;
+    let daemon = thread::spawn(move || {
+        while let Some(request) = daemon.hear() {
+            play(&mut daemon, request);
+        }
+    });
+    (SessionTransport::new(Session::over(ours).expect("a session")), daemon)
+}
+
+fn is_read(request: &Request) -> bool {
+    matches!(request.command, Command::Read { .. })
+}
+
+#[test]
+fn a_read_hands_over_what_came_however_it_ended() {
+    let mut ends = [(Status::Success, "all"), (Status::Timeout, "some"), (Status::Cancelled, "few")].into_iter();
+    let (mut transport, daemon) = transport(move |daemon, request| {
+        let expected = Command::Read { length: 100, salvage: true, timeout: Some(1.0) };
+        assert_eq!(request.command, expected);
+        let (status, bytes) = ends.next().expect("three reads");
+        daemon.say(request.id, status, bytes.as_bytes());
+    });
+    for (end, bytes) in [(ReadEnd::Done, "all"), (ReadEnd::TimedOut, "some"), (ReadEnd::Cancelled, "few")] {
+        let received = transport.read(100, SECOND).expect("no error");
+        assert_eq!((received.end, received.bytes.as_slice()), (end, bytes.as_bytes()));
+    }
+    drop(transport);
+    daemon.join().expect("no panic");
+}
+
+#[test]
+fn every_status_has_its_error() {
+    let statuses = [
+        Status::Cancelled,
+        Status::Timeout,
+        Status::Stall,
+        Status::Overrun,
+        Status::IoError,
+        Status::NoDevice,
+        Status::NotSupported,
+        Status::Busy,
+    ];
+    let mut next = statuses.into_iter();
+    let (mut transport, daemon) = transport(move |daemon, request| {
+        daemon.say(request.id, next.next().expect("one more"), b"");
+    });
+    for status in statuses {
+        let error = transport.write(b"\x1b@", SECOND).expect_err("no success");
+        let fits = match status {
+            Status::Cancelled => matches!(error, TransportError::Cancelled),
+            Status::Timeout => matches!(error, TransportError::Timeout { tried: "write", after: SECOND }),
+            Status::Stall => matches!(error, TransportError::Stall { tried: "write" }),
+            Status::Overrun => matches!(error, TransportError::Overrun),
+            Status::IoError => matches!(error, TransportError::Bus { tried: "write" }),
+            Status::NoDevice => matches!(error, TransportError::NoDevice),
+            Status::NotSupported => matches!(error, TransportError::NotSupported { tried: "write" }),
+            other => matches!(error, TransportError::Daemon(ref error) if error.status() == Some(other)),
+        };
+        assert!(fits, "{status}: {error:?}");
+    }
+    drop(transport);
+    daemon.join().expect("no panic");
+}
+
+#[test]
+fn a_cancel_ends_the_read_under_way_and_keeps_what_it_had() {
+    let (told, reading) = std::sync::mpsc::channel();
+    let mut read = None;
+    let (mut transport, daemon) = transport(move |daemon, request| match request.command {
+        Command::Read { .. } => {
+            read = Some(request.id);
+            told.send(()).expect("the test waits");
+        }
+        Command::CancelRequest { request: cancelled, .. } => {
+            assert_eq!(Some(cancelled), read);
+            daemon.say(cancelled, Status::Cancelled, b"half");
+            daemon.say(request.id, Status::Success, b"");
+        }
+        other => panic!("{other:?}"),
+    });
+    let cancel = transport.cancel_handle();
+    let finger = thread::spawn(move || {
+        reading.recv().expect("a read");
+        cancel.cancel();
+    });
+    let received = transport.read(100, Duration::from_secs(200)).expect("no error");
+    assert_eq!((received.end, received.bytes.as_slice()), (ReadEnd::Cancelled, &b"half"[..]));
+    finger.join().expect("no panic");
+    drop(transport);
+    daemon.join().expect("no panic");
+}
+
+#[test]
+fn after_a_cancel_nothing_is_started_until_it_is_heeded() {
+    let (mut transport, daemon) = transport(|daemon, request| {
+        assert!(is_read(&request), "{request:?}");
+        daemon.say(request.id, Status::Success, b"x");
+    });
+    let cancel = transport.cancel_handle();
+    cancel.cancel();
+    assert_eq!(transport.read(1, SECOND).expect("no error").end, ReadEnd::Cancelled);
+    assert!(matches!(transport.write(b"x", SECOND), Err(TransportError::Cancelled)));
+    cancel.heed();
+    assert_eq!(transport.read(1, SECOND).expect("no error").bytes, b"x");
+    drop(transport);
+    daemon.join().expect("no panic");
+}
+
+#[test]
+fn an_abort_sequence_is_taken_back_even_after_a_cancel() {
+    let (mut transport, daemon) = transport(|daemon, request| {
+        assert_eq!(request.command, Command::DisarmAbort {});
+        daemon.say(request.id, Status::Success, b"");
+    });
+    transport.cancel_handle().cancel();
+    assert!(matches!(transport.arm_abort(vec![]), Err(TransportError::Cancelled)));
+    transport.disarm_abort().expect("no error");
+    drop(transport);
+    daemon.join().expect("no panic");
+}
+
+#[test]
+fn a_read_that_was_started_is_ended_by_its_own_driver_too() {
+    let mut read = None;
+    let (mut transport, daemon) = transport(move |daemon, request| match request.command {
+        Command::Read { .. } => read = Some(request.id),
+        Command::CancelRequest { request: cancelled, .. } => {
+            assert_eq!(Some(cancelled), read);
+            daemon.say(cancelled, Status::Cancelled, b"ab");
+        }
+        other => panic!("{other:?}"),
+    });
+    transport.start_read(100, Duration::from_secs(200)).expect("started");
+    transport.cancel_read();
+    let received = transport.finish_read().expect("no error");
+    assert_eq!((received.end, received.bytes.as_slice()), (ReadEnd::Cancelled, &b"ab"[..]));
+    drop(transport);
+    daemon.join().expect("no panic");
+}
+
+#[test]
+fn a_daemon_that_dies_ends_what_is_waited_for() {
+    let (mut transport, daemon) = transport(|daemon, _| {
+        daemon.writer.shutdown(std::net::Shutdown::Both).expect("the end");
+    });
+    let error = transport.read(100, Duration::from_secs(200)).expect_err("no daemon");
+    assert!(matches!(error, TransportError::Daemon(client::Error::Gone { .. })), "{error:?}");
+    daemon.join().expect("no panic");
+}
+
+#[test]
+fn the_other_commands_say_what_they_mean() {
+    let (heard, commands) = std::sync::mpsc::channel();
+    let (mut transport, daemon) = transport(move |daemon, request| {
+        daemon.say(request.id, Status::Success, b"answer");
+        heard.send(request).expect("the test listens");
+    });
+    let steps = vec![AbortStep::Write { bytes: HexBytes(vec![0x18]), timeout: 100 }];
+    let control = ControlRequest {
+        kind: wire::RequestKind::Class,
+        recipient: wire::RequestRecipient::Interface,
+        request: 0x64,
+        value: 1,
+        index: 2,
+        data: RequestData::Out(vec![3]),
+    };
+    assert_eq!(transport.control(&control, SECOND).expect("no error"), b"answer");
+    assert_eq!(transport.wait_event(SECOND).expect("no error"), b"answer");
+    transport.clear_halt(Pipe::Read).expect("no error");
+    transport.arm_abort(steps.clone()).expect("no error");
+    transport.disarm_abort().expect("no error");
+    transport.reset_device().expect("no error");
+    drop(transport);
+    daemon.join().expect("no panic");
+    let requests: Vec<Request> = commands.iter().collect();
+    assert_eq!(requests[0].payload, [3]);
+    let commands: Vec<Command> = requests.into_iter().map(|request| request.command).collect();
+    let expected = [
+        Command::UsbRequest {
+            request: 0x64,
+            value: 1,
+            index: 2,
+            direction: wire::ControlDirection::Out,
+            length: 0,
+            kind: wire::RequestKind::Class,
+            recipient: wire::RequestRecipient::Interface,
+            timeout: Some(1.0),
+        },
+        Command::WaitEvent { timeout: Some(1.0) },
+        Command::ResetPipe { pipe: Pipe::Read },
+        Command::ArmAbort { steps },
+        Command::DisarmAbort {},
+        Command::ResetDevice { device: None },
+    ];
+    assert_eq!(commands, expected);
+}
+
+#[test]
+fn a_cancel_from_elsewhere_ends_a_job_that_has_nothing_pending_and_only_once() {
+    let peer = wire::Peer { session: 9, pid: 1, uid: 0, program: "usbscan".to_owned() };
+    let cancelled = move |daemon: &mut Daemon| {
+        let event = Event::CancelIo { name: "usbscan0".to_owned(), by: peer.clone() };
+        event.write_to(&mut daemon.writer).expect("the client is there");
+    };
+    let mut writes = 0;
+    let (mut transport, daemon) = transport(move |daemon, request| {
+        if matches!(request.command, Command::Write { .. }) {
+            writes += 1;
+            // Before the answer, so that it is there when the answer is.
+            if writes != 2 {
+                cancelled(daemon);
+            }
+        }
+        daemon.say(request.id, Status::Success, b"");
+    });
+    transport.write(b"1", SECOND).expect("the event comes with its answer");
+    assert!(matches!(transport.start_read(1, SECOND), Ok(())), "a read that is not started");
+    assert_eq!(transport.finish_read().expect("ends").end, ReadEnd::Cancelled);
+    transport.write(b"2", SECOND).expect("cleaning up goes on");
+    transport.write(b"3", SECOND).expect("and there it is again");
+    transport.disarm_abort().expect("the job is over");
+    transport.write(b"4", SECOND).expect("what came between two jobs is nobody's");
+    assert!(matches!(transport.write(b"5", SECOND), Err(TransportError::Cancelled)), "what came since is this job's");
+    drop(transport);
+    daemon.join().expect("no panic");
+}

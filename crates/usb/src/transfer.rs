@@ -1,0 +1,100 @@
+//! A transfer's life: submitted with an owned buffer, given back by exactly one completion.
+
+use crate::{EndpointAddress, Error};
+
+/// The caller's name for a transfer. Unique among those in flight on one endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token(pub u64);
+
+/// How a transfer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// The buffer is full, or a short packet ended it.
+    Completed,
+    /// It was asked to come back; `actual` may still be more than 0, even the whole length.
+    Cancelled,
+    /// The endpoint is halted; a control request was refused.
+    Stall,
+    /// The device sent more than the buffer holds. The surplus is lost.
+    Overflow,
+    /// The bus failed, or this is the first sign that the device is gone.
+    Error,
+    /// The device is gone.
+    NoDevice,
+}
+
+/// The end of one transfer. The buffer and what arrived in it are always handed back.
+#[derive(Debug)]
+pub struct Completion {
+    /// The name it was submitted under.
+    pub token: Token,
+    /// The buffer that was submitted, with its full length.
+    pub buffer: Vec<u8>,
+    /// Data bytes moved. A control transfer's setup packet is not counted.
+    pub actual: usize,
+    /// How it ended.
+    pub status: Status,
+}
+
+impl Completion {
+    /// The bytes that arrived in a bulk-in or interrupt-in transfer.
+    pub fn received(&self) -> &[u8] {
+        &self.buffer[..self.actual.min(self.buffer.len())]
+    }
+}
+
+/// What came of asking for a transfer back. Whatever it says, an accepted transfer still owes its completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancel {
+    /// Asked. The completion follows.
+    Asked,
+    /// Nothing to ask for: completed already, asked already, or never submitted.
+    NotInFlight,
+    /// The device is gone; the completion follows from that.
+    NoDevice,
+    /// The system refused for another reason (its code). The completion is still owed, perhaps late.
+    Failed(i32),
+}
+
+/// A transfer that was not accepted; the buffer never left the caller. No completion follows.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Why.
+    pub error: Error,
+    /// The buffer, untouched.
+    pub buffer: Vec<u8>,
+}
+
+/// One endpoint of a claimed interface, or endpoint zero.
+///
+/// One thread owns it: it alone submits and cancels, so that the two can't race.
+/// Dropping an endpoint asks for what is in flight back, newest first, and waits for nothing: the
+/// buffers live until the host gives them back, the completions go nowhere, bytes in them are lost.
+pub trait Endpoint: Send {
+    /// Which endpoint this is.
+    fn address(&self) -> EndpointAddress;
+
+    /// Largest packet, in bytes (64, 512 or 1024 on a bulk endpoint). A read's length must be a
+    /// multiple of it, or the device may overflow the buffer.
+    fn max_packet_size(&self) -> usize;
+
+    /// Starts a transfer of `buffer.len()` bytes (0 is a zero-length packet). No timeout applies:
+    /// it ends when the device ends it or when it is cancelled.
+    ///
+    /// Transfers on one endpoint are carried out in the order of submission.
+    /// For endpoint zero the buffer is [`crate::Setup::buffer`]; its first eight bytes are the request.
+    ///
+    /// # Errors
+    /// The buffer comes back: [`crate::ErrorKind::NoResources`] when the system's memory for
+    /// transfers is used up (try less, or later), [`crate::ErrorKind::NoDevice`] when the device is
+    /// gone, [`crate::ErrorKind::InvalidParameter`] for a length the system can't do.
+    fn submit(&mut self, token: Token, buffer: Vec<u8>) -> Result<(), Rejected>;
+
+    /// Asks for a transfer back. Only the completion says how it ended. May block for as long as
+    /// the host controller takes to stop the transfer, so never call it where others wait.
+    fn cancel(&mut self, token: Token) -> Cancel;
+
+    /// Clears a halt on both sides and sets their data toggles to DATA0.
+    /// Nothing may be in flight on this endpoint, and no control request on the device.
+    fn clear_halt(&mut self) -> Result<(), Error>;
+}

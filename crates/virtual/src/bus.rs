@@ -1,0 +1,216 @@
+//! A USB host inside this process, with models of devices plugged into it: the seam's second implementation.
+//!
+//! Any thread may plug, unplug and list. The devices run on their own threads (see [`crate::Port`]).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use crossbeam_channel::Sender;
+use parking_lot::Mutex;
+use usb::{Access, Bus, Device, DeviceInfo, Error, ErrorKind, Holder, InterfaceNumber, Location, Watch};
+
+use crate::device::{OpenDevice, Slot};
+use crate::{Model, SpecError, spec};
+
+/// The bus number of every virtual bus: far above those that Linux gives to real ones.
+pub const BUS_NUMBER: u8 = 200;
+
+/// What all transfers in flight may hold together, as Linux's `usbfs_memory_mb` has it by default.
+pub const TRANSFER_MEMORY: usize = 16 << 20;
+
+/// A USB host with virtual devices. Clones are the same bus.
+///
+/// ```
+/// use usb::Bus;
+/// use virtual_scanner::VirtualBus;
+///
+/// let bus = VirtualBus::new();
+/// let location = bus.plug_spec("loopback").unwrap();
+/// assert_eq!(bus.list().unwrap()[0].product.as_deref(), Some("Loopback"));
+/// bus.unplug(&location);
+/// assert!(bus.list().unwrap().is_empty());
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct VirtualBus {
+    host: Arc<Host>,
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    state: Mutex<State>,
+    /// Bytes of all buffers in flight.
+    memory: Arc<AtomicUsize>,
+    ids: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    devices: Vec<Plugged>,
+    bells: HashMap<u64, Sender<()>>,
+    last_address: u8,
+}
+
+#[derive(Debug)]
+struct Plugged {
+    id: u64,
+    info: DeviceInfo,
+    slot: Arc<Slot>,
+}
+
+impl VirtualBus {
+    /// A bus with nothing plugged in.
+    pub fn new() -> VirtualBus {
+        VirtualBus::default()
+    }
+
+    /// Plugs a device into the lowest free port. Its address is one that no device had lately.
+    pub fn plug(&self, model: Box<dyn Model>) -> Location {
+        let taken: Vec<u8> = self.host.state.lock().devices.iter().map(|d| d.info.location.ports[0]).collect();
+        let port = (1..=u8::MAX).find(|port| !taken.contains(port)).unwrap_or(u8::MAX);
+        self.plug_at(port, model)
+    }
+
+    /// Plugs a device into this port, as one replugs a scanner into the same socket. What was there is unplugged.
+    pub fn plug_at(&self, port: u8, model: Box<dyn Model>) -> Location {
+        let mut state = self.host.state.lock();
+        let replaced = state.remove(|d| d.info.location.ports == [port]);
+        let location = Location { bus: BUS_NUMBER, address: state.next_address(), ports: vec![port] };
+        let descriptors = model.descriptors().clone();
+        let info = DeviceInfo {
+            location: location.clone(),
+            speed: descriptors.speed,
+            descriptor: descriptors.device,
+            configuration: Some(descriptors.configuration),
+            manufacturer: Some(descriptors.manufacturer),
+            product: Some(descriptors.product),
+            serial: descriptors.serial,
+            access: Access::Granted,
+        };
+        let id = self.host.ids.fetch_add(1, Ordering::Relaxed);
+        let host = Arc::downgrade(&self.host);
+        let fell_off = move || Host::forget(&host, id);
+        let slot = Slot::plug(&location.port_path(), model, self.host.memory.clone(), fell_off);
+        state.devices.push(Plugged { id, info, slot });
+        state.ring();
+        drop(state);
+        if let Some(replaced) = replaced {
+            replaced.slot.port().unplug();
+        }
+        location
+    }
+
+    /// Plugs in what `spec` describes, see [`crate::spec`].
+    ///
+    /// # Errors
+    /// When it describes nothing that can be built.
+    pub fn plug_spec(&self, spec: &str) -> Result<Location, SpecError> {
+        Ok(self.plug(spec::parse(spec)?))
+    }
+
+    /// Pulls the device at `location` out. It is not listed any more when this returns; its transfers
+    /// come back as "no device" soon after. Returns whether there was one.
+    pub fn unplug(&self, location: &Location) -> bool {
+        let mut state = self.host.state.lock();
+        let Some(pulled) = state.remove(|d| d.info.location == *location) else { return false };
+        state.ring();
+        drop(state);
+        pulled.slot.port().unplug();
+        true
+    }
+
+    /// Says whether this process may open the device at `location`. Returns whether there is one.
+    pub fn set_access(&self, location: &Location, access: Access) -> bool {
+        let mut state = self.host.state.lock();
+        let device = state.devices.iter_mut().find(|d| d.info.location == *location);
+        device.map(|d| d.info.access = access).is_some()
+    }
+
+    /// Makes an interface look claimed by somebody else (`Some`), or free again (`None`). Returns
+    /// whether there is such a device.
+    pub fn set_holder(&self, location: &Location, interface: InterfaceNumber, holder: Option<Holder>) -> bool {
+        let state = self.host.state.lock();
+        let device = state.devices.iter().find(|d| d.info.location == *location);
+        device.map(|d| d.slot.set_foreign_holder(interface, holder)).is_some()
+    }
+}
+
+impl Host {
+    /// A device left by itself.
+    fn forget(host: &Weak<Host>, id: u64) {
+        let Some(host) = host.upgrade() else { return };
+        let mut state = host.state.lock();
+        let gone = state.remove(|d| d.id == id);
+        if gone.is_some() {
+            state.ring();
+        }
+        drop(state);
+        drop(gone);
+    }
+}
+
+impl State {
+    /// Takes a device off the list. Drop it without the lock: that joins its thread.
+    fn remove(&mut self, which: impl Fn(&Plugged) -> bool) -> Option<Plugged> {
+        let at = self.devices.iter().position(which)?;
+        Some(self.devices.remove(at))
+    }
+
+    /// Counts up through 1..=127, past those in use.
+    fn next_address(&mut self) -> u8 {
+        for _ in 0..127 {
+            self.last_address = self.last_address % 127 + 1;
+            if self.devices.iter().all(|d| d.info.location.address != self.last_address) {
+                break;
+            }
+        }
+        self.last_address
+    }
+
+    fn ring(&self) {
+        for bell in self.bells.values() {
+            // Full means that it rings already.
+            let _ = bell.try_send(());
+        }
+    }
+}
+
+impl Bus for VirtualBus {
+    fn name(&self) -> &str {
+        "virtual"
+    }
+
+    fn list(&self) -> Result<Vec<DeviceInfo>, Error> {
+        Ok(self.host.state.lock().devices.iter().map(|d| d.info.clone()).collect())
+    }
+
+    fn open(&self, location: &Location) -> Result<Box<dyn Device>, Error> {
+        let state = self.host.state.lock();
+        let error = |kind| Error::new(kind, format!("open the virtual device at {location}"));
+        let there = state.devices.iter().find(|d| d.info.location == *location);
+        let device = there.ok_or_else(|| error(ErrorKind::NoDevice))?;
+        if device.info.access == Access::Denied {
+            return Err(error(ErrorKind::AccessDenied));
+        }
+        Ok(Box::new(OpenDevice::new(device.info.clone(), device.slot.clone())))
+    }
+
+    fn watch(&self, bell: Sender<()>) -> Result<Box<dyn Watch>, Error> {
+        let id = self.host.ids.fetch_add(1, Ordering::Relaxed);
+        self.host.state.lock().bells.insert(id, bell);
+        Ok(Box::new(BellWatch { host: self.host.clone(), id }))
+    }
+}
+
+struct BellWatch {
+    host: Arc<Host>,
+    id: u64,
+}
+
+impl Watch for BellWatch {}
+
+impl Drop for BellWatch {
+    fn drop(&mut self) {
+        self.host.state.lock().bells.remove(&self.id);
+    }
+}

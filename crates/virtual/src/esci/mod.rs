@@ -1,0 +1,515 @@
+//! A flatbed scanner that speaks ESC/I, as a model: the Perfection V850 of the fact sheet (esc-i,
+//! section 5.5), with the FS commands or without.
+//!
+//! What the host sends is a byte stream, what it gets are items: one for each reply, header and block,
+//! never joined. Where the fact sheet leaves open what a device does, this one does the following, and a
+//! driver should survive any other answer:
+//!
+//! - In mid-scan everything but ACK and CAN is answered by one NAK a command (a byte, or two after ESC or
+//!   FS), and the scan goes on. What is sent while a block is being read waits until it was.
+//! - CAN and ACK when idle are answered by NAK.
+//! - A bus reset ends the scan, forgets what was half said and sets the defaults; clearing a halt does not.
+//! - After CAN the scanner is idle at once.
+//! - In the fatal state FS F is answered besides ESC F, ESC f and ESC @.
+//! - Built-in gamma and colour correction, matrices, halftones, sharpness and segmentation are accepted and
+//!   change no pixel; downloaded gamma tables (with gamma 03), brightness and threshold do.
+//! - ESC G and FS G are refused (NAK) when colour and depth don't go together, when a line is longer than
+//!   65535 bytes (ESC G), and when FS W did not come first (FS G).
+
+mod command;
+mod job;
+mod lines;
+mod panel;
+mod settings;
+mod tone;
+mod traits;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use usb::{
+    ConfigurationDescriptor, DeviceDescriptor, EndpointAddress, EndpointDescriptor, InterfaceDescriptor,
+    InterfaceNumber, ProductId, Speed, TransferType, VendorId,
+};
+
+use crate::glass::Glass;
+use crate::{Descriptors, In, Model, Out};
+use command::{Prefix, Takes};
+use job::{After, Form, Incidents, Item, Job};
+use lines::Lines;
+use panel::Standing;
+use settings::Settings;
+use tone::GammaTables;
+use traits::Traits;
+
+pub use panel::{Busy, Conditions, Panel};
+pub use traits::{Dialect, Level};
+
+const STX: u8 = 0x02;
+const ACK: u8 = 0x06;
+const NAK: u8 = 0x15;
+const CAN: u8 = 0x18;
+const ESC: u8 = 0x1b;
+const FS: u8 = 0x1c;
+
+/// Status bit: FS commands are there.
+const HAS_FS: u8 = 0x02;
+
+/// Bytes that are taken while a block keeps the scanner from answering.
+const INBOX: usize = 2048;
+/// Replies that may wait to be read; after that bulk-out is not acknowledged.
+const OUTBOX: usize = 64;
+
+/// How a virtual ESC/I scanner is set up.
+#[derive(Debug, Clone)]
+pub struct EsciSetup {
+    /// With FS commands or without.
+    pub dialect: Dialect,
+    /// The level it states.
+    pub level: Level,
+    /// What lies on it.
+    pub glass: Glass,
+    /// What is the matter with it.
+    pub conditions: Conditions,
+    /// Its serial number.
+    pub serial: String,
+}
+
+impl Default for EsciSetup {
+    /// A healthy Perfection V850 with the test chart on it.
+    fn default() -> EsciSetup {
+        EsciSetup {
+            dialect: Dialect::Fs,
+            level: Level::B8,
+            glass: Glass::chart(),
+            conditions: Conditions::default(),
+            serial: "VIRTUAL1".to_owned(),
+        }
+    }
+}
+
+/// Where in a command the parser is.
+#[derive(Debug)]
+enum Parser {
+    /// Before a command.
+    Start,
+    /// After ESC or FS.
+    Prefixed(Prefix),
+    /// After the command's ACK, with some of its parameter bytes.
+    Parameters { prefix: Prefix, code: u8, want: usize, have: Vec<u8> },
+}
+
+/// The scanner.
+#[derive(Debug)]
+pub struct Esci {
+    descriptors: Descriptors,
+    traits: Traits,
+    glass: Glass,
+    panel: Panel,
+    settings: Settings,
+    /// FS W came since the last ESC @.
+    extended_is_set: bool,
+    tables: GammaTables,
+    focus: u8,
+    fatal: bool,
+    plugged: Option<Instant>,
+    parser: Parser,
+    inbox: VecDeque<u8>,
+    outbox: VecDeque<Item>,
+    job: Option<Job>,
+}
+
+impl Default for Esci {
+    fn default() -> Self {
+        Esci::new(EsciSetup::default())
+    }
+}
+
+impl Esci {
+    /// A scanner that was just switched on.
+    pub fn new(setup: EsciSetup) -> Esci {
+        let traits = Traits::perfection_v850(setup.dialect, setup.level);
+        Esci {
+            descriptors: descriptors(&setup.serial),
+            settings: Settings::new(&traits),
+            traits,
+            glass: setup.glass,
+            panel: Panel::new(setup.conditions),
+            extended_is_set: false,
+            tables: GammaTables::identity(),
+            focus: 0x40,
+            fatal: false,
+            plugged: None,
+            parser: Parser::Start,
+            inbox: VecDeque::new(),
+            outbox: VecDeque::new(),
+            job: None,
+        }
+    }
+
+    /// A hand on this scanner, to keep when it is plugged in.
+    pub fn panel(&self) -> Panel {
+        self.panel.clone()
+    }
+
+    fn reply(&mut self, bytes: &[u8]) {
+        self.outbox.push_back(Item::bytes(bytes.to_vec()));
+    }
+
+    /// An information block: four bytes, then (as an item of its own) what they announce.
+    fn information(&mut self, standing: Standing, payload: Vec<u8>) {
+        let [low, high] = (payload.len() as u16).to_le_bytes();
+        self.reply(&[STX, standing.status() | self.fs_bit(), low, high]);
+        if !payload.is_empty() {
+            self.outbox.push_back(Item::bytes(payload));
+        }
+    }
+
+    fn fs_bit(&self) -> u8 {
+        if self.traits.has_fs() { HAS_FS } else { 0 }
+    }
+
+    fn standing(&mut self, now: Instant) -> Standing {
+        let plugged = *self.plugged.get_or_insert(now);
+        Standing::new(&self.panel.conditions(), self.fatal, plugged, now)
+    }
+
+    /// Whether the scanner is pushing a block and listens to nothing.
+    fn is_pushing(&self) -> bool {
+        self.job.is_some() && self.outbox.iter().any(|item| matches!(item, Item::Image { .. }))
+    }
+
+    /// Takes in what has been sent, as far as it can be answered now.
+    fn digest(&mut self, now: Instant) {
+        while !self.is_pushing() && self.outbox.len() < OUTBOX {
+            let Some(byte) = self.inbox.pop_front() else { return };
+            self.take(now, byte);
+        }
+    }
+
+    fn take(&mut self, now: Instant, byte: u8) {
+        match std::mem::replace(&mut self.parser, Parser::Start) {
+            Parser::Start if byte == ESC => self.parser = Parser::Prefixed(Prefix::Esc),
+            Parser::Start if byte == FS => self.parser = Parser::Prefixed(Prefix::Fs),
+            Parser::Start if self.job.is_some() => self.answer_in_mid_scan(byte),
+            // FF and PF are for an ADF, ACK and CAN for a scan: there is none.
+            Parser::Start => self.reply(&[NAK]),
+            Parser::Prefixed(_) if self.job.is_some() => self.reply(&[NAK]),
+            Parser::Prefixed(prefix) => self.begin(now, prefix, byte),
+            Parser::Parameters { prefix, code, want, mut have } => {
+                have.push(byte);
+                self.go_on(prefix, code, want, have);
+            }
+        }
+    }
+
+    /// ACK: the next block. CAN: the end. Anything else: NAK, and it goes on.
+    fn answer_in_mid_scan(&mut self, byte: u8) {
+        match (byte, &mut self.job) {
+            (ACK, Some(job)) => {
+                let items = job.next_block();
+                self.outbox.extend(items);
+            }
+            (CAN, _) => {
+                self.end_job();
+                self.reply(&[ACK]);
+            }
+            _ => self.reply(&[NAK]),
+        }
+    }
+
+    /// A command's second byte.
+    fn begin(&mut self, now: Instant, prefix: Prefix, code: u8) {
+        // In the fatal state only the status can be asked, and ESC @ ends it.
+        let honoured = matches!((prefix, code), (Prefix::Esc, b'F' | b'f' | b'@') | (Prefix::Fs, b'F'));
+        let takes = command::takes(&self.traits, prefix, code).filter(|_| honoured || !self.fatal);
+        match takes {
+            None => self.reply(&[NAK]),
+            Some(Takes::Nothing) => self.carry_out(now, prefix, code),
+            Some(Takes::Bytes(want)) => self.ask_for(prefix, code, want),
+            Some(Takes::Dither) => self.ask_for(prefix, code, 2),
+        }
+    }
+
+    fn ask_for(&mut self, prefix: Prefix, code: u8, want: usize) {
+        self.reply(&[ACK]);
+        self.parser = Parser::Parameters { prefix, code, want, have: Vec::new() };
+    }
+
+    /// One more parameter byte has come.
+    fn go_on(&mut self, prefix: Prefix, code: u8, mut want: usize, have: Vec<u8>) {
+        if let (b'b', &[pattern, side]) = (code, &have[..]) {
+            if pattern > 1 || !matches!(side, 4 | 8 | 16) {
+                return self.reply(&[NAK]);
+            }
+            want += usize::from(side) * usize::from(side);
+        }
+        if have.len() < want {
+            self.parser = Parser::Parameters { prefix, code, want, have };
+            return;
+        }
+        let good = self.set(prefix, code, &have);
+        self.reply(&[if good { ACK } else { NAK }]);
+    }
+
+    /// A command with all its parameters. False: refused, nothing changed.
+    fn set(&mut self, prefix: Prefix, code: u8, bytes: &[u8]) -> bool {
+        match (prefix, code) {
+            (Prefix::Fs, _) => {
+                let Ok(bytes) = bytes.try_into() else { return false };
+                let good = self.settings.set_extended(&self.traits, bytes).is_ok();
+                self.extended_is_set |= good;
+                good
+            }
+            (_, b'z') => match bytes.split_first_chunk::<1>() {
+                Some(([letter], table)) => table.try_into().is_ok_and(|table| self.tables.download(*letter, table)),
+                None => false,
+            },
+            // A matrix, and a dither table: taken, and not applied (see settings.rs).
+            (_, b'm' | b'b') => true,
+            (_, b'p') => {
+                self.focus = if bytes == [0xff] { 0x40 } else { bytes[0] };
+                true
+            }
+            _ => self.settings.set(&self.traits, code, bytes).is_ok(),
+        }
+    }
+
+    /// A command without parameters.
+    fn carry_out(&mut self, now: Instant, prefix: Prefix, code: u8) {
+        let standing = self.standing(now);
+        match (prefix, code) {
+            (Prefix::Esc, b'@') => {
+                self.fatal = false;
+                self.extended_is_set = false;
+                self.settings = Settings::new(&self.traits);
+                self.reply(&[ACK]);
+            }
+            (Prefix::Esc, b'I') => self.information(standing, self.traits.identity()),
+            (Prefix::Esc, b'F') => self.information(standing, Vec::new()),
+            (Prefix::Esc, b'f') => self.information(standing, self.extended_status(standing)),
+            (Prefix::Esc, b'S') => self.information(standing, self.settings.tagged()),
+            (Prefix::Esc, b'q') => self.information(standing, vec![0, self.focus]),
+            (Prefix::Esc, b'!') => {
+                let button = self.panel.take_button() & 3;
+                self.information(standing, vec![button]);
+            }
+            (Prefix::Esc, b'(') => self.reply(&[if standing.busy { 0x40 } else { 0x80 }]),
+            (Prefix::Esc, b')') => self.reply(&[0x80]),
+            (Prefix::Fs, b'I') => self.outbox.push_back(Item::bytes(self.traits.extended_identity())),
+            (Prefix::Fs, b'F') => {
+                let mut bytes = [0; 16];
+                (bytes[0], bytes[3]) = (standing.fs_main(), standing.body());
+                self.reply(&bytes);
+            }
+            (Prefix::Fs, b'S') => self.outbox.push_back(Item::bytes(self.settings.extended())),
+            (Prefix::Esc, b'G') => self.start_standard(standing),
+            (Prefix::Fs, b'G') => self.start_extended(standing),
+            _ => self.reply(&[NAK]),
+        }
+    }
+
+    /// ESC f, the form of 42 bytes.
+    fn extended_status(&self, standing: Standing) -> Vec<u8> {
+        let mut bytes = vec![0; 42];
+        bytes[0] = standing.esc_main();
+        bytes[11] = standing.body();
+        bytes[12..14].copy_from_slice(&(self.traits.esc_area.0 as u16).to_le_bytes());
+        bytes[14..16].copy_from_slice(&(self.traits.esc_area.1 as u16).to_le_bytes());
+        bytes[26..].copy_from_slice(&self.traits.padded_name());
+        bytes
+    }
+
+    /// ESC G.
+    fn start_standard(&mut self, standing: Standing) {
+        // Whatever comes of it, the next one is in line mode again unless told otherwise.
+        let block = std::mem::take(&mut self.settings.block);
+        let form = if block == 0 { Form::Line } else { Form::Block(block) };
+        if !self.settings.goes_together() {
+            return self.reply(&[NAK]);
+        }
+        if let Some(refusal) = self.refusal(standing) {
+            let mut header = vec![STX, refusal | self.fs_bit(), 0, 0];
+            header.resize(if form == Form::Line { 4 } else { 6 }, 0);
+            return self.reply(&header);
+        }
+        self.start(form, |lines| lines.bytes() <= usize::from(u16::MAX));
+    }
+
+    /// FS G.
+    fn start_extended(&mut self, standing: Standing) {
+        if !self.extended_is_set {
+            return self.reply(&[NAK]);
+        }
+        if let Some(refusal) = self.refusal(standing) {
+            let mut header = [0; 14];
+            (header[0], header[1]) = (STX, refusal | self.fs_bit());
+            return self.reply(&header);
+        }
+        self.start(Form::Extended(u32::from(self.settings.block.max(1))), |_| true);
+    }
+
+    /// The status with which a scan is refused, if it is.
+    fn refusal(&mut self, standing: Standing) -> Option<u8> {
+        if self.panel.conditions().lamp_dead {
+            self.fatal = true;
+            return Some(0x80);
+        }
+        standing.refuses_a_scan().then(|| standing.refusal())
+    }
+
+    fn start(&mut self, form: Form, is_possible: impl Fn(&Lines) -> bool) {
+        let lines = match Lines::new(&self.glass, &self.settings, &self.tables) {
+            Ok(lines) if is_possible(&lines) => lines,
+            Ok(_) => return self.reply(&[NAK]),
+            Err(error) => {
+                log::warn!("nothing to scan: {error}");
+                return self.reply(&[NAK]);
+            }
+        };
+        let conditions = self.panel.conditions();
+        let incidents = Incidents { fatal_at: conditions.fatal_at, cancel_at: conditions.cancel_at };
+        let mut job = Job::new(form, lines, self.fs_bit(), incidents);
+        self.outbox.extend(job.start());
+        self.job = Some(job);
+    }
+
+    fn end_job(&mut self) {
+        let Some(job) = self.job.take() else { return };
+        self.panel.change(|conditions| {
+            conditions.cancel_at = conditions.cancel_at.filter(|at| !job.has_passed(*at));
+            if job.after() == After::Fatal {
+                conditions.fatal_at = None;
+            }
+        });
+    }
+
+    /// The block was read to its end.
+    fn block_is_read(&mut self) {
+        match self.job.as_ref().map(Job::after) {
+            Some(After::Idle) => self.end_job(),
+            Some(After::Fatal) => {
+                self.fatal = true;
+                self.end_job();
+            }
+            Some(After::Answer) | None => {}
+        }
+    }
+
+    /// Fills `room` from the item at the front; true when that ended.
+    fn send(&mut self, room: &mut [u8]) -> (usize, bool) {
+        match (self.outbox.front_mut(), &mut self.job) {
+            (Some(Item::Bytes { bytes, sent }), _) => {
+                let n = (bytes.len() - *sent).min(room.len());
+                room[..n].copy_from_slice(&bytes[*sent..*sent + n]);
+                *sent += n;
+                (n, *sent == bytes.len())
+            }
+            (Some(Item::Image { lines, error_byte }), Some(job)) => {
+                let mut n = job.fill(lines, room);
+                let at_end = |job: &Job, lines: u32| lines == 0 && job.is_at_line_end();
+                if at_end(job, *lines) && n < room.len() {
+                    if let Some(error_byte) = error_byte.take() {
+                        room[n] = error_byte;
+                        n += 1;
+                    }
+                }
+                (n, at_end(job, *lines) && error_byte.is_none())
+            }
+            _ => (0, true),
+        }
+    }
+}
+
+impl Model for Esci {
+    fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
+    }
+
+    fn bulk_out(&mut self, now: Instant, _endpoint: EndpointAddress, packet: &[u8]) -> Out {
+        self.standing(now);
+        self.digest(now);
+        if self.inbox.len() + packet.len() > INBOX {
+            return Out::Nak;
+        }
+        self.inbox.extend(packet);
+        self.digest(now);
+        Out::Ack
+    }
+
+    fn bulk_in(&mut self, now: Instant, _endpoint: EndpointAddress, room: &mut [u8]) -> In {
+        self.standing(now);
+        self.digest(now);
+        while !self.outbox.is_empty() {
+            let (filled, ended) = self.send(room);
+            if ended {
+                let was_image = matches!(self.outbox.pop_front(), Some(Item::Image { .. }));
+                if was_image {
+                    self.block_is_read();
+                }
+                self.digest(now);
+            }
+            if filled > 0 {
+                return In::Data(filled);
+            }
+        }
+        In::Nak
+    }
+
+    fn reset(&mut self) {
+        self.job = None;
+        self.fatal = false;
+        self.extended_is_set = false;
+        self.settings = Settings::new(&self.traits);
+        self.parser = Parser::Start;
+        self.inbox.clear();
+        self.outbox.clear();
+    }
+}
+
+/// As far as they are known (esc-i, section 6.1): class, interface and endpoints are FF/FF/FF with one pipe each way.
+fn descriptors(serial: &str) -> Descriptors {
+    let bulk = |address| EndpointDescriptor {
+        address: EndpointAddress(address),
+        transfer_type: TransferType::Bulk,
+        max_packet_size: 512,
+        interval: 0,
+    };
+    Descriptors {
+        speed: Speed::High,
+        device: DeviceDescriptor {
+            usb_version: 0x0200,
+            class: 0xff,
+            subclass: 0xff,
+            protocol: 0xff,
+            max_packet_size_0: 64,
+            vendor: VendorId(0x04b8),
+            product: ProductId(0x0151),
+            device_version: 0x0100,
+            manufacturer_index: 1,
+            product_index: 2,
+            serial_index: 3,
+            configurations: 1,
+        },
+        configuration: ConfigurationDescriptor {
+            value: 1,
+            attributes: 0xc0,
+            max_power: 1,
+            interfaces: vec![InterfaceDescriptor {
+                number: InterfaceNumber(0),
+                alternate: 0,
+                class: 0xff,
+                subclass: 0xff,
+                protocol: 0xff,
+                string_index: 0,
+                endpoints: vec![bulk(0x81), bulk(0x02)],
+            }],
+        },
+        manufacturer: "EPSON".to_owned(),
+        product: "Perfection V850 (virtual)".to_owned(),
+        serial: Some(serial.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

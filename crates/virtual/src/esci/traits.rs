@@ -1,0 +1,188 @@
+//! What a scanner of the ESC/I family can do: its level, its resolutions, its glass.
+//!
+//! The one there is, is the Perfection V800/V850 Photo ("GT-X980", 04B8:0151), with the values of a
+//! published `scanimage -A` of real units (esc-i, section 5.5), and the same without the FS commands.
+
+/// Which commands a scanner understands besides the plain ones of its level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// ESC commands and the extended FS ones (status bit 02).
+    Fs,
+    /// ESC commands only.
+    Esc,
+}
+
+/// The level that a scanner states in its identity, of the B family: what it understands of ESC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Sharpness, block mode, dither tables.
+    B4,
+    /// Mirroring.
+    B5,
+    /// As B5.
+    B6,
+    /// Threshold, segmentation, film, the button.
+    B7,
+    /// Focus.
+    B8,
+}
+
+impl Level {
+    /// The two bytes that stand for it.
+    pub fn bytes(self) -> [u8; 2] {
+        match self {
+            Level::B4 => *b"B4",
+            Level::B5 => *b"B5",
+            Level::B6 => *b"B6",
+            Level::B7 => *b"B7",
+            Level::B8 => *b"B8",
+        }
+    }
+
+    /// Reads `B7`.
+    pub fn parse(text: &str) -> Option<Level> {
+        let all = [Level::B4, Level::B5, Level::B6, Level::B7, Level::B8];
+        all.into_iter().find(|level| text.eq_ignore_ascii_case(&String::from_utf8_lossy(&level.bytes())))
+    }
+}
+
+/// A scanner's fixed values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Traits {
+    pub dialect: Dialect,
+    pub level: Level,
+    /// Firmware name, at most 16 characters.
+    pub name: &'static str,
+    /// For ESC R, ascending.
+    pub resolutions: &'static [u16],
+    /// The glass in pixels at the highest of these.
+    pub esc_area: (u32, u32),
+    /// Unit of `area`.
+    pub base_dpi: u32,
+    /// Least and most for FS W.
+    pub dpi: (u32, u32),
+    /// Pixels of one line, FS.
+    pub longest_line: u32,
+    /// The glass in pixels at `base_dpi`.
+    pub area: (u32, u32),
+}
+
+impl Traits {
+    pub(super) fn perfection_v850(dialect: Dialect, level: Level) -> Traits {
+        Traits {
+            dialect,
+            level,
+            name: "GT-X980",
+            resolutions: &[
+                50, 60, 72, 75, 80, 90, 100, 120, 133, 144, 150, 160, 175, 180, 200, 216, 240, 266, 300, 320, 350, 360,
+                400, 480, 600, 720, 800, 900, 1200, 1600, 1800, 2400, 3200,
+            ],
+            esc_area: (27_200, 37_440),
+            base_dpi: 4800,
+            dpi: (25, 12_800),
+            longest_line: 40_800,
+            area: (40_800, 56_160),
+        }
+    }
+
+    pub(super) fn has_fs(&self) -> bool {
+        self.dialect == Dialect::Fs
+    }
+
+    /// The largest area of ESC A (esc-i, section 4.3): the width a multiple of 8.
+    pub(super) fn esc_maximum(&self, dpi: (u32, u32), zoom: (u8, u8)) -> (u32, u32) {
+        let highest = u64::from(self.resolutions.last().copied().unwrap_or(1));
+        let side = |pixels: u32, dpi: u32, zoom: u8| {
+            let at = u64::from(pixels) * u64::from(dpi) * u64::from(zoom) / (highest * 100);
+            u32::try_from(at).unwrap_or(u32::MAX)
+        };
+        (side(self.esc_area.0, dpi.0, zoom.0) / 8 * 8, side(self.esc_area.1, dpi.1, zoom.1))
+    }
+
+    /// The largest area of FS W.
+    pub(super) fn fs_maximum(&self, dpi: (u32, u32)) -> (u32, u32) {
+        let side = |pixels: u32, dpi: u32| {
+            let at = u64::from(pixels) * u64::from(dpi) / u64::from(self.base_dpi);
+            u32::try_from(at).unwrap_or(u32::MAX)
+        };
+        (side(self.area.0, dpi.0), side(self.area.1, dpi.1))
+    }
+
+    /// ESC I: level, resolutions, area (esc-i, section 2.3).
+    pub(super) fn identity(&self) -> Vec<u8> {
+        let mut bytes = self.level.bytes().to_vec();
+        for dpi in self.resolutions {
+            bytes.push(b'R');
+            bytes.extend(dpi.to_le_bytes());
+        }
+        bytes.push(b'A');
+        bytes.extend((self.esc_area.0 as u16).to_le_bytes());
+        bytes.extend((self.esc_area.1 as u16).to_le_bytes());
+        bytes
+    }
+
+    /// FS I, 80 bytes (esc-i, section 2.4).
+    pub(super) fn extended_identity(&self) -> Vec<u8> {
+        let mut bytes = vec![0; 80];
+        bytes[..2].copy_from_slice(&self.level.bytes());
+        let numbers = [
+            (4, self.base_dpi),
+            (8, self.dpi.0),
+            (12, self.dpi.1),
+            (16, self.longest_line),
+            (20, self.area.0),
+            (24, self.area.1),
+        ];
+        for (at, number) in numbers {
+            bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        }
+        bytes[44] = 0x01; // a push button
+        bytes[46..62].copy_from_slice(&self.padded_name());
+        bytes[62..66].copy_from_slice(b"1.00");
+        bytes[66..68].copy_from_slice(&[16, 16]); // bits in, bits out
+        bytes
+    }
+
+    /// The name as 16 bytes, padded with spaces.
+    pub(super) fn padded_name(&self) -> [u8; 16] {
+        let mut name = [b' '; 16];
+        for (to, from) in name.iter_mut().zip(self.name.bytes()) {
+            *to = from;
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V850: fn() -> Traits = || Traits::perfection_v850(Dialect::Fs, Level::B8);
+
+    #[test]
+    fn the_identity_has_the_106_bytes_of_a_v850() {
+        let bytes = V850().identity();
+        assert_eq!(bytes.len(), 106);
+        assert_eq!(bytes[..5], [0x42, 0x38, b'R', 50, 0]);
+        assert_eq!(bytes[101..], [0x41, 0x40, 0x6a, 0x40, 0x92]);
+    }
+
+    #[test]
+    fn the_extended_identity_is_that_of_the_fact_sheet() {
+        let expected = [
+            0x42, 0x38, 0x00, 0x00, 0xc0, 0x12, 0x00, 0x00, 0x19, 0x00, 0x00, 0x00, 0x00, 0x32, 0x00, 0x00, //
+            0x60, 0x9f, 0x00, 0x00, 0x60, 0x9f, 0x00, 0x00, 0x60, 0xdb, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, //
+            0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x47, 0x54, //
+            0x2d, 0x58, 0x39, 0x38, 0x30, 0x20, 0x20, 0x20, 0x20, 0x20, 0x20, 0x20, 0x20, 0x20, 0x31, 0x2e, //
+            0x30, 0x30, 0x10, 0x10, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        ];
+        assert_eq!(V850().extended_identity(), expected);
+    }
+
+    #[test]
+    fn the_largest_area_follows_resolution_and_zoom() {
+        assert_eq!(V850().esc_maximum((300, 300), (100, 100)), (2544, 3510));
+        assert_eq!(V850().esc_maximum((300, 300), (200, 50)), (5096, 1755));
+        assert_eq!(V850().fs_maximum((300, 600)), (2550, 7020));
+    }
+}

@@ -1,0 +1,182 @@
+//! What lies on a virtual scanner's glass, rendered row by row at any resolution, and the pixels that a
+//! scan of it must have.
+//!
+//! Either the built-in test chart ([`Glass::chart`]) or a PNG ([`Glass::png_file`]), placed at the top
+//! left at its own resolution (its pHYs chunk, else 300 dpi), white elsewhere. Rules, so that a test
+//! can say what a scan must look like:
+//!
+//! - A pixel of the chart has the colour of the point at its centre. A pixel over a picture is the
+//!   picture's pixel under its centre: exact at the picture's resolution, nearest at others.
+//! - 8 bits are the upper 8 of 16. 8-bit pictures scanned with 16 bits are multiplied by 257.
+//! - Gray is (19595 R + 38470 G + 7471 B + 32768) / 65536: a gray picture comes back as it is.
+//! - Lineart: gray of 8 bits below the threshold is black (0), else white (1).
+//! - What is transparent in a PNG lies over white.
+
+mod chart;
+mod font;
+mod picture;
+mod sample;
+mod shape;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chart::{Chart, ChartRows};
+use picture::{PictureRows, Source};
+
+pub use picture::{DEFAULT_DPI, GlassError};
+pub use sample::Sample;
+
+const MICROMETRES_PER_INCH: u64 = 25_400;
+
+/// An area of the glass at a resolution, in pixels of that resolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View {
+    /// Dots per inch, across and down; neither may be 0.
+    pub dpi: (u32, u32),
+    /// Pixels left of the area.
+    pub left: u32,
+    /// Pixels above it.
+    pub top: u32,
+    /// Its width.
+    pub width: u32,
+    /// Its height.
+    pub height: u32,
+}
+
+/// What is kept of a colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Red, green, blue.
+    Color,
+    /// One sample a pixel.
+    Gray,
+    /// One bit a pixel: 0 where gray is below the threshold.
+    Lineart {
+        /// 0 to 255.
+        threshold: u8,
+    },
+}
+
+/// Bits of a sample in color and gray.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bits {
+    /// 0 to 255.
+    Eight,
+    /// 0 to 65535.
+    Sixteen,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Chart(Arc<Chart>),
+    Picture(Source),
+}
+
+/// What lies on the glass.
+///
+/// ```
+/// use virtual_scanner::glass::{Bits, Glass, Mode, View};
+///
+/// let view = View { dpi: (75, 75), left: 0, top: 0, width: 637, height: 877 };
+/// let samples = Glass::chart().render(&view, Mode::Gray, Bits::Eight).unwrap();
+/// assert_eq!(samples.len(), 637 * 877);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Glass {
+    what: What,
+}
+
+impl Glass {
+    /// The built-in test chart.
+    pub fn chart() -> Glass {
+        Glass { what: What::Chart(Arc::new(Chart::new())) }
+    }
+
+    /// A PNG file. It is read again for every scan, so replacing it is putting another page on the glass.
+    ///
+    /// # Errors
+    /// When it can't be read to its end now.
+    pub fn png_file(path: impl AsRef<Path>) -> Result<Glass, GlassError> {
+        Glass::picture(Source::File(path.as_ref().into()))
+    }
+
+    /// A PNG in memory.
+    ///
+    /// # Errors
+    /// When it can't be read to its end.
+    pub fn png_bytes(bytes: impl Into<Arc<[u8]>>) -> Result<Glass, GlassError> {
+        Glass::picture(Source::Bytes(bytes.into()))
+    }
+
+    fn picture(source: Source) -> Result<Glass, GlassError> {
+        picture::check(&source)?;
+        Ok(Glass { what: What::Picture(source) })
+    }
+
+    /// Rows of an area as pixels of three samples.
+    ///
+    /// # Errors
+    /// When the picture's file is gone or broken by now.
+    pub fn rows<S: Sample>(&self, view: View) -> Result<Rows<S>, GlassError> {
+        let view = View { dpi: (view.dpi.0.max(1), view.dpi.1.max(1)), ..view };
+        Ok(Rows {
+            of: match &self.what {
+                What::Chart(chart) => Of::Chart(chart.clone(), ChartRows::new(view)),
+                What::Picture(source) => Of::Picture(Box::new(PictureRows::new(source, view)?)),
+            },
+        })
+    }
+
+    /// All samples that a scan of this area has, row by row, for tests: 0 to 255, 0 to 65535, or 0 and 1
+    /// (white). Holds the whole page.
+    ///
+    /// # Errors
+    /// As [`Glass::rows`].
+    pub fn render(&self, view: &View, mode: Mode, bits: Bits) -> Result<Vec<u16>, GlassError> {
+        let mut samples = Vec::new();
+        let mut eight = self.rows::<u8>(*view)?;
+        let mut sixteen = self.rows::<u16>(*view)?;
+        for y in 0..view.height {
+            match (mode, bits) {
+                (Mode::Color, Bits::Eight) => samples.extend(eight.row(y).as_flattened().iter().map(|v| u16::from(*v))),
+                (Mode::Color, Bits::Sixteen) => samples.extend_from_slice(sixteen.row(y).as_flattened()),
+                (Mode::Gray, Bits::Eight) => samples.extend(eight.row(y).iter().map(|p| u16::from(u8::luma(*p)))),
+                (Mode::Gray, Bits::Sixteen) => samples.extend(sixteen.row(y).iter().map(|p| u16::luma(*p))),
+                (Mode::Lineart { threshold }, _) => {
+                    samples.extend(eight.row(y).iter().map(|p| u16::from(u8::luma(*p) >= threshold)));
+                }
+            }
+        }
+        Ok(samples)
+    }
+}
+
+enum Of<S> {
+    Chart(Arc<Chart>, ChartRows<S>),
+    Picture(Box<PictureRows<S>>),
+}
+
+/// Rows of an area of the glass; holds a few of them, never the page.
+pub struct Rows<S> {
+    of: Of<S>,
+}
+
+impl<S> std::fmt::Debug for Rows<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rows").finish_non_exhaustive()
+    }
+}
+
+impl<S: Sample> Rows<S> {
+    /// Row `y` of the area. From top to bottom is quick; for a picture, going up means reading it anew.
+    pub fn row(&mut self, y: u32) -> &[[S; 3]] {
+        match &mut self.of {
+            Of::Chart(chart, rows) => rows.row(chart, y),
+            Of::Picture(rows) => rows.row(y),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

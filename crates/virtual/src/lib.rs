@@ -1,0 +1,61 @@
+//! Virtual scanners: models of USB devices as functions of bytes, and a USB host inside this process
+//! to plug them into.
+//!
+//! A [`Model`] answers packets and control requests, knows no transport, and is tested with slices. A
+//! [`Link`] is what a host controller does with it (queues of transfers, short packets, stalls, cancels),
+//! as a state machine; a [`Port`] runs a link on a thread. On ports stand the [`VirtualBus`], which is
+//! the second implementation of [`usb::Bus`], and the USB/IP server of `tools/vscan`.
+//!
+//! ```text
+//!   VirtualBus (usb::Bus)      vscan: USB/IP, FunctionFS
+//!            │                          │
+//!            └──────── Port ────────────┘   a thread a device
+//!                        │
+//!                      Link                 transfers ⇄ packets
+//!                        │
+//!                      Model                a scanner as functions of bytes
+//! ```
+//!
+//! The models are [`Esci`], a flatbed that speaks ESC/I, and [`Loopback`]. What lies on the scanner is a
+//! [`glass::Glass`], which also says what every scan of it must look like. [`faults`] go around any model.
+//! [`spec`] builds all of that from a line such as `esci,glass=page.png,fault=stall@64k`.
+//!
+//! ```
+//! use usb::{Bus, EndpointAddress, InterfaceNumber, Token};
+//! use virtual_scanner::VirtualBus;
+//!
+//! let bus = VirtualBus::new();
+//! let location = bus.plug_spec("loopback").unwrap();
+//! let mut device = bus.open(&location).unwrap();
+//! device.claim(InterfaceNumber(0)).unwrap();
+//!
+//! let (completions, done) = crossbeam_channel::unbounded();
+//! let mut bulk_in = device.endpoint(EndpointAddress(0x81), completions.clone()).unwrap();
+//! let mut bulk_out = device.endpoint(EndpointAddress(0x02), completions).unwrap();
+//! bulk_in.submit(Token(1), vec![0; 512]).unwrap();
+//! bulk_out.submit(Token(2), b"hello".to_vec()).unwrap();
+//!
+//! let read = done.iter().find(|completion| completion.token == Token(1)).unwrap();
+//! assert_eq!(read.received(), b"hello");
+//! ```
+#![warn(missing_docs)]
+
+mod bus;
+mod device;
+mod esci;
+pub mod faults;
+pub mod glass;
+mod link;
+mod loopback;
+mod model;
+mod port;
+pub mod spec;
+mod standard;
+
+pub use bus::{BUS_NUMBER, TRANSFER_MEMORY, VirtualBus};
+pub use esci::{Busy, Conditions, Dialect, Esci, EsciSetup, Level, Panel};
+pub use link::{Event, Given, Link, Turn, Urb, UrbId};
+pub use loopback::Loopback;
+pub use model::{Control, Descriptors, In, Model, Out, Unlink};
+pub use port::{Port, Unplugged};
+pub use spec::SpecError;

@@ -1,0 +1,452 @@
+//! A plugged device and the transfers that wait for it: what a host controller does, as a state
+//! machine. No threads, no clock, no I/O: the caller says what time it is and takes the events.
+//!
+//! ```text
+//!  submit ─▶ queue of its endpoint ─▶ head: step() moves packets ─▶ Event::Given, once
+//!                 │                                                      ▲
+//!                 └── cancel / halt / reset / unplug ────────────────────┘
+//! ```
+//!
+//! Rules taken from Linux, where they were seen (libusb-engine, sections 4 to 7): a short packet ends a
+//! transfer and the next one gets what follows; a stall ends everything queued on that endpoint, each in
+//! turn, and everything submitted until the halt is cleared; a device packet larger than what is left of a
+//! buffer fills it, loses the rest and ends in an overflow; a cancelled transfer keeps what had arrived.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use usb::{Direction, EndpointAddress, Setup, Status, TransferType};
+
+use crate::standard::{self, Request};
+use crate::{Control, Descriptors, In, Model, Out, Unlink};
+
+/// The name of a transfer on one link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UrbId(pub u64);
+
+/// A transfer on its way to the device.
+#[derive(Debug)]
+pub struct Urb {
+    /// Unique among those in flight on the device.
+    pub id: UrbId,
+    /// Where it goes; [`EndpointAddress::CONTROL`] for control.
+    pub endpoint: EndpointAddress,
+    /// The bytes to send or the room to fill. Control: [`Setup::buffer`], whose length must fit the setup's.
+    pub buffer: Vec<u8>,
+}
+
+/// A transfer given back.
+#[derive(Debug)]
+pub struct Given {
+    /// Its name.
+    pub id: UrbId,
+    /// Where it was.
+    pub endpoint: EndpointAddress,
+    /// Its buffer, whole.
+    pub buffer: Vec<u8>,
+    /// Data bytes moved; a setup packet is not counted.
+    pub actual: usize,
+    /// How it ended.
+    pub status: Status,
+}
+
+/// What a link tells.
+#[derive(Debug)]
+pub enum Event {
+    /// A transfer came back. Exactly one for each that was submitted.
+    Given(Given),
+    /// The device is gone; all its transfers came back before this. Told once.
+    Unplugged,
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// There is more to move: step again.
+    More,
+    /// Nothing to do before this moment (`None`: ever), unless something is asked.
+    Idle(Option<Instant>),
+}
+
+/// Bytes moved in one step, so that a cancel never waits for a whole page.
+const STEP: usize = 64 * 1024;
+
+/// A model that asks for "now" again and again would spin; it is asked no oftener than this.
+const SOONEST: Duration = Duration::from_micros(100);
+
+#[derive(Debug)]
+struct Pending {
+    urb: Urb,
+    actual: usize,
+    /// A control request that the device took and never answers.
+    hung: bool,
+}
+
+impl Pending {
+    fn given(self, status: Status) -> Event {
+        let Urb { id, endpoint, buffer } = self.urb;
+        Event::Given(Given { id, endpoint, buffer, actual: self.actual, status })
+    }
+}
+
+#[derive(Debug)]
+struct Queue {
+    address: EndpointAddress,
+    transfer_type: TransferType,
+    packet: usize,
+    halted: bool,
+    pending: VecDeque<Pending>,
+    /// Cancelled, and not given back yet by a slow controller; `None`: not before unplugging.
+    unlinking: Vec<(Option<Instant>, Pending)>,
+}
+
+/// How one attempt on the head of a queue went.
+enum Attempt {
+    Moved,
+    Waiting(Option<Instant>),
+    Ended(Status),
+    Gone,
+}
+
+/// A device and its transfers.
+pub struct Link {
+    model: Box<dyn Model>,
+    descriptors: Descriptors,
+    queues: Vec<Queue>,
+    plugged: bool,
+    events: VecDeque<Event>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("queues", &self.queues).field("plugged", &self.plugged).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// Plugs a device in.
+    pub fn new(model: Box<dyn Model>) -> Link {
+        let descriptors = model.descriptors().clone();
+        let queue = |address, transfer_type, packet: u16| Queue {
+            address,
+            transfer_type,
+            packet: usize::from(packet.max(1)),
+            halted: false,
+            pending: VecDeque::new(),
+            unlinking: Vec::new(),
+        };
+        let mut queues = vec![queue(
+            EndpointAddress::CONTROL,
+            TransferType::Control,
+            u16::from(descriptors.device.max_packet_size_0),
+        )];
+        for endpoint in descriptors.configuration.interfaces.iter().flat_map(|i| &i.endpoints) {
+            if queues.iter().all(|q| q.address != endpoint.address) {
+                queues.push(queue(endpoint.address, endpoint.transfer_type, endpoint.max_packet_size));
+            }
+        }
+        Link { model, descriptors, queues, plugged: true, events: VecDeque::new() }
+    }
+
+    /// The device's descriptors.
+    pub fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
+    }
+
+    /// Whether the device is still there.
+    pub fn is_plugged(&self) -> bool {
+        self.plugged
+    }
+
+    /// The next thing that happened, oldest first.
+    pub fn event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Queues a transfer. It comes back at once if the device is gone, its endpoint is halted or
+    /// does not exist, or a control request's buffer does not fit its setup packet.
+    pub fn submit(&mut self, urb: Urb) {
+        let plugged = self.plugged;
+        let queue = self.queues.iter_mut().find(|q| q.address == urb.endpoint);
+        let pending = Pending { urb, actual: 0, hung: false };
+        match queue {
+            _ if !plugged => self.events.push_back(pending.given(Status::NoDevice)),
+            None => self.events.push_back(pending.given(Status::Error)),
+            Some(queue) if queue.halted => self.events.push_back(pending.given(Status::Stall)),
+            Some(_) if pending.urb.endpoint.is_control() && setup_of(&pending.urb.buffer).is_none() => {
+                self.events.push_back(pending.given(Status::Error));
+            }
+            Some(queue) => queue.pending.push_back(pending),
+        }
+    }
+
+    /// Asks for a transfer back; does nothing when it is not in flight.
+    pub fn cancel(&mut self, now: Instant, id: UrbId) {
+        let unlink = self.model.unlink();
+        for queue in &mut self.queues {
+            let Some(at) = queue.pending.iter().position(|p| p.urb.id == id) else { continue };
+            let Some(pending) = queue.pending.remove(at) else { continue };
+            match unlink {
+                Unlink::Prompt => self.events.push_back(pending.given(Status::Cancelled)),
+                Unlink::After(delay) => queue.unlinking.push((Some(now + delay), pending)),
+                Unlink::Never => queue.unlinking.push((None, pending)),
+            }
+            return;
+        }
+    }
+
+    /// Clears a halt, on the device and on the host's side.
+    pub fn clear_halt(&mut self, endpoint: EndpointAddress) {
+        if let Some(queue) = self.queues.iter_mut().find(|q| q.address == endpoint) {
+            queue.halted = false;
+            self.model.clear_halt(endpoint);
+        }
+    }
+
+    /// Gives back all that is pending on the given endpoints as completed with what it has: what
+    /// Linux does when an alternate setting is chosen under a transfer.
+    pub fn flush(&mut self, endpoints: &[EndpointAddress]) {
+        for queue in self.queues.iter_mut().filter(|q| endpoints.contains(&q.address)) {
+            queue.halted = false;
+            self.events.extend(queue.pending.drain(..).map(|p| p.given(Status::Completed)));
+        }
+    }
+
+    /// Resets the bus: what is pending comes back as "no device", halts end, the device starts afresh.
+    pub fn reset(&mut self) {
+        self.give_back_all();
+        for queue in &mut self.queues {
+            queue.halted = false;
+        }
+        self.model.reset();
+    }
+
+    /// Unplugs the device.
+    pub fn unplug(&mut self) {
+        if !self.plugged {
+            return;
+        }
+        self.plugged = false;
+        self.give_back_all();
+        self.events.push_back(Event::Unplugged);
+    }
+
+    fn give_back_all(&mut self) {
+        for queue in &mut self.queues {
+            let late = queue.unlinking.drain(..).map(|(_, p)| p);
+            self.events.extend(late.chain(queue.pending.drain(..)).map(|p| p.given(Status::NoDevice)));
+        }
+    }
+
+    /// Moves some bytes. Call again while it says [`Turn::More`]; after that when its time comes, or
+    /// after anything was asked of the link.
+    pub fn step(&mut self, now: Instant) -> Turn {
+        self.give_back_unlinked(now);
+        let mut next: Option<Instant> = None;
+        let mut moved = false;
+        for at in 0..self.queues.len() {
+            next = earlier(next, self.queues[at].unlinking.iter().filter_map(|(due, _)| *due).min());
+            if self.queues[at].pending.is_empty() || !self.queues[at].unlinking.is_empty() {
+                continue;
+            }
+            match self.attempt(at, now) {
+                Attempt::Moved => moved = true,
+                Attempt::Waiting(until) => next = earlier(next, until.map(|t| t.max(now + SOONEST))),
+                Attempt::Ended(status) => {
+                    self.end_head(at, status);
+                    moved = true;
+                }
+                Attempt::Gone => {
+                    self.unplug();
+                    return Turn::More;
+                }
+            }
+        }
+        if moved { Turn::More } else { Turn::Idle(next) }
+    }
+
+    fn give_back_unlinked(&mut self, now: Instant) {
+        for queue in &mut self.queues {
+            while let Some(at) = queue.unlinking.iter().position(|(due, _)| due.is_some_and(|due| due <= now)) {
+                let (_, pending) = queue.unlinking.remove(at);
+                self.events.push_back(pending.given(Status::Cancelled));
+            }
+        }
+    }
+
+    /// Gives the head of a queue back; with a stall, all behind it too, and the endpoint is halted.
+    fn end_head(&mut self, at: usize, status: Status) {
+        let queue = &mut self.queues[at];
+        let halts = status == Status::Stall && queue.transfer_type != TransferType::Control;
+        queue.halted |= halts;
+        let ending = if halts { queue.pending.len() } else { 1 };
+        self.events.extend(queue.pending.drain(..ending).map(|p| p.given(status)));
+    }
+
+    fn attempt(&mut self, at: usize, now: Instant) -> Attempt {
+        let queue = &self.queues[at];
+        match (queue.transfer_type, queue.address.direction()) {
+            (TransferType::Control, _) => self.attempt_control(at, now),
+            (_, Direction::In) => self.attempt_in(at, now),
+            (_, Direction::Out) => self.attempt_out(at, now),
+        }
+    }
+
+    fn attempt_in(&mut self, at: usize, now: Instant) -> Attempt {
+        let queue = &mut self.queues[at];
+        let (address, packet) = (queue.address, queue.packet);
+        let Some(head) = queue.pending.front_mut() else { return Attempt::Waiting(None) };
+        let mut ask = |room: &mut [u8]| match queue.transfer_type {
+            TransferType::Interrupt => self.model.interrupt_in(now, address, room),
+            _ => self.model.bulk_in(now, address, room),
+        };
+        let room = &mut head.urb.buffer[head.actual..];
+        let whole = room.len().min(STEP.max(packet)) / packet * packet;
+        // What is left of a buffer may be less than a packet; the device knows nothing of that.
+        let (answer, surplus) = if whole > 0 {
+            (ask(&mut room[..whole]), false)
+        } else {
+            let mut bounce = vec![0; packet];
+            let answer = ask(&mut bounce);
+            let arrived = if let In::Data(n) = answer { n.min(packet) } else { 0 };
+            let fits = arrived.min(room.len());
+            room[..fits].copy_from_slice(&bounce[..fits]);
+            (answer, arrived > fits)
+        };
+        match answer {
+            In::Data(n) => {
+                let n = n.min(whole.max(packet)).min(room.len());
+                head.actual += n;
+                let full = head.actual == head.urb.buffer.len();
+                match () {
+                    () if surplus => Attempt::Ended(Status::Overflow),
+                    () if n == 0 || n % packet != 0 || full => Attempt::Ended(Status::Completed),
+                    () => Attempt::Moved,
+                }
+            }
+            In::Nak => Attempt::Waiting(None),
+            In::NakUntil(until) => Attempt::Waiting(Some(until)),
+            In::Stall => Attempt::Ended(Status::Stall),
+            In::Babble => Attempt::Ended(Status::Overflow),
+            In::Garbled => Attempt::Ended(Status::Error),
+            In::Gone => Attempt::Gone,
+        }
+    }
+
+    fn attempt_out(&mut self, at: usize, now: Instant) -> Attempt {
+        let queue = &mut self.queues[at];
+        let Some(head) = queue.pending.front_mut() else { return Attempt::Waiting(None) };
+        let mut moved = 0;
+        while moved < STEP {
+            let rest = &head.urb.buffer[head.actual..];
+            let packet = &rest[..rest.len().min(queue.packet)];
+            let length = packet.len();
+            match self.model.bulk_out(now, queue.address, packet) {
+                Out::Ack => {
+                    head.actual += length;
+                    moved += length;
+                }
+                Out::Nak | Out::NakUntil(_) if moved > 0 => return Attempt::Moved,
+                Out::Nak => return Attempt::Waiting(None),
+                Out::NakUntil(until) => return Attempt::Waiting(Some(until)),
+                Out::Stall => return Attempt::Ended(Status::Stall),
+                Out::Gone => return Attempt::Gone,
+            }
+            if head.actual == head.urb.buffer.len() {
+                return Attempt::Ended(Status::Completed);
+            }
+        }
+        Attempt::Moved
+    }
+
+    fn attempt_control(&mut self, at: usize, now: Instant) -> Attempt {
+        let Some(head) = self.queues[at].pending.front() else { return Attempt::Waiting(None) };
+        if head.hung {
+            return Attempt::Waiting(None);
+        }
+        let Some((setup, data)) = setup_of(&head.urb.buffer) else { return Attempt::Ended(Status::Error) };
+        let answer = match standard::read(&self.descriptors, setup) {
+            Request::Device => self.model.control(now, setup, data),
+            Request::Answer(answer) => answer,
+            own => self.carry_out(own),
+        };
+        let Some(head) = self.queues[at].pending.front_mut() else { return Attempt::Waiting(None) };
+        match answer {
+            Control::Done(answer) => {
+                head.actual = finish_control(&mut head.urb.buffer, setup, &answer);
+                Attempt::Ended(Status::Completed)
+            }
+            Control::Stall => Attempt::Ended(Status::Stall),
+            Control::Hang => {
+                head.hung = true;
+                Attempt::Waiting(None)
+            }
+            Control::NakUntil(until) => Attempt::Waiting(Some(until)),
+            Control::Gone => Attempt::Gone,
+        }
+    }
+
+    fn carry_out(&mut self, request: Request) -> Control {
+        match request {
+            Request::ClearHalt(endpoint) if self.has(endpoint) => {
+                self.clear_halt(endpoint);
+                Control::Done(Vec::new())
+            }
+            Request::SetHalt(endpoint) if self.has(endpoint) => {
+                let at = self.queues.iter().position(|q| q.address == endpoint).unwrap_or(0);
+                if at > 0 {
+                    self.queues[at].halted = true;
+                    self.events.extend(self.queues[at].pending.drain(..).map(|p| p.given(Status::Stall)));
+                }
+                Control::Done(Vec::new())
+            }
+            Request::EndpointStatus(endpoint) if self.has(endpoint) => {
+                let halted = self.queues.iter().any(|q| q.address == endpoint && q.halted);
+                Control::Done(vec![u8::from(halted), 0])
+            }
+            Request::Configure => {
+                for address in self.queues.iter().skip(1).map(|q| q.address).collect::<Vec<_>>() {
+                    self.clear_halt(address);
+                }
+                Control::Done(Vec::new())
+            }
+            _ => Control::Stall,
+        }
+    }
+
+    /// Endpoint zero goes by two addresses in requests about endpoints.
+    fn has(&self, endpoint: EndpointAddress) -> bool {
+        endpoint.is_control() || self.queues.iter().any(|q| q.address == endpoint)
+    }
+}
+
+/// The setup packet at the front of a control buffer and the bytes behind it; `None` when they don't fit.
+fn setup_of(buffer: &[u8]) -> Option<(Setup, &[u8])> {
+    let (head, data) = buffer.split_first_chunk::<{ Setup::BYTES }>()?;
+    let setup = Setup::from_bytes(*head);
+    if data.len() != usize::from(setup.length) {
+        return None;
+    }
+    Some((setup, if setup.direction() == Direction::In { &[] } else { data }))
+}
+
+/// Puts the answer of an IN request into the buffer; returns how many data bytes moved.
+fn finish_control(buffer: &mut [u8], setup: Setup, answer: &[u8]) -> usize {
+    let room = &mut buffer[Setup::BYTES..];
+    if setup.direction() == Direction::Out {
+        return room.len();
+    }
+    let n = answer.len().min(room.len());
+    room[..n].copy_from_slice(&answer[..n]);
+    n
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests;

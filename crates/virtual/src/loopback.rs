@@ -1,0 +1,267 @@
+//! The loopback device: what is written comes back. For tests of everything between a program and a wire.
+//!
+//! | request | | meaning |
+//! |---|---|---|
+//! | 0x10 | OUT | its data (up to 64 bytes) becomes one interrupt packet |
+//! | 0x11 | OUT | halts the endpoint whose address is `wValue` |
+//! | 0x12 | IN | answers `wLength` bytes, byte i = (`wValue` + i) & 0xff |
+//! | 0x13 | both | is never answered |
+//! | 0x14 | OUT | forgets all that is queued |
+//! | 0x15 | OUT | queues `wValue` KiB on bulk-in as one item, byte i = i mod 251, without a packet that ends it |
+//!
+//! Bulk packets keep their borders: a short or empty packet comes back as one. With nothing written a
+//! read stays pending. At most 16 MiB are kept, then bulk-out is not acknowledged until some was read.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use usb::{
+    ConfigurationDescriptor, DeviceDescriptor, Direction, EndpointAddress, EndpointDescriptor, InterfaceDescriptor,
+    InterfaceNumber, ProductId, Setup, SetupKind, Speed, TransferType, VendorId,
+};
+
+use crate::{Control, Descriptors, In, Model, Out};
+
+/// Bytes that bulk-out takes before somebody reads.
+const ROOM: usize = 16 << 20;
+/// Packets of any size that are kept: enough for [`ROOM`] in packets of 64, and a bound for empty ones.
+const PACKETS: usize = 1 << 18;
+/// Bytes of a full bulk packet.
+const PACKET: usize = 512;
+/// Interrupt packets that are kept.
+const EVENTS: usize = 256;
+/// Queued pattern runs; each may stand for 64 MiB but costs some bytes only.
+const RUNS: usize = 1024;
+
+const BULK_IN: EndpointAddress = EndpointAddress(0x81);
+const BULK_OUT: EndpointAddress = EndpointAddress(0x02);
+const INTERRUPT_IN: EndpointAddress = EndpointAddress(0x83);
+
+#[derive(Debug)]
+enum Queued {
+    Packet(Box<[u8]>),
+    /// The bytes `from..to` of the pattern.
+    Run {
+        from: usize,
+        to: usize,
+    },
+}
+
+/// The loopback device, 1209:0001.
+#[derive(Debug)]
+pub struct Loopback {
+    descriptors: Descriptors,
+    queued: VecDeque<Queued>,
+    kept: usize,
+    runs: usize,
+    events: VecDeque<Vec<u8>>,
+    halted: Vec<EndpointAddress>,
+    forgotten: u64,
+}
+
+impl Loopback {
+    /// One with the serial number `LOOP0001`.
+    pub fn new() -> Loopback {
+        Loopback::with_serial("LOOP0001")
+    }
+
+    /// One with another serial number.
+    pub fn with_serial(serial: &str) -> Loopback {
+        Loopback {
+            descriptors: descriptors(serial),
+            queued: VecDeque::new(),
+            kept: 0,
+            runs: 0,
+            events: VecDeque::new(),
+            halted: Vec::new(),
+            forgotten: 0,
+        }
+    }
+
+    fn forget(&mut self) {
+        self.forgotten += 1;
+        self.queued.clear();
+        self.events.clear();
+        self.kept = 0;
+        self.runs = 0;
+    }
+    /// Moves what is queued into `room`, up to its end or a short packet; `None`: nothing is queued.
+    fn fill(&mut self, room: &mut [u8]) -> Option<usize> {
+        let mut filled = 0;
+        while filled < room.len() {
+            match self.queued.front_mut() {
+                None if filled == 0 => return None,
+                None => break,
+                Some(Queued::Packet(packet)) => {
+                    let length = packet.len();
+                    // An empty packet can't follow others in one answer: it would not be seen.
+                    if length == 0 && filled > 0 {
+                        break;
+                    }
+                    room[filled..filled + length].copy_from_slice(packet);
+                    self.kept -= length;
+                    self.queued.pop_front();
+                    filled += length;
+                    if length < PACKET {
+                        break;
+                    }
+                }
+                Some(Queued::Run { from, to }) => {
+                    let length = (*to - *from).min(room.len() - filled);
+                    for (i, byte) in room[filled..filled + length].iter_mut().enumerate() {
+                        *byte = ((*from + i) % 251) as u8;
+                    }
+                    filled += length;
+                    *from += length;
+                    if from == to {
+                        self.runs -= 1;
+                        self.queued.pop_front();
+                    }
+                }
+            }
+        }
+        Some(filled)
+    }
+}
+
+impl Default for Loopback {
+    fn default() -> Self {
+        Loopback::new()
+    }
+}
+
+impl Model for Loopback {
+    fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
+    }
+
+    fn control(&mut self, _now: Instant, setup: Setup, data: &[u8]) -> Control {
+        if setup.kind() != SetupKind::Vendor {
+            return Control::Stall;
+        }
+        match (setup.request, setup.direction()) {
+            (0x10, Direction::Out) if data.len() <= 64 && self.events.len() < EVENTS => {
+                self.events.push_back(data.to_vec());
+            }
+            (0x11, Direction::Out) => {
+                let endpoint = EndpointAddress(setup.value as u8);
+                if ![BULK_IN, BULK_OUT, INTERRUPT_IN].contains(&endpoint) {
+                    return Control::Stall;
+                }
+                self.halted.push(endpoint);
+                self.halted.dedup();
+            }
+            (0x12, Direction::In) => {
+                return Control::Done((0..setup.length).map(|i| setup.value.wrapping_add(i) as u8).collect());
+            }
+            (0x13, _) => return Control::Hang,
+            (0x14, Direction::Out) => self.forget(),
+            (0x15, Direction::Out) if setup.value == 0 => {}
+            (0x15, Direction::Out) if self.runs < RUNS => {
+                self.runs += 1;
+                self.queued.push_back(Queued::Run { from: 0, to: usize::from(setup.value) * 1024 });
+            }
+            _ => return Control::Stall,
+        }
+        Control::Done(Vec::new())
+    }
+
+    fn bulk_out(&mut self, _now: Instant, endpoint: EndpointAddress, packet: &[u8]) -> Out {
+        if self.is_halted(endpoint) {
+            return Out::Stall;
+        }
+        if self.kept + packet.len() > ROOM || self.queued.len() >= PACKETS {
+            return Out::Nak;
+        }
+        self.kept += packet.len();
+        self.queued.push_back(Queued::Packet(packet.into()));
+        Out::Ack
+    }
+
+    fn bulk_in(&mut self, _now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+        if self.is_halted(endpoint) {
+            return In::Stall;
+        }
+        match self.fill(room) {
+            Some(filled) => In::Data(filled),
+            None => In::Nak,
+        }
+    }
+
+    fn interrupt_in(&mut self, _now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+        if self.is_halted(endpoint) {
+            return In::Stall;
+        }
+        match self.events.pop_front() {
+            None => In::Nak,
+            Some(packet) => {
+                room[..packet.len()].copy_from_slice(&packet);
+                In::Data(packet.len())
+            }
+        }
+    }
+
+    fn clear_halt(&mut self, endpoint: EndpointAddress) {
+        self.halted.retain(|halted| *halted != endpoint);
+    }
+
+    fn is_halted(&self, endpoint: EndpointAddress) -> bool {
+        self.halted.contains(&endpoint)
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    fn reset(&mut self) {
+        self.forget();
+        self.halted.clear();
+    }
+}
+
+fn descriptors(serial: &str) -> Descriptors {
+    let endpoint = |address, transfer_type, max_packet_size, interval| EndpointDescriptor {
+        address,
+        transfer_type,
+        max_packet_size,
+        interval,
+    };
+    Descriptors {
+        speed: Speed::High,
+        device: DeviceDescriptor {
+            usb_version: 0x0200,
+            class: 0,
+            subclass: 0,
+            protocol: 0,
+            max_packet_size_0: 64,
+            vendor: VendorId(0x1209),
+            product: ProductId(0x0001),
+            device_version: 0x0100,
+            manufacturer_index: 1,
+            product_index: 2,
+            serial_index: 3,
+            configurations: 1,
+        },
+        configuration: ConfigurationDescriptor {
+            value: 1,
+            attributes: 0xc0,
+            max_power: 1,
+            interfaces: vec![InterfaceDescriptor {
+                number: InterfaceNumber(0),
+                alternate: 0,
+                class: 6,
+                subclass: 1,
+                protocol: 1,
+                string_index: 0,
+                endpoints: vec![
+                    endpoint(BULK_IN, TransferType::Bulk, 512, 0),
+                    endpoint(BULK_OUT, TransferType::Bulk, 512, 0),
+                    endpoint(INTERRUPT_IN, TransferType::Interrupt, 64, 4),
+                ],
+            }],
+        },
+        manufacturer: "usbscan".to_owned(),
+        product: "Loopback".to_owned(),
+        serial: Some(serial.to_owned()),
+    }
+}

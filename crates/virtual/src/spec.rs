@@ -1,0 +1,326 @@
+//! Descriptions of virtual scanners in one line: `MODEL[,key=value…]`, as `--virtual` takes them.
+//!
+//! [`parse`] reads one; [`help`] lists all there is, from the same tables.
+//!
+//! ```
+//! use virtual_scanner::spec;
+//!
+//! let scanner = spec::parse("esci,dialect=esc,level=B7,warmup=2,fault=stall@64k").unwrap();
+//! assert_eq!(scanner.descriptors().product, "Perfection V850 (virtual)");
+//! println!("{}", spec::help());
+//! ```
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::faults::{self, Fault, FaultError, Faulty, Plan};
+use crate::glass::{Glass, GlassError};
+use crate::{Busy, Dialect, Esci, EsciSetup, Level, Loopback, Model, Unlink};
+
+/// Why a description describes nothing that can be built.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// No model of that name.
+    #[error("there is no virtual scanner \"{name}\"; there are: {known}")]
+    UnknownModel {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The model has no such key.
+    #[error("the virtual scanner {model} has no key \"{key}\"; it has: {known}")]
+    UnknownKey {
+        /// Whose keys.
+        model: &'static str,
+        /// What was given.
+        key: String,
+        /// What there is.
+        known: String,
+    },
+    /// A key's value can't be read.
+    #[error("{key}={value}: expected {expected}")]
+    BadValue {
+        /// Which key.
+        key: &'static str,
+        /// What was given.
+        value: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// No such fault.
+    #[error("fault={}: {}", .0.0, .0)]
+    Fault(#[from] FaultError),
+    /// Nothing that can be put on the glass.
+    #[error("glass: {0}")]
+    Glass(#[from] GlassError),
+}
+
+/// A key that a model takes.
+struct Key {
+    name: &'static str,
+    value: &'static str,
+    about: &'static str,
+}
+
+/// A model that can be asked for.
+struct Kind {
+    name: &'static str,
+    about: &'static str,
+    keys: &'static [Key],
+    build: fn(&mut Values) -> Result<Box<dyn Model>, SpecError>,
+}
+
+const ESCI: Kind = Kind {
+    name: "esci",
+    about: "Epson Perfection V850, a flatbed that speaks ESC/I",
+    keys: &[
+        Key { name: "glass", value: "FILE.png", about: "what lies on it [a test chart]" },
+        Key { name: "dialect", value: "fs|esc", about: "with FS commands or without [fs]" },
+        Key { name: "level", value: "B4...B8", about: "which ESC commands it has [B8; without FS: B7]" },
+        Key { name: "warmup", value: "SECONDS", about: "how long its lamp warms up" },
+        Key { name: "busy", value: "SECONDS|always", about: "in use from elsewhere" },
+        Key { name: "cover", value: "open|closed", about: "its cover [closed]" },
+        Key { name: "paper", value: "jam|free", about: "its paper path [free]" },
+        Key { name: "lamp", value: "dead|good", about: "its lamp [good]" },
+        Key { name: "button", value: "1|2|3", about: "a button that was just pressed" },
+        Key { name: "serial", value: "TEXT", about: "its serial number [VIRTUAL1]" },
+        Key { name: "fault", value: "fatal@N", about: "fatal error at byte N of image data" },
+        Key { name: "fault", value: "cancel@N", about: "its cancel button is pressed there (with FS)" },
+    ],
+    build: build_esci,
+};
+
+const LOOPBACK: Kind = Kind {
+    name: "loopback",
+    about: "no scanner: what is written to it can be read back",
+    keys: &[Key { name: "serial", value: "TEXT", about: "its serial number [LOOP0001]" }],
+    build: |values| Ok(Box::new(Loopback::with_serial(&values.last("serial").unwrap_or("LOOP0001".to_owned())))),
+};
+
+/// What every model takes.
+const COMMON: &[Key] = &[
+    Key { name: "fault", value: "silence@N[:MS]", about: "sends no more from byte N on, for MS or until a bus reset" },
+    Key { name: "fault", value: "stall@N", about: "halts bulk-in at byte N" },
+    Key { name: "fault", value: "babble@N", about: "sends too large a packet at byte N" },
+    Key { name: "fault", value: "garble@N", about: "a transfer fails at byte N" },
+    Key { name: "fault", value: "unplug@N", about: "falls off the bus at byte N" },
+    Key { name: "fault", value: "short[@SEED]", about: "cuts every transfer with a short packet" },
+    Key { name: "fault", value: "hang@K", about: "never answers the Kth vendor or class request" },
+    Key {
+        name: "fault",
+        value: "out-silence@N[:MS]",
+        about: "takes no more from byte N on; also out-stall, out-unplug",
+    },
+    Key { name: "slow", value: "BYTES", about: "sends so many bytes a second" },
+    Key { name: "slow-unlink", value: "MS|never", about: "cancelled transfers come back so much later" },
+    Key { name: "stuck-halt", value: "K", about: "K clear-halts have no effect" },
+    Key { name: "chaos", value: "SEED", about: "a mixture of these, drawn from a seed" },
+];
+
+const KINDS: &[Kind] = &[ESCI, LOOPBACK];
+
+/// The keys and values of one description, in order; each is taken out by whom it concerns.
+struct Values(Vec<(String, String)>);
+
+impl Values {
+    /// Takes out a key; the last value given for it counts.
+    fn last(&mut self, key: &str) -> Option<String> {
+        self.take(|k, _| k == key).pop().map(|(_, value)| value)
+    }
+
+    fn take(&mut self, which: impl Fn(&str, &str) -> bool) -> Vec<(String, String)> {
+        let (taken, left) = std::mem::take(&mut self.0).into_iter().partition(|(k, v)| which(k, v));
+        self.0 = left;
+        taken
+    }
+
+    /// Takes out a key whose value `read` understands.
+    fn read<T>(
+        &mut self,
+        key: &'static str,
+        expected: &'static str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, SpecError> {
+        let Some(value) = self.last(key) else { return Ok(None) };
+        match read(&value) {
+            Some(read) => Ok(Some(read)),
+            None => Err(SpecError::BadValue { key, value, expected }),
+        }
+    }
+}
+
+/// Builds what a description describes.
+///
+/// # Errors
+/// With a sentence that says what there is instead.
+pub fn parse(spec: &str) -> Result<Box<dyn Model>, SpecError> {
+    let mut parts = spec.split(',');
+    let name = parts.next().unwrap_or_default().trim();
+    let kind = KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| SpecError::UnknownModel {
+        name: name.to_owned(),
+        known: join(KINDS.iter().map(|kind| kind.name)),
+    })?;
+    let mut values = Vec::new();
+    for part in parts {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        let key = key.trim();
+        if keys_of(kind).all(|k| k.name != key) {
+            let mut known: Vec<&str> = keys_of(kind).map(|k| k.name).collect();
+            known.dedup();
+            let known = join(known.into_iter());
+            return Err(SpecError::UnknownKey { model: kind.name, key: key.to_owned(), known });
+        }
+        values.push((key.to_owned(), value.trim().to_owned()));
+    }
+    let mut values = Values(values);
+    let model = (kind.build)(&mut values)?;
+    let plan = read_plan(&mut values)?;
+    Ok(if plan.is_empty() { model } else { Box::new(Faulty::new(model, plan)) })
+}
+
+/// All models and their keys, for `--help`.
+pub fn help() -> String {
+    let mut text = String::from("Virtual scanners, MODEL[,key=value...]:\n");
+    let list = |keys: &[Key]| {
+        keys.iter().fold(String::new(), |mut lines, key| {
+            let _ = writeln!(lines, "    {:<26} {}", format!("{}={}", key.name, key.value), key.about);
+            lines
+        })
+    };
+    for kind in KINDS {
+        let _ = write!(text, "\n  {}: {}\n{}", kind.name, kind.about, list(kind.keys));
+    }
+    let _ = write!(
+        text,
+        "\n  all of them, for tests (N counts bytes read since it was plugged in; 64k, 2M):\n{}",
+        list(COMMON)
+    );
+    text
+}
+
+fn keys_of(kind: &Kind) -> impl Iterator<Item = &'static Key> {
+    kind.keys.iter().chain(COMMON)
+}
+
+fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+}
+
+fn build_esci(values: &mut Values) -> Result<Box<dyn Model>, SpecError> {
+    let mut setup = EsciSetup::default();
+    let dialect = |text: &str| match text {
+        "fs" => Some((Dialect::Fs, Level::B8)),
+        "esc" => Some((Dialect::Esc, Level::B7)),
+        _ => None,
+    };
+    if let Some((dialect, level)) = values.read("dialect", "fs or esc", dialect)? {
+        (setup.dialect, setup.level) = (dialect, level);
+    }
+    if let Some(level) = values.read("level", "B4, B5, B6, B7 or B8", Level::parse)? {
+        setup.level = level;
+    }
+    if let Some(serial) = values.last("serial") {
+        setup.serial = serial;
+    }
+    if let Some(file) = values.last("glass") {
+        setup.glass = Glass::png_file(file)?;
+    }
+    let conditions = &mut setup.conditions;
+    let busy = |text: &str| if text == "always" { Some(Busy::Always) } else { seconds(text).map(Busy::For) };
+    let either = |yes: &'static str, no: &'static str| {
+        move |text: &str| match text {
+            text if text == yes => Some(true),
+            text if text == no => Some(false),
+            _ => None,
+        }
+    };
+    let button = |text: &str| text.parse().ok().filter(|button| (1..=3).contains(button));
+    conditions.warm_up = values.read("warmup", "seconds", seconds)?.unwrap_or_default();
+    conditions.busy = values.read("busy", "seconds or always", busy)?.unwrap_or_default();
+    conditions.cover_open = values.read("cover", "open or closed", either("open", "closed"))?.unwrap_or(false);
+    conditions.jam = values.read("paper", "jam or free", either("jam", "free"))?.unwrap_or(false);
+    conditions.lamp_dead = values.read("lamp", "dead or good", either("dead", "good"))?.unwrap_or(false);
+    conditions.button = values.read("button", "1, 2 or 3", button)?.unwrap_or(0);
+    for (prefix, field) in [("fatal@", &mut conditions.fatal_at), ("cancel@", &mut conditions.cancel_at)] {
+        for (_, value) in values.take(|key, value| key == "fault" && value.starts_with(prefix)) {
+            let at = faults::parse_bytes(&value[prefix.len()..]);
+            *field = Some(at.ok_or(SpecError::BadValue { key: "fault", value, expected: "a byte behind the @" })?);
+        }
+    }
+    Ok(Box::new(Esci::new(setup)))
+}
+
+fn read_plan(values: &mut Values) -> Result<Plan, SpecError> {
+    let number = |text: &str| text.parse::<u64>().ok();
+    let mut plan = Plan::default();
+    if let Some(seed) = values.read("chaos", "a seed, a number", number)? {
+        let drawn = faults::chaos(seed);
+        let words: Vec<String> = drawn.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        log::info!("chaos={seed} is {}", words.join(","));
+        // What is given besides comes later, and counts.
+        values.0.splice(..0, drawn.into_iter().map(|(key, value)| (key.to_owned(), value)));
+    }
+    for (_, word) in values.take(|key, _| key == "fault") {
+        plan.add(word.parse::<Fault>()?);
+    }
+    let rate = |text: &str| faults::parse_bytes(text).filter(|rate| *rate > 0);
+    plan.bytes_per_second = values.read("slow", "bytes a second, not 0", rate)?;
+    let unlink = |text: &str| match text {
+        "never" => Some(Unlink::Never),
+        ms => ms.parse().ok().map(|ms| Unlink::After(Duration::from_millis(ms))),
+    };
+    plan.unlink = values.read("slow-unlink", "milliseconds or never", unlink)?.unwrap_or_default();
+    plan.stuck_halts = values.read("stuck-halt", "a number", |text| text.parse().ok())?.unwrap_or(0);
+    Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(spec: &str) -> String {
+        parse(spec).map(|_| ()).expect_err("a bad description").to_string()
+    }
+
+    #[test]
+    fn an_unknown_model_or_key_is_answered_with_those_there_are() {
+        assert_eq!(refusal("copier"), "there is no virtual scanner \"copier\"; there are: esci, loopback");
+        assert_eq!(
+            refusal("loopback,colour=red"),
+            "the virtual scanner loopback has no key \"colour\"; it has: serial, fault, slow, slow-unlink, stuck-halt, chaos"
+        );
+    }
+
+    #[test]
+    fn a_bad_value_is_answered_with_what_would_do() {
+        assert_eq!(refusal("esci,dialect=pcl"), "dialect=pcl: expected fs or esc");
+        assert_eq!(refusal("esci,warmup=-1"), "warmup=-1: expected seconds");
+        assert_eq!(refusal("esci,fault=fatal@x"), "fault=fatal@x: expected a byte behind the @");
+        assert!(refusal("esci,fault=explode").starts_with("fault=explode: there is no fault \"explode\"; there are: "));
+        assert!(refusal("loopback,fault=fatal@1").contains("there is no fault"));
+        assert!(refusal("esci,glass=/nonexistent.png").starts_with("glass: open /nonexistent.png"));
+    }
+
+    #[test]
+    fn every_key_is_understood() {
+        let spec = "esci,dialect=esc,level=B5,warmup=0.5,busy=always,cover=open,paper=jam,lamp=dead,button=2,serial=X,\
+                    fault=fatal@1k,fault=cancel@5,fault=silence@10:5,fault=short,slow=1M,slow-unlink=never,stuck-halt=1,chaos=3";
+        assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("X"));
+        assert_eq!(parse("loopback,serial=ABC").expect("good").descriptors().serial.as_deref(), Some("ABC"));
+    }
+
+    #[test]
+    fn the_help_names_every_model_and_key() {
+        let help = help();
+        for kind in KINDS {
+            assert!(help.contains(kind.name));
+            assert!(keys_of(kind).all(|key| help.contains(&format!("{}={}", key.name, key.value))));
+        }
+        assert!(help.lines().all(|line| line.len() <= 100), "{help}");
+    }
+}

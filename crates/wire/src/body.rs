@@ -1,0 +1,235 @@
+//! What the answers of single commands carry in their headers, beside the common fields.
+
+use serde::{Deserialize, Serialize};
+
+/// `version`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct VersionBody {
+    /// `usbscand 0.1.0`.
+    pub server: String,
+    /// The three numbers of `IOCTL_GET_VERSION`: major, minor, internal.
+    pub version: [u32; 3],
+    /// [`crate::PROTOCOL_VERSION`].
+    pub protocol: u32,
+}
+
+/// A scanner, as `list` and `arrival` show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DeviceEntry {
+    /// `usbscan0`: by order of arrival.
+    pub name: String,
+    /// `04b8:0151:SERIAL`, or with the port path where there is no serial number. Survives replugging.
+    pub stable_id: String,
+    /// `idVendor`.
+    pub vendor_id: u16,
+    /// `idProduct`.
+    pub product_id: u16,
+    /// As the device says, else from the model table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manufacturer: Option<String>,
+    /// Likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
+    /// `iSerialNumber`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// Port path: `1-2.4`.
+    pub port: String,
+    /// Bus number and address: `001:007`.
+    pub address: String,
+    /// `480 Mbit/s`.
+    pub speed: String,
+    /// The interface that is a scanner.
+    pub interface: u8,
+    /// The bus it is on: `libusb` or `virtual`.
+    pub bus: String,
+    /// The protocol it is taken for, from class or model table: `esci`, `escl`, `still-image`, `loopback`, `unknown`.
+    pub protocol: String,
+    /// Whether the daemon may open it.
+    pub accessible: bool,
+    /// Why not, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// `list`. `information` is the number of scanners.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListBody {
+    /// In order of arrival.
+    pub devices: Vec<DeviceEntry>,
+}
+
+/// Who is at the other end of a connection, from the socket's peer credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Peer {
+    /// The connection's number.
+    pub session: u64,
+    /// Process id.
+    pub pid: i32,
+    /// User id.
+    pub uid: u32,
+    /// The program's name; empty where it can't be read.
+    pub program: String,
+}
+
+/// One request that has no answer yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PendingRequest {
+    /// The client's id for it.
+    pub request: u64,
+    /// The session that issued it.
+    pub session: u64,
+    /// `read`, `write`, …
+    pub command: String,
+    /// Bytes asked for.
+    pub length: u64,
+    /// Bytes moved so far.
+    pub actual: u64,
+    /// `queued`, `in-flight` or `cancelling`.
+    pub state: String,
+    /// Milliseconds since it arrived.
+    pub age_ms: u64,
+}
+
+/// One pipe of a scanner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PipeState {
+    /// `event`, `read`, `write`, `control`.
+    pub pipe: String,
+    /// `bEndpointAddress`.
+    pub endpoint: u8,
+    /// Whether a fault froze it until `reset-pipe`.
+    pub halted: bool,
+    /// What waits on it, oldest first.
+    pub pending: Vec<PendingRequest>,
+}
+
+/// A connection that has the scanner open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SessionEntry {
+    /// Who.
+    #[serde(flatten)]
+    pub peer: Peer,
+    /// Seconds since it opened the scanner.
+    pub age_seconds: u64,
+    /// Whether it holds the lock.
+    pub locked: bool,
+    /// Whether it left an abort sequence.
+    pub armed: bool,
+}
+
+/// One scanner in `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DeviceStatus {
+    /// As in `list`.
+    #[serde(flatten)]
+    pub device: DeviceEntry,
+    /// `closed` (not claimed), `idle`, `open`, `busy` (requests pending), `cancelling`, `wedged`, `in-use` (by another program).
+    pub state: String,
+    /// Who has it open.
+    pub sessions: Vec<SessionEntry>,
+    /// Its pipes, where it is claimed.
+    pub pipes: Vec<PipeState>,
+}
+
+/// `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusBody {
+    /// One, or all.
+    pub devices: Vec<DeviceStatus>,
+}
+
+/// An endpoint, as `pipe-configuration` and `open` show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PipeDescription {
+    /// Position in the array of `pipe-configuration`: the N of `\N`.
+    pub index: u8,
+    /// `control`, `isochronous`, `bulk`, `interrupt`: `RAW_PIPE_TYPE`.
+    #[serde(rename = "type")]
+    pub pipe_type: String,
+    /// `bEndpointAddress`.
+    pub endpoint: u8,
+    /// `in` or `out`.
+    pub direction: String,
+    /// Bytes.
+    pub max_packet_size: u16,
+    /// Milliseconds between polls of an interrupt endpoint; 0 for others.
+    pub interval_ms: u32,
+    /// `event`, `read` or `write` where this session's pipe is this endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<String>,
+}
+
+/// `open`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenBody {
+    /// The scanner that was meant, as in `list`.
+    pub device: DeviceEntry,
+    /// Its endpoints, in the order of `pipe-configuration`.
+    pub pipes: Vec<PipeDescription>,
+}
+
+/// `pipe-configuration`. `information` is the number of pipes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PipeConfigurationBody {
+    /// All endpoints of the interface.
+    pub pipes: Vec<PipeDescription>,
+}
+
+/// `channel-sizes`: bytes of the largest packet of each bound pipe; 0 where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ChannelSizesBody {
+    /// Interrupt.
+    pub event: u16,
+    /// Bulk in.
+    pub read: u16,
+    /// Bulk out.
+    pub write: u16,
+}
+
+/// `device-descriptor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DeviceDescriptorBody {
+    /// `idVendor`.
+    pub vendor_id: u16,
+    /// `idProduct`.
+    pub product_id: u16,
+    /// `bcdDevice`.
+    pub device_version: u16,
+}
+
+/// `usb-descriptor`: the payload is the descriptor; a string is spelt out here too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescriptorBody {
+    /// A string descriptor's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// How bringing a scanner back to idle went: in `cancel-pending`'s answer, and in the event `idle`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AbortReport {
+    /// Requests that were cancelled.
+    #[serde(default)]
+    pub cancelled: u64,
+    /// Bytes that were thrown away while draining.
+    #[serde(default)]
+    pub drained: u64,
+    /// Whose steps ran: `armed` (left by the session's driver), `class` (of the interface's class), `drain` (neither).
+    #[serde(default)]
+    pub recipe: String,
+    /// The step that failed, if one did: `step 2 (read): …`. The scanner may not be idle then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_step: Option<String>,
+}

@@ -1,0 +1,480 @@
+//! What a client may ask for. One variant a command; each names its Windows twin.
+
+use std::io::{self, Write};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::frame::{Frame, write_frame};
+use crate::hex::HexBytes;
+
+/// A pipe of a device, or all of them: `PIPE_TYPE` of usbscan.h, and control, which Windows has no word for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pipe {
+    /// Interrupt: `EVENT_PIPE`.
+    Event,
+    /// Bulk in: `READ_DATA_PIPE`.
+    Read,
+    /// Bulk out: `WRITE_DATA_PIPE`.
+    Write,
+    /// Endpoint zero.
+    Control,
+    /// Every one of the device: `ALL_PIPE`.
+    All,
+}
+
+impl Pipe {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Pipe::Event => "event",
+            Pipe::Read => "read",
+            Pipe::Write => "write",
+            Pipe::Control => "control",
+            Pipe::All => "all",
+        }
+    }
+}
+
+impl std::fmt::Display for Pipe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which way a control request's data goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ControlDirection {
+    /// Device to host.
+    In,
+    /// Host to device.
+    Out,
+}
+
+/// Bits 6-5 of `bmRequestType`. Windows sends vendor requests only; here a class driver can be written too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestKind {
+    /// 2.
+    #[default]
+    Vendor,
+    /// 1.
+    Class,
+    /// 0. Those that change what the host believes of the device are refused.
+    Standard,
+}
+
+/// Bits 4-0 of `bmRequestType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequestRecipient {
+    /// 0.
+    #[default]
+    Device,
+    /// 1: the interface in the low byte of `index`, which must be the one that is claimed.
+    Interface,
+    /// 2.
+    Endpoint,
+}
+
+/// One step of the program that brings a scanner back to idle. Times are milliseconds, 1 to 10,000.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum AbortStep {
+    /// Write these bytes to the bulk-out pipe.
+    Write {
+        /// At most 512 bytes.
+        bytes: HexBytes,
+        /// How long the device may take.
+        timeout: u32,
+    },
+    /// Read up to `length` bytes; nothing, or less, is as good.
+    Read {
+        /// At most 1 MiB.
+        length: u32,
+        /// How long to wait for them.
+        timeout: u32,
+    },
+    /// Read and throw away until the device has been quiet for `quiet`, for `timeout` in all.
+    Drain {
+        /// Silence that counts as the end.
+        quiet: u32,
+        /// The most that the whole step may take.
+        timeout: u32,
+    },
+    /// A control request. No data (OUT) or up to `length` bytes that nobody looks at (IN).
+    Control {
+        /// Vendor, class or standard.
+        #[serde(default)]
+        kind: RequestKind,
+        /// Device, interface or endpoint.
+        #[serde(default)]
+        recipient: RequestRecipient,
+        /// Direction of the data stage.
+        direction: ControlDirection,
+        /// `bRequest`.
+        request: u8,
+        /// `wValue`.
+        #[serde(default)]
+        value: u16,
+        /// `wIndex`.
+        #[serde(default)]
+        index: u16,
+        /// Data of an OUT request.
+        #[serde(default, skip_serializing_if = "is_default")]
+        bytes: HexBytes,
+        /// Room for the answer of an IN request.
+        #[serde(default, skip_serializing_if = "is_default")]
+        length: u16,
+        /// How long the device may take.
+        timeout: u32,
+    },
+    /// Clear the halt of the read, write or event pipe.
+    ClearHalt {
+        /// Which.
+        pipe: Pipe,
+    },
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Everything that a client may say. Field names are those on the wire, with `-` for `_`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// The daemon's version: `IOCTL_GET_VERSION`.
+    Version {},
+    /// The scanners there are.
+    List {},
+    /// What a scanner is doing, for whom; of all scanners when none is named. Needs no `open`.
+    Status {
+        /// Name, stable id, or an unambiguous beginning of either.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
+    },
+    /// Opens a scanner for this connection: `CreateFile`.
+    ///
+    /// Without indexes the highest-numbered endpoint of each type is bound. An index is a position in
+    /// the array of `pipe-configuration`, the `\N` of Windows' port names.
+    Open {
+        /// Name, stable id, or an unambiguous beginning of either.
+        device: String,
+        /// Index of the endpoint for events.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event: Option<u8>,
+        /// Index of the endpoint to read from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        read: Option<u8>,
+        /// Index of the endpoint to write to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        write: Option<u8>,
+        /// Interface, where a device has several that are scanners.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        interface: Option<u8>,
+    },
+    /// Ends what `open` began; the connection may open another.
+    Close {},
+    /// Bulk in: `ReadFile`. The answer's payload is what came.
+    Read {
+        /// Bytes wanted; a short packet ends it sooner. At most [`crate::PAYLOAD_LIMIT`].
+        length: u32,
+        /// If it is cancelled, send what had come by then as the payload of the `cancelled` answer.
+        #[serde(default, skip_serializing_if = "is_default")]
+        salvage: bool,
+        /// Seconds until it ends with `timeout`; this session's `set-timeout` when not named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout: Option<f64>,
+    },
+    /// Bulk out: `WriteFile`. The payload is what to write.
+    Write {
+        /// End with a zero-length packet when the length is a multiple of the packet size.
+        #[serde(default, skip_serializing_if = "is_default")]
+        zero_packet: bool,
+        /// Seconds until it ends with `timeout`; this session's `set-timeout` when not named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout: Option<f64>,
+    },
+    /// One interrupt packet: `IOCTL_WAIT_ON_DEVICE_EVENT`.
+    WaitEvent {
+        /// Seconds until it ends with `timeout`; this session's `set-timeout` when not named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout: Option<f64>,
+    },
+    /// A control request: `IOCTL_SEND_USB_REQUEST`. OUT data is the payload; an IN answer's payload is the data.
+    UsbRequest {
+        /// `bRequest`.
+        request: u8,
+        /// `wValue`.
+        #[serde(default)]
+        value: u16,
+        /// `wIndex`.
+        #[serde(default)]
+        index: u16,
+        /// Which way the data goes.
+        direction: ControlDirection,
+        /// IN: bytes wanted, at most 4096.
+        #[serde(default, skip_serializing_if = "is_default")]
+        length: u16,
+        /// Vendor unless said otherwise.
+        #[serde(default, skip_serializing_if = "is_default")]
+        kind: RequestKind,
+        /// Device unless said otherwise.
+        #[serde(default, skip_serializing_if = "is_default")]
+        recipient: RequestRecipient,
+        /// Seconds until it ends with `timeout`; this session's `set-timeout` when not named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout: Option<f64>,
+    },
+    /// `IOCTL_READ_REGISTERS`: vendor IN, bRequest 0x04 (0x0c for one byte).
+    ReadRegisters {
+        /// `wValue`.
+        offset: u16,
+        /// `wIndex`.
+        #[serde(default)]
+        index: u16,
+        /// Bytes wanted.
+        length: u16,
+    },
+    /// `IOCTL_WRITE_REGISTERS`: vendor OUT, bRequest 0x04 (0x0c for one byte), data = payload.
+    WriteRegisters {
+        /// `wValue`.
+        offset: u16,
+        /// `wIndex`.
+        #[serde(default)]
+        index: u16,
+    },
+    /// Largest packet of the three bound pipes: `IOCTL_GET_CHANNEL_ALIGN_RQST`.
+    ChannelSizes {},
+    /// Every endpoint: `IOCTL_GET_PIPE_CONFIGURATION`.
+    PipeConfiguration {},
+    /// `IOCTL_GET_DEVICE_DESCRIPTOR`.
+    DeviceDescriptor {},
+    /// `IOCTL_GET_USB_DESCRIPTOR`; the payload is the descriptor.
+    UsbDescriptor {
+        /// 1 device, 2 configuration, 3 string.
+        descriptor_type: u8,
+        /// Which of that type.
+        #[serde(default)]
+        index: u8,
+        /// Language of a string.
+        #[serde(default)]
+        language: u16,
+    },
+    /// Timeouts of this session's later requests: `IOCTL_SET_TIMEOUT`. What is not named stays.
+    SetTimeout {
+        /// Seconds, up to [`crate::MAX_TIMEOUT_SECONDS`]; a fraction is allowed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        read: Option<f64>,
+        /// Likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        write: Option<f64>,
+        /// Likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        event: Option<f64>,
+    },
+    /// Cancels what is pending, clears the halt, data toggle to 0: `IOCTL_RESET_PIPE`.
+    ResetPipe {
+        /// Not `control`.
+        pipe: Pipe,
+    },
+    /// Resets the port; every session's requests are cancelled first.
+    ResetDevice {
+        /// Which; the open one when none is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
+    },
+    /// One request: `CancelIoEx`. `not-found` when there is nothing to cancel.
+    CancelRequest {
+        /// Its id.
+        request: u64,
+        /// The session that issued it; this one when none is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<u64>,
+    },
+    /// Everything that a session issued, nothing else: `CancelIo`.
+    CancelSession {
+        /// Which; this one when none is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<u64>,
+    },
+    /// Everything pending on a pipe, whoever issued it: `IOCTL_CANCEL_IO`, `IOCTL_ABORT_PIPE`.
+    CancelPipe {
+        /// Which pipe.
+        pipe: Pipe,
+        /// Of which device; the open one when none is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
+    },
+    /// Everything on every pipe, and the device back to idle: `CancelPendingIO`, `WIA_EVENT_CANCEL_IO`.
+    CancelPending {
+        /// Which device; the open one when none is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
+    },
+    /// Takes the device's pipes for this session alone.
+    Lock {
+        /// Wait for whoever has it, instead of `busy`. The waiting can be cancelled.
+        #[serde(default, skip_serializing_if = "is_default")]
+        wait: bool,
+    },
+    /// Gives them back.
+    Unlock {},
+    /// Leaves the daemon the program that brings this scanner back to idle; replaces one left before.
+    ArmAbort {
+        /// At most [`crate::ABORT_STEPS_LIMIT`].
+        steps: Vec<AbortStep>,
+    },
+    /// Takes it back: the job is over.
+    DisarmAbort {},
+    /// Events from now on. An empty list ends it.
+    Subscribe {
+        /// Which.
+        events: Vec<crate::EventName>,
+    },
+}
+
+impl Command {
+    /// The word on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Version {} => "version",
+            Command::List {} => "list",
+            Command::Status { .. } => "status",
+            Command::Open { .. } => "open",
+            Command::Close {} => "close",
+            Command::Read { .. } => "read",
+            Command::Write { .. } => "write",
+            Command::WaitEvent { .. } => "wait-event",
+            Command::UsbRequest { .. } => "usb-request",
+            Command::ReadRegisters { .. } => "read-registers",
+            Command::WriteRegisters { .. } => "write-registers",
+            Command::ChannelSizes {} => "channel-sizes",
+            Command::PipeConfiguration {} => "pipe-configuration",
+            Command::DeviceDescriptor {} => "device-descriptor",
+            Command::UsbDescriptor { .. } => "usb-descriptor",
+            Command::SetTimeout { .. } => "set-timeout",
+            Command::ResetPipe { .. } => "reset-pipe",
+            Command::ResetDevice { .. } => "reset-device",
+            Command::CancelRequest { .. } => "cancel-request",
+            Command::CancelSession { .. } => "cancel-session",
+            Command::CancelPipe { .. } => "cancel-pipe",
+            Command::CancelPending { .. } => "cancel-pending",
+            Command::Lock { .. } => "lock",
+            Command::Unlock {} => "unlock",
+            Command::ArmAbort { .. } => "arm-abort",
+            Command::DisarmAbort {} => "disarm-abort",
+            Command::Subscribe { .. } => "subscribe",
+        }
+    }
+}
+
+/// A command under the client's name for it, with its payload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The client's; unique among its outstanding requests.
+    pub id: u64,
+    /// What is asked for.
+    pub command: Command,
+    /// Data to write.
+    pub payload: Vec<u8>,
+}
+
+/// Why a frame is no request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// There is no usable `id`, so nobody could be answered: the connection ends.
+    #[error("the header has no \"id\" that is a whole number from 0 to 18446744073709551615")]
+    NoId,
+    /// The id is known, so this one request is refused and the connection goes on.
+    #[error("{problem}")]
+    BadCommand {
+        /// Whom to answer.
+        id: u64,
+        /// What is wrong, naming the field.
+        problem: String,
+    },
+}
+
+impl Request {
+    /// Understands a frame. Unknown commands and unknown fields are refused: a misspelt option must not be
+    /// taken for one that is off.
+    pub fn from_frame(frame: Frame) -> Result<Request, RequestError> {
+        let Frame { mut header, payload } = frame;
+        let id = header.remove("id").and_then(|id| id.as_u64()).ok_or(RequestError::NoId)?;
+        let command = Command::deserialize(Value::Object(header))
+            .map_err(|error| RequestError::BadCommand { id, problem: error.to_string() })?;
+        let takes_payload =
+            matches!(command, Command::Write { .. } | Command::UsbRequest { .. } | Command::WriteRegisters { .. });
+        if !payload.is_empty() && !takes_payload {
+            return Err(RequestError::BadCommand { id, problem: format!("{} takes no payload", command.name()) });
+        }
+        Ok(Request { id, command, payload })
+    }
+
+    /// Writes the header line and the payload.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let Value::Object(command) = serde_json::to_value(&self.command)? else {
+            unreachable!("an internally tagged enum is an object")
+        };
+        let mut header = Map::new();
+        header.insert("id".to_owned(), self.id.into());
+        header.extend(command);
+        write_frame(out, header, &self.payload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Request, RequestError> {
+        let Value::Object(header) = serde_json::from_str(line).unwrap() else { panic!("not an object") };
+        Request::from_frame(Frame { header, payload: vec![] })
+    }
+
+    #[test]
+    fn a_misspelt_field_is_refused_under_the_requests_id() {
+        let error = parse(r#"{"id":3,"command":"read","length":10,"salvge":true}"#).unwrap_err();
+        let RequestError::BadCommand { id: 3, problem } = error else { panic!("{error:?}") };
+        assert!(problem.contains("salvge"), "{problem}");
+    }
+
+    #[test]
+    fn an_unknown_command_is_refused_under_the_requests_id() {
+        assert!(matches!(parse(r#"{"id":3,"command":"scan"}"#), Err(RequestError::BadCommand { id: 3, .. })));
+    }
+
+    #[test]
+    fn without_an_id_there_is_nobody_to_answer() {
+        assert_eq!(parse(r#"{"command":"list"}"#), Err(RequestError::NoId));
+        assert_eq!(parse(r#"{"id":-1,"command":"list"}"#), Err(RequestError::NoId));
+    }
+
+    #[test]
+    fn defaults_may_be_left_out() {
+        let request = parse(r#"{"id":1,"command":"usb-request","request":16,"direction":"out"}"#).unwrap();
+        let Command::UsbRequest { kind: RequestKind::Vendor, recipient: RequestRecipient::Device, value: 0, .. } =
+            request.command
+        else {
+            panic!("{request:?}")
+        };
+    }
+
+    #[test]
+    fn the_name_of_each_command_is_its_tag() {
+        let commands = [
+            Command::Version {},
+            Command::WaitEvent { timeout: None },
+            Command::CancelPipe { pipe: Pipe::All, device: None },
+            Command::ArmAbort { steps: vec![AbortStep::Drain { quiet: 200, timeout: 2000 }] },
+            Command::Subscribe { events: vec![] },
+        ];
+        for command in commands {
+            assert_eq!(serde_json::to_value(&command).unwrap()["command"], command.name());
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The socket protocol of usbscand as values: what may be said, and how it looks as bytes.
+//!
+//! A message is one JSON object on one line, then exactly `payload` bytes if the object says so:
+//!
+//! ```text
+//! ← {"event":"hello","server":"usbscand 0.1.0","protocol":1,"limits":{…}}
+//! → {"id":1,"command":"open","device":"usbscan0"}
+//! ← {"id":1,"status":"success","information":0,"pipes":[…]}
+//! → {"id":2,"command":"write","payload":2}LF + 2 bytes
+//! ← {"id":2,"status":"success","information":2}
+//! ```
+//!
+//! A client names each request with an `id` of its own choice and may have any number outstanding;
+//! each gets exactly one answer, in the order they complete. No thread, no socket, no clock is in
+//! this crate.
+//!
+//! ```
+//! use wire::{Command, Request};
+//!
+//! let request = Request { id: 7, command: Command::Read { length: 65536, salvage: false, timeout: None }, payload: vec![] };
+//! let mut bytes = Vec::new();
+//! request.write_to(&mut bytes).unwrap();
+//! assert_eq!(bytes, b"{\"id\":7,\"command\":\"read\",\"length\":65536}\n");
+//!
+//! let frame = wire::read_frame(&mut &bytes[..], wire::CLIENT_HEADER_LIMIT).unwrap().unwrap();
+//! assert_eq!(Request::from_frame(frame).unwrap(), request);
+//! ```
+#![warn(missing_docs)]
+
+mod answer;
+mod body;
+mod command;
+mod event;
+mod frame;
+mod hex;
+mod status;
+
+pub use answer::Answer;
+pub use body::{
+    AbortReport, ChannelSizesBody, DescriptorBody, DeviceDescriptorBody, DeviceEntry, DeviceStatus, ListBody, OpenBody,
+    Peer, PendingRequest, PipeConfigurationBody, PipeDescription, PipeState, SessionEntry, StatusBody, VersionBody,
+};
+pub use command::{AbortStep, Command, ControlDirection, Pipe, Request, RequestError, RequestKind, RequestRecipient};
+pub use event::{Event, EventName, Limits};
+pub use frame::{Frame, FrameError, FromDaemon, read_frame};
+pub use hex::HexBytes;
+pub use status::Status;
+
+/// The version of the protocol that `hello` states. It grows when a client written before would
+/// misunderstand the daemon; new commands and new fields don't change it.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Longest header line from a client, its LF included, in bytes: every command fits many times over.
+pub const CLIENT_HEADER_LIMIT: usize = 4096;
+
+/// Longest header line from the daemon, its LF included, in bytes: room for lists of devices and requests.
+pub const DAEMON_HEADER_LIMIT: usize = 65536;
+
+/// Longest payload in either direction, in bytes; larger reads and writes are several requests.
+pub const PAYLOAD_LIMIT: usize = 1 << 20;
+
+/// Most steps of an abort sequence.
+pub const ABORT_STEPS_LIMIT: usize = 16;
+
+/// The default of `set-timeout`, in seconds, as on Windows.
+pub const DEFAULT_TIMEOUT_SECONDS: u32 = 120;
+
+/// The longest timeout, in seconds, as on Windows.
+pub const MAX_TIMEOUT_SECONDS: u32 = 214;

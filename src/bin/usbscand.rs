@@ -1,0 +1,134 @@
+//! `usbscand`: the daemon. Joins src/daemon with this machine's USB and with virtual scanners; reads the command line
+//! and the configuration, and waits for signals.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use log::LevelFilter;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use usb::Bus;
+use usbscan::daemon::args::{self, Arguments};
+use usbscan::daemon::config::Claim;
+use usbscan::daemon::{Config, Running, socket, systemd};
+
+type Anything = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let arguments = args::parse(virtual_scanner::spec::help());
+    log_to_stderr(arguments.verbose);
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            log::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs until a signal ends it. `false` when not everything ended in time.
+fn run(arguments: &Arguments) -> Result<bool, Anything> {
+    let config = configuration(arguments)?;
+    if arguments.check_config {
+        println!("the configuration is in order");
+        return Ok(true);
+    }
+    // Signals are taken before the first thread starts, so that every thread has them blocked or ignored alike. Rust's
+    // runtime has SIGPIPE ignored already.
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let inherited = if arguments.socket.is_none() { systemd::inherited_socket()? } else { None };
+    let own = inherited.is_none().then(|| config.socket.clone());
+    let listener = match inherited {
+        Some(inherited) => inherited,
+        None => socket::bind(&config.socket, config.mode, &config.group)?,
+    };
+    let patience = config.stop;
+    // Nobody would start it again but systemd; and a scanner that is always to be claimed needs somebody who claims it.
+    let exit_idle = config.exit_idle.filter(|_| own.is_none() && config.claim == Claim::OnUse);
+    let running = Arc::new(Running::start(config, buses(arguments)?)?);
+    running.listen(listener)?;
+    let place = own.as_ref().map_or_else(|| "systemd's socket".to_owned(), |path| path.display().to_string());
+    let says = format!("{} scanners, listening at {place}", running.scanners());
+    log::info!("usbscand {}: {says}", env!("CARGO_PKG_VERSION"));
+    systemd::ready(&says);
+    let watched = Arc::downgrade(&running);
+    let watchdog =
+        systemd::Watchdog::start(move || watched.upgrade().is_some_and(|running| running.alive(systemd::PATIENCE)));
+    let end = signals.handle();
+    let unused = exit_idle.map(|after| running.when_unused(after, move || end.close())).transpose()?;
+    for signal in signals.forever() {
+        if signal == SIGHUP {
+            reload(arguments, &running);
+            continue;
+        }
+        log::info!("ending, because of {}", signal_hook::low_level::signal_name(signal).unwrap_or("a signal"));
+        break;
+    }
+    if signals.handle().is_closed() {
+        log::info!("ending, because nobody uses it; the next client starts it again");
+    }
+    systemd::stopping("cancelling what is pending, letting scanners go");
+    drop((watchdog, unused));
+    let Some(running) = Arc::into_inner(running) else { return Err("somebody still holds the daemon".into()) };
+    let in_time = running.stop(patience);
+    if let Some(path) = own {
+        // Nobody can connect any more; the next daemon replaces it anyway.
+        let _ = std::fs::remove_file(path);
+    }
+    log::info!("ended{}", if in_time { "" } else { ", not all of it in time" });
+    Ok(in_time)
+}
+
+fn configuration(arguments: &Arguments) -> Result<Config, Anything> {
+    let mut config = Config::read(arguments.config.as_deref())?;
+    if let Some(socket) = &arguments.socket {
+        config.socket.clone_from(socket);
+    }
+    Ok(config)
+}
+
+/// A configuration that can't be understood changes nothing.
+fn reload(arguments: &Arguments, running: &Running) {
+    systemd::reloading();
+    match configuration(arguments) {
+        Ok(config) => {
+            running.reconfigure(config);
+            log::info!("the configuration is read again");
+        }
+        Err(error) => log::error!("the configuration stays as it was: {error}"),
+    }
+    systemd::ready(&format!("{} scanners", running.scanners()));
+}
+
+fn buses(arguments: &Arguments) -> Result<Vec<Arc<dyn Bus>>, Anything> {
+    let mut buses: Vec<Arc<dyn Bus>> = Vec::new();
+    if !arguments.no_usb {
+        buses.push(Arc::new(libusb::LibusbBus::new()?));
+    }
+    if !arguments.virtual_scanners.is_empty() {
+        let bus = virtual_scanner::VirtualBus::new();
+        for model in &arguments.virtual_scanners {
+            bus.plug_spec(model)?;
+        }
+        buses.push(Arc::new(bus));
+    }
+    Ok(buses)
+}
+
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => LevelFilter::Info,
+        1 => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    };
+    let mut logger = env_logger::Builder::new();
+    logger.filter_level(level).parse_default_env();
+    if systemd::stderr_is_the_journal() {
+        logger.format(|out, record| {
+            writeln!(out, "{}", systemd::with_priority(record.level(), &record.args().to_string()))
+        });
+    }
+    logger.init();
+}

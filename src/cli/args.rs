@@ -1,0 +1,440 @@
+//! The command line as clap reads it: every flag, its help, and the table of exit codes. Nothing is carried out here;
+//! man page and completions are made from [`command`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use wire::Pipe;
+
+use super::area::AreaWish;
+use super::exit::Exit;
+use super::hex::HexBytes;
+
+/// Scan, and cancel what hangs, through usbscand.
+#[derive(Debug, Parser)]
+#[command(name = "usbscan", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = Exit::help(), after_long_help = long_help())]
+pub struct Arguments {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The daemon's socket
+    #[arg(long, global = true, value_name = "PATH", env = "USBSCAN_SOCKET", default_value = client::DEFAULT_SOCKET)]
+    #[arg(help_heading = "For every command")]
+    pub socket: PathBuf,
+
+    /// Run a daemon with a virtual scanner inside this program, instead of asking usbscand; may be given several times.
+    /// MODEL is esci if left out; `usbscan --help` lists all
+    #[arg(long = "virtual", global = true, value_name = "MODEL[,KEY=VALUE...]", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "esci", action = ArgAction::Append, help_heading = "For every command")]
+    pub virtual_scanners: Vec<String>,
+
+    /// Print JSON, one object, instead of text for people; errors too, on standard error
+    #[arg(long, global = true, help_heading = "For every command")]
+    pub json: bool,
+
+    /// Say on standard error what is done; twice, and three times, more of it
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "For every command")]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the scanners
+    List,
+    /// Show what a scanner is doing, for whom, and what is pending
+    Status(Device),
+    /// Show what can be set for a scan, and the values it may have
+    Options(Device),
+    /// Scan a page to a file or to standard output
+    Scan(Scan),
+    /// Cancel what is pending on a scanner, and bring it back to idle
+    Cancel(Cancel),
+    /// Wait for a button to be pressed, and print the packet that tells of it
+    WaitEvent(WaitEvent),
+    /// Reset a pipe, or the whole device, after everything pending was cancelled
+    Reset(Reset),
+    /// Look at all that scanning needs on this machine, and say how to mend what is wrong
+    Doctor,
+    /// Move bytes to and from a scanner, for those who debug one
+    #[command(subcommand)]
+    Raw(Raw),
+}
+
+/// Which scanner.
+#[derive(Debug, Args)]
+pub struct Device {
+    /// Name or stable id of the scanner, or the beginning of either; may be left out if there is only one
+    #[arg(value_name = "DEVICE")]
+    pub device: Option<String>,
+}
+
+/// `scan`.
+#[derive(Debug, Args)]
+pub struct Scan {
+    /// Which scanner.
+    #[command(flatten)]
+    pub device: Device,
+
+    /// Dots per inch
+    #[arg(short, long, value_name = "DPI", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub resolution: Option<u32>,
+
+    /// What to keep of the colours
+    #[arg(long)]
+    pub mode: Option<Mode>,
+
+    /// Bits a sample
+    #[arg(long, value_name = "8|16", value_parser = depth)]
+    pub depth: Option<u32>,
+
+    /// What to scan of the glass: A4, letter, or left, top, width and height in mm
+    #[arg(long, value_name = "A4|letter|X,Y,W,H", allow_hyphen_values = true)]
+    pub area: Option<AreaWish>,
+
+    /// Set any other option of the scanner, see `usbscan options`; may be given several times
+    #[arg(long = "set", value_name = "OPTION=VALUE", value_parser = setting)]
+    pub settings: Vec<(String, String)>,
+
+    /// The format of the file; else the ending of its name says, and standard output gets PNG
+    #[arg(long)]
+    pub format: Option<Format>,
+
+    /// Where to write the page; - is standard output, the default unless that is a terminal
+    #[arg(short, long, value_name = "FILE|-")]
+    pub output: Option<PathBuf>,
+
+    /// Keep what came of a page that was cancelled or failed; what is missing is white
+    #[arg(long)]
+    pub keep_partial: bool,
+}
+
+/// What to keep of the colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Red, green and blue
+    #[value(alias = "colour")]
+    Color,
+    /// Shades of gray
+    #[value(alias = "grey")]
+    Gray,
+    /// Black and white
+    Lineart,
+}
+
+/// Formats of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Compressed without loss; records the resolution
+    Png,
+    /// PBM, PGM or PPM, as the mode needs; no compression
+    Pnm,
+}
+
+/// `cancel`.
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// Which scanner.
+    #[command(flatten)]
+    pub device: Device,
+
+    /// Only what is pending on this pipe; all: on every pipe, and the scanner is left where it is
+    #[arg(long, value_name = "PIPE", conflicts_with = "request")]
+    pub pipe: Option<PipeName>,
+
+    /// Only this request, as `usbscan status` numbers it
+    #[arg(long, value_name = "SESSION/ID", value_parser = request_number, conflicts_with = "device")]
+    pub request: Option<RequestNumber>,
+}
+
+/// `wait-event`.
+#[derive(Debug, Args)]
+pub struct WaitEvent {
+    /// Which scanner.
+    #[command(flatten)]
+    pub device: Device,
+
+    /// How long to wait, in seconds; else for ever
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+}
+
+/// `reset`.
+#[derive(Debug, Args)]
+pub struct Reset {
+    /// Which scanner.
+    #[command(flatten)]
+    pub device: Device,
+
+    /// Reset this pipe only: cancel what is pending on it, clear its halt, throw surplus bytes away [default: all]
+    #[arg(long, value_name = "PIPE", conflicts_with = "whole_device")]
+    pub pipe: Option<PipeName>,
+
+    /// Reset the USB port, as if the scanner was plugged in anew
+    #[arg(long = "device", id = "whole_device")]
+    pub whole_device: bool,
+}
+
+/// `raw`.
+#[derive(Debug, Subcommand)]
+pub enum Raw {
+    /// Read from the bulk-in pipe to standard output
+    Read {
+        /// Which scanner.
+        #[command(flatten)]
+        target: Target,
+        /// How many bytes at most; a short packet ends it sooner
+        #[arg(long, short = 'n', value_name = "BYTES", default_value_t = 512)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+        length: u32,
+    },
+    /// Write to the bulk-out pipe
+    Write {
+        /// Which scanner.
+        #[command(flatten)]
+        target: Target,
+        /// The bytes, as hex digits (spaces are skipped); else standard input, up to 1 MiB
+        #[arg(long, value_name = "BYTES")]
+        hex: Option<HexBytes>,
+        /// Read so many bytes at most afterwards, in the same session, to standard output
+        #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+        then_read: Option<u32>,
+    },
+    /// Send a control request; what comes back goes to standard output
+    Control {
+        /// Which scanner.
+        #[command(flatten)]
+        target: Target,
+        /// Which way the data goes
+        #[arg(long, value_name = "in|out")]
+        direction: Direction,
+        /// bRequest
+        #[arg(long, value_name = "N", value_parser = byte)]
+        request: u8,
+        /// wValue
+        #[arg(long, value_name = "N", default_value = "0", value_parser = word)]
+        value: u16,
+        /// wIndex
+        #[arg(long, value_name = "N", default_value = "0", value_parser = word)]
+        index: u16,
+        /// Who defines the request
+        #[arg(long, default_value = "vendor")]
+        kind: Kind,
+        /// Whom it is for
+        #[arg(long, default_value = "device")]
+        recipient: Recipient,
+        /// in: how many bytes at most
+        #[arg(long, short = 'n', value_name = "BYTES", default_value_t = 64)]
+        #[arg(value_parser = clap::value_parser!(u16).range(0..=4096))]
+        length: u16,
+        /// out: the bytes, as hex digits
+        #[arg(long, value_name = "BYTES", default_value = "")]
+        hex: HexBytes,
+    },
+}
+
+/// Which scanner, and how patiently.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Which scanner.
+    #[command(flatten)]
+    pub device: Device,
+    /// How long the scanner may take, in seconds; 120 if left out
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+    /// Print bytes as hex digits
+    #[arg(long, conflicts_with = "json")]
+    pub dump: bool,
+}
+
+/// A pipe of a scanner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PipeName {
+    /// Interrupt
+    Event,
+    /// Bulk in
+    Read,
+    /// Bulk out
+    Write,
+    /// Every one
+    All,
+}
+
+/// Which way the data of a control request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the words say it")]
+pub enum Direction {
+    In,
+    Out,
+}
+
+/// Who defines a control request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the words say it")]
+pub enum Kind {
+    Vendor,
+    Class,
+    Standard,
+}
+
+/// Whom a control request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "the words say it")]
+pub enum Recipient {
+    Device,
+    Interface,
+    Endpoint,
+}
+
+impl From<PipeName> for Pipe {
+    fn from(name: PipeName) -> Pipe {
+        match name {
+            PipeName::Event => Pipe::Event,
+            PipeName::Read => Pipe::Read,
+            PipeName::Write => Pipe::Write,
+            PipeName::All => Pipe::All,
+        }
+    }
+}
+
+/// A request as `usbscan status` numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestNumber {
+    /// The connection that issued it.
+    pub session: u64,
+    /// Its id there.
+    pub request: u64,
+}
+
+/// The whole command line, for man page and completions.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+fn long_help() -> String {
+    format!("{}\n\n{}", Exit::help(), virtual_scanner::spec::help())
+}
+
+fn depth(text: &str) -> Result<u32, String> {
+    match text {
+        "8" => Ok(8),
+        "16" => Ok(16),
+        _ => Err("expected 8 or 16".to_owned()),
+    }
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected OPTION=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn request_number(text: &str) -> Result<RequestNumber, String> {
+    let (session, request) = text.split_once('/').ok_or("expected SESSION/ID, as `usbscan status` shows")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text:?} is no number"));
+    Ok(RequestNumber { session: number(session)?, request: number(request)? })
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let longest = wire::MAX_TIMEOUT_SECONDS;
+    let seconds: f64 = text.parse().map_err(|_| "expected seconds, such as 2 or 0.5".to_owned())?;
+    if seconds > 0.0 && seconds <= f64::from(longest) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(format!("expected more than 0 and at most {longest} seconds"))
+    }
+}
+
+fn byte(text: &str) -> Result<u8, String> {
+    u8::try_from(word(text)?).map_err(|_| "expected 0 to 255".to_owned())
+}
+
+/// Decimal, or hex after 0x.
+fn word(text: &str) -> Result<u16, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u16::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| "expected 0 to 65535, or 0x0 to 0xffff".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_argument_of_every_command_is_described() {
+        fn check(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+            command.get_subcommands().for_each(|below| {
+                assert!(below.get_about().is_some(), "{}", below.get_name());
+                check(below);
+            });
+        }
+        check(&command());
+    }
+
+    #[test]
+    fn a_virtual_scanner_needs_no_model_and_takes_no_command_for_one() {
+        let arguments = parse("usbscan --virtual scan -o page.png").expect("it parses");
+        assert_eq!(arguments.global.virtual_scanners, ["esci"]);
+        let arguments = parse("usbscan scan --virtual=esci,dialect=esc -o page.png").expect("it parses");
+        assert_eq!(arguments.global.virtual_scanners, ["esci,dialect=esc"]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "usbscan",
+            "usbscan scan -r 0",
+            "usbscan scan --depth 7",
+            "usbscan scan --area 1,2,3",
+            "usbscan scan --set brightness",
+            "usbscan cancel --pipe control",
+            "usbscan cancel --pipe read --request 1/2",
+            "usbscan cancel --request 12",
+            "usbscan wait-event --timeout 0",
+            "usbscan wait-event --timeout 1e9",
+            "usbscan wait-event --timeout NaN",
+            "usbscan raw read -n 1048577",
+            "usbscan raw write --hex 1b4",
+            "usbscan raw control --direction in --request 256",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_named_by_session_and_id() {
+        let arguments = parse("usbscan cancel --request 3/17").expect("it parses");
+        let Command::Cancel(cancel) = arguments.command else { panic!("another command") };
+        assert_eq!(cancel.request, Some(RequestNumber { session: 3, request: 17 }));
+    }
+
+    #[test]
+    fn the_help_lists_exit_codes_and_virtual_scanners() {
+        let help = command().render_long_help().to_string();
+        assert!(help.contains("130") && help.contains("esci"), "{help}");
+    }
+}

@@ -1,0 +1,97 @@
+//! Why a command of `usbscan` did not do what it was asked to. Every kind has its sentence here or where it arose, and
+//! its exit code in exit.rs.
+
+use std::io;
+
+use wire::DeviceEntry;
+
+use super::interrupt::Signal;
+use super::output::OutputError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The daemon, or the scanner through it.
+    #[error(transparent)]
+    Client(#[from] client::Error),
+    /// The scan.
+    #[error(transparent)]
+    Scan(#[from] scan::ScanError),
+    /// A setting that the scanner does not have, or not with this value.
+    #[error(transparent)]
+    Setting(#[from] scan::OptionError),
+    /// The picture of a page that was kept though it is not whole.
+    #[error(transparent)]
+    Picture(#[from] image::ImageError),
+    /// The page's file.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The ending of a file's name says no format.
+    #[error("{name}: its ending names no format; end it in .png, .pnm, .ppm, .pgm or .pbm, or say --format")]
+    NoFormat {
+        /// The file's name.
+        name: String,
+    },
+    /// No DEVICE was named and there is none.
+    #[error("there is no scanner; is it plugged in and switched on?")]
+    NoScanner,
+    /// No DEVICE was named and there are several.
+    #[error("there are {} scanners, so say which one: {}", .0.len(), names(.0))]
+    WhichScanner(Vec<DeviceEntry>),
+    /// There is no such request, or it was over already.
+    #[error("there is no request {request} of session {session}, or it was over already")]
+    NoRequest {
+        /// The connection.
+        session: u64,
+        /// Its id there.
+        request: u64,
+    },
+    /// All requests are cancelled, but the scanner may not be idle.
+    #[error("{device}: everything was cancelled, but the scanner may not be idle: {step}")]
+    NotIdle {
+        /// Its name.
+        device: String,
+        /// The step that failed.
+        step: String,
+    },
+    /// Nobody pressed a button in time.
+    #[error("{device}: no event came in {seconds} s")]
+    NoEvent {
+        /// Its name.
+        device: String,
+        /// How long that was.
+        seconds: f64,
+    },
+    /// The virtual scanner can't be built, or its daemon not be started.
+    #[error("{0}")]
+    Virtual(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// `doctor` found what is in the way; it has been said.
+    #[error("something is in the way of scanning")]
+    Doctor,
+    /// A signal.
+    #[error("{signal}{}", if *idle { "" } else { "; the scanner did not answer and may not be idle" })]
+    Interrupted {
+        /// Which.
+        signal: Signal,
+        /// Whether the scanner is idle.
+        idle: bool,
+    },
+    /// Standard output.
+    #[error("standard output: {0}")]
+    Stdout(#[source] io::Error),
+    /// Standard input.
+    #[error("standard input: {0}")]
+    Stdin(#[source] io::Error),
+    /// More than one message can carry.
+    #[error("standard input has more than {} bytes, which is the most for one write", wire::PAYLOAD_LIMIT)]
+    TooLong,
+    /// The system has no more descriptors or threads.
+    #[error("listen to signals: {0}")]
+    System(#[source] io::Error),
+}
+
+fn names(devices: &[DeviceEntry]) -> String {
+    let names: Vec<String> =
+        devices.iter().map(|device| format!("{} ({})", device.name, super::device::label(device))).collect();
+    names.join(", ")
+}

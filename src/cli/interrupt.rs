@@ -1,0 +1,102 @@
+//! Ctrl-C and SIGTERM. The first one does what the running command registered (a scan is cancelled at the scanner); with
+//! nothing registered, and for the second one, the program ends at once. A thread (`signals`) waits for them; it lives as
+//! long as the program, because a signal may come at any time.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use parking_lot::Mutex;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::exit::Exit;
+use super::output::Leftover;
+
+/// A signal that asks us to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signal(pub i32);
+
+impl std::fmt::Display for Signal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            SIGINT => f.write_str("interrupted"),
+            SIGTERM => f.write_str("terminated"),
+            SIGHUP => f.write_str("hung up"),
+            other => write!(f, "ended by signal {other}"),
+        }
+    }
+}
+
+/// What a signal does now, and which came.
+#[derive(Debug, Clone)]
+pub struct Interrupts {
+    state: Arc<Mutex<State>>,
+    leftover: Leftover,
+}
+
+#[derive(Default)]
+struct State {
+    action: Option<Box<dyn FnOnce() + Send>>,
+    caught: Option<Signal>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("caught", &self.caught).finish_non_exhaustive()
+    }
+}
+
+/// Signals end the program at once again when this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Listening(Interrupts);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.state.lock().action = None;
+    }
+}
+
+impl Interrupts {
+    /// Begins to listen. What `leftover` names is removed before the program ends at once.
+    ///
+    /// # Errors
+    /// When the system has no more descriptors or threads.
+    pub fn listen(leftover: Leftover) -> io::Result<Interrupts> {
+        let interrupts = Interrupts { state: Arc::default(), leftover };
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let heard = interrupts.clone();
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || signals.forever().for_each(|signal| heard.on(Signal(signal))))?;
+        Ok(interrupts)
+    }
+
+    /// The first signal does `action` from now on.
+    pub fn on_first(&self, action: impl FnOnce() + Send + 'static) -> Listening {
+        self.state.lock().action = Some(Box::new(action));
+        Listening(self.clone())
+    }
+
+    /// The signal that came first, if one did.
+    pub fn caught(&self) -> Option<Signal> {
+        self.state.lock().caught
+    }
+
+    fn on(&self, signal: Signal) {
+        let action = {
+            let mut state = self.state.lock();
+            let first = state.caught.is_none();
+            state.caught.get_or_insert(signal);
+            state.action.take().filter(|_| first)
+        };
+        match action {
+            Some(action) => action(),
+            None => {
+                self.leftover.remove();
+                std::process::exit(Exit::Interrupted(signal).code().into());
+            }
+        }
+    }
+}

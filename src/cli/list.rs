@@ -1,0 +1,35 @@
+//! `usbscan list`.
+
+use serde_json::json;
+
+use super::context::Context;
+use super::device::label;
+use super::failure::Failure;
+use super::table::{Table, printable};
+
+/// Lists the scanners. No scanner is no failure.
+pub fn run(context: &Context<'_>) -> Result<(), Failure> {
+    let devices = context.connect()?.list()?;
+    context.print(&json!({ "devices": devices }), |out| {
+        if devices.is_empty() {
+            return writeln!(out, "There is no scanner.");
+        }
+        let mut table = Table::new(["NAME", "SCANNER", "STABLE ID", "PROTOCOL", "PORT", "SPEED"]);
+        for device in &devices {
+            table.row([
+                device.name.clone(),
+                label(device),
+                device.stable_id.clone(),
+                device.protocol.clone(),
+                device.port.clone(),
+                device.speed.clone(),
+            ]);
+        }
+        table.write(out, "")?;
+        for device in devices.iter().filter(|device| !device.accessible) {
+            let problem = device.problem.as_deref().unwrap_or("it can't be opened");
+            writeln!(out, "{}: {}", device.name, printable(problem))?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,118 @@
+//! The command line: subcommands, output, exit codes. Everything runs on the main thread, but for the one that hears of
+//! signals (interrupt.rs) and, with `--virtual`, those of the daemon inside.
+
+mod area;
+pub mod args;
+mod cancel;
+mod context;
+mod device;
+pub mod doctor;
+mod event;
+mod exit;
+mod failure;
+mod hex;
+mod interrupt;
+mod list;
+mod options;
+mod output;
+mod progress;
+mod raw;
+mod reset;
+mod scan;
+mod status;
+mod table;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command, Global};
+use context::Context;
+pub use context::{Connect, StartVirtual};
+use exit::Exit;
+use failure::Failure;
+use interrupt::Interrupts;
+use output::Leftover;
+
+/// Does what the command line says. `start_virtual` starts a daemon with virtual scanners inside this process, and gives
+/// back what connects to it.
+pub fn main(start_virtual: StartVirtual) -> ExitCode {
+    let arguments = Arguments::parse();
+    log_to_stderr(arguments.global.verbose);
+    let outcome = run(&arguments, start_virtual);
+    let exit = match &outcome {
+        Ok(()) => Exit::Done,
+        Err(failure) => Exit::from(failure),
+    };
+    if let Err(failure) = &outcome {
+        tell(failure, exit, &arguments.global);
+    }
+    ExitCode::from(exit.code())
+}
+
+fn run(arguments: &Arguments, start_virtual: StartVirtual) -> Result<(), Failure> {
+    let leftover = Leftover::default();
+    let interrupts = Interrupts::listen(leftover.clone()).map_err(Failure::System)?;
+    let context = Context::new(&arguments.global, start_virtual, interrupts, leftover)?;
+    match &arguments.command {
+        Command::List => list::run(&context),
+        Command::Status(device) => status::run(&context, device),
+        Command::Options(device) => options::run(&context, device),
+        Command::Scan(wish) => scan::run(&context, wish),
+        Command::Cancel(wish) => cancel::run(&context, wish),
+        Command::WaitEvent(wish) => event::run(&context, wish),
+        Command::Reset(wish) => reset::run(&context, wish),
+        Command::Raw(wish) => raw::run(&context, wish),
+        Command::Doctor => examine(&context, &arguments.global),
+    }
+}
+
+fn examine(context: &Context<'_>, global: &Global) -> Result<(), Failure> {
+    let report = doctor::examine(&global.socket);
+    context.print(&report, |out| report.write_text(out))?;
+    if report.worst() == doctor::Level::Problem { Err(Failure::Doctor) } else { Ok(()) }
+}
+
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => "error",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format_timestamp_millis().init();
+}
+
+/// One sentence on standard error. Nobody is left to tell when that fails too; and whoever closed our output knows.
+fn tell(failure: &Failure, exit: Exit, global: &Global) {
+    if exit == Exit::BrokenPipe || matches!(failure, Failure::Doctor) {
+        return;
+    }
+    let message = without_numbers(&failure.to_string());
+    let line = if global.json {
+        serde_json::json!({ "error": exit.word(), "exit-code": exit.code(), "message": message }).to_string()
+    } else {
+        format!("usbscan: {message}")
+    };
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// What the standard library says of a system's error, without the number that helps nobody.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let first = parts.next().unwrap_or_default();
+    parts.fold(first.to_owned(), |text, part| text + part.split_once(')').map_or(part, |(_, rest)| rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_systems_error_is_told_in_words() {
+        let error = io::Error::from_raw_os_error(2);
+        assert_eq!(without_numbers(&format!("open a: {error}; b")), "open a: No such file or directory; b");
+        assert_eq!(without_numbers("nothing (of that)"), "nothing (of that)");
+    }
+}

@@ -1,0 +1,89 @@
+//! `usbscan raw`: bytes to and from a scanner, for those who debug one.
+
+use std::io::{self, IsTerminal, Read};
+
+use client::{RequestData, Session, UsbRequest};
+use serde_json::json;
+use wire::{RequestKind, RequestRecipient};
+
+use super::args::{Direction, Kind, Raw, Recipient, Target};
+use super::context::Context;
+use super::device::chosen;
+use super::failure::Failure;
+use super::hex::{self, HexBytes};
+
+/// Reads, writes, or sends a control request.
+pub fn run(context: &Context<'_>, wish: &Raw) -> Result<(), Failure> {
+    match wish {
+        Raw::Read { target, length } => {
+            let session = open(context, target)?;
+            show(context, target, &session.read(*length, target.timeout)?)
+        }
+        Raw::Write { target, hex, then_read } => {
+            // Read before anything is opened: a scanner must not wait for somebody who types.
+            let bytes = bytes_or_stdin(hex.as_ref())?;
+            let session = open(context, target)?;
+            session.write(&bytes, target.timeout)?;
+            match then_read {
+                Some(length) => show(context, target, &session.read(*length, target.timeout)?),
+                None => context.print(&json!({ "written": bytes.len() }), |_| Ok(())),
+            }
+        }
+        Raw::Control { target, direction, request, value, index, kind, recipient, length, hex } => {
+            let data = match direction {
+                Direction::In => RequestData::In(*length),
+                Direction::Out => RequestData::Out(hex.0.clone()),
+            };
+            let (kind, recipient) = ((*kind).into(), (*recipient).into());
+            let request = UsbRequest { kind, recipient, request: *request, value: *value, index: *index, data };
+            let session = open(context, target)?;
+            show(context, target, &session.usb_request(request, target.timeout)?)
+        }
+    }
+}
+
+fn open(context: &Context<'_>, target: &Target) -> Result<Session, Failure> {
+    let session = context.connect()?;
+    let device = chosen(&session, &target.device)?;
+    session.open(&device)?;
+    Ok(session)
+}
+
+fn bytes_or_stdin(given: Option<&HexBytes>) -> Result<Vec<u8>, Failure> {
+    if let Some(HexBytes(bytes)) = given {
+        return Ok(bytes.clone());
+    }
+    let mut bytes = Vec::new();
+    let limit = wire::PAYLOAD_LIMIT as u64;
+    io::stdin().lock().take(limit + 1).read_to_end(&mut bytes).map_err(Failure::Stdin)?;
+    if bytes.len() as u64 > limit { Err(Failure::TooLong) } else { Ok(bytes) }
+}
+
+/// As they are, for a program or a file; as hex digits for a terminal, which must not obey a scanner.
+fn show(context: &Context<'_>, target: &Target, bytes: &[u8]) -> Result<(), Failure> {
+    let digits = target.dump || io::stdout().is_terminal();
+    context.print(&json!({ "read": bytes.len(), "bytes": hex::plain(bytes) }), |out| match digits {
+        true => out.write_all(hex::dump(bytes).as_bytes()),
+        false => out.write_all(bytes),
+    })
+}
+
+impl From<Kind> for RequestKind {
+    fn from(kind: Kind) -> RequestKind {
+        match kind {
+            Kind::Vendor => RequestKind::Vendor,
+            Kind::Class => RequestKind::Class,
+            Kind::Standard => RequestKind::Standard,
+        }
+    }
+}
+
+impl From<Recipient> for RequestRecipient {
+    fn from(recipient: Recipient) -> RequestRecipient {
+        match recipient {
+            Recipient::Device => RequestRecipient::Device,
+            Recipient::Interface => RequestRecipient::Interface,
+            Recipient::Endpoint => RequestRecipient::Endpoint,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What every connection's threads share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::budget::Whole;
+use super::config::Configured;
+use super::registry::Scanners;
+use super::session::Sessions;
+
+/// Program and version, as `hello` and `version` say it.
+pub(crate) const SERVER: &str = concat!("usbscand ", env!("CARGO_PKG_VERSION"));
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Core {
+    /// What is configured.
+    pub configured: Arc<Configured>,
+    /// The scanners there are.
+    pub registry: Arc<Scanners>,
+    /// The connections there are.
+    pub sessions: Arc<Sessions>,
+    /// What all of them have outstanding.
+    pub whole: Arc<Whole>,
+    next_session: AtomicU64,
+    ending: AtomicBool,
+}
+
+impl Core {
+    /// One without connections.
+    pub fn new(configured: Arc<Configured>, registry: Arc<Scanners>, sessions: Arc<Sessions>) -> Arc<Core> {
+        let whole = Whole::new(configured.now().all());
+        let (next_session, ending) = (AtomicU64::new(1), AtomicBool::new(false));
+        Arc::new(Core { configured, registry, sessions, whole, next_session, ending })
+    }
+
+    /// A number for a connection, never used before.
+    pub fn session_number(&self) -> u64 {
+        self.next_session.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The end begins: no new connection, no new request.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has begun.
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,215 @@
+//! The worker of a pipe against an endpoint that is played by hand: what no virtual device does.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use usb::{Cancel, Completion, Endpoint, EndpointAddress, Error, ErrorKind, Rejected, Status, Token};
+
+use super::line::Line;
+use super::stream::{Parts, Stream};
+use super::{News, Order, Role, Settings, Which};
+use crate::daemon::cancellation::{Cancellation, Sum};
+use crate::daemon::payload::Payload;
+use crate::daemon::queue::{Fault, Outcome};
+use crate::daemon::request::{IoRequest, Pending, Reply, Report, Work};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const ADDRESS: EndpointAddress = EndpointAddress(0x81);
+
+/// What the endpoint is asked, and when it may go on.
+struct Hand {
+    submitted: Receiver<(Token, Vec<u8>)>,
+    cancelled: Receiver<Token>,
+    /// A cancel returns when something comes here.
+    release: Sender<()>,
+    completions: Sender<Completion>,
+    orders: Sender<Order>,
+    news: Receiver<News>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+struct Played {
+    submitted: Sender<(Token, Vec<u8>)>,
+    cancelled: Sender<Token>,
+    release: Receiver<()>,
+    /// Buffers longer than this find no memory.
+    memory: usize,
+}
+
+impl Endpoint for Played {
+    fn address(&self) -> EndpointAddress {
+        ADDRESS
+    }
+
+    fn max_packet_size(&self) -> usize {
+        512
+    }
+
+    fn submit(&mut self, token: Token, buffer: Vec<u8>) -> Result<(), Rejected> {
+        if buffer.len() > self.memory {
+            return Err(Rejected { error: Error::new(ErrorKind::NoResources, "submit"), buffer });
+        }
+        self.submitted.send((token, buffer)).expect("the test listens");
+        Ok(())
+    }
+
+    fn cancel(&mut self, token: Token) -> Cancel {
+        self.cancelled.send(token).expect("the test listens");
+        // Ends when the test lets go, or ends.
+        let _ = self.release.recv();
+        Cancel::Asked
+    }
+
+    fn clear_halt(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+fn start(memory: usize, watchdog: Duration) -> Hand {
+    let (submitted, to_submitted) = unbounded();
+    let (cancelled, to_cancelled) = unbounded();
+    let (to_release, release) = unbounded();
+    let (completions, done) = unbounded();
+    let (orders, inbox) = unbounded();
+    let (told, news) = unbounded();
+    let played = Played { submitted, cancelled, release, memory };
+    let line = Line::new("test/81".to_owned(), Box::new(played), done, watchdog);
+    let stream = Stream::new(Parts {
+        role: Role::Read,
+        line,
+        settings: Settings { depth: 1, step: 65536 },
+        orders: inbox,
+        news: Box::new(move |news| {
+            // The test may have ended.
+            let _ = told.send(news);
+        }),
+        halted: Arc::new(AtomicBool::new(false)),
+    });
+    let thread = std::thread::spawn(move || stream.run());
+    Hand { submitted: to_submitted, cancelled: to_cancelled, release: to_release, completions, orders, news, thread }
+}
+
+impl Hand {
+    fn read(&self, length: usize) -> Receiver<Report> {
+        let (reply, report) = bounded(1);
+        let request = IoRequest {
+            pending: Pending::new(1, 1, "read", length as u64, ADDRESS),
+            device: "test".into(),
+            work: Work::Read { length, salvage: false },
+            timeout: DEADLINE,
+            reply: Reply::Own(reply),
+            received: Payload::default(),
+            cancelled_by: Vec::new(),
+        };
+        self.orders.send(Order::Io(Box::new(request))).expect("the worker runs");
+        report
+    }
+
+    fn cancel_all(&self) -> Receiver<Sum> {
+        let (told, sum) = bounded(1);
+        let by = Cancellation::new(move |sum| told.send(sum).expect("the test listens"));
+        self.orders.send(Order::Cancel { which: Which::All, by }).expect("the worker runs");
+        sum
+    }
+
+    fn submitted(&self) -> (Token, Vec<u8>) {
+        self.submitted.recv_timeout(DEADLINE).expect("a transfer is submitted")
+    }
+
+    fn complete(&self, (token, buffer): (Token, Vec<u8>), actual: usize, status: Status) {
+        self.completions.send(Completion { token, buffer, actual, status }).expect("the worker runs");
+    }
+
+    fn end(self) {
+        let Hand { orders, release, thread, .. } = self;
+        orders.send(Order::Retire).expect("the worker runs");
+        drop(release);
+        thread.join().expect("the worker ends");
+    }
+}
+
+fn outcome(report: &Receiver<Report>) -> Outcome {
+    report.recv_timeout(DEADLINE).expect("the request ends").outcome
+}
+
+#[test]
+fn a_cancel_that_does_not_return_wedges_the_pipe_and_everybody_is_told() {
+    let hand = start(usize::MAX, Duration::from_millis(20));
+    let (read, behind) = (hand.read(512), hand.read(512));
+    let transfer = hand.submitted();
+    let sum = hand.cancel_all();
+    assert_eq!(hand.cancelled.recv_timeout(DEADLINE), Ok(transfer.0));
+    assert_eq!(outcome(&behind), Outcome::Cancelled, "it never was with the host");
+    assert_eq!(outcome(&read), Outcome::Wedged);
+    assert_eq!(sum.recv_timeout(DEADLINE), Ok(Sum { found: 2, wedged: true }));
+    assert_eq!(hand.news.recv_timeout(DEADLINE), Ok(News::Wedged));
+    assert_eq!(outcome(&hand.read(512)), Outcome::Wedged, "later ones too");
+    // The host comes round after all.
+    hand.release.send(()).unwrap();
+    hand.complete(transfer, 0, Status::Cancelled);
+    assert_eq!(hand.news.recv_timeout(DEADLINE), Ok(News::Landed));
+    hand.end();
+}
+
+#[test]
+fn completions_are_taken_while_a_cancel_takes_its_time() {
+    let hand = start(usize::MAX, DEADLINE);
+    let read = hand.read(512);
+    let transfer = hand.submitted();
+    let sum = hand.cancel_all();
+    hand.cancelled.recv_timeout(DEADLINE).unwrap();
+    hand.complete(transfer, 512, Status::Completed);
+    assert_eq!(outcome(&read), Outcome::Success);
+    assert_eq!(sum.recv_timeout(DEADLINE), Ok(Sum { found: 1, wedged: false }));
+    let next = hand.read(512);
+    assert!(hand.submitted.is_empty(), "nothing is submitted while the endpoint is asking");
+    hand.release.send(()).unwrap();
+    let transfer = hand.submitted();
+    hand.complete(transfer, 512, Status::Completed);
+    assert_eq!(outcome(&next), Outcome::Success);
+    hand.end();
+}
+
+#[test]
+fn without_memory_a_transfer_is_tried_again_shorter() {
+    let hand = start(16384, DEADLINE);
+    let read = hand.read(65536);
+    for _ in 0..4 {
+        let (token, buffer) = hand.submitted();
+        assert_eq!(buffer.len(), 16384);
+        hand.complete((token, buffer), 16384, Status::Completed);
+    }
+    assert_eq!(outcome(&read), Outcome::Success);
+    hand.end();
+}
+
+#[test]
+fn without_any_memory_a_request_ends_and_the_next_one_is_tried() {
+    let hand = start(0, DEADLINE);
+    assert_eq!(outcome(&hand.read(512)), Outcome::Fault(Fault::NoResources));
+    assert_eq!(outcome(&hand.read(512)), Outcome::Fault(Fault::NoResources));
+    hand.end();
+}
+
+#[test]
+fn an_error_that_was_the_first_sign_of_unplugging_is_no_device() {
+    let hand = start(usize::MAX, DEADLINE);
+    let read = hand.read(512);
+    let transfer = hand.submitted();
+    hand.complete(transfer, 0, Status::Error);
+    hand.orders.send(Order::Lost).unwrap();
+    assert_eq!(outcome(&read), Outcome::Gone);
+    hand.end();
+}
+
+#[test]
+fn an_error_with_the_device_still_there_is_an_error() {
+    let hand = start(usize::MAX, DEADLINE);
+    let read = hand.read(512);
+    let transfer = hand.submitted();
+    hand.complete(transfer, 0, Status::Error);
+    assert_eq!(outcome(&read), Outcome::Fault(Fault::Io));
+    hand.end();
+}

@@ -1,0 +1,3 @@
+//! The two programs' own code: the daemon and the command line.
+pub mod cli;
+pub mod daemon;

@@ -1,0 +1,10 @@
+//! The daemon over its socket, on the in-process bus: everything between a client's bytes and a scanner's.
+
+mod cancelling;
+mod ending;
+mod moving;
+mod opening;
+mod program;
+mod quirks;
+mod races;
+mod rig;

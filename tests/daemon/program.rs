@@ -1,0 +1,174 @@
+//! The program usbscand: its socket, its signals, its command line.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use wire::Status;
+
+use crate::rig::Client;
+
+fn usbscand() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_usbscand"));
+    command.env_remove("RUST_LOG").stderr(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+/// A daemon with a loopback device, that listens.
+struct Daemon {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    socket: PathBuf,
+    folder: TempDir,
+}
+
+impl Daemon {
+    fn start() -> Daemon {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("usbscand.toml");
+        std::fs::write(&config, format!("models = {:?}\n", folder.path().join("quirks.d"))).expect("a file");
+        Daemon::start_in(folder)
+    }
+
+    fn start_in(folder: TempDir) -> Daemon {
+        let socket = folder.path().join("socket");
+        let mut command = usbscand();
+        command.args(["--no-usb", "--virtual", "loopback", "-v", "--socket"]).arg(&socket);
+        command.arg("--config").arg(folder.path().join("usbscand.toml"));
+        let mut child = command.spawn().expect("usbscand starts");
+        let log = BufReader::new(child.stderr.take().expect("its log"));
+        let mut daemon = Daemon { child, log, socket, folder };
+        daemon.until("listening at");
+        daemon
+    }
+
+    /// Reads the log up to a line with this in it.
+    fn until(&mut self, part: &str) -> String {
+        let mut log = String::new();
+        loop {
+            let from = log.len();
+            assert_ne!(self.log.read_line(&mut log).expect("a log"), 0, "it ended without {part:?}:\n{log}");
+            if log[from..].contains(part) {
+                return log;
+            }
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(UnixStream::connect(&self.socket).expect("it listens"))
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it lives");
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It has ended already, or a test has failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn sigterm_and_sigint_answer_what_is_pending_let_go_and_end_with_success() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut daemon = Daemon::start();
+        let mut client = daemon.client();
+        client.open("usbscan0");
+        let read = client.read(512);
+        client.until_pending(&[(read, "in-flight")]);
+        daemon.signal(signal);
+        assert_eq!(client.answer(read).status, Status::Cancelled);
+        assert!(client.hear_the_end().is_empty());
+        let log = daemon.until("] ended");
+        assert!(log.contains("usbscan0 is let go"), "{log}");
+        assert!(daemon.ended().success());
+        assert!(!daemon.socket.exists(), "its socket is gone");
+    }
+}
+
+#[test]
+fn a_daemon_that_was_killed_leaves_a_socket_that_the_next_one_replaces() {
+    let mut daemon = Daemon::start();
+    let mut client = daemon.client();
+    client.open("usbscan0");
+    let read = client.read(512);
+    client.until_pending(&[(read, "in-flight")]);
+    daemon.signal(Signal::KILL);
+    daemon.ended();
+    assert!(client.hear_the_end().is_empty(), "the client finds the end at once");
+    assert!(daemon.socket.exists());
+    let folder = std::mem::replace(&mut daemon.folder, tempfile::tempdir().expect("a folder"));
+    let next = Daemon::start_in(folder);
+    next.client().open("usbscan0");
+}
+
+#[test]
+fn a_second_daemon_on_the_same_socket_says_so_and_disturbs_nobody() {
+    let daemon = Daemon::start();
+    let second = usbscand().args(["--no-usb", "--socket"]).arg(&daemon.socket).output().expect("usbscand runs");
+    assert!(!second.status.success());
+    let log = String::from_utf8_lossy(&second.stderr);
+    assert!(log.contains("another usbscand listens there"), "{log}");
+    daemon.client().open("usbscan0");
+}
+
+#[test]
+fn sighup_reads_the_configuration_again_and_a_bad_one_changes_nothing() {
+    let mut daemon = Daemon::start();
+    let config = daemon.folder.path().join("usbscand.toml");
+    let good = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{good}[limits]\nconnections = 1\n")).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.until("the configuration is read again");
+    let client = daemon.client();
+    let mut refused = BufReader::new(UnixStream::connect(&daemon.socket).unwrap());
+    let mut line = String::new();
+    refused.read_line(&mut line).unwrap();
+    assert!(line.contains("insufficient-resources"), "{line}");
+    std::fs::write(&config, "nonsense = 1\n").unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.until("the configuration stays as it was");
+    daemon.until("nonsense");
+    drop(client);
+}
+
+#[test]
+fn a_machine_without_usb_has_an_empty_list_and_one_line_in_the_log() {
+    if Path::new("/dev/bus/usb").exists() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let mut child = usbscand().arg("--socket").arg(&socket).spawn().unwrap();
+    let mut log = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    while !log.contains("listening at") {
+        assert_ne!(lines.read_line(&mut log).unwrap(), 0, "{log}");
+    }
+    let mut client = Client::new(UnixStream::connect(&socket).unwrap());
+    assert_eq!(client.done(wire::Command::List {}).information, 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains("no USB")).count(), 1, "{log}");
+}
+
+#[test]
+fn help_shows_the_virtual_scanners_and_an_unknown_one_is_answered_with_those_there_are() {
+    let help = usbscand().arg("--help").output().unwrap();
+    let help = String::from_utf8_lossy(&help.stdout);
+    assert!(help.contains("loopback") && help.contains("--virtual"), "{help}");
+    let folder = tempfile::tempdir().unwrap();
+    let unknown = usbscand().args(["--virtual", "copier", "--socket"]).arg(folder.path().join("s")).output().unwrap();
+    assert!(!unknown.status.success());
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: "));
+}

@@ -1,0 +1,158 @@
+//! A scan can be ended at any time and from anywhere, and the scanner is usable again.
+
+use std::fs;
+use std::io::Read;
+use std::process::ChildStdout;
+
+use rustix::process::Signal;
+use virtual_scanner::glass::{Glass, View};
+
+use crate::page::{Kind, Page};
+use crate::program::Program;
+use crate::rig::{Rig, eventually};
+
+/// A scan of a page far larger than all buffers on its way, to standard output, of which the beginning has come and
+/// nothing more is taken: so it is in mid-page for as long as the test likes.
+fn stuck_in_mid_page(rig: &Rig) -> (Program, ChildStdout) {
+    let mut command = rig.usbscan(&["scan", "-r", "600", "--mode", "color", "--format", "pnm", "-o", "-"]);
+    let (scan, mut page) = Program::start_unread(&mut command);
+    page.read_exact(&mut [0; 4096]).expect("the page begins");
+    (scan, page)
+}
+
+/// A scanner that says nothing any more after some of its first block.
+const SILENT: &str = "esci,fault=silence@20k";
+
+/// A scan to page.png that waits for a scanner which is [`SILENT`], and the read of it that hangs: session and id.
+fn hanging(rig: &Rig) -> (Program, u64, u64) {
+    let scan = Program::start(&mut rig.usbscan(&["scan", "-r", "300", "--area", "0,0,100,100", "-o", "page.png"]));
+    let watcher = rig.session();
+    let mut found = None;
+    eventually("the scan's read of a block hangs", || {
+        let status = watcher.status(None).expect("a status");
+        let reads = status.iter().flat_map(|device| &device.pipes).filter(|pipe| pipe.pipe == "read");
+        // Longer than what the driver reads to get in step: only a block is.
+        let block = reads.flat_map(|pipe| &pipe.pending).find(|read| read.length > 70_000);
+        found = block.map(|read| (read.session, read.request));
+        found.is_some()
+    });
+    let (session, request) = found.expect("it was found");
+    (scan, session, request)
+}
+
+fn next_scan_is_right(rig: &Rig) {
+    rig.done(&["scan", "-r", "100", "--mode", "color", "--area", "25.4,25.4,50.8,25.4", "-o", "next.png"]);
+    let view = View { dpi: (100, 100), left: 100, top: 100, width: 200, height: 100 };
+    Page::read_png(&rig.path("next.png")).assert_shows(&Page::on_glass(&Glass::chart(), view, Kind::Color8));
+}
+
+fn rest_of(mut page: ChildStdout) {
+    std::io::copy(&mut page, &mut std::io::sink()).expect("the rest of what came");
+}
+
+#[test]
+fn ctrl_c_in_mid_page_ends_the_scan_and_leaves_the_scanner_idle() {
+    for dialect in ["fs", "esc"] {
+        let rig = Rig::new(&format!("esci,dialect={dialect}"));
+        let (scan, page) = stuck_in_mid_page(&rig);
+        scan.signal(Signal::INT);
+        rest_of(page);
+        let ended = scan.end();
+        assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+        assert!(ended.stderr.contains("interrupted"), "{}", ended.stderr);
+        next_scan_is_right(&rig);
+    }
+}
+
+#[test]
+fn sigterm_in_mid_page_does_the_same() {
+    let rig = Rig::new("esci");
+    let (scan, page) = stuck_in_mid_page(&rig);
+    scan.signal(Signal::TERM);
+    rest_of(page);
+    assert_eq!(scan.end().code, Some(143));
+    next_scan_is_right(&rig);
+}
+
+#[test]
+fn a_reader_that_goes_away_in_mid_page_ends_the_scan_quietly() {
+    let rig = Rig::new("esci");
+    let (scan, page) = stuck_in_mid_page(&rig);
+    drop(page);
+    let ended = scan.end();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(141), ""));
+    next_scan_is_right(&rig);
+}
+
+#[test]
+fn a_file_stays_as_it_was_however_its_scan_is_ended() {
+    for (signal, code) in [(Signal::INT, Some(130)), (Signal::TERM, Some(143)), (Signal::KILL, None)] {
+        let rig = Rig::new(SILENT);
+        fs::write(rig.path("page.png"), "what was there").expect("a file");
+        let names = || fs::read_dir(rig.path("")).expect("a folder").count();
+        let before = names();
+        let (scan, _, _) = hanging(&rig);
+        scan.signal(signal);
+        let ended = scan.end();
+        assert_eq!(ended.code, code, "{}", ended.stderr);
+        assert_eq!(fs::read_to_string(rig.path("page.png")).expect("a file"), "what was there");
+        assert_eq!(names(), before, "nothing is left beside it");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once_whatever_the_scanner_does() {
+    let rig = Rig::new(SILENT);
+    let (scan, _, _) = hanging(&rig);
+    scan.signal(Signal::INT);
+    scan.signal(Signal::TERM);
+    let ended = scan.end();
+    assert_eq!(ended.code, Some(143), "of the second, which did not wait for the first: {}", ended.stderr);
+    assert!(!rig.path("page.png").exists());
+}
+
+#[test]
+fn a_second_process_ends_a_scan_that_hangs() {
+    for way in ["pending", "pipe", "request"] {
+        let rig = Rig::new(SILENT);
+        let (scan, session, request) = hanging(&rig);
+        let status = rig.done(&["status"]);
+        assert!(status.contains(&format!("{session}/{request}")) && status.contains("usbscan"), "{status}");
+        match way {
+            "pending" => drop(rig.run(&["cancel"])),
+            "pipe" => drop(rig.done(&["cancel", "--pipe", "read"])),
+            _ => drop(rig.done(&["cancel", "--request", &format!("{session}/{request}")])),
+        }
+        let ended = scan.end();
+        assert_eq!(ended.code, Some(6), "{way}: {}", ended.stderr);
+        assert!(ended.stderr.contains("cancel"), "{way}: {}", ended.stderr);
+        assert!(!rig.path("page.png").exists(), "{way}: no half page");
+        rig.done(&["reset", "--device"]);
+        next_scan_is_right(&rig);
+    }
+}
+
+#[test]
+fn a_cancel_of_nothing_changes_nothing() {
+    let rig = Rig::new("esci");
+    for arguments in [&["cancel"][..], &["cancel", "--pipe", "all"], &["cancel", "usbscan0", "--pipe", "read"]] {
+        rig.done(arguments);
+    }
+    let ended = rig.run(&["cancel", "--request", "1/1"]);
+    assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+    next_scan_is_right(&rig);
+}
+
+#[test]
+fn a_scanner_that_somebody_scans_with_is_not_reset_before_that_is_cancelled() {
+    let rig = Rig::new("esci");
+    let (scan, page) = stuck_in_mid_page(&rig);
+    let ended = rig.run(&["reset", "--device"]);
+    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+    assert!(ended.stderr.contains("usbscan (pid"), "it says who: {}", ended.stderr);
+    rig.done(&["cancel"]);
+    rest_of(page);
+    assert_eq!(scan.end().code, Some(6));
+    rig.done(&["reset", "--device"]);
+    next_scan_is_right(&rig);
+}

@@ -1,0 +1,129 @@
+//! Several programs at one scanner: what one does, or does not do, is no harm to another.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+
+use client::wire::{Command, Pipe, Status};
+use rustix::process::Signal;
+use virtual_scanner::glass::{Glass, View};
+
+use crate::page::{Kind, Page};
+use crate::program::Program;
+use crate::rig::{Rig, eventually};
+
+fn page_is_right(rig: &Rig) {
+    rig.done(&["scan", "-r", "100", "--mode", "color", "--area", "0,0,50.8,50.8", "-o", "page.png"]);
+    let view = View { dpi: (100, 100), left: 0, top: 0, width: 200, height: 200 };
+    Page::read_png(&rig.path("page.png")).assert_shows(&Page::on_glass(&Glass::chart(), view, Kind::Color8));
+}
+
+#[test]
+fn while_one_hangs_in_a_read_another_lists_looks_waits_and_cancels() {
+    let rig = Rig::new("loopback");
+    let hanging = rig.session();
+    hanging.open("usbscan0").expect("it opens");
+    let read = hanging.start(Command::Read { length: 512, salvage: false, timeout: None }, Vec::new()).expect("sent");
+    let event = Program::start(&mut rig.usbscan(&["wait-event"]));
+
+    assert!(rig.done(&["list"]).contains("usbscan0"));
+    let number = format!("{}/{}", hanging.number(), read.id());
+    assert!(rig.done(&["status"]).contains(&number));
+    // The loopback's vendor request 0x10 makes its data an interrupt packet.
+    eventually("the other waits for an event", || {
+        let status = rig.session().status(None).expect("a status");
+        status[0].pipes.iter().any(|pipe| pipe.pipe == "event" && !pipe.pending.is_empty())
+    });
+    rig.done(&["raw", "control", "--direction", "out", "--request", "0x10", "--hex", "01 02 03"]);
+    let ended = event.end();
+    assert_eq!((ended.code, ended.stdout.trim()), (Some(0), "usbscan0: 010203"), "{}", ended.stderr);
+
+    rig.done(&["cancel", "--request", &number]);
+    let error = read.wait().expect_err("it was cancelled");
+    assert_eq!(error.status(), Some(Status::Cancelled));
+}
+
+#[test]
+fn ctrl_c_ends_a_program_that_waits_and_nothing_of_it_stays_pending() {
+    let rig = Rig::new("loopback");
+    let watcher = rig.session();
+    let pending = || {
+        let status = watcher.status(None).expect("a status");
+        status.iter().flat_map(|device| &device.pipes).map(|pipe| pipe.pending.len()).sum::<usize>()
+    };
+    for arguments in [&["wait-event"][..], &["raw", "read"]] {
+        let waiting = Program::start(&mut rig.usbscan(arguments));
+        eventually("it waits", || pending() == 1);
+        waiting.signal(Signal::INT);
+        assert_eq!(waiting.end().code, Some(130), "{arguments:?}");
+        eventually("nothing is pending", || pending() == 0);
+    }
+}
+
+#[test]
+fn bytes_go_around_a_loopback_by_hand() {
+    let rig = Rig::new("loopback");
+    let ended = rig.run(&["raw", "write", "--hex", "1b 40", "--then-read", "512", "--dump"]);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), "000000  1b 40                                            .@\n")
+    );
+    let answered = rig.json(&["raw", "control", "--direction", "in", "--request", "0x12", "--value", "5", "-n", "4"]);
+    assert_eq!(answered["bytes"], "05060708");
+    let ended = rig.run(&["raw", "control", "--direction", "in", "--request", "0x77"]);
+    assert_eq!(ended.code, Some(8), "a request that it does not know stalls: {}", ended.stderr);
+    let ended = rig.run(&["raw", "read", "--timeout", "0.05"]);
+    assert_eq!(ended.code, Some(10), "nothing to read: {}", ended.stderr);
+    let ended = rig.run(&["wait-event", "--timeout", "0.05"]);
+    assert_eq!(ended.code, Some(10), "no event: {}", ended.stderr);
+    // A halt does not outlive the session that met it.
+    rig.done(&["raw", "control", "--direction", "out", "--request", "0x11", "--value", "0x81"]);
+    rig.done(&["raw", "write", "--hex", "aa", "--then-read", "512"]);
+}
+
+#[test]
+fn a_scanner_that_is_in_use_says_by_whom() {
+    let rig = Rig::new("esci");
+    let holder = rig.session();
+    holder.open("usbscan0").expect("it opens");
+    holder.lock(false).expect("it is free");
+    let ended = rig.run(&["scan", "-o", "page.png"]);
+    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&std::process::id().to_string()), "{}", ended.stderr);
+    assert!(rig.done(&["status"]).contains("lock"));
+    drop(holder);
+    page_is_right(&rig);
+}
+
+#[test]
+fn a_scan_comes_out_right_beside_a_client_that_floods() {
+    let rig = Rig::new("esci");
+    let flooding = rig.session();
+    let commands = || Command::CancelRequest { request: 999_999, session: None };
+    let sent: Vec<_> = (0..200).filter_map(|_| flooding.start(commands(), Vec::new()).ok()).collect();
+    page_is_right(&rig);
+    drop(sent);
+    flooding.cancel_pipe(Pipe::All, Some("usbscan0")).expect("it is still heard");
+}
+
+#[test]
+fn a_scan_comes_out_right_beside_a_client_that_does_not_read() {
+    let rig = Rig::new("esci");
+    let mut deaf = UnixStream::connect(rig.socket()).expect("the daemon listens");
+    deaf.set_nonblocking(true).expect("a socket");
+    // Until the socket takes no more, or the daemon hangs up on it.
+    for id in 0_u64.. {
+        let line = format!("{{\"id\":{id},\"command\":\"list\"}}\n");
+        if deaf.write_all(line.as_bytes()).is_err() {
+            break;
+        }
+    }
+    page_is_right(&rig);
+}
+
+#[test]
+fn a_scan_comes_out_right_beside_a_client_that_stops_in_mid_message() {
+    let rig = Rig::new("esci");
+    let mut stream = UnixStream::connect(rig.socket()).expect("the daemon listens");
+    stream.write_all(b"{\"id\":1,\"command\":\"write\",\"payload\":1000000}\nabc").expect("it is taken");
+    page_is_right(&rig);
+}

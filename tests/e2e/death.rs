@@ -1,0 +1,97 @@
+//! Whoever dies, the scanner survives: the scanning program by SIGKILL, at every message of its dialogue; the daemon.
+
+use rustix::process::Signal;
+use virtual_scanner::glass::{Glass, View};
+
+use crate::page::{Kind, Page};
+use crate::program::Program;
+use crate::proxy::{Kill, Proxy};
+use crate::rig::{Rig, eventually};
+
+/// What the sweep scans: some blocks of image in the FS dialect as in the other.
+const SCAN: &[&str] = &["-r", "100", "--mode", "color", "--area", "25.4,25.4,101.6,50.8"];
+const VIEW: View = View { dpi: (100, 100), left: 100, top: 100, width: 400, height: 200 };
+
+fn page_is_right(rig: &Rig, what: &dyn std::fmt::Display) {
+    let mut arguments = vec!["scan", "-o", "page.png"];
+    arguments.extend(SCAN);
+    let ended = rig.run(&arguments);
+    assert_eq!(ended.code, Some(0), "the scan after {what}: {}", ended.stderr);
+    Page::read_png(&rig.path("page.png")).assert_shows(&Page::on_glass(&Glass::chart(), VIEW, Kind::Color8));
+}
+
+/// Scans through a proxy that kills the program at one message, and returns how many messages it sent.
+fn scan_killed(rig: &Rig, kill: Option<Kill>) -> usize {
+    let proxy = Proxy::start(&rig.path("proxy"), &rig.socket(), kill);
+    let mut arguments = vec!["scan", "-o", "dead.png"];
+    arguments.extend(SCAN);
+    let scan = Program::start(&mut rig.usbscan_at(&rig.path("proxy"), &arguments));
+    let sent = proxy.serve(|| scan.signal(Signal::KILL));
+    let ended = scan.end();
+    // The answer to its last request may reach it before the signal does: then it has its page.
+    assert!(ended.code == Some(0) || kill.is_some() && ended.code.is_none(), "{kill:?}: {ended:?}");
+    assert_eq!(rig.path("dead.png").exists(), ended.code == Some(0), "no half page of {kill:?}");
+    let _ = std::fs::remove_file(rig.path("dead.png"));
+    sent
+}
+
+/// `USBSCAN_SWEEP=all` kills at every message, else at some of the many that ask for blocks of the image.
+fn sweep(dialect: &str) {
+    let rig = Rig::new(&format!("esci,dialect={dialect}"));
+    let messages = scan_killed(&rig, None);
+    assert!(messages > 20, "a dialogue has many messages: {messages}");
+    let all = std::env::var("USBSCAN_SWEEP").is_ok_and(|value| value == "all");
+    let step = if all { 1 } else { messages.div_ceil(24) };
+    for at in (1..=messages).step_by(step) {
+        for kill in [Kill::AfterRequest(at), Kill::AfterAnswer(at)] {
+            scan_killed(&rig, Some(kill));
+            page_is_right(&rig, &format!("a program killed {kill:?} of {messages}"));
+        }
+    }
+}
+
+#[test]
+fn a_program_killed_at_any_message_leaves_the_scanner_usable_in_the_fs_dialect() {
+    sweep("fs");
+}
+
+#[test]
+fn a_program_killed_at_any_message_leaves_the_scanner_usable_in_the_esc_dialect() {
+    sweep("esc");
+}
+
+#[test]
+fn a_daemon_killed_in_mid_scan_is_a_clear_error_and_the_next_one_takes_over() {
+    let mut rig = Rig::new("esci");
+    let mut command = rig.usbscan(&["scan", "-r", "600", "--format", "pnm", "-o", "-"]);
+    let (scan, mut page) = Program::start_unread(&mut command);
+    std::io::Read::read_exact(&mut page, &mut [0; 4096]).expect("the page begins");
+    rig.end_daemon(Signal::KILL);
+    std::io::copy(&mut page, &mut std::io::sink()).expect("the rest of what came");
+    let ended = scan.end();
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("usbscand") && ended.stderr.lines().count() == 1, "{}", ended.stderr);
+    rig.start_daemon();
+    page_is_right(&rig, &"a daemon's death");
+}
+
+#[test]
+fn a_daemon_that_is_stopped_answers_those_who_wait_and_ends_in_order() {
+    let mut rig = Rig::new("loopback");
+    let waiting: Vec<Program> = [&["raw", "read"][..], &["wait-event"]]
+        .iter()
+        .map(|arguments| Program::start(&mut rig.usbscan(arguments)))
+        .collect();
+    let watcher = rig.session();
+    eventually("both wait", || {
+        let status = watcher.status(None).expect("a status");
+        status.iter().flat_map(|device| &device.pipes).map(|pipe| pipe.pending.len()).sum::<usize>() == 2
+    });
+    let daemon = rig.end_daemon(Signal::TERM);
+    assert_eq!(daemon.code, Some(0), "{}", daemon.stderr);
+    for program in waiting {
+        let ended = program.end();
+        assert!(matches!(ended.code, Some(3 | 6)), "{:?}: {}", ended.code, ended.stderr);
+    }
+    assert!(!rig.socket().exists(), "it takes its socket away");
+}

@@ -1,0 +1,15 @@
+//! What a user does with a scanner, with both real programs: usbscand and usbscan. See rig.rs for the two kinds of
+//! scanner that this runs on.
+
+mod cancel;
+mod clients;
+mod death;
+mod faults;
+mod memory;
+mod page;
+mod plug;
+mod program;
+mod proxy;
+mod rig;
+mod scan;
+mod wrong;

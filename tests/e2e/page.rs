@@ -1,0 +1,169 @@
+//! A page as samples: what lies on the glass, and what a scan made of it.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use virtual_scanner::glass::{Bits, Glass, Mode, View};
+
+/// White at this and above in lineart, as scanners have it unless told otherwise.
+const THRESHOLD: u8 = 128;
+
+/// What a page is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Color8,
+    Color16,
+    Gray8,
+    Gray16,
+    Lineart,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 5] = [Kind::Color8, Kind::Color16, Kind::Gray8, Kind::Gray16, Kind::Lineart];
+
+    /// For `usbscan scan`.
+    pub fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Kind::Color8 => &["--mode", "color", "--depth", "8"],
+            Kind::Color16 => &["--mode", "color", "--depth", "16"],
+            Kind::Gray8 => &["--mode", "gray", "--depth", "8"],
+            Kind::Gray16 => &["--mode", "gray", "--depth", "16"],
+            Kind::Lineart => &["--mode", "lineart"],
+        }
+    }
+}
+
+/// A page.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    pub kind: Kind,
+    pub width: u32,
+    pub height: u32,
+    /// Pixels a metre, where the file says so.
+    pub density: Option<(u32, u32)>,
+    pub samples: Vec<u16>,
+}
+
+impl Page {
+    /// What of the glass lies in `view`.
+    pub fn on_glass(glass: &Glass, view: View, kind: Kind) -> Page {
+        let (mode, bits) = match kind {
+            Kind::Color8 => (Mode::Color, Bits::Eight),
+            Kind::Color16 => (Mode::Color, Bits::Sixteen),
+            Kind::Gray8 => (Mode::Gray, Bits::Eight),
+            Kind::Gray16 => (Mode::Gray, Bits::Sixteen),
+            Kind::Lineart => (Mode::Lineart { threshold: THRESHOLD }, Bits::Eight),
+        };
+        let samples = glass.render(&view, mode, bits).expect("the glass can be seen");
+        Page { kind, width: view.width, height: view.height, density: None, samples }
+    }
+
+    /// Reads a PNG.
+    pub fn read_png(path: &Path) -> Page {
+        let file = File::open(path).unwrap_or_else(|error| panic!("{} was not written: {error}", path.display()));
+        Page::decode_png(BufReader::new(file))
+    }
+
+    /// Reads a PNG from memory.
+    pub fn from_png(bytes: &[u8]) -> Page {
+        Page::decode_png(std::io::Cursor::new(bytes))
+    }
+
+    fn decode_png(source: impl std::io::BufRead + std::io::Seek) -> Page {
+        let mut reader = png::Decoder::new(source).read_info().expect("a PNG");
+        let mut bytes = vec![0; reader.output_buffer_size().expect("a size that fits")];
+        let frame = reader.next_frame(&mut bytes).expect("a whole PNG");
+        bytes.truncate(frame.buffer_size());
+        let kind = match (frame.color_type, frame.bit_depth) {
+            (png::ColorType::Rgb, png::BitDepth::Eight) => Kind::Color8,
+            (png::ColorType::Rgb, png::BitDepth::Sixteen) => Kind::Color16,
+            (png::ColorType::Grayscale, png::BitDepth::Eight) => Kind::Gray8,
+            (png::ColorType::Grayscale, png::BitDepth::Sixteen) => Kind::Gray16,
+            (png::ColorType::Grayscale, png::BitDepth::One) => Kind::Lineart,
+            other => panic!("no page is {other:?}"),
+        };
+        reader.finish().expect("a whole file");
+        let density = reader.info().pixel_dims.map(|size| (size.xppu, size.yppu));
+        Page::unpack(kind, (frame.width, frame.height), density, &bytes)
+    }
+
+    /// Reads a PNM.
+    pub fn from_pnm(bytes: &[u8]) -> Page {
+        let mut rest = bytes;
+        let mut word = || {
+            let end = rest.iter().position(u8::is_ascii_whitespace).expect("a header of words");
+            let (word, after) = rest.split_at(end);
+            rest = &after[1..];
+            std::str::from_utf8(word).expect("a header of text").to_owned()
+        };
+        let magic = word();
+        let size = (word().parse().expect("a width"), word().parse().expect("a height"));
+        let most = if magic == "P4" { "1".to_owned() } else { word() };
+        let kind = match (magic.as_str(), most.as_str()) {
+            ("P4", _) => Kind::Lineart,
+            ("P5", "255") => Kind::Gray8,
+            ("P5", "65535") => Kind::Gray16,
+            ("P6", "255") => Kind::Color8,
+            ("P6", "65535") => Kind::Color16,
+            other => panic!("no page is {other:?}"),
+        };
+        let turned: Vec<u8>;
+        let pixels = if kind == Kind::Lineart {
+            // 1 is black here.
+            turned = rest.iter().map(|byte| !byte).collect();
+            &turned
+        } else {
+            rest
+        };
+        Page::unpack(kind, size, None, pixels)
+    }
+
+    fn unpack(kind: Kind, (width, height): (u32, u32), density: Option<(u32, u32)>, bytes: &[u8]) -> Page {
+        let samples = match kind {
+            Kind::Color8 | Kind::Gray8 => bytes.iter().map(|byte| u16::from(*byte)).collect(),
+            Kind::Color16 | Kind::Gray16 => {
+                bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
+            }
+            Kind::Lineart => {
+                let line = |bytes: &[u8]| -> Vec<u16> {
+                    (0..width as usize).map(|x| u16::from(bytes[x / 8] >> (7 - x % 8) & 1)).collect()
+                };
+                bytes.chunks_exact(width.div_ceil(8) as usize).flat_map(line).collect()
+            }
+        };
+        Page { kind, width, height, density, samples }
+    }
+
+    /// Panics with the first sample that differs.
+    pub fn assert_shows(&self, expected: &Page) {
+        assert_eq!((self.kind, self.width, self.height), (expected.kind, expected.width, expected.height));
+        assert_eq!(self.samples.len(), expected.samples.len(), "samples of {:?}", (self.width, self.height));
+        let differs = self.samples.iter().zip(&expected.samples).position(|(a, b)| a != b);
+        if let Some(at) = differs {
+            let channels = if matches!(self.kind, Kind::Color8 | Kind::Color16) { 3 } else { 1 };
+            let (pixel, width) = (at / channels, self.width as usize);
+            let (got, want) = (self.samples[at], expected.samples[at]);
+            panic!("pixel {}, {} is {got} and should be {want} ({:?})", pixel % width, pixel / width, self.kind);
+        }
+    }
+}
+
+/// A picture of which no two lines and no two columns are alike, as a PNG file that names no resolution.
+pub fn write_noise(path: &Path, width: u32, height: u32, seed: u64) {
+    let mut state = seed | 1;
+    let mut next = || {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 24) as u8
+    };
+    let pixels: Vec<u8> = std::iter::repeat_with(&mut next).take((width * height * 3) as usize).collect();
+    let file = std::io::BufWriter::new(File::create(path).expect("a folder to write in"));
+    let mut encoder = png::Encoder::new(file, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().expect("a header");
+    writer.write_image_data(&pixels).expect("as many pixels as said");
+}

@@ -1,0 +1,150 @@
+//! The peer: SANE's own epson2 backend scans the same scanner, over libusb and this kernel's USB stack, without usbscan. Its
+//! pictures are ours, pixel for pixel; and what a Ctrl-C costs with either when the scanner is silent.
+
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::bounded;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::bench::Bench;
+use crate::needs::{self, SANE_UTILS};
+use crate::picture::Pnm;
+use crate::program::Program;
+
+/// Left, top, width, height in mm. At 75 and 300 dpi all are whole pixels, and widths multiples of 8, as epson2 makes them.
+const AREAS: [[f64; 4]; 2] = [[25.4, 25.4, 81.28, 50.8], [10.16, 5.08, 40.64, 30.48]];
+
+/// Where the lower edge lies a hair before a pixel's border, as it may in SANE's fixed point, epson2 cuts it to whole millimetres.
+/// So it gets a hair more, which is no pixel's half.
+const HAIR: f64 = 0.02;
+
+struct Page {
+    mode: &'static str,
+    depth: Option<&'static str>,
+    dpi: &'static str,
+    area: [f64; 4],
+}
+
+impl Page {
+    /// scanimage's arguments, with sides that are longer by `more`.
+    fn arguments(&self, more: f64) -> Vec<String> {
+        let [left, top, width, height] = self.area;
+        let mut all = vec!["--format=pnm".to_owned(), format!("--mode={}", self.mode)];
+        all.extend(self.depth.map(|depth| format!("--depth={depth}")));
+        all.push(format!("--resolution={}", self.dpi));
+        for (side, length) in [("-l", left), ("-t", top), ("-x", width + more), ("-y", height + more)] {
+            all.extend([side.to_owned(), length.to_string()]);
+        }
+        all
+    }
+}
+
+fn table(depths: &[Option<&'static str>]) -> Vec<Page> {
+    let mut pages = Vec::new();
+    for dpi in ["75", "300"] {
+        for area in AREAS {
+            pages.push(Page { mode: "Lineart", depth: None, dpi, area });
+            for mode in ["Color", "Gray"] {
+                pages.extend(depths.iter().map(|depth| Page { mode, depth: *depth, dpi, area }));
+            }
+        }
+    }
+    pages
+}
+
+/// scanimage with epson2 and no other backend.
+fn epson2(bench: &Bench) -> Command {
+    let configuration = bench.path("epson2");
+    std::fs::create_dir_all(&configuration).expect("a folder");
+    std::fs::write(configuration.join("dll.conf"), "epson2\n").expect("a file");
+    std::fs::write(configuration.join("epson2.conf"), "usb\n").expect("a file");
+    let mut command = Command::new("scanimage");
+    command.env("SANE_CONFIG_DIR", configuration).current_dir(bench.path("."));
+    command
+}
+
+fn picture(mut command: Command, arguments: &[String]) -> Pnm {
+    let page = tempfile::NamedTempFile::new().expect("a file");
+    let ended = Program::start(command.args(arguments).arg("-o").arg(page.path())).end();
+    assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
+    Pnm::read(page.path())
+}
+
+/// Everything with epson2 first, because the daemon keeps a scanner for some seconds when it was used.
+fn assert_pictures_are_equal(scanner: &str, depths: &[Option<&'static str>]) {
+    let bench = Bench::new(&[scanner]);
+    let pages = table(depths);
+    let theirs: Vec<Pnm> = pages.iter().map(|page| picture(epson2(&bench), &page.arguments(HAIR))).collect();
+    for (page, theirs) in pages.iter().zip(theirs) {
+        let ours = picture(bench.scanimage(&[]), &page.arguments(0.0));
+        ours.assert_equals(&theirs, &format!("{scanner}, {:?}", page.arguments(0.0)));
+    }
+}
+
+#[test]
+#[ignore = "needs a kernel that takes the scanner for real: tools/test --only guest-peer"]
+fn epson2_makes_the_same_pictures_in_the_fs_dialect() {
+    if needs::are_there("epson2's pictures", &[&SANE_UTILS]) {
+        assert_pictures_are_equal("esci", &[Some("8"), Some("16")]);
+    }
+}
+
+#[test]
+#[ignore = "needs a kernel that takes the scanner for real: tools/test --only guest-peer"]
+fn epson2_makes_the_same_pictures_in_the_esc_dialect() {
+    if needs::are_there("epson2's pictures, without FS commands", &[&SANE_UTILS]) {
+        // epson2 gives scanners without FS commands no choice of depth; it is 8.
+        assert_pictures_are_equal("esci,dialect=esc", &[None]);
+    }
+}
+
+/// epson2 waits a minute for each answer that does not come.
+const EPSON2_PATIENCE: Duration = Duration::from_secs(600);
+
+/// Reads all that comes, until nothing does for longer than anything takes.
+fn read_until_silence(page: &mut ChildStdout) {
+    let mut room = vec![0; 1 << 16];
+    let patience = Timespec { tv_sec: 5, tv_nsec: 0 };
+    while poll(&mut [PollFd::new(&page.as_fd(), PollFlags::IN)], Some(&patience)) == Ok(1) {
+        assert_ne!(page.read(&mut room).expect("a pipe reads"), 0, "the page ended, and was to fall silent");
+    }
+}
+
+/// Scans until the scanner is silent, presses Ctrl-C, and says how long it took until the program was gone.
+fn cancel_when_silent(mut command: Command) -> Duration {
+    let mut scan: Child = command
+        .args(["--format=pnm", "--mode=Color", "--resolution=300"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("scanimage starts");
+    let mut page = scan.stdout.take().expect("it was asked for");
+    read_until_silence(&mut page);
+    let began = Instant::now();
+    kill_process(Pid::from_child(&scan), Signal::INT).expect("it runs");
+    let (tell, ended) = bounded(1);
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut page, &mut std::io::sink());
+        let _ = tell.send(scan.wait());
+    });
+    ended.recv_timeout(EPSON2_PATIENCE).expect("it ends").expect("a child can be waited for");
+    began.elapsed()
+}
+
+/// A measurement: it prints both figures, and judges neither.
+#[test]
+#[ignore = "needs a kernel that takes the scanner for real: tools/test --only guest-peer"]
+fn control_comes_back_from_a_silent_scanner_with_either() {
+    if !needs::are_there("epson2's Ctrl-C", &[&SANE_UTILS]) {
+        return;
+    }
+    let silent = "esci,fault=silence@1000000";
+    let theirs = cancel_when_silent(epson2(&Bench::new(&[silent])));
+    let ours = cancel_when_silent(Bench::new(&[silent]).scanimage(&[]));
+    let figures =
+        format!("the scanner is silent: Ctrl-C to the end of scanimage: usbscan {ours:.1?}, epson2 {theirs:.1?}");
+    needs::say(&figures);
+}

@@ -1,0 +1,147 @@
+//! vscan: shows a virtual scanner to a Linux kernel, so that every program takes it for a real one.
+//!
+//! One thread decides here: it plugs in, and waits for orders (lines on standard input, signals, the
+//! device's own end).
+
+mod console;
+mod functionfs;
+mod pump;
+mod serve;
+mod table;
+mod tcp;
+mod usbip;
+mod vhci;
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use console::Order;
+use crossbeam_channel::{Sender, unbounded};
+use virtual_scanner::spec;
+
+/// Shows a virtual scanner to a Linux kernel. Stays in the foreground; prints "ready ..." when it is plugged in and
+/// "unplugged" when it is out; obeys the lines "unplug", "plug", "plug SPEC" and "quit" on standard input; unplugs
+/// and ends on SIGTERM and SIGINT.
+#[derive(Debug, Parser)]
+#[command(name = "vscan", version, after_help = spec::help())]
+struct Arguments {
+    #[command(subcommand)]
+    way: Way,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Way {
+    /// Plugs it into this kernel's virtual host controller (needs root and vhci-hcd)
+    Vhci {
+        /// The scanner, see below
+        spec: String,
+    },
+    /// Shows it through a USB device controller, as a gadget (needs root, and dummy_hcd or real hardware)
+    Functionfs {
+        /// The scanner, see below
+        spec: String,
+    },
+    /// Offers it over USB/IP, for `usbip attach -r HOST -b 1-1`
+    Tcp {
+        /// The scanner, see below
+        spec: String,
+        /// Where to listen
+        #[arg(long, default_value = "127.0.0.1:3240")]
+        listen: SocketAddr,
+    },
+}
+
+impl Way {
+    fn spec(&self) -> &str {
+        match self {
+            Way::Vhci { spec } | Way::Functionfs { spec } | Way::Tcp { spec, .. } => spec,
+        }
+    }
+}
+
+/// A device that is plugged in one way or the other; dropping it unplugs it.
+#[derive(Debug)]
+enum Plugged {
+    Vhci(vhci::Plugged),
+    Functionfs(functionfs::Shown),
+    Tcp(tcp::Offered),
+}
+
+impl Plugged {
+    fn plug(way: &Way, spec: &str, over: impl FnOnce() + Send + 'static) -> Result<Plugged, Box<dyn Error>> {
+        Ok(match way {
+            Way::Vhci { .. } => Plugged::Vhci(vhci::plug(spec::parse(spec)?, over)?),
+            Way::Functionfs { .. } => Plugged::Functionfs(functionfs::show(spec::parse(spec)?, over)?),
+            Way::Tcp { listen, .. } => {
+                let spec = spec.to_owned();
+                Plugged::Tcp(tcp::offer(Box::new(move || spec::parse(&spec)), *listen)?)
+            }
+        })
+    }
+
+    /// What follows "ready".
+    fn place(&self) -> String {
+        match self {
+            Plugged::Vhci(plugged) => format!("vhci port {}", plugged.port),
+            Plugged::Functionfs(shown) => format!("functionfs {}", shown.controller),
+            Plugged::Tcp(offered) => format!("tcp {}", offered.address),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    env_logger::init();
+    match run(&Arguments::parse().way) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vscan: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(way: &Way) -> Result<(), Box<dyn Error>> {
+    let (orders, inbox) = unbounded();
+    console::listen(orders.clone())?;
+    let mut spec = way.spec().to_owned();
+    let mut pluggings = 0;
+    let mut plugged = Some(plug(way, &spec, &orders, &mut pluggings)?);
+    for order in inbox {
+        match order {
+            Order::Plug(new) => {
+                spec = new.unwrap_or(spec);
+                unplug(&mut plugged);
+                // A bad description now must not end what was running.
+                plugged = plug(way, &spec, &orders, &mut pluggings).map_err(|error| eprintln!("vscan: {error}")).ok();
+            }
+            Order::Unplug => unplug(&mut plugged),
+            Order::Over(plugging) if plugging == pluggings => unplug(&mut plugged),
+            Order::Over(_) => {}
+            Order::Quit => break,
+            Order::Unknown(line) => eprintln!("vscan: {line}: there are plug, plug SPEC, unplug and quit"),
+        }
+    }
+    unplug(&mut plugged);
+    Ok(())
+}
+
+fn plug(way: &Way, spec: &str, orders: &Sender<Order>, pluggings: &mut u64) -> Result<Plugged, Box<dyn Error>> {
+    *pluggings += 1;
+    let (orders, plugging) = (orders.clone(), *pluggings);
+    let over = move || {
+        // After the program's end nobody listens.
+        let _ = orders.send(Order::Over(plugging));
+    };
+    let plugged = Plugged::plug(way, spec, over)?;
+    println!("ready {}", plugged.place());
+    Ok(plugged)
+}
+
+fn unplug(plugged: &mut Option<Plugged>) {
+    if let Some(plugged) = plugged.take() {
+        drop(plugged);
+        println!("unplugged");
+    }
+}

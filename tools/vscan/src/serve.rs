@@ -1,0 +1,191 @@
+//! One device served to one USB/IP client over one connection.
+//!
+//! Threads: the reader (`usbip read`) takes commands and hands them to the device's [`Port`]; the port's
+//! own thread gives transfers back; the writer (`usbip write`) sends answers. The table's lock orders
+//! answers and is held over no I/O.
+
+use std::io::{self, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::Mutex;
+use usb::EndpointAddress;
+use virtual_scanner::{Event, Model, Port};
+
+use crate::table::{Begin, Table, Unlink};
+use crate::usbip::{Answer, Command, HEADER, ProtocolError, Submit};
+
+/// A stream of bytes both ways: a socket to this kernel, or to another machine.
+pub trait Connection: Read + Write + Send + Sized + 'static {
+    /// A second handle on the same connection.
+    fn second(&self) -> io::Result<Self>;
+    /// Ends it for all handles.
+    fn hang_up(&self);
+}
+
+impl Connection for UnixStream {
+    fn second(&self) -> io::Result<UnixStream> {
+        self.try_clone()
+    }
+
+    fn hang_up(&self) {
+        // It may have been ended by the other side.
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+impl Connection for TcpStream {
+    fn second(&self) -> io::Result<TcpStream> {
+        self.try_clone()
+    }
+
+    fn hang_up(&self) {
+        let _ = self.shutdown(Shutdown::Both);
+    }
+}
+
+/// What the writer does next.
+#[derive(Debug)]
+enum Outgoing {
+    Bytes(Vec<u8>),
+    /// The device is gone, and all its answers are above.
+    HangUp,
+}
+
+#[derive(Debug)]
+struct Shared {
+    table: Mutex<Table>,
+    outgoing: Sender<Outgoing>,
+}
+
+impl Shared {
+    /// Queues answers in the order in which the table decided on them: call it with the table's lock held.
+    fn answer(&self, answers: impl IntoIterator<Item = Answer>) {
+        for answer in answers {
+            // Without a writer there is no client.
+            let _ = self.outgoing.send(Outgoing::Bytes(answer.to_bytes()));
+        }
+    }
+}
+
+/// A device being served. Dropping it unplugs the device and waits for the threads.
+#[derive(Debug)]
+pub struct Served<C: Connection> {
+    connection: C,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl<C: Connection> Served<C> {
+    /// Serves `model` on `connection`, from the first command on. `over` is told when the device is gone
+    /// or the client is.
+    ///
+    /// # Errors
+    /// When the connection can't be shared between threads.
+    pub fn start(model: Box<dyn Model>, connection: C, over: impl FnOnce() + Send + 'static) -> io::Result<Served<C>> {
+        let (reading, writing) = (connection.second()?, connection.second()?);
+        let (outgoing, outbox) = unbounded();
+        let shared = Arc::new(Shared { table: Mutex::default(), outgoing: outgoing.clone() });
+        let sink_shared = Arc::downgrade(&shared);
+        let port = Port::plug("usbip", model, move |event| match event {
+            Event::Given(given) => {
+                let Some(shared) = sink_shared.upgrade() else { return };
+                let mut table = shared.table.lock();
+                let answers = table.given(given);
+                shared.answer(answers);
+            }
+            Event::Unplugged => {
+                // Without a writer the connection is over already.
+                let _ = outgoing.send(Outgoing::HangUp);
+            }
+        });
+        let writer = spawn("usbip write", move || write_all(writing, &outbox));
+        let reader = spawn("usbip read", move || {
+            if let Err(error) = read_all(reading, &port, &shared) {
+                log::debug!("the client is gone: {error}");
+            }
+            // The port gives everything back before the writer's channel closes.
+            drop(port);
+            drop(shared);
+            over();
+        });
+        Ok(Served { connection, threads: vec![reader, writer] })
+    }
+}
+
+impl<C: Connection> Drop for Served<C> {
+    fn drop(&mut self) {
+        self.connection.hang_up();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("a thread of the USB/IP server panicked");
+            }
+        }
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(run).expect("the system can start a thread")
+}
+
+fn write_all(mut connection: impl Connection, outbox: &Receiver<Outgoing>) {
+    for outgoing in outbox {
+        let sent = match outgoing {
+            Outgoing::Bytes(bytes) => connection.write_all(&bytes),
+            Outgoing::HangUp => return connection.hang_up(),
+        };
+        if let Err(error) = sent {
+            log::debug!("an answer could not be sent: {error}");
+            return connection.hang_up();
+        }
+    }
+}
+
+fn protocol(error: ProtocolError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// Carries out commands until the client is gone.
+fn read_all(connection: impl Connection, port: &Port, shared: &Shared) -> io::Result<()> {
+    let mut connection = BufReader::with_capacity(64 * 1024, connection);
+    loop {
+        let mut header = [0; HEADER];
+        connection.read_exact(&mut header)?;
+        match Command::parse(&header).map_err(protocol)? {
+            Command::Submit(submit) => {
+                let mut data = vec![0; submit.data_length()];
+                connection.read_exact(&mut data)?;
+                begin(port, shared, &submit, data);
+            }
+            Command::Unlink { sequence, victim } => {
+                let mut table = shared.table.lock();
+                match table.unlink(sequence, victim).map_err(protocol)? {
+                    Unlink::Answer(answer) => shared.answer([answer]),
+                    Unlink::Cancel(id) => port.cancel(id),
+                    Unlink::Wait => {}
+                }
+            }
+        }
+    }
+}
+
+fn begin(port: &Port, shared: &Shared, submit: &Submit, data: Vec<u8>) {
+    if Table::follows_a_reset(submit) && port.reset().is_err() {
+        log::debug!("a reset of a device that is gone");
+    }
+    let mut table = shared.table.lock();
+    match table.submit(submit, data, packet_size(port, submit.endpoint)) {
+        Begin::Answer(answers) => shared.answer(answers),
+        Begin::Submit(urbs) => urbs.into_iter().for_each(|urb| port.submit(urb)),
+    }
+}
+
+fn packet_size(port: &Port, endpoint: EndpointAddress) -> usize {
+    let mut endpoints = port.descriptors().configuration.interfaces.iter().flat_map(|i| &i.endpoints);
+    endpoints.find(|e| e.address == endpoint).map_or(64, |e| usize::from(e.max_packet_size))
+}
+
+#[cfg(test)]
+mod tests;
