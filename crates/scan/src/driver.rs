@@ -43,9 +43,35 @@ pub trait Scanner: Send {
     /// Scans one page. The scanner is idle afterwards, also when it is cancelled or fails, unless the error says
     /// otherwise; `progress` hears how it goes on, on this thread.
     ///
+    /// From a document feeder this is the next page: of the next sheet, or in duplex the back of the sheet whose front was
+    /// the page before. Pages of one batch are scanned with the same options; [`Scanner::end_batch`] ends it.
+    ///
     /// # Errors
-    /// See [`ScanError`].
+    /// See [`ScanError`]; [`crate::Problem::NoDocuments`] when the feeder has no more.
     fn scan(&mut self, sink: &mut dyn PageSink, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, ScanError>;
+
+    /// No more pages are wanted: a sheet that the feeder still holds is put out. Without a feeder, and without a batch,
+    /// there is nothing to do.
+    ///
+    /// # Errors
+    /// When the scanner does not take it; see [`ScanError`].
+    fn end_batch(&mut self) -> Result<(), ScanError> {
+        Ok(())
+    }
+
+    /// Whether the scanner has buttons that must be asked for: [`Scanner::pressed_button`].
+    fn has_buttons(&self) -> bool {
+        false
+    }
+
+    /// The button that was pressed since this was last asked, as the scanner numbers it, from 1; `None` when none was.
+    /// Asked between pages only.
+    ///
+    /// # Errors
+    /// When the scanner does not answer; see [`ScanError`].
+    fn pressed_button(&mut self) -> Result<Option<u8>, ScanError> {
+        Ok(None)
+    }
 
     /// Cancels from any thread what this scanner does.
     fn cancel_handle(&self) -> Cancel;

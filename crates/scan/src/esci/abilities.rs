@@ -2,7 +2,7 @@
 
 use super::codes::{CRT_CORRECTION, NO_CORRECTION};
 use super::identity::{EscIdentity, FsIdentity};
-use crate::options::names;
+use crate::options::{names, sources::FLATBED};
 use crate::{Constraint, Dependence, Dpi, Glass, MM_PER_INCH, OptionDescriptor, Options, Unit, Unsupported, Value};
 
 /// Which commands make a scan.
@@ -39,8 +39,6 @@ pub(super) struct Abilities {
 pub(super) const COLOR: &str = "Color";
 pub(super) const GRAY: &str = "Gray";
 pub(super) const LINEART: &str = "Lineart";
-
-const FLATBED: &str = "Flatbed";
 
 /// Gamma: the scanner's own curve, or none.
 pub(super) const BUILT_IN: &str = "built-in";

@@ -40,6 +40,18 @@ pub mod names {
     pub const COLOR_CORRECTION: &str = "color-correction";
 }
 
+/// The words of the option `source`, as SANE's backends have them.
+pub mod sources {
+    /// The glass.
+    pub const FLATBED: &str = "Flatbed";
+    /// The document feeder, fronts only.
+    pub const FEEDER: &str = "Automatic Document Feeder";
+    /// The document feeder, the front and then the back of each sheet.
+    pub const FEEDER_DUPLEX: &str = "ADF Duplex";
+    /// The lamp above the glass, for film and slides.
+    pub const TRANSPARENCY: &str = "Transparency Unit";
+}
+
 /// Why an option does not take a value.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum OptionError {
