@@ -7,12 +7,14 @@
 mod abi;
 mod backend;
 mod bench;
+mod desktop;
 mod needs;
 mod peer;
 mod picture;
 mod saned;
 mod scanimage;
 mod scanners;
+mod screen;
 
 // How other tests of this package start daemons, scanners and programs; not all of it is needed here.
 #[path = "../e2e/program.rs"]

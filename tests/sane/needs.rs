@@ -18,6 +18,12 @@ pub const SANED: Package = Package { name: "sane-utils", file: "/usr/sbin/saned"
 pub const LIBSANE_DEV: Package = Package { name: "libsane-dev", file: "/usr/include/sane/sane.h" };
 /// Looks over a program's shoulder at its memory.
 pub const VALGRIND: Package = Package { name: "valgrind", file: "/usr/bin/valgrind" };
+/// A program of the desktop that scans.
+pub const SIMPLE_SCAN: Package = Package { name: "simple-scan", file: "/usr/bin/simple-scan" };
+/// A screen that nobody sees.
+pub const XVFB: Package = Package { name: "xvfb", file: "/usr/bin/Xvfb" };
+/// Presses keys there.
+pub const XDOTOOL: Package = Package { name: "xdotool", file: "/usr/bin/xdotool" };
 
 /// Whether all of them are there. What `claim` is then not shown is said, or is a failure where they are required.
 pub fn are_there(claim: &str, packages: &[&Package]) -> bool {
