@@ -63,6 +63,8 @@ pub enum Command {
     Cancel(Cancel),
     /// Wait for a button to be pressed, and print the packet that tells of it
     WaitEvent(WaitEvent),
+    /// Print what happens at the scanners, as it happens: plugging, buttons, cancels
+    Watch(Watch),
     /// Reset a pipe, or the whole device, after everything pending was cancelled
     Reset(Reset),
     /// Look at all that scanning needs on this machine, and say how to mend what is wrong
@@ -168,6 +170,18 @@ pub struct WaitEvent {
     /// How long to wait, in seconds; else for ever
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
+}
+
+/// `watch`.
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// Only the scanner of this name, or those whose stable id begins so; they need not be there yet
+    #[arg(value_name = "DEVICE")]
+    pub device: Option<String>,
+
+    /// Leave the scanners alone: watching buttons keeps a scanner open, and so from programs that don't use usbscand
+    #[arg(long)]
+    pub no_buttons: bool,
 }
 
 /// `reset`.

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufWriter, Write};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use client::Session;
 use serde::Serialize;
@@ -12,15 +14,46 @@ use super::interrupt::Interrupts;
 use super::output::Leftover;
 
 /// Connects to a daemon inside this process, which ends when this is dropped.
-pub type Connect = Box<dyn Fn() -> io::Result<UnixStream>>;
+pub type Connect = Box<dyn Fn() -> io::Result<UnixStream> + Send + Sync>;
 
 /// Starts a daemon with these virtual scanners inside this process.
 pub type StartVirtual = fn(&[String]) -> Result<Connect, Box<dyn std::error::Error + Send + Sync>>;
 
+/// The way to the daemon, for any thread.
+#[derive(Clone)]
+pub enum Connector {
+    /// At its socket.
+    Socket(PathBuf),
+    /// Inside this process.
+    Inside(Arc<Connect>),
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Connector::Socket(path) => write!(f, "Socket({})", path.display()),
+            Connector::Inside(_) => f.write_str("Inside"),
+        }
+    }
+}
+
+impl Connector {
+    /// A session with the daemon.
+    ///
+    /// # Errors
+    /// Those of [`client::Session`].
+    pub fn connect(&self) -> Result<Session, Failure> {
+        Ok(match self {
+            Connector::Inside(connect) => Session::over(connect().map_err(client::Error::System)?)?,
+            Connector::Socket(path) => Session::connect(path)?,
+        })
+    }
+}
+
 /// What every command needs.
 pub struct Context<'a> {
     global: &'a Global,
-    inside: Option<Connect>,
+    connector: Connector,
     /// What signals do.
     pub interrupts: Interrupts,
     /// The file to remove if one ends the program.
@@ -38,11 +71,11 @@ impl<'a> Context<'a> {
         interrupts: Interrupts,
         leftover: Leftover,
     ) -> Result<Context<'a>, Failure> {
-        let inside = match global.virtual_scanners.as_slice() {
-            [] => None,
-            models => Some(start_virtual(models).map_err(Failure::Virtual)?),
+        let connector = match global.virtual_scanners.as_slice() {
+            [] => Connector::Socket(global.socket.clone()),
+            models => Connector::Inside(Arc::new(start_virtual(models).map_err(Failure::Virtual)?)),
         };
-        Ok(Context { global, inside, interrupts, leftover })
+        Ok(Context { global, connector, interrupts, leftover })
     }
 
     /// A session with the daemon.
@@ -50,10 +83,12 @@ impl<'a> Context<'a> {
     /// # Errors
     /// Those of [`client::Session`].
     pub fn connect(&self) -> Result<Session, Failure> {
-        Ok(match &self.inside {
-            Some(connect) => Session::over(connect().map_err(client::Error::System)?)?,
-            None => Session::connect(&self.global.socket)?,
-        })
+        self.connector.connect()
+    }
+
+    /// The way to the daemon, for threads that connect themselves.
+    pub fn connector(&self) -> Connector {
+        self.connector.clone()
     }
 
     /// Whether output is for programs.

@@ -21,6 +21,7 @@ mod reset;
 mod scan;
 mod status;
 mod table;
+mod watch;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ fn run(arguments: &Arguments, start_virtual: StartVirtual) -> Result<(), Failure
         Command::Scan(wish) => scan::run(&context, wish),
         Command::Cancel(wish) => cancel::run(&context, wish),
         Command::WaitEvent(wish) => event::run(&context, wish),
+        Command::Watch(wish) => watch::run(&context, wish),
         Command::Reset(wish) => reset::run(&context, wish),
         Command::Raw(wish) => raw::run(&context, wish),
         Command::Doctor => examine(&context, &arguments.global),

@@ -12,4 +12,5 @@ mod program;
 mod proxy;
 mod rig;
 mod scan;
+mod watch;
 mod wrong;
