@@ -46,6 +46,9 @@ _usbscan() {
             usbscan,wait-event)
                 cmd="usbscan__subcmd__wait__subcmd__event"
                 ;;
+            usbscan,watch)
+                cmd="usbscan__subcmd__watch"
+                ;;
             usbscan__subcmd__help,cancel)
                 cmd="usbscan__subcmd__help__subcmd__cancel"
                 ;;
@@ -75,6 +78,9 @@ _usbscan() {
                 ;;
             usbscan__subcmd__help,wait-event)
                 cmd="usbscan__subcmd__help__subcmd__wait__subcmd__event"
+                ;;
+            usbscan__subcmd__help,watch)
+                cmd="usbscan__subcmd__help__subcmd__watch"
                 ;;
             usbscan__subcmd__help__subcmd__raw,control)
                 cmd="usbscan__subcmd__help__subcmd__raw__subcmd__control"
@@ -116,7 +122,7 @@ _usbscan() {
 
     case "${cmd}" in
         usbscan)
-            opts="-v -h -V --socket --virtual --json --verbose --help --version list status options scan cancel wait-event reset doctor raw help"
+            opts="-v -h -V --socket --virtual --json --verbose --help --version list status options scan cancel wait-event watch reset doctor raw help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -190,7 +196,7 @@ _usbscan() {
             return 0
             ;;
         usbscan__subcmd__help)
-            opts="list status options scan cancel wait-event reset doctor raw help"
+            opts="list status options scan cancel wait-event watch reset doctor raw help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -372,6 +378,20 @@ _usbscan() {
             return 0
             ;;
         usbscan__subcmd__help__subcmd__wait__subcmd__event)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        usbscan__subcmd__help__subcmd__watch)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -768,6 +788,28 @@ _usbscan() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --virtual)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        usbscan__subcmd__watch)
+            opts="-v -h --no-buttons --socket --virtual --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

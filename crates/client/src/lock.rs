@@ -1,11 +1,16 @@
 //! Taking a scanner for a while, by who does not have the session in hand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wire::{Command, Status};
 
 use crate::link::Link;
 use crate::{Error, GoneWhy, Pending};
+
+/// How long one may wait for a scanner that another has. More than any question to a scanner takes, and not so much that
+/// somebody who waits in vain would wonder.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// Takes and gives back the lock of its session's scanner, and ends its session. For programs that keep a scanner open
 /// for long and use it now and then, with the session inside a driver. It keeps nothing alive: after the session is
@@ -26,6 +31,21 @@ impl Lock {
     /// A refusal with the status `busy`, naming the holder; [`Error::Gone`].
     pub fn take(&self) -> Result<(), Error> {
         self.call(Command::Lock { wait: false })
+    }
+
+    /// Takes them, or waits a moment: another may only be asking the scanner something, such as whether a button was
+    /// pressed.
+    ///
+    /// # Errors
+    /// As [`Lock::take`].
+    pub fn take_soon(&self) -> Result<(), Error> {
+        let mut waiting = Pending::start(&self.link, self.link.new_id(), Command::Lock { wait: true }, Vec::new())?;
+        if waiting.wait_for(MOMENT)?.is_some() {
+            return Ok(());
+        }
+        // Dropped, it is cancelled, unless it was granted just now; then taking it again does nothing.
+        drop(waiting);
+        self.take()
     }
 
     /// Gives them back. Nothing happens where the session does not have them.

@@ -318,3 +318,14 @@ fn where_nobody_listens_the_socket_is_named() {
         "{text}"
     );
 }
+
+#[test]
+fn a_scanner_that_another_asks_something_is_had_when_that_is_over() {
+    let (session, mut daemon) = session();
+    let lock = session.lock_handle();
+    let taking = std::thread::spawn(move || lock.take_soon());
+    let asked = daemon.hear();
+    assert_eq!(asked.command, Command::Lock { wait: true });
+    daemon.say(&Answer::new(asked.id, Status::Success));
+    taking.join().expect("no panic").expect("it has it");
+}

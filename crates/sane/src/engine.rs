@@ -51,8 +51,8 @@ impl Engine {
         };
         let session = Session::connect(devices::socket()).map_err(to_daemon)?;
         let device = session.open(&name).map_err(to_daemon)?.device;
-        session.lock(false).map_err(to_daemon)?;
         let lock = session.lock_handle();
+        lock.take_soon().map_err(to_daemon)?;
         let transport = SessionTransport::new(session);
         watched(Reins { cancel: transport.cancel_handle(), lock: lock.clone() })?;
         let opened = scan::open(&device.protocol, Box::new(transport), &mut |progress| log::debug!("{progress:?}"));
@@ -91,7 +91,7 @@ impl Engine {
         }
         watched(Reins { cancel: self.scanner.cancel_handle(), lock: self.lock.clone() })?;
         choose(self.scanner.options_mut(), options)?;
-        self.lock.take().map_err(|error| {
+        self.lock.take_soon().map_err(|error| {
             log::error!("scan with {}: {error}", self.device);
             status::of_client(&error)
         })?;

@@ -62,7 +62,7 @@ impl SessionTransport {
     /// Refusals of the daemon; `busy` names who has the scanner.
     pub fn open(session: Session, device: &str) -> Result<(SessionTransport, DeviceEntry), client::Error> {
         let opened = session.open(device)?;
-        session.lock(false)?;
+        session.lock_handle().take_soon()?;
         Ok((SessionTransport::new(session), opened.device))
     }
 
