@@ -30,6 +30,7 @@ mod elsewhere;
 mod error;
 pub mod esci;
 mod geometry;
+pub mod jpeg;
 mod options;
 mod page;
 mod session;

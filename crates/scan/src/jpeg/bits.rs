@@ -1,0 +1,102 @@
+//! Bytes as they come, and the bits of the entropy-coded data in them, up to the next marker.
+
+use super::{JpegError, Source};
+
+/// The source's bytes, and bits of them.
+#[derive(Debug, Default)]
+pub(super) struct Bits {
+    chunk: Vec<u8>,
+    at: usize,
+    /// The next bits are the lowest `have` ones, the first of them highest.
+    bits: u64,
+    have: u32,
+    /// How many of those are none: zeros behind the last.
+    invented: u32,
+    /// The marker at which the bits end.
+    marker: Option<u8>,
+}
+
+impl Bits {
+    /// The next byte.
+    pub(super) fn byte<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<u8, S::Error> {
+        loop {
+            if let Some(byte) = self.chunk.get(self.at) {
+                self.at += 1;
+                return Ok(*byte);
+            }
+            self.chunk = source.more()?.ok_or(JpegError::Truncated)?;
+            self.at = 0;
+        }
+    }
+
+    /// The next two, the higher first.
+    pub(super) fn word<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<u16, S::Error> {
+        Ok(u16::from_be_bytes([self.byte(source)?, self.byte(source)?]))
+    }
+
+    /// Makes at least `count` bits (at most 32) ready; behind the last they are 0.
+    #[inline]
+    pub(super) fn prepare<S: Source + ?Sized>(&mut self, source: &mut S, count: u32) -> Result<(), S::Error> {
+        while self.have < count {
+            let byte = self.data_byte(source)?;
+            self.bits = self.bits << 8 | u64::from(byte);
+            self.have += 8;
+        }
+        Ok(())
+    }
+
+    /// A byte of data, without the zero that is stuffed behind FF.
+    fn data_byte<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<u8, S::Error> {
+        if self.marker.is_none() {
+            match self.byte(source)? {
+                0xff => {}
+                byte => return Ok(byte),
+            }
+            let mut next = 0xff;
+            while next == 0xff {
+                next = self.byte(source)?;
+            }
+            if next == 0 {
+                return Ok(0xff);
+            }
+            self.marker = Some(next);
+        }
+        self.invented += 8;
+        Ok(0)
+    }
+
+    /// The next bits, without taking them; they were prepared.
+    #[inline]
+    pub(super) fn peek(&self, count: u32) -> u32 {
+        (self.bits >> (self.have - count)) as u32 & ((1u32 << count) - 1)
+    }
+
+    /// Takes bits that were prepared.
+    #[inline]
+    pub(super) fn take(&mut self, count: u32) -> Result<(), JpegError> {
+        self.have -= count;
+        if self.have < self.invented { Err(JpegError::Damaged("a part of it is missing")) } else { Ok(()) }
+    }
+
+    /// Whether the data ends here, at a marker that no data follows.
+    pub(super) fn is_at_marker<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<bool, S::Error> {
+        self.prepare(source, 8)?;
+        Ok(self.have.saturating_sub(self.invented) < 8 && !matches!(self.marker, Some(0xd0..=0xd7)))
+    }
+
+    /// The marker at which the data has ended, taken.
+    pub(super) fn take_marker(&mut self) -> Option<u8> {
+        (self.bits, self.have, self.invented) = (0, 0, 0);
+        self.marker.take()
+    }
+
+    /// Takes the restart marker that is due, and what fills up the byte before it.
+    pub(super) fn restart_marker<S: Source + ?Sized>(&mut self, source: &mut S, number: u8) -> Result<(), S::Error> {
+        self.prepare(source, 8)?;
+        if self.have.saturating_sub(self.invented) >= 8 || self.marker != Some(0xd0 + number) {
+            return Err(JpegError::Damaged("a restart marker is not where it should be").into());
+        }
+        self.take_marker();
+        Ok(())
+    }
+}

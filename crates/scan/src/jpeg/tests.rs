@@ -1,0 +1,227 @@
+//! Pictures of another encoder, read by another decoder too; and bytes that are no picture.
+
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+use proptest::prelude::*;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::*;
+
+/// Bytes in chunks of some length.
+struct Chunks<'a> {
+    bytes: &'a [u8],
+    most: usize,
+}
+
+impl Source for Chunks<'_> {
+    type Error = JpegError;
+
+    fn more(&mut self) -> Result<Option<Vec<u8>>, JpegError> {
+        let (chunk, rest) = self.bytes.split_at(self.most.min(self.bytes.len()));
+        self.bytes = rest;
+        Ok(Some(chunk.to_vec()).filter(|chunk| !chunk.is_empty()))
+    }
+}
+
+fn decode(bytes: &[u8], most: usize) -> Result<(Frame, Vec<u8>), JpegError> {
+    let mut source = Chunks { bytes, most };
+    let mut decoder = Decoder::new(&mut source)?;
+    let mut pixels = Vec::new();
+    // Nothing that is damaged may make it go on for ever.
+    for _ in 0..=65_536 / 8 {
+        if !decoder.lines(&mut source, &mut pixels)? {
+            return Ok((decoder.frame(), pixels));
+        }
+    }
+    panic!("more lines than a picture can have");
+}
+
+/// Something with edges, slopes and colours.
+fn picture(width: usize, height: usize, channels: usize) -> Vec<u8> {
+    let sample = |x: usize, y: usize, channel: usize| match (x / 16 + y / 16) % 3 {
+        0 => (x * (3 + channel) + y) as u8,
+        1 => ((x * x + y * 7) >> 3) as u8 ^ (channel as u8 * 60),
+        _ => 40 + 60 * channel as u8,
+    };
+    (0..width * height * channels)
+        .map(|at| sample(at / channels % width, at / channels / width, at % channels))
+        .collect()
+}
+
+fn encode(
+    pixels: &[u8],
+    width: u16,
+    height: u16,
+    color: ColorType,
+    set: impl Fn(&mut Encoder<&mut Vec<u8>>),
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, 92);
+    encoder.set_sampling_factor(SamplingFactor::F_1_1);
+    set(&mut encoder);
+    encoder.encode(pixels, width, height, color).expect("a picture");
+    bytes
+}
+
+/// What another decoder makes of it.
+fn by_others(bytes: &[u8], channels: usize) -> Vec<u8> {
+    let color = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
+    let options = DecoderOptions::default().jpeg_set_out_colorspace(color);
+    zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(bytes), options).decode().expect("a picture")
+}
+
+/// The largest and the mean difference.
+fn difference(one: &[u8], other: &[u8]) -> (u8, f64) {
+    assert_eq!(one.len(), other.len());
+    let each = || one.iter().zip(other).map(|(one, other)| one.abs_diff(*other));
+    (each().max().unwrap_or(0), each().map(f64::from).sum::<f64>() / one.len() as f64)
+}
+
+const SIZES: [(u16, u16); 7] = [(1, 1), (8, 8), (9, 17), (64, 40), (100, 7), (3, 200), (255, 129)];
+
+#[test]
+fn gray_and_color_are_what_another_decoder_makes_of_them() {
+    for (width, height) in SIZES {
+        for (color, channels) in [(ColorType::Luma, 1), (ColorType::Rgb, 3)] {
+            let pixels = picture(width.into(), height.into(), channels);
+            for restarts in [0, 5] {
+                let bytes = encode(&pixels, width, height, color, |e| e.set_restart_interval(restarts));
+                let (frame, lines) = decode(&bytes, 1000).expect("a picture");
+                assert_eq!((frame.width, frame.height), (width.into(), Some(height.into())));
+                assert_eq!(frame.channels, channels as u32);
+                // Each rounds in its own way, before the colours are put together and after.
+                let (most, mean) = difference(&lines, &by_others(&bytes, channels));
+                assert!(most <= 3 && mean < 0.1, "{width} x {height} {color:?}: {most}, {mean}");
+            }
+        }
+    }
+}
+
+#[test]
+fn fewer_samples_of_colour_are_repeated() {
+    let factors = [SamplingFactor::F_2_1, SamplingFactor::F_1_2, SamplingFactor::F_2_2];
+    for factor in factors {
+        // Blocks of 32 pixels of one colour: however colours are spread, their middle is theirs.
+        let (width, height) = (160, 96);
+        let color = |x: usize, y: usize| [(x / 32 * 50) as u8, (y / 32 * 80) as u8, 128];
+        let pixels: Vec<u8> = (0..width * height).flat_map(|at| color(at % width, at / width)).collect();
+        let bytes = encode(&pixels, width as u16, height as u16, ColorType::Rgb, |e| e.set_sampling_factor(factor));
+        let (_, lines) = decode(&bytes, 77).expect("a picture");
+        for (x, y) in (0..5).flat_map(|x| (0..3).map(move |y| (x * 32 + 16, y * 32 + 16))) {
+            let at = 3 * (y * width + x);
+            let (most, _) = difference(&lines[at..at + 3], &color(x, y));
+            assert!(most <= 6, "{factor:?} at {x}, {y}: {:?}", &lines[at..at + 3]);
+        }
+    }
+}
+
+#[test]
+fn restart_markers_change_nothing() {
+    let pixels = picture(100, 50, 3);
+    let plain = encode(&pixels, 100, 50, ColorType::Rgb, |_| ());
+    for interval in [1, 3, 13, 500] {
+        let marked = encode(&pixels, 100, 50, ColorType::Rgb, |e| e.set_restart_interval(interval));
+        assert_eq!(decode(&marked, 64), decode(&plain, 64));
+    }
+}
+
+/// Where the height is in the frame header.
+fn height_at(bytes: &[u8]) -> usize {
+    bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a frame") + 5
+}
+
+#[test]
+fn a_height_that_is_told_at_the_end_or_not_at_all_is_found() {
+    let pixels = picture(40, 21, 1);
+    let whole = encode(&pixels, 40, 21, ColorType::Luma, |_| ());
+    let (_, lines) = decode(&whole, 1 << 20).expect("a picture");
+    let mut unknown = whole.clone();
+    let at = height_at(&unknown);
+    unknown[at..at + 2].fill(0);
+    let (frame, all) = decode(&unknown, 1 << 20).expect("a picture");
+    assert_eq!((frame.height, all.len()), (None, 40 * 24), "whole blocks");
+    assert_eq!(all[..lines.len()], lines);
+    let end = unknown.len() - 2;
+    unknown.splice(end..end, [0xff, 0xdc, 0, 4, 0, 21]);
+    assert_eq!(decode(&unknown, 1 << 20).expect("a picture").1, lines);
+}
+
+#[test]
+fn a_picture_that_ends_early_is_refused_wherever_it_ends() {
+    let bytes = encode(&picture(60, 40, 3), 60, 40, ColorType::Rgb, |_| ());
+    for end in 0..bytes.len() - 2 {
+        assert!(decode(&bytes[..end], 4096).is_err(), "{end}");
+    }
+}
+
+#[test]
+fn what_can_not_be_decoded_line_by_line_is_refused_in_words() {
+    let pixels = picture(32, 32, 3);
+    let progressive = encode(&pixels, 32, 32, ColorType::Rgb, |e| e.set_progressive(true));
+    assert_eq!(decode(&progressive, 4096), Err(JpegError::Unsupported("it is progressive")));
+    let four = encode(&picture(32, 32, 4), 32, 32, ColorType::Cmyk, |_| ());
+    assert_eq!(decode(&four, 4096), Err(JpegError::Unsupported("it has neither one component nor three")));
+    assert_eq!(decode(b"\x89PNG\r\n", 4096), Err(JpegError::NotJpeg));
+    assert_eq!(decode(b"", 4096), Err(JpegError::Truncated));
+}
+
+/// A source that never ends.
+struct Endless(&'static [u8], bool);
+
+impl Source for Endless {
+    type Error = JpegError;
+
+    fn more(&mut self) -> Result<Option<Vec<u8>>, JpegError> {
+        Ok(Some(if std::mem::replace(&mut self.1, true) { self.0.repeat(100) } else { vec![0xff, 0xd8] }))
+    }
+}
+
+#[test]
+fn headers_without_an_end_are_given_up() {
+    for endless in [&b"\xff\xe1\x00\x04ab"[..], b"\xff", b"\xff\xd0", b"\xff\xdb\x00\x02"] {
+        let error = Decoder::new(&mut Endless(endless, false)).expect_err("no picture");
+        assert_eq!(error, JpegError::Damaged("its headers have no end"), "{endless:?}");
+    }
+}
+
+#[test]
+fn absurd_sizes_are_refused_before_anything_is_allocated_for_them() {
+    let mut bytes = encode(&picture(32, 32, 3), 32, 32, ColorType::Rgb, |_| ());
+    let at = height_at(&bytes);
+    bytes[at..at + 4].fill(0xff);
+    // 65535 pixels, but four blocks of each component across and down.
+    for component in 0..3 {
+        bytes[at + 6 + 3 * component] = 0x44;
+    }
+    assert_eq!(decode(&bytes, 4096), Err(JpegError::Unsupported("its lines are too long")));
+    bytes[at + 2..at + 4].fill(0);
+    assert!(matches!(decode(&bytes, 4096), Err(JpegError::Damaged(_))));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_break_it(bytes in proptest::collection::vec(any::<u8>(), 0..300), most in 1usize..64) {
+        let _ = decode(&bytes, most);
+    }
+
+    #[test]
+    fn no_change_of_a_picture_breaks_it(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        color in any::<bool>(),
+    ) {
+        let (kind, channels) = if color { (ColorType::Rgb, 3) } else { (ColorType::Luma, 1) };
+        let mut bytes = encode(&picture(40, 30, channels), 40, 30, kind, |e| e.set_restart_interval(4));
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let _ = decode(&bytes, 100);
+    }
+
+    #[test]
+    fn chunks_of_any_length_make_the_same_picture(most in 1usize..200) {
+        let bytes = encode(&picture(30, 20, 3), 30, 20, ColorType::Rgb, |_| ());
+        prop_assert_eq!(decode(&bytes, most), decode(&bytes, 1 << 20));
+    }
+}
