@@ -8,6 +8,7 @@ use crossbeam_channel::bounded;
 use usb::{Direction, InterfaceNumber, Setup};
 use wire::{AbortReport, AbortStep, ControlDirection, Pipe, RequestKind, RequestRecipient};
 
+use super::claim::Claimed;
 use super::failure::Failure;
 use super::payload::Payload;
 use super::pipe::{Order, PipeHandle, WATCHDOG};
@@ -31,9 +32,8 @@ const CANCELLATION: [u8; 6] = [0x01, 0x40, 0, 0, 0, 0];
 const STATUS_OK: [u8; 2] = [0x01, 0x20];
 const CLASS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The pipes that the steps use.
-#[derive(Debug, Clone)]
-pub(crate) struct Bench {
+/// The pipes that the steps use, and the device for what some models need besides.
+pub(crate) struct Bench<'a> {
     /// The scanner's name.
     pub device: Arc<str>,
     /// Its interface, for class requests.
@@ -48,6 +48,8 @@ pub(crate) struct Bench {
     pub event: Option<PipeHandle>,
     /// Whether halts are cleared on the wire.
     pub clears_halts: bool,
+    /// The device.
+    pub claimed: Option<&'a mut Claimed>,
 }
 
 /// Silence that ends a drain, and the most that it may take.
@@ -140,9 +142,9 @@ fn control(step: &AbortStep) -> Option<(Setup, &[u8])> {
     Some((Setup { request_type, request: *request, value: *value, index: *index, length }, &bytes.0))
 }
 
-impl Bench {
+impl Bench<'_> {
     /// Runs a session's steps. A step that fails is noted, the first of them, and the rest is tried all the same.
-    pub fn run(&self, steps: &[AbortStep], report: &mut AbortReport) {
+    pub fn run(&mut self, steps: &[AbortStep], report: &mut AbortReport) {
         report.recipe = "armed".to_owned();
         for (at, step) in steps.iter().enumerate() {
             let (name, went) = self.step(step, report);
@@ -151,14 +153,14 @@ impl Bench {
     }
 
     /// What USB alone allows: drain.
-    pub fn drain_only(&self, drain: Drain, report: &mut AbortReport) {
+    pub fn drain_only(&mut self, drain: Drain, report: &mut AbortReport) {
         report.recipe = "drain".to_owned();
         let went = self.drain(drain, report);
         self.note(report, "drain".to_owned(), went);
     }
 
     /// What the still image class offers. A device that refuses its requests is drained, and that is all.
-    pub fn run_class(&self, drain: Drain, report: &mut AbortReport) {
+    pub fn run_class(&mut self, drain: Drain, report: &mut AbortReport) {
         report.recipe = "class".to_owned();
         let cancel = self.class(CANCEL_REQUEST, Direction::Out, &CANCELLATION, 0);
         self.note_class(report, "Cancel Request", &cancel);
@@ -196,12 +198,12 @@ impl Bench {
         }
     }
 
-    fn step(&self, step: &AbortStep, report: &mut AbortReport) -> (&'static str, Went) {
+    fn step(&mut self, step: &AbortStep, report: &mut AbortReport) -> (&'static str, Went) {
         let ms = |timeout: u32| Duration::from_millis(u64::from(timeout));
         match step {
             AbortStep::Write { bytes, timeout } => {
                 let work = Work::Write { data: bytes.0.clone(), zero_packet: false };
-                ("write", self.on(&self.write, work, ms(*timeout)))
+                ("write", self.write(work, ms(*timeout)))
             }
             AbortStep::Read { length, timeout } => {
                 let work = Work::Read { length: *length as usize, salvage: false };
@@ -216,32 +218,35 @@ impl Bench {
                 ("control", well(self.own(&self.control, "abort", work, ms(*timeout)).outcome))
             }
             AbortStep::ClearHalt { pipe } => {
-                let handle =
-                    [&self.read, &self.write, &self.event].into_iter().flatten().find(|h| h.role.pipe() == *pipe);
-                ("clear-halt", handle.map_or(Went::Badly("there is no such pipe"), |handle| self.clear_halt(handle)))
+                let handle = self.pipe(*pipe);
+                ("clear-halt", handle.map_or(Went::Badly("there is no such pipe"), |handle| self.clear_halt(&handle)))
             }
         }
     }
 
-    fn on(&self, pipe: &Option<PipeHandle>, work: Work, timeout: Duration) -> Went {
-        let Some(pipe) = pipe else { return Went::Badly("there is no such pipe") };
-        let outcome = self.own(pipe, "abort", work, timeout).outcome;
-        self.unhalt(pipe);
+    fn pipe(&self, pipe: Pipe) -> Option<PipeHandle> {
+        [&self.read, &self.write, &self.event].into_iter().flatten().find(|handle| handle.role.pipe() == pipe).cloned()
+    }
+
+    fn write(&mut self, work: Work, timeout: Duration) -> Went {
+        let Some(pipe) = self.write.clone() else { return Went::Badly("there is no such pipe") };
+        let outcome = self.own(&pipe, "abort", work, timeout).outcome;
+        self.unhalt(&pipe);
         well(outcome)
     }
 
     /// Nothing, or less than there was room for, is as good.
-    fn read_what_comes(&self, work: Work, timeout: Duration, report: &mut AbortReport) -> Went {
-        let Some(pipe) = &self.read else { return Went::Badly("there is no such pipe") };
-        let read = self.own(pipe, "abort", work, timeout);
+    fn read_what_comes(&mut self, work: Work, timeout: Duration, report: &mut AbortReport) -> Went {
+        let Some(pipe) = self.read.clone() else { return Went::Badly("there is no such pipe") };
+        let read = self.own(&pipe, "abort", work, timeout);
         report.drained += read.moved as u64;
-        self.unhalt(pipe);
+        self.unhalt(&pipe);
         if read.outcome == Outcome::Timeout { Went::Well } else { well(read.outcome) }
     }
 
     /// Reads until the device is quiet.
-    fn drain(&self, drain: Drain, report: &mut AbortReport) -> Went {
-        let Some(pipe) = &self.read else { return Went::Well };
+    fn drain(&mut self, drain: Drain, report: &mut AbortReport) -> Went {
+        let Some(pipe) = self.read.clone() else { return Went::Well };
         let end = Instant::now() + drain.most;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -249,7 +254,7 @@ impl Bench {
                 return Went::Badly("the scanner does not stop sending");
             }
             let work = Work::Read { length: DRAIN_READ, salvage: false };
-            let read = self.own(pipe, "drain", work, drain.quiet.min(left));
+            let read = self.own(&pipe, "drain", work, drain.quiet.min(left));
             report.drained += read.moved as u64;
             match read.outcome {
                 Outcome::Success => {}
@@ -257,11 +262,11 @@ impl Bench {
                 Outcome::Timeout => {}
                 // It stops sending by halting the pipe.
                 Outcome::Fault(Fault::Stall) => {
-                    self.unhalt(pipe);
+                    self.unhalt(&pipe);
                     return Went::Well;
                 }
                 outcome => {
-                    self.unhalt(pipe);
+                    self.unhalt(&pipe);
                     return well(outcome);
                 }
             }
@@ -269,13 +274,16 @@ impl Bench {
     }
 
     /// Clears the halt of a pipe that a fault froze, so that the next step can use it.
-    pub fn unhalt(&self, pipe: &PipeHandle) {
+    pub fn unhalt(&mut self, pipe: &PipeHandle) {
         if pipe.is_halted() {
             self.clear_halt(pipe);
         }
     }
 
-    fn clear_halt(&self, pipe: &PipeHandle) -> Went {
+    fn clear_halt(&mut self, pipe: &PipeHandle) -> Went {
+        if let Some(claimed) = self.claimed.as_mut().filter(|_| self.clears_halts) {
+            claimed.prepare_to_clear();
+        }
         match clear_halt(pipe, self.clears_halts) {
             Ok(()) => Went::Well,
             Err(error) => {

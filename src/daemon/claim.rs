@@ -93,9 +93,13 @@ impl Claimed {
 
     fn start(&mut self, role: Role, address: EndpointAddress) -> Result<PipeHandle, Error> {
         let quirks = self.quirks();
+        let clears = quirks.clear_halt_on_open && matches!(role, Role::Read | Role::Write);
+        if clears {
+            self.prepare_to_clear();
+        }
         let (completions, done) = unbounded();
         let mut endpoint = self.device.endpoint(address, completions)?;
-        if quirks.clear_halt_on_open && matches!(role, Role::Read | Role::Write) {
+        if clears {
             endpoint.clear_halt()?;
         }
         let settings = Settings {

@@ -221,6 +221,7 @@ impl Works {
                 return;
             }
         };
+        let mut bench = Bench { claimed: self.claimed.as_mut(), ..bench };
         let pipes = self.scanner.pipes();
         pipes.iter().filter(|pipe| pipe.role != Role::Event).for_each(|pipe| bench.unhalt(pipe));
         let quirks = self.scanner.model.as_ref().map(|model| model.quirks).unwrap_or_default();
@@ -254,7 +255,7 @@ impl Works {
         !self.scanner.model.as_ref().is_some_and(|model| model.quirks.no_clear_halt)
     }
 
-    fn bench_of(&self, binding: &Binding) -> Bench {
+    fn bench_of(&self, binding: &Binding) -> Bench<'static> {
         Bench {
             device: self.scanner.name.clone(),
             interface: binding.interface,
@@ -263,11 +264,12 @@ impl Works {
             write: binding.write.clone(),
             event: binding.event.clone(),
             clears_halts: self.clears_halts(),
+            claimed: None,
         }
     }
 
     /// On the pipes that a session would get that names none.
-    fn bench(&mut self) -> Result<Bench, Failure> {
+    fn bench(&mut self) -> Result<Bench<'static>, Failure> {
         let scanner = self.scanner.clone();
         let clears_halts = self.clears_halts();
         let endpoints = function::endpoints(&scanner.info, scanner.function);
@@ -280,7 +282,7 @@ impl Works {
         let (control, handles) = (claimed.control().clone(), claimed.handles());
         scanner.set_phase(super::scanner::Phase::Claimed, handles);
         let (device, interface) = (scanner.name.clone(), scanner.function.interface);
-        Ok(Bench { device, interface, control, read, write, event: None, clears_halts })
+        Ok(Bench { device, interface, control, read, write, event: None, clears_halts, claimed: None })
     }
 
     // ---- resets

@@ -1,8 +1,9 @@
 //! Models that want to be treated in a way of their own.
 
+use usb::Bus;
 use usbscan::daemon::Config;
 use usbscan::daemon::quirks::Table;
-use wire::{Command, Pipe, Status};
+use wire::{AbortStep, Command, Pipe, Status};
 
 use crate::rig::{Client, HALT, Rig, vendor_out};
 
@@ -44,6 +45,29 @@ fn halts_are_cleared_at_the_open_where_the_model_wants_that() {
     client.done(Command::ResetPipe { pipe: Pipe::All });
     client.write_all(b"cleared");
     assert_eq!(client.read_all(512), b"cleared");
+}
+
+#[test]
+fn the_alternate_setting_is_chosen_again_before_every_clearing_of_a_halt_where_the_model_wants_that() {
+    for (lines, wanted) in [("set_alt_before_clear = true", true), ("", false)] {
+        let rig = rig(lines);
+        let location = rig.bus.list().expect("the bus lists")[0].location.clone();
+        let chosen = || rig.bus.times_chosen(&location).expect("it is plugged in");
+        let mut client = rig.open();
+        let before = chosen();
+        client.done(Command::ResetPipe { pipe: Pipe::Read });
+        let after_reset = chosen();
+        assert_eq!(after_reset > before, wanted, "reset-pipe");
+        // A step of an abort sequence, and the halt that the sequence finds.
+        client.done(Command::ArmAbort { steps: vec![AbortStep::ClearHalt { pipe: Pipe::Write }] });
+        client.done(vendor_out(HALT, 0x81));
+        let read = client.read(512);
+        assert_eq!(client.answer(read).status, Status::Stall);
+        client.done(Command::CancelPending { device: None });
+        assert_eq!(chosen() >= after_reset + 2, wanted, "cancel-pending");
+        client.write_all(b"in step");
+        assert_eq!(client.read_all(512), b"in step");
+    }
 }
 
 #[test]

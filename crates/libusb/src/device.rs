@@ -136,10 +136,6 @@ impl Device for LibusbDevice {
         if !exists || !shared.claims.contains(interface) {
             return Err(shared.error(ErrorKind::NotFound, &tried));
         }
-        if settings.len() == 1 {
-            // There is nothing to choose, and a needless SET_INTERFACE makes some devices print garbage.
-            return Ok(());
-        }
         let concerned: Vec<EndpointAddress> =
             settings.iter().flat_map(|setting| &setting.endpoints).map(|endpoint| endpoint.address).collect();
         let alone = shared

@@ -133,6 +133,12 @@ impl VirtualBus {
         let device = state.devices.iter().find(|d| d.info.location == *location);
         device.map(|d| d.slot.set_foreign_holder(interface, holder)).is_some()
     }
+
+    /// How often somebody has chosen an alternate setting of the device at `location`, were it the one that it was in.
+    pub fn times_chosen(&self, location: &Location) -> Option<u64> {
+        let state = self.host.state.lock();
+        state.devices.iter().find(|d| d.info.location == *location).map(|d| d.slot.times_chosen())
+    }
 }
 
 impl Host {

@@ -54,6 +54,7 @@ struct Claims {
     ours: HashMap<InterfaceNumber, u64>,
     foreign: HashMap<InterfaceNumber, Holder>,
     alternates: HashMap<InterfaceNumber, u8>,
+    times_chosen: u64,
 }
 
 /// A plugged device, shared by the bus and by everyone who has it open.
@@ -92,6 +93,10 @@ impl Slot {
             Some(holder) => foreign.insert(interface, holder),
             None => foreign.remove(&interface),
         };
+    }
+
+    pub(crate) fn times_chosen(&self) -> u64 {
+        self.claims.lock().times_chosen
     }
 
     fn next_id(&self) -> u64 {
@@ -210,7 +215,9 @@ impl Device for OpenDevice {
             return Err(self.error(ErrorKind::NotFound, &tried));
         }
         self.slot.port.flush(endpoints).map_err(|Unplugged| self.error(ErrorKind::NoDevice, &tried))?;
-        self.slot.claims.lock().alternates.insert(interface, alternate);
+        let mut claims = self.slot.claims.lock();
+        claims.alternates.insert(interface, alternate);
+        claims.times_chosen += 1;
         Ok(())
     }
 

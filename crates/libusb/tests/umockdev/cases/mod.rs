@@ -46,7 +46,7 @@ cases! {
     }
     quiet {
         no_call_that_needs_quiet_is_made_under_a_transfer,
-        a_needless_alternate_setting_is_never_sent,
+        an_alternate_setting_is_sent_where_it_is_asked_for_and_nowhere_else,
         an_alternate_setting_brings_its_endpoints,
         a_reset_is_refused_while_it_would_hurt_somebody_else,
     }

@@ -36,10 +36,13 @@ pub fn no_call_that_needs_quiet_is_made_under_a_transfer(rig: &mut UmockdevRig<'
     close(device);
 }
 
-pub fn a_needless_alternate_setting_is_never_sent(rig: &mut UmockdevRig<'_>) {
+pub fn an_alternate_setting_is_sent_where_it_is_asked_for_and_nowhere_else(rig: &mut UmockdevRig<'_>) {
     let mut device = loopback(rig);
-    device.set_alternate(SCANNER, 0).expect("it is in it");
+    echoes(&mut *device);
     assert_eq!(rig.usbfs().count(ioctl::SET_INTERFACE), 0);
+    device.set_alternate(SCANNER, 0).expect("it is in it");
+    assert_eq!(rig.usbfs().count(ioctl::SET_INTERFACE), 1);
+    echoes(&mut *device);
     let error = device.set_alternate(SCANNER, 3).expect_err("there is none");
     assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
     close(device);
