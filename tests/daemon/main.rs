@@ -2,6 +2,7 @@
 
 mod cancelling;
 mod ending;
+mod kernel;
 mod moving;
 mod opening;
 mod program;

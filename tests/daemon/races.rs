@@ -3,8 +3,10 @@
 //! answer, with a status that can be right; every byte is received, discarded or left on the device, in order; and the
 //! next session reads nothing of it.
 //!
-//!     USBSCAN_RACE_ROUNDS=100000 cargo test --release --test daemon races     # the long version
+//!     tools/races [ROUNDS [SEED]]     # the long version; also on a kernel's host controllers
 //!     USBSCAN_RACE_SEED=77 USBSCAN_RACE_ROUNDS=1 cargo test --test daemon races     # one round again
+//!
+//! The scanner is on the in-process bus, or where kernel.rs is told to plug it in.
 
 use wire::{AbortStep, Answer, Command, ControlDirection, HexBytes, Pipe, RequestKind, RequestRecipient, Status};
 
@@ -100,7 +102,7 @@ struct Arena {
 
 impl Arena {
     fn new(depth: usize) -> Arena {
-        let rig = Rig::depth(depth);
+        let rig = Rig::anywhere(depth);
         let (reader, other) = (rig.open(), rig.open());
         let mut arena = Arena { rig, reader, other };
         arena.arm();
@@ -240,14 +242,21 @@ fn judge(answers: &[Answer], lengths: &[u32], written: usize) {
 fn a_cancel_at_any_moment_gives_one_right_answer_and_a_clean_pipe() {
     let rounds = from_environment("USBSCAN_RACE_ROUNDS", 3000);
     let first = from_environment("USBSCAN_RACE_SEED", 1);
-    let mut arenas = [Arena::new(1), Arena::new(4)];
-    for seed in first..first + rounds {
-        let mut dice = Dice::new(seed);
-        let member = FAMILY[dice.below(FAMILY.len())];
-        let arena = dice.below(arenas.len());
-        // A panic names the round by this line; it is shown only then.
-        println!("USBSCAN_RACE_SEED={seed}: {member:?} at depth {}", [1, 4][arena]);
-        arenas[arena].round(member, &mut dice);
+    // A kernel's scanner is there once, so one depth after the other.
+    for (remainder, depth) in [(0, 1), (1, 4)] {
+        let seeds: Vec<u64> = (first..first + rounds).filter(|seed| seed % 2 == remainder).collect();
+        if seeds.is_empty() {
+            continue;
+        }
+        let mut arena = Arena::new(depth);
+        for &seed in &seeds {
+            let mut dice = Dice::new(seed);
+            let member = FAMILY[dice.below(FAMILY.len())];
+            // A panic names the round by this line; it is shown only then.
+            println!("USBSCAN_RACE_SEED={seed}: {member:?} at depth {depth}");
+            arena.round(member, &mut dice);
+        }
+        println!("{} rounds at depth {depth}", seeds.len());
     }
 }
 
@@ -255,8 +264,11 @@ fn a_cancel_at_any_moment_gives_one_right_answer_and_a_clean_pipe() {
 fn a_read_cancelled_at_every_offset_of_a_transfer_ends_by_itself_or_cancelled_with_its_bytes_counted() {
     for depth in [1, 4] {
         let mut arena = Arena::new(depth);
+        let at_a_kernel = arena.rig.is_at_a_kernel();
+        // An emulated machine is slow, and goes by packets.
+        let step = if at_a_kernel { 61 } else { 1 } * if depth == 1 { 1 } else { 7 };
         let length = 3 * PACKET;
-        for offset in (0..=length).step_by(if depth == 1 { 1 } else { 7 }) {
+        for offset in (0..=length).step_by(step) {
             let wrote = arena.other.write(&words(0, offset + offset % 2)[..offset]);
             let read = arena.reader.read(length as u32);
             let cancel = arena.reader.send(Command::CancelRequest { request: read, session: None });
@@ -269,7 +281,10 @@ fn a_read_cancelled_at_every_offset_of_a_transfer_ends_by_itself_or_cancelled_wi
                     assert!(whole && (offset == length || offset % PACKET != 0 || offset == 0), "{offset}");
                 }
                 (Status::Cancelled, Status::Success) => {
-                    assert!(answer.discarded as usize <= offset && answer.discarded as usize % PACKET == 0);
+                    // libusb does not tell a short packet at the moment of the kill from a part of the data.
+                    let short_packet = at_a_kernel && answer.discarded as usize == offset;
+                    assert!(answer.discarded as usize <= offset);
+                    assert!(answer.discarded as usize % PACKET == 0 || short_packet, "{offset}: {}", answer.discarded);
                 }
                 other => panic!("offset {offset}: {other:?}"),
             }

@@ -11,12 +11,16 @@ use usbscan::daemon::{Config, Running};
 use virtual_scanner::VirtualBus;
 use wire::{Answer, Command, ControlDirection, DAEMON_HEADER_LIMIT, Event, FromDaemon, Request, Status, read_frame};
 
+use crate::kernel::{self, Plugged};
+
 /// How long anything may take before it counts as hung.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 pub struct Rig {
     pub bus: VirtualBus,
     pub daemon: Running,
+    /// Its scanner, where that is at a kernel's host controller and not on the bus in this process. Pulled out last.
+    plugged: Option<Plugged>,
 }
 
 impl Rig {
@@ -31,7 +35,23 @@ impl Rig {
             bus.plug_spec(scanner).expect("a description of a virtual scanner");
         }
         let daemon = Running::start(config, vec![Arc::new(bus.clone())]).expect("the daemon starts");
-        Rig { bus, daemon }
+        Rig { bus, daemon, plugged: None }
+    }
+
+    /// With a loopback device, where the environment says so at this machine's kernel; see kernel.rs.
+    pub fn anywhere(depth: usize) -> Rig {
+        let Some(plugged) = kernel::plug_where_told() else { return Rig::depth(depth) };
+        let config = Config { depth, ..Config::default() };
+        let libusb = libusb::LibusbBus::new().expect("libusb is new enough");
+        let daemon = Running::start(config, vec![Arc::new(libusb)]).expect("the daemon starts");
+        let rig = Rig { bus: VirtualBus::new(), daemon, plugged: Some(plugged) };
+        rig.client().until_listed("usbscan0");
+        rig
+    }
+
+    /// Whether the scanner is at this machine's kernel.
+    pub fn is_at_a_kernel(&self) -> bool {
+        self.plugged.is_some()
     }
 
     pub fn depth(depth: usize) -> Rig {
