@@ -1,11 +1,14 @@
 //! How long a cancel takes: from asking to having every answer, p50, p99 and worst, beside a peer in the same run.
 //!
 //!     cargo bench --bench cancel_latency                      # in-process bus
-//!     cargo bench --bench cancel_latency -- --socket PATH     # a daemon that serves a loopback device, on any bus
+//!     cargo bench --bench cancel_latency -- --socket PATH [--rounds N] [--beside P50]
+//!                                                         # a daemon that serves a loopback device, on any bus
+//!     tools/cancel-latency                                # all of that in one run, also in the guest
 //!
 //! On the in-process bus the peer is the bus alone: submit a read, cancel it, wait for its completion. With `--socket`
 //! the peer is `cargo run --release -p usbscan-libusb --example bare_loop` on the same device, which can't have it open at
-//! the same time. A read is known to be in flight when `status` shows it there; that is not timed.
+//! the same time; `--beside` tells its p50 in microseconds. A read is known to be in flight when `status` shows it there;
+//! that is not timed.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,13 +25,13 @@ const LENGTH: u32 = 65536;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => in_process(5000),
-        ["--socket", path] => through_a_socket(path, 1000),
-        _ => {
-            eprintln!("usage: cancel_latency [--socket PATH]");
-            return ExitCode::from(2);
-        }
+    let Some(asked) = Asked::read(&arguments) else {
+        eprintln!("usage: cancel_latency [--socket PATH [--rounds N] [--beside P50]]");
+        return ExitCode::from(2);
+    };
+    let done = match &asked.socket {
+        None => in_process(5000),
+        Some(path) => through_a_socket(path, asked.rounds, asked.beside),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -36,6 +39,29 @@ fn main() -> ExitCode {
             eprintln!("cancel_latency: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What the command line asks for.
+struct Asked {
+    socket: Option<String>,
+    rounds: usize,
+    /// The bare loop's p50 on the same device, in microseconds.
+    beside: Option<f64>,
+}
+
+impl Asked {
+    fn read(arguments: &[String]) -> Option<Asked> {
+        let mut asked = Asked { socket: None, rounds: 1000, beside: None };
+        for pair in arguments.chunks(2) {
+            match pair {
+                [name, path] if name == "--socket" => asked.socket = Some(path.clone()),
+                [name, rounds] if name == "--rounds" => asked.rounds = rounds.parse().ok().filter(|n| *n > 0)?,
+                [name, p50] if name == "--beside" => asked.beside = Some(p50.parse().ok()?),
+                _ => return None,
+            }
+        }
+        Some(asked).filter(|asked| asked.socket.is_some() || arguments.is_empty())
     }
 }
 
@@ -50,17 +76,31 @@ fn in_process(rounds: usize) -> Outcome<()> {
     let other = Session::over(running.connect()?)?;
     let own = report("daemon, cancel-request on the same connection", own_requests(&reader, rounds)?);
     let pipe = report("daemon, cancel-pipe from another connection", others_pipe(&reader, &other, rounds)?);
-    println!("added at p50: {:.1} us (cancel-request), {:.1} us (cancel-pipe)", own - alone, pipe - alone);
+    compare(alone, own, pipe);
     drop((reader, other));
     running.stop(Duration::from_secs(10));
     Ok(())
 }
 
-fn through_a_socket(path: &str, rounds: usize) -> Outcome<()> {
+fn through_a_socket(path: &str, rounds: usize, beside: Option<f64>) -> Outcome<()> {
     let (reader, other) = (Session::connect(path)?, Session::connect(path)?);
-    report("daemon, cancel-request on the same connection", own_requests(&reader, rounds)?);
-    report("daemon, cancel-pipe from another connection", others_pipe(&reader, &other, rounds)?);
+    let own = report("daemon, cancel-request on the same connection", own_requests(&reader, rounds)?);
+    let pipe = report("daemon, cancel-pipe from another connection", others_pipe(&reader, &other, rounds)?);
+    if let Some(bare) = beside {
+        compare(bare, own, pipe);
+    }
     Ok(())
+}
+
+/// What daemon and socket add to the p50 of the peer.
+fn compare(alone: f64, own: f64, pipe: f64) {
+    println!(
+        "added at p50: {:.1} us (cancel-request, {:.2} times), {:.1} us (cancel-pipe, {:.2} times)",
+        own - alone,
+        own / alone,
+        pipe - alone,
+        pipe / alone
+    );
 }
 
 /// The bus with nothing of the daemon around it.

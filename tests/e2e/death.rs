@@ -35,13 +35,17 @@ fn scan_killed(rig: &Rig, kill: Option<Kill>) -> usize {
     sent
 }
 
-/// `USBSCAN_SWEEP=all` kills at every message, else at some of the many that ask for blocks of the image.
+/// `USBSCAN_SWEEP=all` kills at every message, `few` at a third of those that it is otherwise: some of the many that ask
+/// for blocks of the image.
 fn sweep(dialect: &str) {
     let rig = Rig::new(&format!("esci,dialect={dialect}"));
     let messages = scan_killed(&rig, None);
     assert!(messages > 20, "a dialogue has many messages: {messages}");
-    let all = std::env::var("USBSCAN_SWEEP").is_ok_and(|value| value == "all");
-    let step = if all { 1 } else { messages.div_ceil(24) };
+    let step = match std::env::var("USBSCAN_SWEEP").as_deref() {
+        Ok("all") => 1,
+        Ok("few") => messages.div_ceil(8),
+        _ => messages.div_ceil(24),
+    };
     for at in (1..=messages).step_by(step) {
         for kill in [Kill::AfterRequest(at), Kill::AfterAnswer(at)] {
             scan_killed(&rig, Some(kill));
