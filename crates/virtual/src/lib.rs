@@ -53,7 +53,7 @@ pub mod spec;
 mod standard;
 
 pub use bus::{BUS_NUMBER, TRANSFER_MEMORY, VirtualBus};
-pub use esci::{Busy, Conditions, Dialect, Esci, EsciSetup, Level, Panel};
+pub use esci::{Busy, Conditions, Dialect, Esci, EsciSetup, FeederSetup, Level, Panel, Sheet, Side};
 pub use link::{Event, Given, Link, Turn, Urb, UrbId};
 pub use loopback::Loopback;
 pub use model::{Control, Descriptors, In, Model, Out, Unlink};

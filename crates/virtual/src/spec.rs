@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::faults::{self, Fault, FaultError, Faulty, Plan};
 use crate::glass::{Glass, GlassError};
-use crate::{Busy, Dialect, Esci, EsciSetup, Level, Loopback, Model, Unlink};
+use crate::{Busy, Dialect, Esci, EsciSetup, FeederSetup, Level, Loopback, Model, Panel, Sheet, Unlink};
 
 /// Why a description describes nothing that can be built.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +68,11 @@ struct Kind {
     name: &'static str,
     about: &'static str,
     keys: &'static [Key],
-    build: fn(&mut Values) -> Result<Box<dyn Model>, SpecError>,
+    build: fn(&mut Values) -> Result<Built, SpecError>,
 }
+
+/// A scanner, and a hand on it where it has something to put a hand on.
+type Built = (Box<dyn Model>, Option<Panel>);
 
 const ESCI: Kind = Kind {
     name: "esci",
@@ -83,10 +86,16 @@ const ESCI: Kind = Kind {
         Key { name: "cover", value: "open|closed", about: "its cover [closed]" },
         Key { name: "paper", value: "jam|free", about: "its paper path [free]" },
         Key { name: "lamp", value: "dead|good", about: "its lamp [good]" },
-        Key { name: "button", value: "1|2|3", about: "a button that was just pressed" },
+        Key { name: "button", value: "N[@SECONDS]", about: "its button 1, 2 or 3 is pressed, now or so much later" },
+        Key { name: "adf", value: "N|A.png:B.png", about: "a document feeder with so many sheets, or with these pages" },
+        Key { name: "duplex", value: "yes|no", about: "which scans both sides: pictures are fronts and backs in turn" },
+        Key { name: "feeder", value: "open|closed", about: "the feeder's cover [closed]" },
+        Key { name: "tray", value: "in|out", about: "the feeder's tray [in]" },
+        Key { name: "tpu", value: "yes|no", about: "a transparency unit; not together with a feeder [no]" },
         Key { name: "serial", value: "TEXT", about: "its serial number [VIRTUAL1]" },
         Key { name: "fault", value: "fatal@N", about: "fatal error at byte N of image data" },
         Key { name: "fault", value: "cancel@N", about: "its cancel button is pressed there (with FS)" },
+        Key { name: "fault", value: "jam@SHEET", about: "this sheet jams half-way; also double-feed@SHEET, open@SHEET" },
     ],
     build: build_esci,
 };
@@ -95,7 +104,10 @@ const LOOPBACK: Kind = Kind {
     name: "loopback",
     about: "no scanner: what is written to it can be read back",
     keys: &[Key { name: "serial", value: "TEXT", about: "its serial number [LOOP0001]" }],
-    build: |values| Ok(Box::new(Loopback::with_serial(&values.last("serial").unwrap_or("LOOP0001".to_owned())))),
+    build: |values| {
+        let serial = values.last("serial").unwrap_or("LOOP0001".to_owned());
+        Ok((Box::new(Loopback::with_serial(&serial)), None))
+    },
 };
 
 /// What every model takes.
@@ -155,6 +167,14 @@ impl Values {
 /// # Errors
 /// With a sentence that says what there is instead.
 pub fn parse(spec: &str) -> Result<Box<dyn Model>, SpecError> {
+    Ok(parse_with_panel(spec)?.0)
+}
+
+/// The same, with a hand on the scanner.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with_panel(spec: &str) -> Result<(Box<dyn Model>, Option<Panel>), SpecError> {
     let mut parts = spec.split(',');
     let name = parts.next().unwrap_or_default().trim();
     let kind = KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| SpecError::UnknownModel {
@@ -174,9 +194,10 @@ pub fn parse(spec: &str) -> Result<Box<dyn Model>, SpecError> {
         values.push((key.to_owned(), value.trim().to_owned()));
     }
     let mut values = Values(values);
-    let model = (kind.build)(&mut values)?;
+    let (model, panel) = (kind.build)(&mut values)?;
     let plan = read_plan(&mut values)?;
-    Ok(if plan.is_empty() { model } else { Box::new(Faulty::new(model, plan)) })
+    let model = if plan.is_empty() { model } else { Box::new(Faulty::new(model, plan)) };
+    Ok((model, panel))
 }
 
 /// All models and their keys, for `--help`.
@@ -211,7 +232,49 @@ fn seconds(text: &str) -> Option<Duration> {
     text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
-fn build_esci(values: &mut Values) -> Result<Box<dyn Model>, SpecError> {
+/// `2` or `2@1.5`.
+fn button(text: &str) -> Option<(u8, Duration)> {
+    let (button, after) = text.split_once('@').unwrap_or((text, "0"));
+    let button = button.parse().ok().filter(|button| (1..=3).contains(button))?;
+    Some((button, seconds(after)?))
+}
+
+/// Two words for yes and no; the empty one is yes where `yes` is.
+fn either(yes: &'static str, no: &'static str) -> impl Fn(&str) -> Option<bool> {
+    move |text: &str| match text {
+        "" if yes == "yes" => Some(true),
+        text if text == yes => Some(true),
+        text if text == no => Some(false),
+        _ => None,
+    }
+}
+
+/// More than anybody puts into a feeder.
+const MOST_SHEETS: u32 = 1000;
+
+/// `adf=3`, `adf=a.png:b.png`.
+fn feeder(values: &mut Values) -> Result<Option<FeederSetup>, SpecError> {
+    let duplex = values.read("duplex", "yes or no", either("yes", "no"))?;
+    let Some(text) = values.last("adf") else {
+        let value = "yes".to_owned();
+        return match duplex {
+            Some(true) => Err(SpecError::BadValue { key: "duplex", value, expected: "adf= besides" }),
+            _ => Ok(None),
+        };
+    };
+    let duplex = duplex.unwrap_or(false);
+    let sheets = match text.parse::<u32>() {
+        Ok(count) if count <= MOST_SHEETS => Sheet::numbered(count),
+        Ok(_) => return Err(SpecError::BadValue { key: "adf", value: text, expected: "at most 1000 sheets" }),
+        Err(_) => {
+            let pictures = text.split(':').map(Glass::png_file).collect::<Result<Vec<_>, _>>()?;
+            Sheet::of_pictures(pictures, duplex)
+        }
+    };
+    Ok(Some(FeederSetup { sheets, duplex }))
+}
+
+fn build_esci(values: &mut Values) -> Result<Built, SpecError> {
     let mut setup = EsciSetup::default();
     let dialect = |text: &str| match text {
         "fs" => Some((Dialect::Fs, Level::B8)),
@@ -232,27 +295,40 @@ fn build_esci(values: &mut Values) -> Result<Box<dyn Model>, SpecError> {
     }
     let conditions = &mut setup.conditions;
     let busy = |text: &str| if text == "always" { Some(Busy::Always) } else { seconds(text).map(Busy::For) };
-    let either = |yes: &'static str, no: &'static str| {
-        move |text: &str| match text {
-            text if text == yes => Some(true),
-            text if text == no => Some(false),
-            _ => None,
-        }
-    };
-    let button = |text: &str| text.parse().ok().filter(|button| (1..=3).contains(button));
     conditions.warm_up = values.read("warmup", "seconds", seconds)?.unwrap_or_default();
     conditions.busy = values.read("busy", "seconds or always", busy)?.unwrap_or_default();
     conditions.cover_open = values.read("cover", "open or closed", either("open", "closed"))?.unwrap_or(false);
     conditions.jam = values.read("paper", "jam or free", either("jam", "free"))?.unwrap_or(false);
     conditions.lamp_dead = values.read("lamp", "dead or good", either("dead", "good"))?.unwrap_or(false);
-    conditions.button = values.read("button", "1, 2 or 3", button)?.unwrap_or(0);
+    (conditions.button, conditions.button_after) =
+        values.read("button", "1, 2 or 3, or 1@SECONDS", button)?.unwrap_or_default();
+    conditions.feeder_open = values.read("feeder", "open or closed", either("open", "closed"))?.unwrap_or(false);
+    conditions.tray_out = values.read("tray", "in or out", either("out", "in"))?.unwrap_or(false);
     for (prefix, field) in [("fatal@", &mut conditions.fatal_at), ("cancel@", &mut conditions.cancel_at)] {
         for (_, value) in values.take(|key, value| key == "fault" && value.starts_with(prefix)) {
             let at = faults::parse_bytes(&value[prefix.len()..]);
             *field = Some(at.ok_or(SpecError::BadValue { key: "fault", value, expected: "a byte behind the @" })?);
         }
     }
-    Ok(Box::new(Esci::new(setup)))
+    let conditions = &mut setup.conditions;
+    for (prefix, field) in [
+        ("jam@", &mut conditions.jam_at),
+        ("double-feed@", &mut conditions.double_feed_at),
+        ("open@", &mut conditions.open_at),
+    ] {
+        for (_, value) in values.take(|key, value| key == "fault" && value.starts_with(prefix)) {
+            let sheet = value[prefix.len()..].parse().ok().filter(|sheet| *sheet > 0);
+            *field = Some(sheet.ok_or(SpecError::BadValue { key: "fault", value, expected: "a sheet behind the @" })?);
+        }
+    }
+    setup.feeder = feeder(values)?;
+    setup.transparency = values.read("tpu", "yes or no", either("yes", "no"))?.unwrap_or(false);
+    if setup.transparency && setup.feeder.is_some() {
+        return Err(SpecError::BadValue { key: "tpu", value: "yes".to_owned(), expected: "no: it has a feeder" });
+    }
+    let scanner = Esci::new(setup);
+    let panel = scanner.panel();
+    Ok((Box::new(scanner), Some(panel)))
 }
 
 fn read_plan(values: &mut Values) -> Result<Plan, SpecError> {
@@ -303,12 +379,18 @@ mod tests {
         assert_eq!(refusal("esci,fault=fatal@x"), "fault=fatal@x: expected a byte behind the @");
         assert!(refusal("esci,fault=explode").starts_with("fault=explode: there is no fault \"explode\"; there are: "));
         assert!(refusal("loopback,fault=fatal@1").contains("there is no fault"));
+        assert_eq!(refusal("esci,duplex"), "duplex=yes: expected adf= besides");
+        assert_eq!(refusal("esci,adf=2,tpu"), "tpu=yes: expected no: it has a feeder");
+        assert_eq!(refusal("esci,adf=2000"), "adf=2000: expected at most 1000 sheets");
+        assert_eq!(refusal("esci,fault=jam@0"), "fault=jam@0: expected a sheet behind the @");
+        assert!(refusal("esci,adf=/nonexistent.png:b.png").starts_with("glass: open /nonexistent.png"));
         assert!(refusal("esci,glass=/nonexistent.png").starts_with("glass: open /nonexistent.png"));
     }
 
     #[test]
     fn every_key_is_understood() {
-        let spec = "esci,dialect=esc,level=B5,warmup=0.5,busy=always,cover=open,paper=jam,lamp=dead,button=2,serial=X,\
+        let spec = "esci,dialect=esc,level=B5,warmup=0.5,busy=always,cover=open,paper=jam,lamp=dead,button=2@1.5,serial=X,\
+                    adf=3,duplex=yes,feeder=open,tray=out,tpu=no,fault=jam@1,fault=double-feed@2,fault=open@3,\
                     fault=fatal@1k,fault=cancel@5,fault=silence@10:5,fault=short,slow=1M,slow-unlink=never,stuck-halt=1,chaos=3";
         assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("X"));
         assert_eq!(parse("loopback,serial=ABC").expect("good").descriptors().serial.as_deref(), Some("ABC"));

@@ -13,19 +13,27 @@
 //! - In the fatal state FS F is answered besides ESC F, ESC f and ESC @.
 //! - Built-in gamma and colour correction, matrices, halftones, sharpness and segmentation are accepted and
 //!   change no pixel; downloaded gamma tables (with gamma 03), brightness and threshold do.
+//! - ESC @ leaves a sheet where it is in the feeder's path, but it is not turned any more. Errors of the feeder, an empty
+//!   tray included, are told while the feeder is in use, and hold until ESC @ at the latest: by then somebody has taken
+//!   out what was stuck. A stack that the host knows to be empty is put in again there too, so that a fresh job starts
+//!   with all sheets; plugging in does so anyway, and so does [`Panel::load`].
+//! - At level B8 the feeder is of page type: PF brings every page. Below, the start of a scan does.
+//! - With negative film (ESC N 01) the transparency unit gives the light of the positive.
 //! - ESC G and FS G are refused (NAK) when colour and depth don't go together, when a line is longer than
 //!   65535 bytes (ESC G), and when FS W did not come first (FS G).
 
 mod command;
+mod feeder;
 mod job;
 mod lines;
 mod panel;
+mod paper;
 mod settings;
 mod tone;
 mod traits;
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use usb::{
     ConfigurationDescriptor, DeviceDescriptor, EndpointAddress, EndpointDescriptor, InterfaceDescriptor,
@@ -35,20 +43,26 @@ use usb::{
 use crate::glass::Glass;
 use crate::{Descriptors, In, Model, Out};
 use command::{Prefix, Takes};
+use feeder::Feeder;
 use job::{After, Form, Incidents, Item, Job};
 use lines::Lines;
-use panel::Standing;
+use panel::{Standing, Units};
 use settings::Settings;
 use tone::GammaTables;
-use traits::Traits;
+use traits::{FeederTraits, Traits};
 
+pub use feeder::{Sheet, Side};
 pub use panel::{Busy, Conditions, Panel};
 pub use traits::{Dialect, Level};
 
 const STX: u8 = 0x02;
 const ACK: u8 = 0x06;
+/// Puts a sheet out of the feeder.
+const FF: u8 = 0x0c;
 const NAK: u8 = 0x15;
 const CAN: u8 = 0x18;
+/// Loads the next page.
+const PF: u8 = 0x19;
 const ESC: u8 = 0x1b;
 const FS: u8 = 0x1c;
 
@@ -71,8 +85,21 @@ pub struct EsciSetup {
     pub glass: Glass,
     /// What is the matter with it.
     pub conditions: Conditions,
+    /// Its document feeder, if it has one, and the sheets in it.
+    pub feeder: Option<FeederSetup>,
+    /// It has a transparency unit. Not together with a feeder, which is chosen by the same word.
+    pub transparency: bool,
     /// Its serial number.
     pub serial: String,
+}
+
+/// A document feeder.
+#[derive(Debug, Clone, Default)]
+pub struct FeederSetup {
+    /// The stack, from the top.
+    pub sheets: Vec<Sheet>,
+    /// It can scan both sides.
+    pub duplex: bool,
 }
 
 impl Default for EsciSetup {
@@ -83,6 +110,8 @@ impl Default for EsciSetup {
             level: Level::B8,
             glass: Glass::chart(),
             conditions: Conditions::default(),
+            feeder: None,
+            transparency: false,
             serial: "VIRTUAL1".to_owned(),
         }
     }
@@ -105,6 +134,7 @@ pub struct Esci {
     descriptors: Descriptors,
     traits: Traits,
     glass: Glass,
+    feeder: Option<Feeder>,
     panel: Panel,
     settings: Settings,
     /// FS W came since the last ESC @.
@@ -117,6 +147,8 @@ pub struct Esci {
     inbox: VecDeque<u8>,
     outbox: VecDeque<Item>,
     job: Option<Job>,
+    /// The sheet that is scanned gets stuck.
+    jams: bool,
 }
 
 impl Default for Esci {
@@ -128,12 +160,17 @@ impl Default for Esci {
 impl Esci {
     /// A scanner that was just switched on.
     pub fn new(setup: EsciSetup) -> Esci {
-        let traits = Traits::perfection_v850(setup.dialect, setup.level);
+        let traits = Traits {
+            feeder: setup.feeder.as_ref().map(|feeder| FeederTraits { duplex: feeder.duplex }),
+            transparency: setup.transparency,
+            ..Traits::perfection_v850(setup.dialect, setup.level)
+        };
         Esci {
             descriptors: descriptors(&setup.serial),
             settings: Settings::new(&traits),
             traits,
             glass: setup.glass,
+            feeder: setup.feeder.map(|feeder| Feeder::new(feeder.sheets)),
             panel: Panel::new(setup.conditions),
             extended_is_set: false,
             tables: GammaTables::identity(),
@@ -144,6 +181,7 @@ impl Esci {
             inbox: VecDeque::new(),
             outbox: VecDeque::new(),
             job: None,
+            jams: false,
         }
     }
 
@@ -171,7 +209,13 @@ impl Esci {
 
     fn standing(&mut self, now: Instant) -> Standing {
         let plugged = *self.plugged.get_or_insert(now);
-        Standing::new(&self.panel.conditions(), self.fatal, plugged, now)
+        self.look_at_the_tray();
+        let units = Units {
+            option: self.settings.option,
+            feeder: self.feeder.as_ref(),
+            transparency: self.traits.transparency,
+        };
+        Standing::new(&self.panel.conditions(), units, self.fatal, plugged, now)
     }
 
     /// Whether the scanner is pushing a block and listens to nothing.
@@ -192,7 +236,9 @@ impl Esci {
             Parser::Start if byte == ESC => self.parser = Parser::Prefixed(Prefix::Esc),
             Parser::Start if byte == FS => self.parser = Parser::Prefixed(Prefix::Fs),
             Parser::Start if self.job.is_some() => self.answer_in_mid_scan(byte),
-            // FF and PF are for an ADF, ACK and CAN for a scan: there is none.
+            Parser::Start if byte == FF => self.eject_page(),
+            Parser::Start if byte == PF => self.load_page(),
+            // ACK and CAN are for a scan: there is none.
             Parser::Start => self.reply(&[NAK]),
             Parser::Prefixed(_) if self.job.is_some() => self.reply(&[NAK]),
             Parser::Prefixed(prefix) => self.begin(now, prefix, byte),
@@ -248,7 +294,9 @@ impl Esci {
             self.parser = Parser::Parameters { prefix, code, want, have };
             return;
         }
+        let option = self.settings.option;
         let good = self.set(prefix, code, &have);
+        self.option_was(option);
         self.reply(&[if good { ACK } else { NAK }]);
     }
 
@@ -278,10 +326,14 @@ impl Esci {
     /// A command without parameters.
     fn carry_out(&mut self, now: Instant, prefix: Prefix, code: u8) {
         let standing = self.standing(now);
+        if matches!(code, b'F' | b'f' | b'G') {
+            self.tell_tray();
+        }
         match (prefix, code) {
             (Prefix::Esc, b'@') => {
                 self.fatal = false;
                 self.extended_is_set = false;
+                self.attend_feeder();
                 self.settings = Settings::new(&self.traits);
                 self.reply(&[ACK]);
             }
@@ -291,7 +343,8 @@ impl Esci {
             (Prefix::Esc, b'S') => self.information(standing, self.settings.tagged()),
             (Prefix::Esc, b'q') => self.information(standing, vec![0, self.focus]),
             (Prefix::Esc, b'!') => {
-                let button = self.panel.take_button() & 3;
+                let up = self.plugged.map_or(Duration::ZERO, |plugged| now.saturating_duration_since(plugged));
+                let button = self.panel.take_button(up) & 3;
                 self.information(standing, vec![button]);
             }
             (Prefix::Esc, b'(') => self.reply(&[if standing.busy { 0x40 } else { 0x80 }]),
@@ -300,11 +353,13 @@ impl Esci {
             (Prefix::Fs, b'F') => {
                 let mut bytes = [0; 16];
                 (bytes[0], bytes[3]) = (standing.fs_main(), standing.body());
+                (bytes[1], bytes[10]) = (standing.feeder, standing.feeder_more);
+                (bytes[2], bytes[9]) = standing.transparency;
                 self.reply(&bytes);
             }
             (Prefix::Fs, b'S') => self.outbox.push_back(Item::bytes(self.settings.extended())),
-            (Prefix::Esc, b'G') => self.start_standard(standing),
-            (Prefix::Fs, b'G') => self.start_extended(standing),
+            (Prefix::Esc, b'G') => self.start_standard(now, standing),
+            (Prefix::Fs, b'G') => self.start_extended(now, standing),
             _ => self.reply(&[NAK]),
         }
     }
@@ -312,23 +367,27 @@ impl Esci {
     /// ESC f, the form of 42 bytes.
     fn extended_status(&self, standing: Standing) -> Vec<u8> {
         let mut bytes = vec![0; 42];
-        bytes[0] = standing.esc_main();
+        bytes[0] = standing.esc_main() | self.traits.kind_bits();
+        bytes[1] = standing.feeder | standing.feeder_more & 0x30;
+        bytes[6] = standing.transparency.0;
         bytes[11] = standing.body();
-        bytes[12..14].copy_from_slice(&(self.traits.esc_area.0 as u16).to_le_bytes());
-        bytes[14..16].copy_from_slice(&(self.traits.esc_area.1 as u16).to_le_bytes());
+        for (at, (width, height)) in [2, 7, 12].into_iter().zip(self.traits.esc_areas()) {
+            bytes[at..at + 2].copy_from_slice(&(width as u16).to_le_bytes());
+            bytes[at + 2..at + 4].copy_from_slice(&(height as u16).to_le_bytes());
+        }
         bytes[26..].copy_from_slice(&self.traits.padded_name());
         bytes
     }
 
     /// ESC G.
-    fn start_standard(&mut self, standing: Standing) {
+    fn start_standard(&mut self, now: Instant, standing: Standing) {
         // Whatever comes of it, the next one is in line mode again unless told otherwise.
         let block = std::mem::take(&mut self.settings.block);
         let form = if block == 0 { Form::Line } else { Form::Block(block) };
         if !self.settings.goes_together() {
             return self.reply(&[NAK]);
         }
-        if let Some(refusal) = self.refusal(standing) {
+        if let Some(refusal) = self.refusal(now, standing) {
             let mut header = vec![STX, refusal | self.fs_bit(), 0, 0];
             header.resize(if form == Form::Line { 4 } else { 6 }, 0);
             return self.reply(&header);
@@ -337,11 +396,11 @@ impl Esci {
     }
 
     /// FS G.
-    fn start_extended(&mut self, standing: Standing) {
+    fn start_extended(&mut self, now: Instant, standing: Standing) {
         if !self.extended_is_set {
             return self.reply(&[NAK]);
         }
-        if let Some(refusal) = self.refusal(standing) {
+        if let Some(refusal) = self.refusal(now, standing) {
             let mut header = [0; 14];
             (header[0], header[1]) = (STX, refusal | self.fs_bit());
             return self.reply(&header);
@@ -350,16 +409,22 @@ impl Esci {
     }
 
     /// The status with which a scan is refused, if it is.
-    fn refusal(&mut self, standing: Standing) -> Option<u8> {
+    fn refusal(&mut self, now: Instant, standing: Standing) -> Option<u8> {
         if self.panel.conditions().lamp_dead {
             self.fatal = true;
             return Some(0x80);
         }
-        standing.refuses_a_scan().then(|| standing.refusal())
+        if !self.uses_feeder() {
+            return standing.refuses_a_scan().then(|| standing.refusal());
+        }
+        // First the page: with the last one loaded an empty tray is no error.
+        let has_page = self.has_page();
+        let standing = self.standing(now);
+        (!has_page || standing.refuses_a_scan()).then(|| standing.refusal() | u8::from(!has_page) << 7)
     }
 
     fn start(&mut self, form: Form, is_possible: impl Fn(&Lines) -> bool) {
-        let lines = match Lines::new(&self.glass, &self.settings, &self.tables) {
+        let lines = match Lines::new(&self.what_is_scanned(), &self.settings, &self.tables) {
             Ok(lines) if is_possible(&lines) => lines,
             Ok(_) => return self.reply(&[NAK]),
             Err(error) => {
@@ -368,7 +433,10 @@ impl Esci {
             }
         };
         let conditions = self.panel.conditions();
-        let incidents = Incidents { fatal_at: conditions.fatal_at, cancel_at: conditions.cancel_at };
+        let half = u64::from(lines.count()) * lines.bytes() as u64 / 2;
+        self.jams = self.page_jams();
+        let fatal_at = if self.jams { Some(half) } else { conditions.fatal_at };
+        let incidents = Incidents { fatal_at, cancel_at: conditions.cancel_at };
         let mut job = Job::new(form, lines, self.fs_bit(), incidents);
         self.outbox.extend(job.start());
         self.job = Some(job);
@@ -376,9 +444,11 @@ impl Esci {
 
     fn end_job(&mut self) {
         let Some(job) = self.job.take() else { return };
+        let jammed = std::mem::take(&mut self.jams) && job.after() == After::Fatal;
+        self.page_is_done(jammed);
         self.panel.change(|conditions| {
             conditions.cancel_at = conditions.cancel_at.filter(|at| !job.has_passed(*at));
-            if job.after() == After::Fatal {
+            if job.after() == After::Fatal && !jammed {
                 conditions.fatal_at = None;
             }
         });
@@ -457,7 +527,8 @@ impl Model for Esci {
     }
 
     fn reset(&mut self) {
-        self.job = None;
+        self.end_job();
+        self.attend_feeder();
         self.fatal = false;
         self.extended_is_set = false;
         self.settings = Settings::new(&self.traits);

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::feeder::{Feeder, Trouble};
+
 /// For how long the scanner is in use from elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Busy {
@@ -37,6 +39,20 @@ pub struct Conditions {
     pub fatal_at: Option<u64>,
     /// The cancel button is pressed in mid-scan, at this byte of image data; happens once. FS scans only.
     pub cancel_at: Option<u64>,
+    /// The feeder's cover is open.
+    pub feeder_open: bool,
+    /// The feeder's tray is not in place.
+    pub tray_out: bool,
+    /// The sheet (the first is 1) that jams in the middle of its front; happens once.
+    pub jam_at: Option<usize>,
+    /// The sheet that is taken in together with another; happens once.
+    pub double_feed_at: Option<usize>,
+    /// The sheet at which somebody opens the feeder's cover; happens once.
+    pub open_at: Option<usize>,
+    /// Somebody puts the whole stack into the feeder again.
+    pub load: bool,
+    /// The button is pressed so long after plugging in.
+    pub button_after: Duration,
 }
 
 /// A hand on a scanner. Clones are hands on the same one.
@@ -70,9 +86,44 @@ impl Panel {
         self.conditions.lock().clone()
     }
 
-    /// The button that was pressed, which is told once.
-    pub(super) fn take_button(&self) -> u8 {
-        std::mem::take(&mut self.conditions.lock().button)
+    /// Presses a button: 1 to 3.
+    pub fn press(&self, button: u8) {
+        self.change(|conditions| (conditions.button, conditions.button_after) = (button, Duration::ZERO));
+    }
+
+    /// Puts the whole stack of sheets into the feeder again.
+    pub fn load(&self) {
+        self.change(|conditions| conditions.load = true);
+    }
+
+    /// The button that was pressed by now, which is told once.
+    pub(super) fn take_button(&self, up: Duration) -> u8 {
+        let mut conditions = self.conditions.lock();
+        if up < conditions.button_after { 0 } else { std::mem::take(&mut conditions.button) }
+    }
+
+    /// What happens when the feeder takes this sheet, if anything does.
+    pub(super) fn take_feeder_trouble(&self, sheet: usize) -> Option<Trouble> {
+        let mut conditions = self.conditions.lock();
+        if conditions.double_feed_at == Some(sheet) {
+            conditions.double_feed_at = None;
+            return Some(Trouble::DoubleFeed);
+        }
+        if conditions.open_at == Some(sheet) {
+            conditions.open_at = None;
+            return Some(Trouble::CoverOpen);
+        }
+        None
+    }
+
+    /// Whether this sheet jams.
+    pub(super) fn take_jam(&self, sheet: Option<usize>) -> bool {
+        let mut conditions = self.conditions.lock();
+        let jams = sheet.is_some() && conditions.jam_at == sheet;
+        if jams {
+            conditions.jam_at = None;
+        }
+        jams
     }
 }
 
@@ -84,10 +135,31 @@ pub(super) struct Standing {
     pub warming: bool,
     pub cover_open: bool,
     pub jam: bool,
+    /// Byte 1 of FS F and ESC f, and byte 10 of FS F.
+    pub feeder: u8,
+    pub feeder_more: u8,
+    /// Bytes 2 and 9 of FS F; the first is byte 6 of ESC f.
+    pub transparency: (u8, u8),
+    /// Any option unit is there.
+    pub has_unit: bool,
+}
+
+/// What of the option units is in force: as ESC e has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Units<'a> {
+    pub option: u8,
+    pub feeder: Option<&'a Feeder>,
+    pub transparency: bool,
 }
 
 impl Standing {
-    pub(super) fn new(conditions: &Conditions, fatal: bool, plugged: Instant, now: Instant) -> Standing {
+    pub(super) fn new(
+        conditions: &Conditions,
+        units: Units<'_>,
+        fatal: bool,
+        plugged: Instant,
+        now: Instant,
+    ) -> Standing {
         let up = now.saturating_duration_since(plugged);
         Standing {
             fatal,
@@ -99,7 +171,16 @@ impl Standing {
             warming: up < conditions.warm_up,
             cover_open: conditions.cover_open,
             jam: conditions.jam,
+            feeder: feeder_bits(conditions, units),
+            feeder_more: feeder_more_bits(conditions, units),
+            transparency: transparency_bits(units),
+            has_unit: units.feeder.is_some() || units.transparency,
         }
+    }
+
+    /// Whether the feeder is in use and has an error, an empty tray included.
+    fn feeder_error(&self) -> bool {
+        (self.feeder | self.feeder_more) & 0x20 != 0
     }
 
     /// Whether a scan can't be started.
@@ -108,12 +189,12 @@ impl Standing {
     }
 
     fn has_error(&self) -> bool {
-        self.fatal || self.cover_open || self.jam
+        self.fatal || self.cover_open || self.jam || self.feeder_error()
     }
 
     /// The status byte of information blocks, without its bit for FS commands.
     pub(super) fn status(&self) -> u8 {
-        u8::from(self.has_error()) << 7 | u8::from(self.busy) << 6
+        u8::from(self.has_error()) << 7 | u8::from(self.busy) << 6 | u8::from(self.has_unit) << 4
     }
 
     /// The same for a refused scan: a scanner that warms up says "fatal" then, as lazy ones do.
@@ -123,7 +204,7 @@ impl Standing {
 
     /// Byte 0 of FS F.
     pub(super) fn fs_main(&self) -> u8 {
-        self.status() | u8::from(self.warming) << 1
+        u8::from(self.has_error()) << 7 | u8::from(self.busy) << 6 | u8::from(self.warming) << 1
     }
 
     /// Byte 0 of ESC f.
@@ -138,4 +219,35 @@ impl Standing {
         }
         0xc0 | 0x20 | u8::from(self.jam) << 2 | u8::from(self.cover_open) << 1
     }
+}
+
+/// Installed, in use, and what is wrong with it; that is told only while it is in use.
+fn feeder_bits(conditions: &Conditions, units: Units<'_>) -> u8 {
+    let Some(feeder) = units.feeder else { return 0 };
+    if !matches!(units.option, 1 | 2) {
+        return 0x80;
+    }
+    let trouble = |trouble| u8::from(feeder.trouble() == Some(trouble));
+    let wrong = u8::from(feeder.is_empty()) << 3
+        | trouble(Trouble::Jam) << 2
+        | (trouble(Trouble::CoverOpen) | u8::from(conditions.feeder_open)) << 1;
+    0xc0 | wrong | u8::from(wrong != 0) << 5 | u8::from(units.option == 2)
+}
+
+fn feeder_more_bits(conditions: &Conditions, units: Units<'_>) -> u8 {
+    let Some(feeder) = units.feeder else { return 0 };
+    if !matches!(units.option, 1 | 2) {
+        return 0x80;
+    }
+    let double = feeder.trouble() == Some(Trouble::DoubleFeed);
+    let wrong = u8::from(double) << 4 | u8::from(conditions.tray_out) << 1;
+    0xc0 | wrong | u8::from(wrong != 0) << 5
+}
+
+fn transparency_bits(units: Units<'_>) -> (u8, u8) {
+    if !units.transparency {
+        return (0, 0);
+    }
+    let enabled = |option| 0x80 | u8::from(units.option == option) << 6;
+    (enabled(1), enabled(5))
 }

@@ -40,8 +40,10 @@ pub(super) struct Settings {
     segmentation: u8,
     sharpness: i8,
     speed: u8,
-    film: u8,
-    option: u8,
+    /// ESC N: 1 is negative, counts with the transparency unit only.
+    pub film: u8,
+    /// ESC e: 1 feeder or transparency unit, 2 feeder on both sides, 5 transparency unit without holder (FS W).
+    pub option: u8,
     /// FS W bytes 38 to 43: lamp, double feed, auto scan, quiet, light.
     rest: [u8; 6],
 }
@@ -83,7 +85,7 @@ impl Settings {
 
     /// The largest area, as after a change of resolution or zoom.
     fn reset_area(&mut self, traits: &Traits) {
-        let (width, height) = traits.esc_maximum(self.dpi, self.zoom);
+        let (width, height) = traits.esc_maximum(self.option, self.dpi, self.zoom);
         self.area = Area { x: 0, y: 0, width, height };
     }
 
@@ -123,7 +125,7 @@ impl Settings {
 
     /// The rules of esc-i, section 4.3.
     fn set_area(&mut self, traits: &Traits, area: Area) -> Result<(), Refused> {
-        let (width, height) = traits.esc_maximum(self.dpi, self.zoom);
+        let (width, height) = traits.esc_maximum(self.option, self.dpi, self.zoom);
         accept(area.width >= 8 && area.width % 8 == 0 && area.x + area.width <= width)?;
         accept(area.height >= 1 && area.y + area.height <= height)?;
         self.area = area;
@@ -153,9 +155,9 @@ impl Settings {
                 self.mirror = value == 1;
             }
             b'e' => {
-                // No option is installed; "off" resets colour and area (RM 3-62).
-                accept(value == 0)?;
-                self.option = 0;
+                // It resets colour and area (RM 3-62).
+                accept(value <= 2 && traits.has_option(value))?;
+                self.option = value;
                 self.colour = 0;
                 self.reset_area(traits);
             }
@@ -204,7 +206,7 @@ impl Settings {
     fn check_extended(&self, traits: &Traits) -> Result<(), Refused> {
         let dpi = traits.dpi.0..=traits.dpi.1;
         accept(dpi.contains(&self.dpi.0) && dpi.contains(&self.dpi.1))?;
-        let (width, height) = traits.fs_maximum(self.dpi);
+        let (width, height) = traits.fs_maximum(self.option, self.dpi);
         let within =
             |from: u32, size: u32, whole: u32| size >= 1 && from.checked_add(size).is_some_and(|to| to <= whole);
         accept(within(self.area.x, self.area.width, width) && within(self.area.y, self.area.height, height))?;
@@ -212,7 +214,7 @@ impl Settings {
         accept(self.depth > 4 || self.area.width % 8 == 0)?;
         // Page sequence would need three runs in one train of blocks; no source says how.
         accept(is_colour(self.colour) && self.colour & 0x0f != 1 && is_depth(self.depth) && self.goes_together())?;
-        accept(self.option == 0 && self.speed <= 1 && is_gamma(self.gamma) && is_correction(self.correction))?;
+        accept(traits.has_option(self.option) && self.speed <= 1 && is_gamma(self.gamma) && is_correction(self.correction))?;
         accept((least_brightness(traits)..=3).contains(&self.brightness) && is_halftone(self.halftone))?;
         accept(self.segmentation <= 1 && (-2..=2).contains(&self.sharpness) && self.film <= 3)?;
         let [lamp, double_feed, auto_scan, quiet, ..] = self.rest;

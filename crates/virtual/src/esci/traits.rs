@@ -65,6 +65,27 @@ pub(super) struct Traits {
     pub longest_line: u32,
     /// The glass in pixels at `base_dpi`.
     pub area: (u32, u32),
+    /// The document feeder, if there is one.
+    pub feeder: Option<FeederTraits>,
+    /// The transparency unit is there.
+    pub transparency: bool,
+}
+
+/// What a document feeder can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FeederTraits {
+    /// Both sides.
+    pub duplex: bool,
+}
+
+/// What the feeder takes: Legal, 8.5 by 14 inches, longer than the glass. In quarters of an inch.
+const FEEDER_AREA: (u32, u32) = (34, 56);
+/// What the transparency unit lights ? : 6 by 9.75 inches; and without its holder 8 by 10 (esc-i, section 5.5).
+const FILM_AREA: (u32, u32) = (24, 39);
+const WIDE_FILM_AREA: (u32, u32) = (32, 40);
+
+fn quarters(area: (u32, u32), dpi: u32) -> (u32, u32) {
+    (area.0 * dpi / 4, area.1 * dpi / 4)
 }
 
 impl Traits {
@@ -82,7 +103,54 @@ impl Traits {
             dpi: (25, 12_800),
             longest_line: 40_800,
             area: (40_800, 56_160),
+            feeder: None,
+            transparency: false,
         }
+    }
+
+    /// Whether an option unit can be chosen: ESC e, FS W byte 26.
+    pub(super) fn has_option(&self, option: u8) -> bool {
+        match option {
+            0 => true,
+            1 => self.feeder.is_some() || self.transparency,
+            2 => self.feeder.is_some_and(|feeder| feeder.duplex),
+            5 => self.transparency,
+            _ => false,
+        }
+    }
+
+    /// Whether PF brings the pages, and not the start of a scan by itself: "page type" (esc-i, section 3.4).
+    pub(super) fn is_page_type(&self) -> bool {
+        self.feeder.is_some() && self.level >= Level::B8
+    }
+
+    /// The area of an option unit in pixels at a resolution; that of the glass is stated in pixels.
+    fn unit_area(&self, option: u8, dpi: u32) -> Option<(u32, u32)> {
+        match option {
+            1 | 2 if self.feeder.is_some() => Some(quarters(FEEDER_AREA, dpi)),
+            1 if self.transparency => Some(quarters(FILM_AREA, dpi)),
+            5 if self.transparency => Some(quarters(WIDE_FILM_AREA, dpi)),
+            _ => None,
+        }
+    }
+
+    /// The resolution of the areas of ESC I and ESC f.
+    fn esc_area_dpi(&self) -> u32 {
+        self.resolutions.last().copied().map_or(1, u32::from)
+    }
+
+    /// The same for ESC f: feeder, transparency unit, glass. 0 where there is none.
+    pub(super) fn esc_areas(&self) -> [(u32, u32); 3] {
+        let dpi = self.esc_area_dpi();
+        let feeder = self.feeder.and_then(|_| self.unit_area(1, dpi));
+        let film = self.unit_area(1, dpi).filter(|_| self.transparency);
+        [feeder.unwrap_or_default(), film.unwrap_or_default(), self.esc_area]
+    }
+
+    /// Byte 0 of ESC f and byte 44 of FS I, as far as it is about what there is: the feeder's kind, the button.
+    pub(super) fn kind_bits(&self) -> u8 {
+        let duplex = self.feeder.is_some_and(|feeder| feeder.duplex);
+        u8::from(self.is_page_type()) << 5 | u8::from(duplex) << 4 | 0x01
     }
 
     pub(super) fn has_fs(&self) -> bool {
@@ -90,22 +158,24 @@ impl Traits {
     }
 
     /// The largest area of ESC A (esc-i, section 4.3): the width a multiple of 8.
-    pub(super) fn esc_maximum(&self, dpi: (u32, u32), zoom: (u8, u8)) -> (u32, u32) {
-        let highest = u64::from(self.resolutions.last().copied().unwrap_or(1));
+    pub(super) fn esc_maximum(&self, option: u8, dpi: (u32, u32), zoom: (u8, u8)) -> (u32, u32) {
+        let highest = u64::from(self.esc_area_dpi());
+        let area = self.unit_area(option, self.esc_area_dpi()).unwrap_or(self.esc_area);
         let side = |pixels: u32, dpi: u32, zoom: u8| {
             let at = u64::from(pixels) * u64::from(dpi) * u64::from(zoom) / (highest * 100);
             u32::try_from(at).unwrap_or(u32::MAX)
         };
-        (side(self.esc_area.0, dpi.0, zoom.0) / 8 * 8, side(self.esc_area.1, dpi.1, zoom.1))
+        (side(area.0, dpi.0, zoom.0) / 8 * 8, side(area.1, dpi.1, zoom.1))
     }
 
     /// The largest area of FS W.
-    pub(super) fn fs_maximum(&self, dpi: (u32, u32)) -> (u32, u32) {
+    pub(super) fn fs_maximum(&self, option: u8, dpi: (u32, u32)) -> (u32, u32) {
+        let area = self.unit_area(option, self.base_dpi).unwrap_or(self.area);
         let side = |pixels: u32, dpi: u32| {
             let at = u64::from(pixels) * u64::from(dpi) / u64::from(self.base_dpi);
             u32::try_from(at).unwrap_or(u32::MAX)
         };
-        (side(self.area.0, dpi.0), side(self.area.1, dpi.1))
+        (side(area.0, dpi.0), side(area.1, dpi.1))
     }
 
     /// ESC I: level, resolutions, area (esc-i, section 2.3).
@@ -136,7 +206,14 @@ impl Traits {
         for (at, number) in numbers {
             bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
         }
-        bytes[44] = 0x01; // a push button
+        let feeder = self.feeder.and_then(|_| self.unit_area(1, self.base_dpi));
+        let film = self.unit_area(1, self.base_dpi).filter(|_| self.transparency);
+        for (at, area) in [(28, feeder), (36, film), (68, self.unit_area(5, self.base_dpi))] {
+            let (width, height) = area.unwrap_or_default();
+            bytes[at..at + 4].copy_from_slice(&width.to_le_bytes());
+            bytes[at + 4..at + 8].copy_from_slice(&height.to_le_bytes());
+        }
+        bytes[44] = self.kind_bits();
         bytes[46..62].copy_from_slice(&self.padded_name());
         bytes[62..66].copy_from_slice(b"1.00");
         bytes[66..68].copy_from_slice(&[16, 16]); // bits in, bits out
@@ -180,9 +257,19 @@ mod tests {
     }
 
     #[test]
+    fn every_unit_has_an_area_of_its_own() {
+        let feeder = Traits { feeder: Some(FeederTraits { duplex: true }), ..V850() };
+        assert_eq!(feeder.fs_maximum(1, (300, 300)), (2550, 4200));
+        assert_eq!(feeder.esc_maximum(2, (300, 300), (100, 100)), (2544, 4200));
+        let film = Traits { transparency: true, ..V850() };
+        assert_eq!(film.extended_identity()[68..76], [0x00, 0x96, 0, 0, 0x80, 0xbb, 0, 0]);
+        assert_eq!(film.fs_maximum(1, (300, 300)), (1800, 2925));
+    }
+
+    #[test]
     fn the_largest_area_follows_resolution_and_zoom() {
-        assert_eq!(V850().esc_maximum((300, 300), (100, 100)), (2544, 3510));
-        assert_eq!(V850().esc_maximum((300, 300), (200, 50)), (5096, 1755));
-        assert_eq!(V850().fs_maximum((300, 600)), (2550, 7020));
+        assert_eq!(V850().esc_maximum(0, (300, 300), (100, 100)), (2544, 3510));
+        assert_eq!(V850().esc_maximum(0, (300, 300), (200, 50)), (5096, 1755));
+        assert_eq!(V850().fs_maximum(0, (300, 600)), (2550, 7020));
     }
 }

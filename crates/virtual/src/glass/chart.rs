@@ -36,6 +36,27 @@ impl Chart {
         resolution(&mut sheet);
         text_sizes(&mut sheet);
         grid(&mut sheet);
+        Chart::of(sheet)
+    }
+
+    /// A sheet that is told from others by what stands on it.
+    pub(super) fn label(title: &str, under: &str) -> Chart {
+        let mut sheet = Sheet::default();
+        corners(&mut sheet);
+        sheet.text(24_000, 16_000, 3_000, BLACK, title);
+        sheet.text(24_000, 45_000, 2_000, [0xa000, 0, 0], under);
+        wedge(&mut sheet);
+        gradients(&mut sheet);
+        sheet.text(24_000, 200_000, 1_000, BLACK, title);
+        sheet.text(24_000, 300_000, 1_000, [0, 0, 0xa000], under);
+        Chart::of(sheet)
+    }
+
+    pub(super) fn blank() -> Chart {
+        Chart::of(Sheet::default())
+    }
+
+    fn of(sheet: Sheet) -> Chart {
         let shapes = sheet.shapes;
         let mut edges: Vec<Um> = shapes.iter().flat_map(|s| [s.outline.rows().0, s.outline.rows().1]).collect();
         edges.sort_unstable();

@@ -93,6 +93,16 @@ impl Glass {
         Glass { what: What::Chart(Arc::new(Chart::new())) }
     }
 
+    /// A sheet with two words on it, and colours and grays.
+    pub fn label(title: &str, under: &str) -> Glass {
+        Glass { what: What::Chart(Arc::new(Chart::label(title, under))) }
+    }
+
+    /// Nothing but white.
+    pub fn white() -> Glass {
+        Glass { what: What::Chart(Arc::new(Chart::blank())) }
+    }
+
     /// A PNG file. It is read again for every scan, so replacing it is putting another page on the glass.
     ///
     /// # Errors
