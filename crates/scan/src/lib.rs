@@ -42,7 +42,9 @@ pub use client::wire::AbortStep;
 pub use driver::{DRIVERS, Driver, Identity, Outcome, Progress, Scanner, driver_for, open};
 pub use error::{Problem, ScanError, Unsupported};
 pub use geometry::{Area, AreaError, Dpi, Glass, MM_PER_INCH, PixelArea};
-pub use options::{Constraint, Dependence, OptionDescriptor, OptionError, Options, Unit, Value, names, sources};
+pub use options::{
+    Constraint, Dependence, OptionDescriptor, OptionError, Options, Unit, Value, Variant, names, sources,
+};
 pub use page::{Flow, PageFormat, PageSink, Pixels, SinkError};
 pub use session::SessionTransport;
 pub use transport::{ControlRequest, ReadEnd, Received, Transport, TransportError};

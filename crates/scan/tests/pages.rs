@@ -3,44 +3,8 @@
 mod support;
 
 use scan::{Flow, PageFormat, PageSink, Pixels, SinkError};
-use support::{Bench, Page, bench, open, scan};
-use virtual_scanner::glass::{Bits, Glass, Mode, View};
-
-/// What a page of the chart must be, from pixel `left`, `top` on.
-fn expected(format: &PageFormat, left: u32, top: u32, threshold: u8) -> Vec<u8> {
-    let height = format.height.expect("a flatbed knows");
-    let view = View { dpi: (format.dpi.0.0, format.dpi.1.0), left, top, width: format.width, height };
-    let (mode, bits) = match format.pixels {
-        Pixels::Bit => (Mode::Lineart { threshold }, Bits::Eight),
-        Pixels::Gray8 => (Mode::Gray, Bits::Eight),
-        Pixels::Gray16 => (Mode::Gray, Bits::Sixteen),
-        Pixels::Rgb8 => (Mode::Color, Bits::Eight),
-        Pixels::Rgb16 => (Mode::Color, Bits::Sixteen),
-    };
-    let samples = Glass::chart().render(&view, mode, bits).expect("the chart");
-    match format.pixels.bits_per_sample() {
-        16 => samples.iter().flat_map(|sample| sample.to_be_bytes()).collect(),
-        8 => samples.iter().map(|sample| *sample as u8).collect(),
-        _ => samples.chunks(format.width as usize).flat_map(pack).collect(),
-    }
-}
-
-fn pack(line: &[u16]) -> Vec<u8> {
-    line.chunks(8)
-        .map(|bits| bits.iter().enumerate().fold(0, |byte, (at, bit)| byte | (*bit as u8) << (7 - at)))
-        .collect()
-}
-
-/// The bits behind the last pixel of a line mean nothing.
-fn without_padding(page: &Page) -> Vec<u8> {
-    let format = page.format.expect("a page");
-    let mut bytes = page.bytes.clone();
-    if format.pixels == Pixels::Bit && format.width % 8 != 0 {
-        let kept = 0xff << (8 - format.width % 8);
-        bytes.chunks_mut(format.bytes_per_line()).for_each(|line| *line.last_mut().expect("a line") &= kept as u8);
-    }
-    bytes
-}
+use support::{Bench, bench, expected, open, scan, without_padding};
+use virtual_scanner::glass::Glass;
 
 fn check(description: &str, options: &[(&str, &str)], left: u32, top: u32) -> PageFormat {
     let bench = bench(description);
@@ -54,7 +18,7 @@ fn check(description: &str, options: &[(&str, &str)], left: u32, top: u32) -> Pa
     let threshold =
         options.iter().find(|(name, _)| *name == "threshold").map_or(128, |(_, text)| text.parse().unwrap());
     assert!(
-        without_padding(&page) == expected(&format, left, top, threshold),
+        without_padding(&page) == expected(&Glass::chart(), &format, left, top, threshold),
         "{description} {options:?}: other pixels than on the glass"
     );
     let mut rig = bench.lock();
@@ -148,7 +112,7 @@ fn one_scan_after_the_other_with_other_options() {
     for (mode, resolution) in [("lineart", "50"), ("color", "75"), ("gray", "60"), ("color", "50")] {
         let page = scan(&mut *scanner, &[("mode", mode), ("resolution", resolution)]).expect("a page");
         let format = page.format.expect("a page began");
-        assert!(page.bytes == expected(&format, 0, 0, 128), "{mode} {resolution}");
+        assert!(page.bytes == expected(&Glass::chart(), &format, 0, 0, 128), "{mode} {resolution}");
     }
 }
 

@@ -87,7 +87,11 @@ const ESCI: Kind = Kind {
         Key { name: "paper", value: "jam|free", about: "its paper path [free]" },
         Key { name: "lamp", value: "dead|good", about: "its lamp [good]" },
         Key { name: "button", value: "N[@SECONDS]", about: "its button 1, 2 or 3 is pressed, now or so much later" },
-        Key { name: "adf", value: "N|A.png:B.png", about: "a document feeder with so many sheets, or with these pages" },
+        Key {
+            name: "adf",
+            value: "N|A.png:B.png",
+            about: "a document feeder with so many sheets, or with these pages",
+        },
         Key { name: "duplex", value: "yes|no", about: "which scans both sides: pictures are fronts and backs in turn" },
         Key { name: "feeder", value: "open|closed", about: "the feeder's cover [closed]" },
         Key { name: "tray", value: "in|out", about: "the feeder's tray [in]" },
@@ -95,7 +99,11 @@ const ESCI: Kind = Kind {
         Key { name: "serial", value: "TEXT", about: "its serial number [VIRTUAL1]" },
         Key { name: "fault", value: "fatal@N", about: "fatal error at byte N of image data" },
         Key { name: "fault", value: "cancel@N", about: "its cancel button is pressed there (with FS)" },
-        Key { name: "fault", value: "jam@SHEET", about: "this sheet jams half-way; also double-feed@SHEET, open@SHEET" },
+        Key {
+            name: "fault",
+            value: "jam@SHEET",
+            about: "this sheet jams half-way; also double-feed@SHEET, open@SHEET",
+        },
     ],
     build: build_esci,
 };
@@ -318,7 +326,8 @@ fn build_esci(values: &mut Values) -> Result<Built, SpecError> {
     ] {
         for (_, value) in values.take(|key, value| key == "fault" && value.starts_with(prefix)) {
             let sheet = value[prefix.len()..].parse().ok().filter(|sheet| *sheet > 0);
-            *field = Some(sheet.ok_or(SpecError::BadValue { key: "fault", value, expected: "a sheet behind the @" })?);
+            *field =
+                Some(sheet.ok_or(SpecError::BadValue { key: "fault", value, expected: "a sheet behind the @" })?);
         }
     }
     setup.feeder = feeder(values)?;

@@ -18,8 +18,8 @@ pub enum Order {
     Quit,
     /// The device fell off by itself, or the other side let go of it. With the number of its plugging in.
     Over(u64),
-    /// A line that means nothing.
-    Unknown(String),
+    /// Any other line: for the scanner's panel, or it means nothing.
+    Other(String),
 }
 
 /// Reads a line.
@@ -31,7 +31,7 @@ fn parse(line: &str) -> Option<Order> {
         ("plug", spec) => Order::Plug(Some(spec.trim().to_owned())),
         ("unplug", "") => Order::Unplug,
         ("quit", "") => Order::Quit,
-        _ => Order::Unknown(line.to_owned()),
+        _ => Order::Other(line.to_owned()),
     })
 }
 
@@ -70,6 +70,6 @@ mod tests {
         assert_eq!(parse("plug esci,dialect=esc"), Some(Order::Plug(Some("esci,dialect=esc".to_owned()))));
         assert_eq!(parse("quit"), Some(Order::Quit));
         assert_eq!(parse(""), None);
-        assert_eq!(parse("unplug now"), Some(Order::Unknown("unplug now".to_owned())));
+        assert_eq!(parse("unplug now"), Some(Order::Other("unplug now".to_owned())));
     }
 }

@@ -15,15 +15,17 @@ mod vhci;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use console::Order;
 use crossbeam_channel::{Sender, unbounded};
-use virtual_scanner::spec;
+use parking_lot::Mutex;
+use virtual_scanner::{Model, Panel, spec};
 
 /// Shows a virtual scanner to a Linux kernel. Stays in the foreground; prints "ready ..." when it is plugged in and
-/// "unplugged" when it is out; obeys the lines "unplug", "plug", "plug SPEC" and "quit" on standard input; unplugs
-/// and ends on SIGTERM and SIGINT.
+/// "unplugged" when it is out; obeys the lines "unplug", "plug", "plug SPEC" and "quit" on standard input, and those of
+/// the scanner's panel ("button 1", "load", "cover open"); unplugs and ends on SIGTERM and SIGINT.
 #[derive(Debug, Parser)]
 #[command(name = "vscan", version, after_help = spec::help())]
 struct Arguments {
@@ -69,14 +71,36 @@ enum Plugged {
     Tcp(tcp::Offered),
 }
 
+/// A hand on the scanner that was built last, if there is one to put a hand on.
+#[derive(Debug, Clone, Default)]
+struct Hand(Arc<Mutex<Option<Panel>>>);
+
+impl Hand {
+    /// Builds a scanner and takes hold of it.
+    fn build(&self, spec: &str) -> Result<Box<dyn Model>, spec::SpecError> {
+        let (model, panel) = spec::parse_with_panel(spec)?;
+        *self.0.lock() = panel;
+        Ok(model)
+    }
+
+    fn obey(&self, line: &str) -> bool {
+        self.0.lock().as_ref().is_some_and(|panel| panel.obey(line))
+    }
+}
+
 impl Plugged {
-    fn plug(way: &Way, spec: &str, over: impl FnOnce() + Send + 'static) -> Result<Plugged, Box<dyn Error>> {
+    fn plug(
+        way: &Way,
+        spec: &str,
+        hand: &Hand,
+        over: impl FnOnce() + Send + 'static,
+    ) -> Result<Plugged, Box<dyn Error>> {
         Ok(match way {
-            Way::Vhci { .. } => Plugged::Vhci(vhci::plug(spec::parse(spec)?, over)?),
-            Way::Functionfs { .. } => Plugged::Functionfs(functionfs::show(spec::parse(spec)?, over)?),
+            Way::Vhci { .. } => Plugged::Vhci(vhci::plug(hand.build(spec)?, over)?),
+            Way::Functionfs { .. } => Plugged::Functionfs(functionfs::show(hand.build(spec)?, over)?),
             Way::Tcp { listen, .. } => {
-                let spec = spec.to_owned();
-                Plugged::Tcp(tcp::offer(Box::new(move || spec::parse(&spec)), *listen)?)
+                let (spec, hand) = (spec.to_owned(), hand.clone());
+                Plugged::Tcp(tcp::offer(Box::new(move || hand.build(&spec)), *listen)?)
             }
         })
     }
@@ -106,35 +130,45 @@ fn run(way: &Way) -> Result<(), Box<dyn Error>> {
     let (orders, inbox) = unbounded();
     console::listen(orders.clone())?;
     let mut spec = way.spec().to_owned();
-    let mut pluggings = 0;
-    let mut plugged = Some(plug(way, &spec, &orders, &mut pluggings)?);
+    let (mut pluggings, hand) = (0, Hand::default());
+    let mut plugged = Some(plug(way, &spec, &hand, &orders, &mut pluggings)?);
     for order in inbox {
         match order {
             Order::Plug(new) => {
                 spec = new.unwrap_or(spec);
                 unplug(&mut plugged);
                 // A bad description now must not end what was running.
-                plugged = plug(way, &spec, &orders, &mut pluggings).map_err(|error| eprintln!("vscan: {error}")).ok();
+                let again = plug(way, &spec, &hand, &orders, &mut pluggings);
+                plugged = again.map_err(|error| eprintln!("vscan: {error}")).ok();
             }
             Order::Unplug => unplug(&mut plugged),
             Order::Over(plugging) if plugging == pluggings => unplug(&mut plugged),
             Order::Over(_) => {}
             Order::Quit => break,
-            Order::Unknown(line) => eprintln!("vscan: {line}: there are plug, plug SPEC, unplug and quit"),
+            Order::Other(line) if hand.obey(&line) => println!("done {line}"),
+            Order::Other(line) => {
+                eprintln!("vscan: {line}: there are plug, plug SPEC, unplug, quit; {}", Panel::ORDERS);
+            }
         }
     }
     unplug(&mut plugged);
     Ok(())
 }
 
-fn plug(way: &Way, spec: &str, orders: &Sender<Order>, pluggings: &mut u64) -> Result<Plugged, Box<dyn Error>> {
+fn plug(
+    way: &Way,
+    spec: &str,
+    hand: &Hand,
+    orders: &Sender<Order>,
+    pluggings: &mut u64,
+) -> Result<Plugged, Box<dyn Error>> {
     *pluggings += 1;
     let (orders, plugging) = (orders.clone(), *pluggings);
     let over = move || {
         // After the program's end nobody listens.
         let _ = orders.send(Order::Over(plugging));
     };
-    let plugged = Plugged::plug(way, spec, over)?;
+    let plugged = Plugged::plug(way, spec, hand, over)?;
     println!("ready {}", plugged.place());
     Ok(plugged)
 }

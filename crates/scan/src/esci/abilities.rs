@@ -1,9 +1,14 @@
 //! What one scanner can do, put together from what it says it is; and the options that this makes.
 
-use super::codes::{CRT_CORRECTION, NO_CORRECTION};
-use super::identity::{EscIdentity, FsIdentity};
-use crate::options::{names, sources::FLATBED};
-use crate::{Constraint, Dependence, Dpi, Glass, MM_PER_INCH, OptionDescriptor, Options, Unit, Unsupported, Value};
+use super::codes::{
+    CRT_CORRECTION, FEEDER_DUPLEX, FEEDER_OR_FILM, NEGATIVE, NO_CORRECTION, NO_UNIT, POSITIVE, WIDE_FILM,
+};
+use super::identity::{EscIdentity, FsIdentity, Units};
+use super::status::Installed;
+use crate::options::{names, sources};
+use crate::{
+    Constraint, Dependence, Dpi, Glass, MM_PER_INCH, OptionDescriptor, Options, Unit, Unsupported, Value, Variant,
+};
 
 /// Which commands make a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +26,95 @@ pub(super) enum Resolutions {
     Listed(Vec<u16>),
 }
 
+/// Where a page lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Flatbed,
+    Feeder,
+    FeederDuplex,
+    Film,
+    WideFilm,
+}
+
+impl Source {
+    const ALL: [Source; 5] = [Source::Flatbed, Source::Feeder, Source::FeederDuplex, Source::Film, Source::WideFilm];
+
+    /// As the option has it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Source::Flatbed => sources::FLATBED,
+            Source::Feeder => sources::FEEDER,
+            Source::FeederDuplex => sources::FEEDER_DUPLEX,
+            Source::Film => sources::TRANSPARENCY,
+            Source::WideFilm => sources::TRANSPARENCY_WIDE,
+        }
+    }
+
+    /// As ESC e and FS W have it.
+    pub(super) fn unit(self) -> u8 {
+        match self {
+            Source::Flatbed => NO_UNIT,
+            Source::Feeder | Source::Film => FEEDER_OR_FILM,
+            Source::FeederDuplex => FEEDER_DUPLEX,
+            Source::WideFilm => WIDE_FILM,
+        }
+    }
+
+    pub(super) fn is_feeder(self) -> bool {
+        matches!(self, Source::Feeder | Source::FeederDuplex)
+    }
+
+    /// Each sheet has two pages.
+    pub(super) fn has_backs(self) -> bool {
+        self == Source::FeederDuplex
+    }
+
+    fn is_film(self) -> bool {
+        matches!(self, Source::Film | Source::WideFilm)
+    }
+}
+
+/// A place for pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub source: Source,
+    /// In pixels at the `area_dpi` of its scanner.
+    pub area: (u32, u32),
+}
+
+/// The places that there are; an area of 0 is none. A feeder and a transparency unit are chosen by the same number, so
+/// of the two the feeder counts.
+fn places(
+    glass: (u32, u32),
+    feeder: Option<(u32, u32)>,
+    duplex: bool,
+    film: Option<(u32, u32)>,
+    wide_film: Option<(u32, u32)>,
+) -> Vec<Place> {
+    let glass = Some(glass).filter(|area| *area != (0, 0));
+    let all = [
+        (Source::Flatbed, glass),
+        (Source::Feeder, feeder),
+        (Source::FeederDuplex, feeder.filter(|_| duplex)),
+        (Source::Film, film.filter(|_| feeder.is_none())),
+        (Source::WideFilm, wide_film),
+    ];
+    all.into_iter().filter_map(|(source, area)| Some(Place { source, area: area? })).collect()
+}
+
 /// What one scanner can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Abilities {
     pub dialect: Dialect,
     pub level: [u8; 2],
     pub resolutions: Resolutions,
-    /// The glass in pixels at `area_dpi`.
-    pub area: (u32, u32),
+    /// Where pages can lie; at least one.
+    pub places: Vec<Place>,
     pub area_dpi: u32,
+    /// The feeder must be told to load each page.
+    pub loads_pages: bool,
+    /// It has buttons to be asked for.
+    pub has_button: bool,
     /// Pixels that a line may have, where the scanner says so.
     pub longest_line: Option<u32>,
     /// Whether samples may have 16 bits.
@@ -44,17 +129,32 @@ pub(super) const LINEART: &str = "Lineart";
 pub(super) const BUILT_IN: &str = "built-in";
 pub(super) const LINEAR: &str = "linear";
 
+/// Kinds of film and their ESC N values.
+pub(super) const FILMS: [(&str, u8); 2] = [("Positive Film", POSITIVE), ("Negative Film", NEGATIVE)];
+
 /// Colour corrections and their ESC M values.
 pub(super) const CORRECTIONS: [(&str, u8); 2] = [("none", NO_CORRECTION), ("crt", CRT_CORRECTION)];
 
 impl Abilities {
-    pub(super) fn extended(identity: &FsIdentity) -> Abilities {
+    /// `installed` tells of units that can be taken off; their areas are stated all the same.
+    pub(super) fn extended(identity: &FsIdentity, installed: Installed) -> Abilities {
+        let unit = |area: (u32, u32), there: bool| Some(area).filter(|area| there && *area != (0, 0));
+        let [film, wide_film] = identity.film_areas;
+        let feeder = unit(identity.feeder_area, installed.feeder || !identity.kind.is_flatbed());
         Abilities {
             dialect: Dialect::Fs,
             level: identity.level,
             resolutions: Resolutions::Any { least: identity.least_dpi, most: identity.most_dpi },
-            area: identity.area,
+            places: places(
+                identity.area,
+                feeder,
+                identity.kind.is_duplex(),
+                unit(film, installed.film),
+                unit(wide_film, installed.film),
+            ),
             area_dpi: identity.base_dpi,
+            loads_pages: identity.kind.is_page_type() && !identity.feeds_by_itself,
+            has_button: identity.kind.has_button() && has_button_command(identity.level),
             longest_line: Some(identity.longest_line).filter(|longest| *longest > 0),
             sixteen_bits: identity.depth >= 16,
         }
@@ -62,7 +162,12 @@ impl Abilities {
 
     /// Without extended commands only the levels B4 to B8 have all that a scan needs: blocks (ESC d).
     /// The D levels leave gamma, colour and the order of lines to the host; A, B1 to B3 and F are older or other.
-    pub(super) fn plain(identity: &EscIdentity, sixteen_bits: bool, model: &str) -> Result<Abilities, Unsupported> {
+    pub(super) fn plain(
+        identity: &EscIdentity,
+        units: Units,
+        sixteen_bits: bool,
+        model: &str,
+    ) -> Result<Abilities, Unsupported> {
         if identity.level[0] != b'B' || !(b'4'..=b'9').contains(&identity.level[1]) {
             let model = if model.is_empty() { "this scanner".to_owned() } else { model.to_owned() };
             return Err(Unsupported::Level { model, level: String::from_utf8_lossy(&identity.level).into_owned() });
@@ -71,26 +176,41 @@ impl Abilities {
             dialect: Dialect::Esc,
             level: identity.level,
             resolutions: Resolutions::Listed(identity.resolutions.clone()),
-            area: (u32::from(identity.area.0), u32::from(identity.area.1)),
+            places: places(
+                (u32::from(identity.area.0), u32::from(identity.area.1)),
+                units.feeder,
+                units.kind.is_duplex(),
+                units.film,
+                None,
+            ),
             area_dpi: u32::from(identity.highest()),
+            // PF came with B8.
+            loads_pages: units.kind.is_page_type() && identity.level >= *b"B8",
+            has_button: units.kind.has_button() && has_button_command(identity.level),
             longest_line: None,
             sixteen_bits,
         })
     }
 
-    /// The glass in millimetres.
-    pub(super) fn glass(&self) -> Glass {
-        let mm = |pixels: u32| f64::from(pixels) / f64::from(self.area_dpi) * MM_PER_INCH;
-        Glass { width: mm(self.area.0), height: mm(self.area.1) }
+    /// The place that an option's word stands for; the first without one.
+    pub(super) fn place(&self, word: Option<&str>) -> Place {
+        let named = self.places.iter().find(|place| Some(place.source.word()) == word);
+        *named.or(self.places.first()).expect("a scanner without any place for pages is not opened")
     }
 
-    /// The pixels of the whole glass at a resolution.
-    pub(super) fn most_pixels(&self, dpi: Dpi) -> (u32, u32) {
+    /// What may be scanned there, in millimetres.
+    pub(super) fn glass(&self, place: Place) -> Glass {
+        let mm = |pixels: u32| f64::from(pixels) / f64::from(self.area_dpi) * MM_PER_INCH;
+        Glass { width: mm(place.area.0), height: mm(place.area.1) }
+    }
+
+    /// The same in pixels at a resolution.
+    pub(super) fn most_pixels(&self, place: Place, dpi: Dpi) -> (u32, u32) {
         let side = |pixels: u32| {
             let at = u64::from(pixels) * u64::from(dpi.0) / u64::from(self.area_dpi.max(1));
             u32::try_from(at).unwrap_or(u32::MAX)
         };
-        (side(self.area.0), side(self.area.1))
+        (side(place.area.0), side(place.area.1))
     }
 
     /// Whether the threshold of lineart can be chosen: ESC t came with B7.
@@ -98,12 +218,17 @@ impl Abilities {
         self.dialect == Dialect::Fs || self.level >= *b"B7"
     }
 
+    /// Whether the kind of film can be chosen: ESC N came with B7.
+    pub(super) fn has_film_type(&self) -> bool {
+        self.has_threshold()
+    }
+
     /// The options, in the order in which they are best set.
     pub(super) fn options(&self) -> Options {
-        let Glass { width, height } = self.glass();
+        let Glass { width, height } = self.glass(self.place(None));
         let mut all = vec![
             mode(),
-            source(),
+            self.source(),
             self.depth(),
             self.resolution(),
             edge(names::TL_X, "Left edge", "Where the area begins, from the left edge of the glass.", width, 0.0),
@@ -117,7 +242,35 @@ impl Abilities {
         }
         all.push(gamma());
         all.push(correction());
-        Options::new(all)
+        if self.has_film_type() && self.places.iter().any(|place| place.source.is_film()) {
+            all.push(film());
+        }
+        Options::varying(all, self.edges())
+    }
+
+    fn source(&self) -> OptionDescriptor {
+        let list: Vec<&str> = self.places.iter().map(|place| place.source.word()).collect();
+        option(names::SOURCE, "Source", "Where the page lies.", words(&list), list[0].into())
+    }
+
+    /// What the edges of the area may be with each source.
+    fn edges(&self) -> Vec<Variant> {
+        let edge = |option, place: &Place, max: f64, default: f64| Variant {
+            option,
+            when: Dependence { on: names::SOURCE, values: vec![place.source.word().into()] },
+            constraint: Constraint::FixedRange { min: 0.0, max },
+            default: default.into(),
+        };
+        let all = |place: &Place| {
+            let Glass { width, height } = self.glass(*place);
+            [
+                edge(names::TL_X, place, width, 0.0),
+                edge(names::TL_Y, place, height, 0.0),
+                edge(names::BR_X, place, width, width),
+                edge(names::BR_Y, place, height, height),
+            ]
+        };
+        self.places.iter().flat_map(all).collect()
     }
 
     fn depth(&self) -> OptionDescriptor {
@@ -182,8 +335,23 @@ fn mode() -> OptionDescriptor {
     option(names::MODE, "Mode", description, words(&[COLOR, GRAY, LINEART]), COLOR.into())
 }
 
-fn source() -> OptionDescriptor {
-    option(names::SOURCE, "Source", "Where the page lies.", words(&[FLATBED]), FLATBED.into())
+/// ESC ! came with B7, and is there at the D levels.
+fn has_button_command(level: [u8; 2]) -> bool {
+    level >= *b"B7" && level[0] != b'F'
+}
+
+fn film() -> OptionDescriptor {
+    let film: Vec<Value> = Source::ALL.iter().filter(|source| source.is_film()).map(|s| s.word().into()).collect();
+    OptionDescriptor {
+        active_when: Some(Dependence { on: names::SOURCE, values: film }),
+        ..option(
+            names::FILM_TYPE,
+            "Film type",
+            "Slides and prints as they are, or negatives, of which the scanner makes positives.",
+            words(&FILMS.map(|(name, _)| name)),
+            FILMS[0].0.into(),
+        )
+    }
 }
 
 fn edge(
@@ -241,8 +409,10 @@ pub(super) mod tests {
             dialect: Dialect::Fs,
             level: *b"B8",
             resolutions: Resolutions::Any { least: 25, most: 12_800 },
-            area: (40_800, 56_160),
+            places: vec![Place { source: Source::Flatbed, area: (40_800, 56_160) }],
             area_dpi: 4800,
+            loads_pages: false,
+            has_button: true,
             longest_line: Some(40_800),
             sixteen_bits: true,
         }
@@ -250,7 +420,7 @@ pub(super) mod tests {
 
     pub(crate) fn plain(level: &[u8; 2]) -> Result<Abilities, Unsupported> {
         let identity = EscIdentity { level: *level, resolutions: vec![50, 75, 300, 3200], area: (27_200, 37_440) };
-        Abilities::plain(&identity, false, "GT-9500")
+        Abilities::plain(&identity, Units::parse(&[]), false, "GT-9500")
     }
 
     #[test]
@@ -260,6 +430,36 @@ pub(super) mod tests {
         assert_eq!((options.int("depth"), options.int("resolution")), (Some(8), Some(300)));
         assert!((options.fixed("br-x").expect("a number") - 215.9).abs() < 0.001);
         assert!((options.fixed("br-y").expect("a number") - 297.18).abs() < 0.001);
+    }
+
+    /// With a feeder that takes longer pages than the glass.
+    pub(crate) fn with_feeder() -> Abilities {
+        let mut abilities = v850();
+        for source in [Source::Feeder, Source::FeederDuplex] {
+            abilities.places.push(Place { source, area: (40_800, 67_200) });
+        }
+        abilities
+    }
+
+    #[test]
+    fn the_edges_follow_the_source() {
+        let mut options = with_feeder().options();
+        assert!(options.set_text("br-y", "300").is_err());
+        options.set_text("source", "automatic document feeder").expect("a source");
+        assert!((options.fixed("br-y").expect("a number") - 355.6).abs() < 0.001);
+        options.set_text("br-y", "300").expect("on the sheet");
+        options.set_text("source", "flatbed").expect("a source");
+        assert!((options.fixed("br-y").expect("a number") - 297.18).abs() < 0.001);
+    }
+
+    #[test]
+    fn of_units_with_the_same_number_one_counts() {
+        let all = places((100, 100), Some((100, 200)), false, Some((50, 50)), Some((60, 60)));
+        assert_eq!(
+            all.iter().map(|place| place.source.unit()).collect::<Vec<_>>(),
+            [NO_UNIT, FEEDER_OR_FILM, WIDE_FILM]
+        );
+        assert_eq!(places((0, 0), Some((100, 200)), true, None, None).len(), 2);
     }
 
     #[test]

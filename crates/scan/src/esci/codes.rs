@@ -4,6 +4,10 @@
 pub(super) const STX: u8 = 0x02;
 /// Taken; or: send the next block.
 pub(super) const ACK: u8 = 0x06;
+/// Puts a sheet out of the feeder.
+pub(super) const FF: OneByte = OneByte { byte: 0x0c, name: "FF" };
+/// Loads the next page in the feeder, or turns the sheet.
+pub(super) const PF: OneByte = OneByte { byte: 0x19, name: "PF" };
 /// Refused.
 pub(super) const NAK: u8 = 0x15;
 /// End the scan, in the place of an ACK.
@@ -13,6 +17,13 @@ pub(super) const CAN: u8 = 0x18;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Code {
     pub bytes: [u8; 2],
+    pub name: &'static str,
+}
+
+/// A command of one byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OneByte {
+    pub byte: u8,
     pub name: &'static str,
 }
 
@@ -38,6 +49,9 @@ pub(super) const GAMMA: Code = esc(b'Z', "ESC Z");
 pub(super) const GAMMA_TABLE: Code = esc(b'z', "ESC z");
 pub(super) const COLOR_CORRECTION: Code = esc(b'M', "ESC M");
 pub(super) const THRESHOLD: Code = esc(b't', "ESC t");
+pub(super) const OPTION_UNIT: Code = esc(b'e', "ESC e");
+pub(super) const FILM: Code = esc(b'N', "ESC N");
+pub(super) const BUTTON: Code = esc(b'!', "ESC !");
 pub(super) const BLOCK_LINES: Code = esc(b'd', "ESC d");
 
 pub(super) const FS_IDENTITY: Code = fs(b'I', "FS I");
@@ -57,3 +71,12 @@ pub(super) const GAMMA_DOWNLOADED: u8 = 0x03;
 /// Values of ESC M.
 pub(super) const NO_CORRECTION: u8 = 0x00;
 pub(super) const CRT_CORRECTION: u8 = 0x80;
+/// Values of ESC e and of FS W's byte 26.
+pub(super) const NO_UNIT: u8 = 0x00;
+pub(super) const FEEDER_OR_FILM: u8 = 0x01;
+pub(super) const FEEDER_DUPLEX: u8 = 0x02;
+/// FS W only.
+pub(super) const WIDE_FILM: u8 = 0x05;
+/// Values of ESC N.
+pub(super) const POSITIVE: u8 = 0x00;
+pub(super) const NEGATIVE: u8 = 0x01;

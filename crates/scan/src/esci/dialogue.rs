@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::abilities::Dialect;
-use super::codes::{ACK, Code, EXTENDED_STATUS, FS_STATUS, NAK, RESET};
+use super::codes::{ACK, Code, EXTENDED_STATUS, FS_STATUS, NAK, OneByte, RESET};
 use super::status::{self, Standing, StatusByte};
 use super::{Nonsense, Patience};
 use crate::{Cancel, Problem, ReadEnd, Received, ScanError, Transport};
@@ -125,19 +125,27 @@ impl Dialogue {
     }
 
     /// Yes or no.
-    fn reply(&mut self, to: Code, patience: Duration) -> Result<bool, ScanError> {
-        let bytes = self.item(Item { name: to.name, bytes: 1, answers: None }, patience)?;
+    fn reply(&mut self, to: &'static str, patience: Duration) -> Result<bool, ScanError> {
+        let bytes = self.item(Item { name: to, bytes: 1, answers: None }, patience)?;
         match bytes[..] {
             [ACK] => Ok(true),
             [NAK] => Ok(false),
-            _ => Err(Nonsense::Reply { to: to.name, got: bytes.first().copied().unwrap_or(0) }.into()),
+            _ => Err(Nonsense::Reply { to, got: bytes.first().copied().unwrap_or(0) }.into()),
         }
     }
 
     /// A command without parameters. False: refused.
     fn command_within(&mut self, code: Code, patience: Duration) -> Result<bool, ScanError> {
         self.send(&code.bytes)?;
-        let taken = self.reply(code, patience)?;
+        let taken = self.reply(code.name, patience)?;
+        self.in_step = true;
+        Ok(taken)
+    }
+
+    /// A command of one byte: it moves paper. False: refused.
+    pub(super) fn one_byte(&mut self, code: OneByte, patience: Duration) -> Result<bool, ScanError> {
+        self.send(&[code.byte])?;
+        let taken = self.reply(code.name, patience)?;
         self.in_step = true;
         Ok(taken)
     }
@@ -157,7 +165,7 @@ impl Dialogue {
             return Ok(false);
         }
         self.send(bytes)?;
-        let taken = self.reply(code, patience)?;
+        let taken = self.reply(code.name, patience)?;
         self.in_step = true;
         Ok(taken)
     }

@@ -64,8 +64,16 @@ pub struct FsIdentity {
     pub most_dpi: u32,
     /// Pixels that a line may have; 0 where it does not say.
     pub longest_line: u32,
-    /// The glass in pixels at `base_dpi`.
+    /// The glass in pixels at `base_dpi`; 0 where it has none.
     pub area: (u32, u32),
+    /// What the document feeder takes, likewise.
+    pub feeder_area: (u32, u32),
+    /// What the transparency unit lights, with its holder and without.
+    pub film_areas: [(u32, u32); 2],
+    /// What it is made of.
+    pub kind: Kind,
+    /// Its feeder gets the next page by itself.
+    pub feeds_by_itself: bool,
     /// Its name, without padding.
     pub model: String,
     /// The version of its firmware.
@@ -74,10 +82,64 @@ pub struct FsIdentity {
     pub depth: u8,
 }
 
+/// What a scanner is made of: byte 44 of FS I, byte 0 of ESC f.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind(pub u8);
+
+impl Kind {
+    /// It has a glass.
+    pub fn is_flatbed(self) -> bool {
+        self.0 & 0x40 == 0
+    }
+
+    /// Its feeder waits to be told to load each page.
+    pub fn is_page_type(self) -> bool {
+        self.0 & 0x20 != 0
+    }
+
+    /// Its feeder has both sides scanned.
+    pub fn is_duplex(self) -> bool {
+        self.0 & 0x10 != 0
+    }
+
+    /// It has a button to be asked for.
+    pub fn has_button(self) -> bool {
+        self.0 & 0x01 != 0
+    }
+}
+
+/// The option units of a plain scanner, as ESC f has them, with their areas in pixels of ESC I's highest resolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Units {
+    /// What it is made of.
+    pub kind: Kind,
+    /// The document feeder, if it is installed.
+    pub feeder: Option<(u32, u32)>,
+    /// The transparency unit, if it is installed.
+    pub film: Option<(u32, u32)>,
+}
+
+impl Units {
+    /// From the payload of ESC f, of any length.
+    pub fn parse(bytes: &[u8]) -> Units {
+        let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
+        let word = |at: usize| u32::from(u16::from_le_bytes([byte(at), byte(at + 1)]));
+        // An area that nothing fits on is none.
+        let area = |at: usize| Some((word(at), word(at + 2))).filter(|area| area.0 >= 8 && area.1 > 0);
+        let installed = |at: usize| (byte(at) & 0x80 != 0).then(|| area(at + 1)).flatten();
+        Units { kind: Kind(byte(0)), feeder: installed(1), film: installed(6) }
+    }
+}
+
 /// Bytes of FS I.
 pub const FS_IDENTITY_BYTES: usize = 80;
 
 impl FsIdentity {
+    /// Whether it may have a feeder or a transparency unit.
+    pub fn has_units(&self) -> bool {
+        self.feeder_area != (0, 0) || self.film_areas != [(0, 0); 2]
+    }
+
     /// Reads the 80 bytes.
     ///
     /// # Errors
@@ -93,6 +155,17 @@ impl FsIdentity {
             // A million dots per inch, and ten million pixels, are more than optics will give.
             if (least..10_000_000).contains(&value) { Ok(value) } else { Err(Nonsense::Identity { item, at }) }
         };
+        let none_or_within = |at: usize, least: u32| if word(at) == 0 { Ok(0) } else { within(at, least) };
+        let area = |at: usize| {
+            let (width, height) = (none_or_within(at, 8)?, none_or_within(at + 4, 1)?);
+            Ok::<_, Nonsense>(if width == 0 || height == 0 { (0, 0) } else { (width, height) })
+        };
+        let kind = Kind(bytes[44]);
+        let (feeder_area, film_areas) = (area(28)?, [area(36)?, area(68)?]);
+        let glass = match kind.is_flatbed() || feeder_area == (0, 0) {
+            true => (within(20, 8)?, within(24, 1)?),
+            false => (0, 0),
+        };
         let (least_dpi, most_dpi) = (within(8, 1)?, within(12, 1)?);
         if least_dpi > most_dpi || most_dpi > 1_000_000 {
             return Err(Nonsense::Identity { item, at: 12 });
@@ -103,7 +176,11 @@ impl FsIdentity {
             least_dpi,
             most_dpi,
             longest_line: word(16),
-            area: (within(20, 8)?, within(24, 1)?),
+            area: glass,
+            feeder_area,
+            film_areas,
+            kind,
+            feeds_by_itself: bytes[45] & 0x04 != 0,
             model: text(&bytes[46..62]),
             firmware: text(&bytes[62..66]),
             depth: bytes[67],
@@ -192,9 +269,38 @@ mod tests {
         assert_eq!(name_in_status(&[]), "");
     }
 
+    #[test]
+    fn units_have_areas_of_their_own() {
+        let mut bytes = v850();
+        for (at, number) in [(28, 40_800u32), (32, 67_200), (68, 38_400), (72, 48_000)] {
+            bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        }
+        (bytes[44], bytes[45]) = (0x31, 0x04);
+        let identity = FsIdentity::parse(&bytes).expect("a V850 with a feeder");
+        assert_eq!((identity.feeder_area, identity.film_areas), ((40_800, 67_200), [(0, 0), (38_400, 48_000)]));
+        assert!(identity.kind.is_duplex() && identity.kind.is_page_type() && identity.feeds_by_itself);
+        bytes[44] = 0x40;
+        bytes[20..28].fill(0);
+        let identity = FsIdentity::parse(&bytes).expect("a feeder without a glass");
+        assert_eq!((identity.area, identity.kind.is_flatbed()), ((0, 0), false));
+    }
+
+    #[test]
+    fn esc_f_says_which_units_are_installed() {
+        let mut bytes = vec![0; 42];
+        (bytes[0], bytes[1]) = (0x11, 0x80);
+        bytes[2..6].copy_from_slice(&[0x40, 0x6a, 0x00, 0xaf]);
+        bytes[7..11].copy_from_slice(&[0x40, 0x6a, 0x00, 0xaf]);
+        let units = Units::parse(&bytes);
+        assert_eq!((units.feeder, units.film), (Some((27_200, 44_800)), None));
+        assert!(units.kind.is_duplex() && units.kind.has_button() && units.kind.is_flatbed());
+        assert_eq!(Units::parse(&[0, 0x80]).feeder, None);
+    }
+
     proptest! {
         #[test]
         fn no_bytes_break_it(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Units::parse(&bytes);
             let _ = EscIdentity::parse(&bytes);
             let _ = name_in_status(&bytes);
             let mut whole = bytes;

@@ -12,6 +12,7 @@
 //! | `abilities`, `plan`, `parameters` | options of people to bytes for the scanner |
 //! | `dialogue` | command, ACK, parameter, ACK |
 //! | `feed`, `delivery` | blocks as they come; lines as they leave |
+//! | `paper` | the document feeder: batches, sheets in and out |
 //! | `resync` | back in step from any state, by us or by the daemon |
 //! | `identify`, `scanner` | what it is; the whole of a page |
 
@@ -24,6 +25,7 @@ mod feed;
 mod identify;
 pub mod identity;
 mod nonsense;
+mod paper;
 mod parameters;
 mod patience;
 mod plan;

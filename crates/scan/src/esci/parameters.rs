@@ -2,9 +2,9 @@
 
 use super::abilities::{Abilities, Dialect};
 use super::codes::{
-    AREA, BLOCK_LINES, BRIGHTNESS, COLOR, COLOR_CORRECTION, Code, DEPTH, FS_PARAMETERS, GAMMA, GAMMA_BILEVEL,
-    GAMMA_DOWNLOADED, GAMMA_MULTILEVEL, GAMMA_TABLE, HALFTONE, MONOCHROME, NO_HALFTONE, RESOLUTION, RGB_PIXELS,
-    THRESHOLD,
+    AREA, BLOCK_LINES, BRIGHTNESS, COLOR, COLOR_CORRECTION, Code, DEPTH, FILM, FS_PARAMETERS, GAMMA, GAMMA_BILEVEL,
+    GAMMA_DOWNLOADED, GAMMA_MULTILEVEL, GAMMA_TABLE, HALFTONE, MONOCHROME, NO_HALFTONE, NO_UNIT, OPTION_UNIT, POSITIVE,
+    RESOLUTION, RGB_PIXELS, THRESHOLD,
 };
 use super::plan::{Gamma, Plan};
 
@@ -70,7 +70,15 @@ fn plain(abilities: &Abilities, plan: &Plan) -> Vec<Parameter> {
     let word = |value: u32| u16::try_from(value).unwrap_or(u16::MAX).to_le_bytes();
     let words = |values: &[u32]| values.iter().flat_map(|value| word(*value)).collect::<Vec<u8>>();
     let (across, down) = plan.page.dpi;
-    let mut all = vec![one(COLOR, color(plan), describe(plan)), one(DEPTH, plan.depth(), describe(plan))];
+    let mut all = Vec::new();
+    if plan.source.unit() != NO_UNIT {
+        // Before all others: it resets some of them.
+        all.push(one(OPTION_UNIT, plan.source.unit(), format!("the source {}", plan.source.word())));
+    }
+    all.extend([one(COLOR, color(plan), describe(plan)), one(DEPTH, plan.depth(), describe(plan))]);
+    if plan.film != POSITIVE && abilities.has_film_type() {
+        all.push(one(FILM, plan.film, "negative film".to_owned()));
+    }
     if plan.depth() == 1 {
         all.push(one(HALFTONE, NO_HALFTONE, "lineart without halftone".to_owned()));
         if let Some(threshold) = plan.threshold.filter(|_| abilities.has_threshold()) {
@@ -126,12 +134,18 @@ fn extended(plan: &Plan) -> Parameter {
     for number in [across.0, down.0, area.x, area.y, area.width, area.height] {
         bytes.extend(number.to_le_bytes());
     }
-    let (flatbed, normal_speed) = (0, 0);
-    bytes.extend([color(plan), plan.depth(), flatbed, normal_speed, plan.asked.block_lines as u8]);
+    let normal_speed = 0;
+    bytes.extend([color(plan), plan.depth(), plan.source.unit(), normal_speed, plan.asked.block_lines as u8]);
     bytes.extend([gamma(plan), plan.brightness as u8, plan.correction, NO_HALFTONE, plan.threshold.unwrap_or(0x80)]);
+    let (segmentation, sharpness, mirror) = (0, 0, 0);
+    bytes.extend([segmentation, sharpness, mirror, plan.film]);
     bytes.resize(64, 0);
-    let says =
-        format!("{across}, {}, {}, in blocks of {} lines", describe(plan), describe_area(plan), plan.asked.block_lines);
+    let from = match plan.source.unit() {
+        NO_UNIT => String::new(),
+        _ => format!(", from the source {}", plan.source.word()),
+    };
+    let (look, area, lines) = (describe(plan), describe_area(plan), plan.asked.block_lines);
+    let says = format!("{across}, {look}, {area}{from}, in blocks of {lines} lines");
     Parameter { code: FS_PARAMETERS, bytes, says }
 }
 

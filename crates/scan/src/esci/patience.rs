@@ -15,6 +15,8 @@ pub struct Patience {
     pub reply: Duration,
     /// To send the next part of an image: the carriage has to get there.
     pub image: Duration,
+    /// To bring a sheet of paper from the tray, or to put one out.
+    pub feed: Duration,
     /// To warm up.
     pub warm_up: Duration,
     /// After a cancel, to be ready for the next page: the carriage goes home first.
@@ -37,6 +39,7 @@ impl Default for Patience {
             probe: Duration::from_secs(1),
             reply: Duration::from_secs(20),
             image: Duration::from_secs(60),
+            feed: Duration::from_secs(30),
             warm_up: Duration::from_secs(120),
             homing: Duration::from_secs(30),
             poll: Duration::from_millis(250),

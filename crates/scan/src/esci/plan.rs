@@ -1,8 +1,8 @@
 //! One page as it is to be scanned: from the options of people to the numbers of the scanner. Values only.
 
-use super::abilities::{Abilities, CORRECTIONS, Dialect, GRAY, LINEAR, LINEART};
+use super::abilities::{Abilities, CORRECTIONS, Dialect, FILMS, GRAY, LINEAR, LINEART, Source};
 use super::blocks::Asked;
-use super::codes::NO_CORRECTION;
+use super::codes::{NO_CORRECTION, POSITIVE};
 use crate::options::names;
 use crate::{Area, AreaError, Dpi, Options, PageFormat, PixelArea, Pixels};
 
@@ -27,6 +27,9 @@ pub(super) enum Gamma {
 pub(super) struct Plan {
     /// What leaves us.
     pub page: PageFormat,
+    pub source: Source,
+    /// ESC N.
+    pub film: u8,
     /// What the scanner is asked for: as wide as the page, or some pixels wider where it must be a multiple of 8.
     pub area: PixelArea,
     pub threshold: Option<u8>,
@@ -50,14 +53,19 @@ impl Plan {
         let dpi = Dpi(options.int(names::RESOLUTION).and_then(|dpi| u32::try_from(dpi).ok()).unwrap_or(300));
         let edge = |name| options.fixed(name).unwrap_or(0.0);
         let wanted = Area::between(edge(names::TL_X), edge(names::TL_Y), edge(names::BR_X), edge(names::BR_Y));
-        let most = abilities.most_pixels(dpi);
-        let wanted = wanted.pixels((dpi, dpi), abilities.glass(), most)?;
+        let place = abilities.place(options.text(names::SOURCE));
+        let most = abilities.most_pixels(place, dpi);
+        let wanted = wanted.pixels((dpi, dpi), abilities.glass(place), most)?;
         let area = fit(abilities, pixels, wanted, most.0)?;
         let width = wanted.width.min(area.width);
         let line_bytes = pixels.bytes_per_line(area.width);
         let correction = options.text(names::COLOR_CORRECTION);
+        let film = options.text(names::FILM_TYPE);
+        let film = FILMS.iter().find(|(name, _)| Some(*name) == film);
         let correction = CORRECTIONS.iter().find(|(name, _)| Some(*name) == correction);
         Ok(Plan {
+            source: place.source,
+            film: film.map_or(POSITIVE, |(_, value)| *value),
             page: PageFormat { width, height: Some(area.height), pixels, dpi: (dpi, dpi) },
             area,
             threshold: options.int(names::THRESHOLD).and_then(|threshold| u8::try_from(threshold).ok()),
@@ -162,7 +170,7 @@ mod tests {
     #[test]
     fn an_identity_out_of_all_bounds_makes_no_line_that_can_not_be_read() {
         let mut absurd = v850();
-        (absurd.area, absurd.longest_line) = ((9_999_999, 9_999_999), None);
+        (absurd.places[0].area, absurd.longest_line) = ((9_999_999, 9_999_999), None);
         let error = plan(&absurd, &[("resolution", "4800")]).unwrap_err();
         assert_eq!(error, AreaError::TooWide { width: 9_999_999, most: 349_525 });
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use client::wire::{AbortStep, HexBytes, Pipe};
 
-use super::codes::{ACK, CAN, RESET};
+use super::codes::{ACK, CAN, FF, RESET};
 use super::dialogue::Dialogue;
 use crate::{ReadEnd, ScanError, TransportError};
 
@@ -113,7 +113,7 @@ impl Dialogue {
     }
 
     /// Sends; false when the scanner does not take it.
-    fn say(&mut self, bytes: &[u8]) -> Result<bool, ScanError> {
+    pub(super) fn say(&mut self, bytes: &[u8]) -> Result<bool, ScanError> {
         let error = match self.transport.write(bytes, self.patience.resync) {
             Ok(()) => return Ok(true),
             Err(error) => error,
@@ -122,7 +122,7 @@ impl Dialogue {
     }
 
     /// What the scanner says next; empty when it says nothing.
-    fn listen_once(&mut self, wait: Duration) -> Result<Vec<u8>, ScanError> {
+    pub(super) fn listen_once(&mut self, wait: Duration) -> Result<Vec<u8>, ScanError> {
         match self.transport.read(CHUNK, wait) {
             Ok(received) if received.end == ReadEnd::Cancelled => Err(ScanError::Cancelled { idle: false }),
             Ok(received) => Ok(received.bytes),
@@ -135,7 +135,7 @@ impl Dialogue {
         self.drain_within(self.patience.silence)
     }
 
-    fn drain_within(&mut self, silence: Duration) -> Result<bool, ScanError> {
+    pub(super) fn drain_within(&mut self, silence: Duration) -> Result<bool, ScanError> {
         let (mut bytes, mut empty) = (0, 0);
         while bytes < MOST_DRAINED && empty < MOST_EMPTY {
             match self.transport.read(CHUNK, silence) {
@@ -176,6 +176,8 @@ const QUIET_AGAIN_MS: u32 = 100;
 const BLOCK_MS: u32 = 5000;
 const REPLY_MS: u32 = 500;
 const WRITE_MS: u32 = 1000;
+/// A sheet has its way to go.
+const EJECT_MS: u32 = 8000;
 
 fn write(bytes: Vec<u8>) -> AbortStep {
     AbortStep::Write { bytes: HexBytes(bytes), timeout: WRITE_MS }
@@ -198,12 +200,29 @@ pub(super) fn while_setting(longest: usize) -> Vec<AbortStep> {
     vec![drain(QUIET_MS), write(padding), drain(QUIET_AGAIN_MS), write(RESET.bytes.to_vec()), read()]
 }
 
+/// For the time in which the feeder moves, and that between two pages of it: idle, or about to answer. The sheet is put out
+/// before ESC @, after which the scanner would not do that.
+pub(super) fn while_feeding() -> Vec<AbortStep> {
+    let mut steps = vec![drain(QUIET_MS)];
+    steps.extend(eject());
+    steps.extend([drain(QUIET_AGAIN_MS), write(RESET.bytes.to_vec()), read()]);
+    steps
+}
+
+fn eject() -> [AbortStep; 2] {
+    [write(vec![FF.byte]), AbortStep::Read { length: 512, timeout: EJECT_MS }]
+}
+
 /// For the time from the start of the scan to its end: idle, (b) or (c). CAN twice, for a block may come in pieces so slow that
-/// the first lies in the middle of it; a CAN too many is refused, or not heard.
-pub(super) fn while_scanning() -> Vec<AbortStep> {
+/// the first lies in the middle of it; a CAN too many is refused, or not heard. From the feeder the sheet is put out.
+pub(super) fn while_scanning(from_feeder: bool) -> Vec<AbortStep> {
     let mut steps = Vec::new();
     for quiet in [QUIET_MS, QUIET_AGAIN_MS] {
         steps.extend([drain(quiet), write(vec![CAN]), read()]);
+    }
+    if from_feeder {
+        steps.push(drain(QUIET_AGAIN_MS));
+        steps.extend(eject());
     }
     steps.extend([drain(QUIET_AGAIN_MS), write(RESET.bytes.to_vec()), read()]);
     steps
@@ -215,7 +234,9 @@ mod tests {
 
     #[test]
     fn the_steps_are_within_the_limits_of_the_protocol() {
-        for steps in [while_setting(1), while_setting(257), while_scanning()] {
+        for steps in
+            [while_setting(1), while_setting(257), while_feeding(), while_scanning(false), while_scanning(true)]
+        {
             assert!(steps.len() <= client::wire::ABORT_STEPS_LIMIT);
             for step in &steps {
                 match step {

@@ -2,15 +2,16 @@
 
 use std::time::Instant;
 
-use super::abilities::Abilities;
-use super::codes::{ACK, CAN};
+use super::abilities::{Abilities, Dialect};
+use super::codes::{ACK, BUTTON, CAN};
 use super::dialogue::Dialogue;
 use super::feed::{Feed, Point};
 use super::identify::{identify, is_confusion};
+use super::paper::Batch;
 use super::parameters::{Parameter, longest, parameters};
 use super::plan::Plan;
 use super::resync::{self, Effort};
-use super::{Patience, delivery};
+use super::{Patience, delivery, status};
 use crate::{
     AbortStep, Cancel, Flow, Identity, Options, Outcome, PageFormat, PageSink, Problem, Progress, ReadEnd, ScanError,
     Scanner, Transport, TransportError,
@@ -18,10 +19,14 @@ use crate::{
 
 /// An ESC/I scanner.
 pub(super) struct EsciScanner {
-    dialogue: Dialogue,
+    pub(super) dialogue: Dialogue,
     identity: Identity,
-    abilities: Abilities,
+    pub(super) abilities: Abilities,
     options: Options,
+    /// Pages from the feeder: the scanner is set up for them.
+    pub(super) batch: Option<Batch>,
+    /// Nothing but the page is missing: all parameters are set, which only a batch is worth keeping for.
+    is_set_up: bool,
     /// The last page was cancelled; the carriage may still be on its way home.
     homing: bool,
 }
@@ -53,7 +58,7 @@ impl EsciScanner {
         }
         let (identity, abilities) = found?;
         let options = abilities.options();
-        Ok(EsciScanner { dialogue, identity, abilities, options, homing: false })
+        Ok(EsciScanner { dialogue, identity, abilities, options, batch: None, is_set_up: false, homing: false })
     }
 
     /// In step, and everything at its default.
@@ -80,10 +85,13 @@ impl EsciScanner {
         let patience = self.dialogue.patience;
         let began = Instant::now();
         loop {
-            self.wait_until_ready(began, progress)?;
-            self.set(parameters)?;
+            self.set_up(plan, parameters, began, progress)?;
+            self.load_page()?;
             progress(Progress::Starting);
-            leave_behind(&mut self.dialogue, resync::while_scanning())?;
+            leave_behind(&mut self.dialogue, resync::while_scanning(plan.source.is_feeder()))?;
+            if let Some(batch) = &mut self.batch {
+                batch.page_begins();
+            }
             let feed = slot.insert(Feed::begin(self.abilities.dialect, &mut self.dialogue, plan.asked)?);
             let status = feed.header(&mut self.dialogue, patience.image)?;
             if !status.is_fatal() && !status.is_busy() {
@@ -95,6 +103,7 @@ impl EsciScanner {
             leave_behind(&mut self.dialogue, resync::while_setting(longest(parameters)))?;
             let standing = self.dialogue.standing(self.abilities.dialect)?;
             self.dialogue.reset(patience.reply)?;
+            self.is_set_up = false;
             match standing.problem {
                 Some(Problem::Busy) if self.homing => {}
                 Some(problem) => return Err(problem.into()),
@@ -105,12 +114,38 @@ impl EsciScanner {
         }
     }
 
+    /// All parameters; or, for another page of a batch, those that the scanner forgets after each page.
+    fn set_up(
+        &mut self,
+        plan: &Plan,
+        parameters: &[Parameter],
+        began: Instant,
+        progress: Tell<'_>,
+    ) -> Result<(), ScanError> {
+        self.wait_until_ready(began, progress)?;
+        if self.is_set_up {
+            return match self.abilities.dialect {
+                Dialect::Fs => Ok(()),
+                Dialect::Esc => self.set(&parameters[parameters.len() - 1..]),
+            };
+        }
+        self.set(parameters)?;
+        self.is_set_up = plan.source.is_feeder();
+        if self.is_set_up {
+            // Only now that it is in use the feeder says how it is.
+            self.wait_until_ready(began, progress)?;
+        }
+        Ok(())
+    }
+
     /// Asks again and again, as there is nothing that would tell.
     fn wait_until_ready(&mut self, began: Instant, progress: Tell<'_>) -> Result<(), ScanError> {
         loop {
             let standing = self.dialogue.standing(self.abilities.dialect)?;
             let waited = began.elapsed();
-            match standing.problem {
+            let has_page = self.batch.as_ref().is_some_and(Batch::has_page_ahead);
+            let problem = standing.problem.filter(|problem| !(has_page && *problem == Problem::NoDocuments));
+            match problem {
                 Some(Problem::Busy) if self.homing && waited < self.dialogue.patience.homing => {
                     progress(Progress::Starting);
                 }
@@ -212,7 +247,7 @@ impl EsciScanner {
     /// After a page that failed: idle, if that can be had, and the error that says the most.
     fn clean_up(&mut self, error: ScanError, feed: Option<&mut Feed>, progress: Tell<'_>) -> ScanError {
         if is_gone(&error) {
-            self.dialogue.in_step = false;
+            (self.dialogue.in_step, self.batch) = (false, None);
             return error;
         }
         let is_cancel = matches!(error, ScanError::Cancelled { .. });
@@ -231,14 +266,30 @@ impl EsciScanner {
                 }
                 self.settle(feed, effort)
             }
-            None if self.dialogue.in_step => Ok(true),
+            // The feeder's answer is waited for.
+            None if self.dialogue.in_step || self.batch.is_some() => Ok(self.dialogue.in_step),
             None => self.dialogue.resync(effort).map(|()| true),
         };
+        let settled = self.put_away_after(settled, effort);
         let idle = settled.unwrap_or_else(|error| {
             log::warn!("bring the scanner back to idle: {error}");
             false
         });
         if is_cancel { ScanError::Cancelled { idle } } else { error }
+    }
+
+    /// No batch outlives an error: nobody knows where its next page is.
+    fn put_away_after(&mut self, settled: Result<bool, ScanError>, effort: Effort) -> Result<bool, ScanError> {
+        self.is_set_up = false;
+        if self.batch.is_none() {
+            return settled;
+        }
+        if let Err(error) = settled {
+            self.batch = None;
+            return Err(error);
+        }
+        self.put_away(effort)?;
+        Ok(self.dialogue.in_step)
     }
 
     /// What a scanner says that has stopped for a reason it did not name.
@@ -272,13 +323,34 @@ impl EsciScanner {
         progress: Tell<'_>,
     ) -> Result<Outcome, ScanError> {
         let parameters = parameters(&self.abilities, plan);
-        leave_behind(&mut self.dialogue, resync::while_setting(longest(&parameters)))?;
-        self.ready(progress)?;
+        self.prepare(plan, longest(&parameters), progress)?;
         self.start(plan, &parameters, slot, progress)?;
         let feed = slot.as_mut().expect("a scan that has started has a feed");
         let outcome = self.copy(plan, feed, sink, progress)?;
         self.settle(feed, Effort::Thorough)?;
+        if let Some(batch) = &mut self.batch {
+            batch.page_ended();
+        }
         Ok(outcome)
+    }
+
+    /// In step; in the middle of a batch if this page is of one, else with everything at its default.
+    fn prepare(&mut self, plan: &Plan, longest: usize, progress: Tell<'_>) -> Result<(), ScanError> {
+        if self.is_set_up && self.batch.as_ref().is_some_and(|batch| batch.goes_on_with(plan)) {
+            match self.dialogue.listen() {
+                Err(error) if is_confusion(&error) => {
+                    log::info!("the scanner is not in step any more: {error}");
+                    self.dialogue.in_step = false;
+                }
+                result => return result,
+            }
+        }
+        self.put_away(Effort::Thorough)?;
+        self.is_set_up = false;
+        leave_behind(&mut self.dialogue, resync::while_setting(longest))?;
+        self.ready(progress)?;
+        self.batch = plan.source.is_feeder().then(|| Batch::new(plan.clone()));
+        Ok(())
     }
 }
 
@@ -302,11 +374,52 @@ impl Scanner for EsciScanner {
     fn scan(&mut self, sink: &mut dyn PageSink, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, ScanError> {
         let plan = Plan::new(&self.abilities, &self.options)?;
         let result = self.page(&plan, sink, progress);
-        if self.dialogue.in_step {
-            // Otherwise they are for the daemon, should this be the end of us.
-            take_back(&mut self.dialogue);
+        match (self.dialogue.in_step, &self.batch) {
+            // Should this be the end of us, the sheet is put out.
+            (true, Some(_)) => {
+                if let Err(error) = leave_behind(&mut self.dialogue, resync::while_feeding()) {
+                    log::debug!("leave behind how a batch ends: {error}");
+                }
+            }
+            (true, None) => take_back(&mut self.dialogue),
+            // What was left is for the daemon.
+            (false, _) => {}
         }
         result
+    }
+
+    fn end_batch(&mut self) -> Result<(), ScanError> {
+        if self.batch.is_none() {
+            return Ok(());
+        }
+        // Of all that can be cancelled the batch is what is ending.
+        self.dialogue.cancel.heed();
+        self.is_set_up = false;
+        self.put_away(Effort::Thorough)?;
+        take_back(&mut self.dialogue);
+        Ok(())
+    }
+
+    fn has_buttons(&self) -> bool {
+        self.abilities.has_button
+    }
+
+    fn pressed_button(&mut self) -> Result<Option<u8>, ScanError> {
+        if !self.abilities.has_button {
+            return Ok(None);
+        }
+        if !self.dialogue.in_step {
+            self.dialogue.resync(Effort::Thorough)?;
+        }
+        match self.dialogue.information(BUTTON) {
+            Ok((_, bytes)) => Ok(status::pressed_button(&bytes)),
+            Err(ScanError::Refused { .. }) => {
+                log::info!("the scanner says that it has a button, and not which");
+                self.abilities.has_button = false;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn cancel_handle(&self) -> Cancel {
@@ -320,7 +433,7 @@ fn is_gone(error: &ScanError) -> bool {
 }
 
 /// What the daemon does should we die now.
-fn leave_behind(dialogue: &mut Dialogue, steps: Vec<AbortStep>) -> Result<(), ScanError> {
+pub(super) fn leave_behind(dialogue: &mut Dialogue, steps: Vec<AbortStep>) -> Result<(), ScanError> {
     match dialogue.transport.arm_abort(steps) {
         Err(TransportError::NotSupported { .. }) => {
             log::debug!("this daemon takes no abort sequence");

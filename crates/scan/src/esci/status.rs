@@ -59,6 +59,28 @@ pub struct Standing {
     pub problem: Option<Problem>,
 }
 
+/// Which option units are there; some can be taken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Installed {
+    /// The document feeder.
+    pub feeder: bool,
+    /// A transparency unit.
+    pub film: bool,
+}
+
+impl Installed {
+    /// From FS F, of any length.
+    pub fn parse(bytes: &[u8]) -> Installed {
+        let bit = |at: usize| bytes.get(at).is_some_and(|byte| byte & 0x80 != 0);
+        Installed { feeder: bit(1) || bit(10), film: bit(2) || bit(9) }
+    }
+}
+
+/// The button that ESC ! tells of, from 1; `None`: none was pressed.
+pub fn pressed_button(bytes: &[u8]) -> Option<u8> {
+    bytes.first().map(|byte| byte & 0x03).filter(|button| *button > 0)
+}
+
 /// Bytes of FS F.
 pub const FS_STATUS_BYTES: usize = 16;
 
@@ -230,6 +252,8 @@ mod tests {
         fn no_bytes_break_it(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _ = parse_information(&bytes);
             let _ = parse_fs_status(&bytes);
+            let _ = Installed::parse(&bytes);
+            let _ = pressed_button(&bytes);
             let _ = parse_extended_status(&bytes);
         }
     }

@@ -66,6 +66,19 @@ pub struct Dependence {
     pub values: Vec<Value>,
 }
 
+/// What an option takes while another has one of certain values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variant {
+    /// The option.
+    pub option: &'static str,
+    /// The other, and its values.
+    pub when: Dependence,
+    /// What it takes then.
+    pub constraint: Constraint,
+    /// What it is then, unless something else was chosen that can still be had.
+    pub default: Value,
+}
+
 /// One option.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -111,6 +124,25 @@ impl OptionDescriptor {
                 }
             }
         }
+    }
+
+    /// Takes other values from now on. One that was not chosen, or can't be had any more, gives way to the new default; a
+    /// number beyond the range to the end of it.
+    pub(super) fn adopt(&mut self, constraint: &Constraint, default: &Value) {
+        if self.constraint == *constraint && self.default == *default {
+            return;
+        }
+        let was_chosen = self.value != self.default;
+        (self.constraint, self.default) = (constraint.clone(), default.clone());
+        let clamped = match (&self.constraint, number(&self.value)) {
+            (Constraint::FixedRange { min, max }, Some(value)) => Value::Fixed(value.clamp(*min, *max)),
+            (Constraint::IntRange { min, max, .. }, Some(value)) => {
+                Value::Int(value.clamp(f64::from(*min), f64::from(*max)) as i32)
+            }
+            _ => self.value.clone(),
+        };
+        let kept = if was_chosen { self.fit(&clamped) } else { None };
+        self.value = kept.unwrap_or_else(|| self.default.clone());
     }
 
     /// The value that the option takes for `value`: itself, or the same in the option's own type or spelling.

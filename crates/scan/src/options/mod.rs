@@ -7,7 +7,7 @@ mod value;
 
 use serde::Serialize;
 
-pub use descriptor::{Constraint, Dependence, OptionDescriptor, Unit};
+pub use descriptor::{Constraint, Dependence, OptionDescriptor, Unit, Variant};
 pub use value::Value;
 
 use value::{number, whole};
@@ -36,6 +36,8 @@ pub mod names {
     pub const THRESHOLD: &str = "threshold";
     /// How light becomes numbers.
     pub const GAMMA: &str = "gamma";
+    /// What kind of film lies on the glass.
+    pub const FILM_TYPE: &str = "film-type";
     /// The scanner's own colour correction.
     pub const COLOR_CORRECTION: &str = "color-correction";
 }
@@ -50,6 +52,8 @@ pub mod sources {
     pub const FEEDER_DUPLEX: &str = "ADF Duplex";
     /// The lamp above the glass, for film and slides.
     pub const TRANSPARENCY: &str = "Transparency Unit";
+    /// The same without its film holder, for sheets of film up to 8 by 10 inches.
+    pub const TRANSPARENCY_WIDE: &str = "TPU8x10";
 }
 
 /// Why an option does not take a value.
@@ -90,15 +94,22 @@ pub enum OptionError {
 #[serde(transparent)]
 pub struct Options {
     all: Vec<OptionDescriptor>,
+    #[serde(skip)]
+    variants: Vec<Variant>,
 }
 
 impl Options {
     /// From their descriptions; every value is taken from `default`.
-    pub fn new(mut all: Vec<OptionDescriptor>) -> Options {
+    pub fn new(all: Vec<OptionDescriptor>) -> Options {
+        Options::varying(all, Vec::new())
+    }
+
+    /// The same, where what some of them take depends on others.
+    pub fn varying(mut all: Vec<OptionDescriptor>, variants: Vec<Variant>) -> Options {
         for option in &mut all {
             option.value = option.default.clone();
         }
-        let mut options = Options { all };
+        let mut options = Options { all, variants };
         options.settle();
         options
     }
@@ -196,8 +207,16 @@ impl Options {
         OptionError::Unknown { name: name.to_owned(), known }
     }
 
-    /// Works out what is active.
+    /// Works out what is active, and what can be had.
     fn settle(&mut self) {
+        for variant in &self.variants {
+            let on = self.all.iter().find(|option| option.name == variant.when.on);
+            if on.is_some_and(|on| variant.when.values.contains(&on.value)) {
+                if let Some(option) = self.all.iter_mut().find(|option| option.name == variant.option) {
+                    option.adopt(&variant.constraint, &variant.default);
+                }
+            }
+        }
         for at in 0..self.all.len() {
             let active = match &self.all[at].active_when {
                 None => true,
@@ -290,6 +309,28 @@ mod tests {
         options.set_text("mode", "lineart").expect("a mode");
         options.set_text("threshold", "100").expect("in lineart");
         assert_eq!(options.int("threshold"), Some(100));
+    }
+
+    #[test]
+    fn where_another_value_allows_more_the_default_grows_and_what_was_chosen_stays() {
+        let on = |values: &[&str]| Dependence { on: names::MODE, values: values.iter().map(|v| (*v).into()).collect() };
+        let variant = |values: &[&str], max: f64| Variant {
+            option: names::BR_X,
+            when: on(values),
+            constraint: Constraint::FixedRange { min: 0.0, max },
+            default: max.into(),
+        };
+        let variants = vec![variant(&["Color", "Gray"], 100.0), variant(&["Lineart"], 300.0)];
+        let mut options = Options::varying(options().all, variants);
+        assert_eq!(options.fixed("br-x"), Some(100.0));
+        options.set_text("mode", "lineart").expect("a mode");
+        assert_eq!(options.fixed("br-x"), Some(300.0));
+        options.set_text("br-x", "250").expect("within");
+        options.set_text("mode", "gray").expect("a mode");
+        assert_eq!(options.fixed("br-x"), Some(100.0));
+        options.set_text("br-x", "50").expect("within");
+        options.set_text("mode", "lineart").expect("a mode");
+        assert_eq!(options.fixed("br-x"), Some(50.0));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports)] // Each test program uses another part.
 
 mod cable;
+mod expected;
 mod rig;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use scan::{Flow, PageFormat, PageSink, Progress, ScanError, Scanner, SinkError};
 use virtual_scanner::spec;
 
 pub use cable::{Bench, Cable};
+pub use expected::{expected, without_padding};
 pub use rig::{Rig, When};
 
 /// A scanner as `--virtual` describes it, on the bench.

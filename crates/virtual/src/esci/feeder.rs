@@ -166,7 +166,7 @@ impl Feeder {
 
     /// Another job: a sheet that is still in the path is not turned any more.
     pub(super) fn begin_job(&mut self) {
-        if let Place::Done(sheet, _) = self.place {
+        if let Place::Done(sheet, _) | Place::Loaded(sheet, Side::Back) = self.place {
             self.place = Place::Done(sheet, Side::Back);
         }
     }

@@ -56,6 +56,7 @@ pub(super) struct Lines {
     depth: u8,
     threshold: u8,
     mirror: bool,
+    negative: bool,
     tone: Tone,
     /// The next wire line.
     next: u32,
@@ -78,6 +79,7 @@ impl Lines {
             depth: settings.depth,
             threshold: settings.threshold,
             mirror: settings.mirror,
+            negative: settings.is_negative(),
             tone: Tone::new(settings.gamma, settings.brightness, tables),
             next: 0,
         })
@@ -140,7 +142,8 @@ impl Lines {
             _ => (self.next, None),
         };
         self.next += 1;
-        let look = Look { lines: (self.sequence, channel), depth: self.depth, threshold: self.threshold };
+        let (depth, threshold, negative) = (self.depth, self.threshold, self.negative);
+        let look = Look { lines: (self.sequence, channel), depth, threshold, negative };
         match &mut self.source {
             Source::Eight(rows) => look.encode(rows.row(row), self.mirror, &self.tone, line),
             Source::Sixteen(rows) => look.encode(rows.row(row), self.mirror, &self.tone, line),
@@ -153,10 +156,15 @@ struct Look {
     lines: (Sequence, Option<usize>),
     depth: u8,
     threshold: u8,
+    negative: bool,
 }
 
 impl Look {
     fn encode<S: Sample>(&self, row: &[[S; 3]], mirror: bool, tone: &Tone, line: &mut Vec<u8>) {
+        if self.negative {
+            let positive: Vec<[S; 3]> = row.iter().map(|pixel| pixel.map(|v| S::from_16(!v.to_16()))).collect();
+            return Look { negative: false, ..*self }.encode(&positive, mirror, tone, line);
+        }
         if mirror {
             let mirrored: Vec<[S; 3]> = row.iter().rev().copied().collect();
             return self.encode(&mirrored, false, tone, line);

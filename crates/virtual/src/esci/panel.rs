@@ -91,6 +91,24 @@ impl Panel {
         self.change(|conditions| (conditions.button, conditions.button_after) = (button, Duration::ZERO));
     }
 
+    /// What [`Panel::obey`] understands.
+    pub const ORDERS: &str = "button 1|2|3, load, cover open|closed, feeder open|closed";
+
+    /// Does what a line says: `button 2`, `load`, `cover open`, `feeder closed`. False: it says nothing that can be done.
+    pub fn obey(&self, line: &str) -> bool {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["button", "1"] => self.press(1),
+            ["button", "2"] => self.press(2),
+            ["button", "3"] => self.press(3),
+            ["load"] => self.load(),
+            ["cover", state @ ("open" | "closed")] => self.change(|now| now.cover_open = state == "open"),
+            ["feeder", state @ ("open" | "closed")] => self.change(|now| now.feeder_open = state == "open"),
+            _ => return false,
+        }
+        true
+    }
+
     /// Puts the whole stack of sheets into the feeder again.
     pub fn load(&self) {
         self.change(|conditions| conditions.load = true);
@@ -250,4 +268,30 @@ fn transparency_bits(units: Units<'_>) -> (u8, u8) {
     }
     let enabled = |option| 0x80 | u8::from(units.option == option) << 6;
     (enabled(1), enabled(5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hand_does_what_a_line_says() {
+        let panel = Panel::default();
+        for line in ["button 3", "load", "cover open", "feeder open"] {
+            assert!(panel.obey(line), "{line}");
+        }
+        let now = panel.conditions();
+        assert!(now.button == 3 && now.load && now.cover_open && now.feeder_open);
+        assert!(panel.obey(" cover  closed ") && !panel.conditions().cover_open);
+        for line in ["", "button", "button 4", "load 3", "cover ajar", "quit"] {
+            assert!(!panel.obey(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_button_is_told_once_and_not_before_its_time() {
+        let button_after = Duration::from_secs(1);
+        let panel = Panel::new(Conditions { button: 2, button_after, ..Conditions::default() });
+        assert_eq!([0, 999, 1000, 1001].map(|ms| panel.take_button(Duration::from_millis(ms))), [0, 0, 2, 0]);
+    }
 }

@@ -40,8 +40,7 @@ pub(super) struct Settings {
     segmentation: u8,
     sharpness: i8,
     speed: u8,
-    /// ESC N: 1 is negative, counts with the transparency unit only.
-    pub film: u8,
+    film: u8,
     /// ESC e: 1 feeder or transparency unit, 2 feeder on both sides, 5 transparency unit without holder (FS W).
     pub option: u8,
     /// FS W bytes 38 to 43: lamp, double feed, auto scan, quiet, light.
@@ -214,11 +213,18 @@ impl Settings {
         accept(self.depth > 4 || self.area.width % 8 == 0)?;
         // Page sequence would need three runs in one train of blocks; no source says how.
         accept(is_colour(self.colour) && self.colour & 0x0f != 1 && is_depth(self.depth) && self.goes_together())?;
-        accept(traits.has_option(self.option) && self.speed <= 1 && is_gamma(self.gamma) && is_correction(self.correction))?;
+        accept(
+            traits.has_option(self.option) && self.speed <= 1 && is_gamma(self.gamma) && is_correction(self.correction),
+        )?;
         accept((least_brightness(traits)..=3).contains(&self.brightness) && is_halftone(self.halftone))?;
         accept(self.segmentation <= 1 && (-2..=2).contains(&self.sharpness) && self.film <= 3)?;
         let [lamp, double_feed, auto_scan, quiet, ..] = self.rest;
         accept(lamp <= 2 && double_feed <= 2 && matches!(auto_scan, 0 | 0xff) && quiet <= 2)
+    }
+
+    /// Whether light and dark are exchanged: ESC N 01 with the transparency unit in use.
+    pub(super) fn is_negative(&self) -> bool {
+        self.film == 1 && matches!(self.option, 1 | 5)
     }
 
     /// Whether colour and depth can be scanned together. They are set one by one, so it shows at the start.
