@@ -698,7 +698,7 @@ _usbscan() {
             return 0
             ;;
         usbscan__subcmd__scan)
-            opts="-r -o -v -h --resolution --mode --depth --area --set --format --output --keep-partial --socket --virtual --json --verbose --help"
+            opts="-r -o -v -h --resolution --mode --depth --area --source --batch --pages --set --format --quality --output --keep-partial --socket --virtual --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -724,12 +724,24 @@ _usbscan() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --source)
+                    COMPREPLY=($(compgen -W "flatbed adf adf-duplex transparency" -- "${cur}"))
+                    return 0
+                    ;;
+                --pages)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --set)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "png pnm" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "png pnm tiff jpeg pdf" -- "${cur}"))
+                    return 0
+                    ;;
+                --quality)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --output)

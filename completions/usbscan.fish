@@ -33,7 +33,7 @@ complete -c usbscan -n "__fish_usbscan_needs_command" -s V -l version -d 'Print 
 complete -c usbscan -n "__fish_usbscan_needs_command" -f -a "list" -d 'List the scanners'
 complete -c usbscan -n "__fish_usbscan_needs_command" -f -a "status" -d 'Show what a scanner is doing, for whom, and what is pending'
 complete -c usbscan -n "__fish_usbscan_needs_command" -f -a "options" -d 'Show what can be set for a scan, and the values it may have'
-complete -c usbscan -n "__fish_usbscan_needs_command" -f -a "scan" -d 'Scan a page to a file or to standard output'
+complete -c usbscan -n "__fish_usbscan_needs_command" -f -a "scan" -d 'Scan a page, or all that lie in the feeder, to files or to standard output'
 complete -c usbscan -n "__fish_usbscan_needs_command" -f -a "cancel" -d 'Cancel what is pending on a scanner, and bring it back to idle'
 complete -c usbscan -n "__fish_usbscan_needs_command" -f -a "wait-event" -d 'Wait for a button to be pressed, and print the packet that tells of it'
 complete -c usbscan -n "__fish_usbscan_needs_command" -f -a "watch" -d 'Print what happens at the scanners, as it happens: plugging, buttons, cancels'
@@ -62,13 +62,23 @@ gray\t'Shades of gray'
 lineart\t'Black and white'"
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l depth -d 'Bits a sample' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l area -d 'What to scan of the glass: A4, letter, or left, top, width and height in mm' -r
+complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l source -d 'Where the pages lie; a feeder is scanned until it is empty' -r -f -a "flatbed\t'On the glass'
+adf\t'In the document feeder; their fronts'
+adf-duplex\t'In the document feeder; front and back of each'
+transparency\t'Film or slides, on the glass, with the lamp above them'"
+complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l pages -d 'Scan so many pages at most' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l set -d 'Set any other option of the scanner, see `usbscan options`; may be given several times' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l format -d 'The format of the file; else the ending of its name says, and standard output gets PNG' -r -f -a "png\t'Compressed without loss; records the resolution'
-pnm\t'PBM, PGM or PPM, as the mode needs; no compression'"
-complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -s o -l output -d 'Where to write the page; - is standard output, the default unless that is a terminal' -r -F
+pnm\t'PBM, PGM or PPM, as the mode needs; no compression'
+tiff\t'Any number of pages, compressed without loss; records the resolution'
+jpeg\t'Small, by giving up some likeness; 8 bits a sample only; records the resolution'
+pdf\t'Any number of pages, of the size they had on paper; JPEG inside where that can be'"
+complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l quality -d 'How alike to the page JPEG has to be, alone or inside a PDF, from 1 to 100; 85 if left out. lossless: no JPEG in a PDF' -r
+complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -s o -l output -d 'Where to write; - is standard output, the default unless that is a terminal. All pages go to one PDF or TIFF; a number in the name, as in page-%03d.png, makes it a file a page' -r -F
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l socket -d 'The daemon\'s socket' -r -F
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l virtual -d 'Run a daemon with a virtual scanner inside this program, instead of asking usbscand; may be given several times. MODEL is esci if left out; `usbscan --help` lists all' -r
-complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l keep-partial -d 'Keep what came of a page that was cancelled or failed; what is missing is white'
+complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l batch -d 'Scan page after page: from the glass, asking on the terminal for the next one'
+complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l keep-partial -d 'Keep what came of a page that was cancelled or failed; what is missing is white. A PDF or TIFF is kept with it and the pages before it, and is else not written at all'
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l json -d 'Print JSON, one object, instead of text for people; errors too, on standard error'
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -s v -l verbose -d 'Say on standard error what is done; twice, and three times, more of it'
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -162,7 +172,7 @@ complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_sub
 complete -c usbscan -n "__fish_usbscan_using_subcommand help; and not __fish_seen_subcommand_from list status options scan cancel wait-event watch reset doctor raw help" -f -a "list" -d 'List the scanners'
 complete -c usbscan -n "__fish_usbscan_using_subcommand help; and not __fish_seen_subcommand_from list status options scan cancel wait-event watch reset doctor raw help" -f -a "status" -d 'Show what a scanner is doing, for whom, and what is pending'
 complete -c usbscan -n "__fish_usbscan_using_subcommand help; and not __fish_seen_subcommand_from list status options scan cancel wait-event watch reset doctor raw help" -f -a "options" -d 'Show what can be set for a scan, and the values it may have'
-complete -c usbscan -n "__fish_usbscan_using_subcommand help; and not __fish_seen_subcommand_from list status options scan cancel wait-event watch reset doctor raw help" -f -a "scan" -d 'Scan a page to a file or to standard output'
+complete -c usbscan -n "__fish_usbscan_using_subcommand help; and not __fish_seen_subcommand_from list status options scan cancel wait-event watch reset doctor raw help" -f -a "scan" -d 'Scan a page, or all that lie in the feeder, to files or to standard output'
 complete -c usbscan -n "__fish_usbscan_using_subcommand help; and not __fish_seen_subcommand_from list status options scan cancel wait-event watch reset doctor raw help" -f -a "cancel" -d 'Cancel what is pending on a scanner, and bring it back to idle'
 complete -c usbscan -n "__fish_usbscan_using_subcommand help; and not __fish_seen_subcommand_from list status options scan cancel wait-event watch reset doctor raw help" -f -a "wait-event" -d 'Wait for a button to be pressed, and print the packet that tells of it'
 complete -c usbscan -n "__fish_usbscan_using_subcommand help; and not __fish_seen_subcommand_from list status options scan cancel wait-event watch reset doctor raw help" -f -a "watch" -d 'Print what happens at the scanners, as it happens: plugging, buttons, cancels'

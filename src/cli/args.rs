@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use image::Quality;
 use wire::Pipe;
 
 use super::area::AreaWish;
@@ -57,7 +58,7 @@ pub enum Command {
     Status(Device),
     /// Show what can be set for a scan, and the values it may have
     Options(Device),
-    /// Scan a page to a file or to standard output
+    /// Scan a page, or all that lie in the feeder, to files or to standard output
     Scan(Scan),
     /// Cancel what is pending on a scanner, and bring it back to idle
     Cancel(Cancel),
@@ -105,6 +106,18 @@ pub struct Scan {
     #[arg(long, value_name = "A4|letter|X,Y,W,H", allow_hyphen_values = true)]
     pub area: Option<AreaWish>,
 
+    /// Where the pages lie; a feeder is scanned until it is empty
+    #[arg(long)]
+    pub source: Option<Source>,
+
+    /// Scan page after page: from the glass, asking on the terminal for the next one
+    #[arg(long)]
+    pub batch: bool,
+
+    /// Scan so many pages at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pages: Option<u32>,
+
     /// Set any other option of the scanner, see `usbscan options`; may be given several times
     #[arg(long = "set", value_name = "OPTION=VALUE", value_parser = setting)]
     pub settings: Vec<(String, String)>,
@@ -113,13 +126,32 @@ pub struct Scan {
     #[arg(long)]
     pub format: Option<Format>,
 
-    /// Where to write the page; - is standard output, the default unless that is a terminal
+    /// How alike to the page JPEG has to be, alone or inside a PDF, from 1 to 100; 85 if left out. lossless: no JPEG in a PDF
+    #[arg(long, value_name = "1-100|lossless", value_parser = quality)]
+    pub quality: Option<Quality>,
+
+    /// Where to write; - is standard output, the default unless that is a terminal. All pages go to one PDF or TIFF; a
+    /// number in the name, as in page-%03d.png, makes it a file a page
     #[arg(short, long, value_name = "FILE|-")]
     pub output: Option<PathBuf>,
 
-    /// Keep what came of a page that was cancelled or failed; what is missing is white
+    /// Keep what came of a page that was cancelled or failed; what is missing is white. A PDF or TIFF is kept with it and
+    /// the pages before it, and is else not written at all
     #[arg(long)]
     pub keep_partial: bool,
+}
+
+/// Where pages lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Source {
+    /// On the glass
+    Flatbed,
+    /// In the document feeder; their fronts
+    Adf,
+    /// In the document feeder; front and back of each
+    AdfDuplex,
+    /// Film or slides, on the glass, with the lamp above them
+    Transparency,
 }
 
 /// What to keep of the colours.
@@ -142,6 +174,14 @@ pub enum Format {
     Png,
     /// PBM, PGM or PPM, as the mode needs; no compression
     Pnm,
+    /// Any number of pages, compressed without loss; records the resolution
+    #[value(alias = "tif")]
+    Tiff,
+    /// Small, by giving up some likeness; 8 bits a sample only; records the resolution
+    #[value(alias = "jpg")]
+    Jpeg,
+    /// Any number of pages, of the size they had on paper; JPEG inside where that can be
+    Pdf,
 }
 
 /// `cancel`.
@@ -348,6 +388,14 @@ fn depth(text: &str) -> Result<u32, String> {
     }
 }
 
+fn quality(text: &str) -> Result<Quality, String> {
+    match text.parse() {
+        Ok(quality @ 1..=100) => Ok(Quality::Jpeg(quality)),
+        _ if text == "lossless" => Ok(Quality::Lossless),
+        _ => Err("expected 1 to 100, or lossless".to_owned()),
+    }
+}
+
 fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected OPTION=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -425,6 +473,11 @@ mod tests {
             "usbscan scan --depth 7",
             "usbscan scan --area 1,2,3",
             "usbscan scan --set brightness",
+            "usbscan scan --source tray",
+            "usbscan scan --pages 0",
+            "usbscan scan --quality 0",
+            "usbscan scan --quality 101",
+            "usbscan scan --format gif",
             "usbscan cancel --pipe control",
             "usbscan cancel --pipe read --request 1/2",
             "usbscan cancel --request 12",

@@ -96,6 +96,16 @@ impl<'a> Context<'a> {
         self.global.json
     }
 
+    /// Prints a result of several on standard output, as JSON on one line.
+    ///
+    /// # Errors
+    /// [`Failure::Stdout`].
+    pub fn print_line(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        let written = serde_json::to_writer(&mut out, value).map_err(io::Error::from).and_then(|()| writeln!(out));
+        written.and_then(|()| out.flush()).map_err(Failure::Stdout)
+    }
+
     /// Prints the result on standard output: `value` as JSON, or what `text` writes.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::io;
 
 use client::{Error as ClientError, GoneWhy};
 use image::ImageError;
-use scan::{Problem, ScanError, TransportError};
+use scan::{Problem, ScanError, SinkError, TransportError};
 use wire::Status;
 
 use super::failure::Failure;
@@ -100,6 +100,8 @@ impl From<&Failure> for Exit {
             Failure::Client(error) => of_client(error),
             Failure::Scan(error) => of_scan(error),
             Failure::Setting(_) | Failure::NoFormat { .. } | Failure::TooLong => Exit::Usage,
+            Failure::OnePage { .. } | Failure::Quality(_) | Failure::Unwritable(_) => Exit::Usage,
+            Failure::InPage { source, .. } => Exit::from(&**source),
             Failure::Output(error) => of_output(error),
             Failure::Picture(error) => of_picture(error),
             Failure::NoScanner | Failure::NoRequest { .. } => Exit::NoScanner,
@@ -124,7 +126,7 @@ fn of_io(error: &io::Error) -> Exit {
 fn of_output(error: &OutputError) -> Exit {
     match error {
         // What was asked for can't be: as a bad argument, it is found before anything happens.
-        OutputError::Folder(_) | OutputError::Terminal => Exit::Usage,
+        OutputError::Folder(_) | OutputError::Terminal | OutputError::Numbers(_) => Exit::Usage,
         OutputError::Create { source, .. } | OutputError::Finish { source, .. } | OutputError::Writer(source) => {
             of_io(source)
         }
@@ -161,8 +163,9 @@ fn of_status(status: Status) -> Exit {
 
 fn of_picture(error: &ImageError) -> Exit {
     match error {
-        ImageError::Write(error) | ImageError::Spool(error) => of_io(error),
-        ImageError::Png(_) | ImageError::Length { .. } | ImageError::Empty | ImageError::NotBegun => Exit::Io,
+        ImageError::Write(error) | ImageError::Spool(error) | ImageError::Thread(error) => of_io(error),
+        // Found late: what can be is found before anything is scanned.
+        _ => Exit::Io,
     }
 }
 
@@ -176,8 +179,14 @@ fn of_scan(error: &ScanError) -> Exit {
         ScanError::OutOfStep => Exit::Person,
         ScanError::Refused { .. } | ScanError::Nonsense(_) | ScanError::Mute { .. } => Exit::Io,
         ScanError::Transport(error) => of_transport(error),
-        ScanError::Sink(error) => error.get_ref().downcast_ref().map_or(Exit::Io, of_picture),
+        ScanError::Sink(error) => of_sink(error),
     }
+}
+
+fn of_sink(error: &SinkError) -> Exit {
+    let error = error.get_ref();
+    let of_picture = || error.downcast_ref().map(of_picture);
+    error.downcast_ref().map(of_output).or_else(of_picture).unwrap_or(Exit::Io)
 }
 
 fn of_transport(error: &TransportError) -> Exit {

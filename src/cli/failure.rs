@@ -3,6 +3,7 @@
 
 use std::io;
 
+use image::FileFormat;
 use wire::DeviceEntry;
 
 use super::interrupt::Signal;
@@ -27,10 +28,35 @@ pub enum Failure {
     #[error(transparent)]
     Output(#[from] OutputError),
     /// The ending of a file's name says no format.
-    #[error("{name}: its ending names no format; end it in .png, .pnm, .ppm, .pgm or .pbm, or say --format")]
+    #[error("{name}: its ending names no format; end it in .png, .pdf, .tiff, .jpg or .pnm, or say --format")]
     NoFormat {
         /// The file's name.
         name: String,
+    },
+    /// More pages than the file has room for.
+    #[error(
+        "a {format} has one page, and there may be more; scan to PDF or TIFF, or to a file a page, as with \
+         -o page-%03d.{}, or say --pages 1", format.to_string().to_lowercase()
+    )]
+    OnePage {
+        /// Its format.
+        format: FileFormat,
+    },
+    /// A quality for a format that loses nothing.
+    #[error("--quality means nothing for {0}, which loses nothing; it is for JPEG, and for PDF")]
+    Quality(FileFormat),
+    /// The format can't hold such a page.
+    #[error(transparent)]
+    Unwritable(image::ImageError),
+    /// A page that was not the first.
+    #[error("page {page}: {source}; {kept}")]
+    InPage {
+        /// Which, from 1.
+        page: u32,
+        /// Why.
+        source: Box<Failure>,
+        /// What became of those before it.
+        kept: String,
     },
     /// No DEVICE was named and there is none.
     #[error("there is no scanner; is it plugged in and switched on?")]

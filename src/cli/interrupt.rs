@@ -3,10 +3,14 @@
 //! long as the program, because a signal may come at any time.
 
 use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::thread;
 
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -32,7 +36,15 @@ impl std::fmt::Display for Signal {
 #[derive(Debug, Clone)]
 pub struct Interrupts {
     state: Arc<Mutex<State>>,
+    bell: Arc<Bell>,
     leftover: Leftover,
+}
+
+/// A pipe that can be read from once a signal came, for those who wait for input.
+#[derive(Debug)]
+struct Bell {
+    heard: OwnedFd,
+    rung: OwnedFd,
 }
 
 #[derive(Default)]
@@ -64,7 +76,8 @@ impl Interrupts {
     /// # Errors
     /// When the system has no more descriptors or threads.
     pub fn listen(leftover: Leftover) -> io::Result<Interrupts> {
-        let interrupts = Interrupts { state: Arc::default(), leftover };
+        let (heard, rung) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let interrupts = Interrupts { state: Arc::default(), bell: Arc::new(Bell { heard, rung }), leftover };
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         let heard = interrupts.clone();
         thread::Builder::new()
@@ -84,6 +97,21 @@ impl Interrupts {
         self.state.lock().caught
     }
 
+    /// Waits for `input` to have something, or its end, unless or until a signal comes: that is given back.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn readable(&self, input: BorrowedFd<'_>) -> io::Result<Option<Signal>> {
+        let mut both = [PollFd::new(&self.bell.heard, PollFlags::IN), PollFd::from_borrowed_fd(input, PollFlags::IN)];
+        loop {
+            match rustix::event::poll(&mut both, None) {
+                Ok(_) => return Ok(self.caught()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
     fn on(&self, signal: Signal) {
         let action = {
             let mut state = self.state.lock();
@@ -92,7 +120,11 @@ impl Interrupts {
             state.action.take().filter(|_| first)
         };
         match action {
-            Some(action) => action(),
+            Some(action) => {
+                action();
+                // One byte in a pipe of its own: it can't be full.
+                let _ = rustix::io::write(&self.bell.rung, &[0]);
+            }
             None => {
                 self.leftover.remove();
                 std::process::exit(Exit::Interrupted(signal).code().into());

@@ -38,6 +38,9 @@ pub enum OutputError {
         /// Why.
         source: io::Error,
     },
+    /// The name has two numbers in it.
+    #[error("{} has more than one number in it; a file a page needs one, as in page-%03d.png", .0.display())]
+    Numbers(PathBuf),
     /// A picture on a terminal helps nobody.
     #[error("standard output is a terminal; say where the page goes with -o FILE (or -o - to insist)")]
     Terminal,
@@ -70,14 +73,8 @@ pub struct Output {
 #[derive(Debug)]
 enum Target {
     /// A plain file to be put in place.
-    Replace {
-        file: File,
-        path: PathBuf,
-        beside: Beside,
-        leftover: Leftover,
-    },
-    Stdout(File),
-    /// A pipe, a device.
+    Replace { file: File, path: PathBuf, beside: Beside, leftover: Leftover },
+    /// Standard output, a pipe, a device.
     Through(File),
 }
 
@@ -96,7 +93,7 @@ impl Output {
     pub fn stdout() -> Result<Output, OutputError> {
         let file = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)
             .map_err(|errno| OutputError::Create { path: "standard output".into(), source: errno.into() })?;
-        Ok(Output { file: Target::Stdout(file.into()) })
+        Ok(Output { file: Target::Through(file.into()) })
     }
 
     /// The file of this name, which keeps what it holds until [`Output::finish`].
@@ -131,13 +128,13 @@ impl Output {
         self.file().metadata().ok().filter(|found| found.is_file()).map(|found| found.len())
     }
 
-    /// Whether it is standard output.
-    pub fn is_stdout(&self) -> bool {
-        matches!(self.file, Target::Stdout(_))
+    /// Whether it is a plain file, empty yet, of which every byte can be replaced until it is put in place.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.file, Target::Replace { .. })
     }
 
     fn file(&self) -> &File {
-        let (Target::Replace { file, .. } | Target::Stdout(file) | Target::Through(file)) = &self.file;
+        let (Target::Replace { file, .. } | Target::Through(file)) = &self.file;
         file
     }
 

@@ -16,11 +16,12 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// A bar, if standard error is a terminal and `wanted`.
-    pub fn new(wanted: bool) -> Bar {
+    /// A bar, if standard error is a terminal and `wanted`; for this page of several.
+    pub fn new(wanted: bool, page: Option<u32>) -> Bar {
         let bar = (wanted && io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
             bar.set_style(words());
+            bar.set_prefix(page.map(|page| format!("page {page}  ")).unwrap_or_default());
             // Drawn at most so often, so that the last lines before a silence would not show otherwise.
             bar.enable_steady_tick(TICK);
             bar
@@ -57,7 +58,7 @@ fn lines(bar: &ProgressBar, done: u32, total: Option<u32>) {
         Some(total) if bar.length() != Some(total.into()) => {
             bar.set_length(total.into());
             bar.set_style(
-                ProgressStyle::with_template("{bar:30} {percent:>3} %  {pos} of {len} lines  {eta} left")
+                ProgressStyle::with_template("{prefix}{bar:30} {percent:>3} %  {pos} of {len} lines  {eta} left")
                     .expect("the template is right"),
             );
             // Warming up is not scanning: what is left is told from here on.
@@ -70,5 +71,5 @@ fn lines(bar: &ProgressBar, done: u32, total: Option<u32>) {
 }
 
 fn words() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {msg}").expect("the template is right")
+    ProgressStyle::with_template("{prefix}{spinner} {msg}").expect("the template is right")
 }

@@ -1,30 +1,58 @@
-//! What a format does with a page whose height is known. Bytes are counted by whoever calls.
-
-use std::io::Write;
+//! What a format does with pages whose height is known, or need not be. Bytes are counted by whoever calls.
 
 use scan::PageFormat;
 
+use crate::jpeg_file::JpegFile;
+use crate::out::Out;
+use crate::pdf_file::PdfFile;
 use crate::png_file::PngFile;
 use crate::pnm::Pnm;
-use crate::{FileFormat, ImageError};
+use crate::tiff_file::TiffFile;
+use crate::{FileFormat, ImageError, Quality};
 
-/// Where a file's bytes go.
-pub type Out = Box<dyn Write + Send>;
-
-/// A page on its way into a file.
+/// A file that is being written.
 #[derive(Debug)]
 pub enum Encoder {
+    /// Of a format with one page, which has not begun.
+    Waiting(FileFormat, Quality, Out),
     Png(Box<PngFile>),
     Pnm(Pnm),
+    Jpeg(JpegFile),
+    Tiff(Box<TiffFile>),
+    Pdf(Box<PdfFile>),
+    /// Of a format with one page, which is written; or an error came between.
+    Over(FileFormat),
 }
 
 impl Encoder {
-    /// Writes the header of a page of `height` lines.
-    pub fn begin(file: FileFormat, out: Out, page: &PageFormat, height: u32) -> Result<Encoder, ImageError> {
-        Ok(match file {
-            FileFormat::Png => Encoder::Png(Box::new(PngFile::begin(out, page, height)?)),
-            FileFormat::Pnm => Encoder::Pnm(Pnm::begin(out, page, height)?),
+    pub fn new(format: FileFormat, quality: Quality, out: Out) -> Result<Encoder, ImageError> {
+        Ok(match format {
+            FileFormat::Png | FileFormat::Pnm | FileFormat::Jpeg => Encoder::Waiting(format, quality, out),
+            FileFormat::Tiff => Encoder::Tiff(Box::new(TiffFile::new(out)?)),
+            FileFormat::Pdf => Encoder::Pdf(Box::new(PdfFile::new(out, quality))),
         })
+    }
+
+    /// Writes what precedes the first line of a page of `height` lines; 0 where [`FileFormat`] can do without.
+    pub fn begin(&mut self, page: &PageFormat, height: u32) -> Result<(), ImageError> {
+        match self {
+            Encoder::Tiff(file) => return file.begin(page),
+            Encoder::Pdf(file) => return file.begin(page, height),
+            _ => {}
+        }
+        let format = self.format();
+        let Encoder::Waiting(_, quality, out) = std::mem::replace(self, Encoder::Over(format)) else {
+            return Err(ImageError::OnePage(format));
+        };
+        *self = match format {
+            FileFormat::Png => Encoder::Png(Box::new(PngFile::begin(out, page, height)?)),
+            FileFormat::Jpeg => {
+                let quality = quality.jpeg(page.pixels).ok_or(ImageError::Pixels { pixels: page.pixels })?;
+                Encoder::Jpeg(JpegFile::begin(out, page, height, quality)?)
+            }
+            _ => Encoder::Pnm(Pnm::begin(out, page, height)?),
+        };
+        Ok(())
     }
 
     /// Writes whole lines.
@@ -32,14 +60,47 @@ impl Encoder {
         match self {
             Encoder::Png(file) => file.lines(lines),
             Encoder::Pnm(file) => file.lines(lines),
+            Encoder::Jpeg(file) => file.lines(lines),
+            Encoder::Tiff(file) => file.lines(lines),
+            Encoder::Pdf(file) => file.lines(lines),
+            Encoder::Waiting(..) | Encoder::Over(_) => Err(ImageError::NotBegun),
         }
     }
 
-    /// Writes what follows the last line.
-    pub fn end(self) -> Result<(), ImageError> {
+    /// Writes what follows the last line of a page.
+    pub fn end_page(&mut self) -> Result<(), ImageError> {
         match self {
+            Encoder::Tiff(file) => return file.end_page(),
+            Encoder::Pdf(file) => return file.end_page(),
+            _ => {}
+        }
+        let over = Encoder::Over(self.format());
+        match std::mem::replace(self, over) {
             Encoder::Png(file) => file.end(),
             Encoder::Pnm(file) => file.end(),
+            Encoder::Jpeg(file) => file.end().map(drop),
+            _ => Err(ImageError::NotBegun),
+        }
+    }
+
+    /// Writes what follows the last page.
+    pub fn finish(self) -> Result<(), ImageError> {
+        match self {
+            Encoder::Tiff(file) => file.finish(),
+            Encoder::Pdf(file) => file.finish(),
+            Encoder::Over(_) => Ok(()),
+            _ => Err(ImageError::Empty),
+        }
+    }
+
+    fn format(&self) -> FileFormat {
+        match self {
+            Encoder::Waiting(format, ..) | Encoder::Over(format) => *format,
+            Encoder::Png(_) => FileFormat::Png,
+            Encoder::Pnm(_) => FileFormat::Pnm,
+            Encoder::Jpeg(_) => FileFormat::Jpeg,
+            Encoder::Tiff(_) => FileFormat::Tiff,
+            Encoder::Pdf(_) => FileFormat::Pdf,
         }
     }
 }

@@ -2,18 +2,48 @@
 
 use std::io;
 
+use scan::Pixels;
+
+use crate::FileFormat;
+
 /// Why a picture could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// Its file.
     #[error("write the picture: {0}")]
     Write(#[source] io::Error),
-    /// The nameless file that keeps a page until its height is known.
-    #[error("keep the page until its height is known: {0}")]
+    /// The nameless file that keeps a page until its height is known, or a file until it is whole.
+    #[error("keep the page until it can be written: {0}")]
     Spool(#[source] io::Error),
+    /// No thread for its encoder.
+    #[error("start the encoder: {0}")]
+    Thread(#[source] io::Error),
     /// The format can't hold it.
     #[error("the picture can't be a PNG: {0}")]
     Png(#[source] png::EncodingError),
+    /// The format can't hold it.
+    #[error("the picture can't be a JPEG: {0}")]
+    Jpeg(#[source] jpeg_encoder::EncodingError),
+    /// A JPEG has 8 bits a sample.
+    #[error("a JPEG has 8 bits a sample, so it can't hold {}; take PNG, TIFF or PDF", words(*pixels))]
+    Pixels {
+        /// What it can't hold.
+        pixels: Pixels,
+    },
+    /// A JPEG always loses something.
+    #[error("a JPEG is never without loss; take PNG, TIFF or PDF for that")]
+    Lossy,
+    /// The format does not count so far.
+    #[error("a {format} can have at most {most}")]
+    TooLarge {
+        /// The format.
+        format: FileFormat,
+        /// How far it counts.
+        most: &'static str,
+    },
+    /// The format has one page a file.
+    #[error("a {0} has one page only")]
+    OnePage(FileFormat),
     /// More or less came than was announced.
     #[error("the page has {got} bytes of pixels instead of {expected}")]
     Length {
@@ -30,11 +60,28 @@ pub enum ImageError {
     NotBegun,
 }
 
+fn words(pixels: Pixels) -> &'static str {
+    match pixels {
+        Pixels::Bit => "pixels that are black or white",
+        Pixels::Gray16 | Pixels::Rgb16 => "samples of 16 bits",
+        Pixels::Gray8 | Pixels::Rgb8 => "this page",
+    }
+}
+
 impl From<png::EncodingError> for ImageError {
     fn from(error: png::EncodingError) -> ImageError {
         match error {
             png::EncodingError::IoError(error) => ImageError::Write(error),
             other => ImageError::Png(other),
+        }
+    }
+}
+
+impl From<jpeg_encoder::EncodingError> for ImageError {
+    fn from(error: jpeg_encoder::EncodingError) -> ImageError {
+        match error {
+            jpeg_encoder::EncodingError::IoError(error) => ImageError::Write(error),
+            other => ImageError::Jpeg(other),
         }
     }
 }

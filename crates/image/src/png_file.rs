@@ -18,7 +18,7 @@ use png::{BitDepth, ColorType, DeflateCompression, Filter, PixelDimensions, Stre
 use scan::{Dpi, PageFormat, Pixels};
 
 use crate::ImageError;
-use crate::encoder::Out;
+use crate::out::Out;
 
 /// Bytes of compressed data in a chunk.
 const CHUNK: usize = 64 << 10;

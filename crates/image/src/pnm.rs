@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use scan::{PageFormat, Pixels};
 
 use crate::ImageError;
-use crate::encoder::Out;
+use crate::out::Out;
 
 /// A PNM that is being written. Lines go out as they come, in the sizes in which they come.
 pub struct Pnm {

@@ -1,141 +1,189 @@
-//! The sink that writes a page to a file. It counts the lines, so that no file claims more than it has.
+//! The sink that writes pages to a file. It counts the lines, so that no file claims more than it has.
 
+use std::fs::File;
 use std::io::Write;
 
 use scan::{Flow, PageFormat, PageSink, SinkError};
 
-use crate::ImageError;
-use crate::encoder::{Encoder, Out};
+use crate::encoder::Encoder;
+use crate::out::Out;
 use crate::spool::Spool;
+use crate::{FileFormat, ImageError, Quality};
 
-/// Formats of picture files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileFormat {
-    /// PNG.
-    Png,
-    /// PBM, PGM or PPM, as the pixels need.
-    Pnm,
-}
-
-/// Writes one page.
+/// Writes a file: one page, or, where the format has room for them, one after the other.
 ///
 /// ```text
-///   New ──begin──▶ Known ──end, fill──▶ Over
-///     └──begin──▶ Spooled ─────────────▶─┘     where the height is not known before the end
+///              ┌──────────────── end, fill ────────────────┐
+///              ▼                                           │
+///   new ──▶ Between ──begin──▶ Announced ──first line──▶ Known, or Spooled where the height is not known yet
+///              └──── finish ─────┘
 /// ```
 #[derive(Debug)]
 pub struct PageWriter {
-    file: FileFormat,
+    format: FileFormat,
+    quality: Quality,
+    encoder: Encoder,
+    /// The page that began last.
     page: Option<PageFormat>,
     bytes: u64,
+    whole: u32,
     state: State,
 }
 
+#[derive(Debug)]
 enum State {
-    New(Out),
-    Known(Encoder),
-    Spooled(Spool, Out),
-    Over,
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            State::New(_) => "New",
-            State::Known(_) => "Known",
-            State::Spooled(..) => "Spooled",
-            State::Over => "Over",
-        })
-    }
+    /// No page is under way.
+    Between,
+    /// Its look is known, and nothing of it is written.
+    Announced,
+    /// The encoder is in it.
+    Known,
+    Spooled(Spool),
+    /// An error came between.
+    Broken,
 }
 
 impl PageWriter {
-    /// Will write a page to `out`.
-    pub fn new(file: FileFormat, out: impl Write + Send + 'static) -> PageWriter {
-        PageWriter { file, page: None, bytes: 0, state: State::New(Box::new(out)) }
+    /// Will write pages to `out`, byte after byte.
+    ///
+    /// # Errors
+    /// [`ImageError::Spool`]: a TIFF is kept in a nameless file until it is whole, which can't be made.
+    pub fn new(
+        format: FileFormat,
+        quality: Quality,
+        out: impl Write + Send + 'static,
+    ) -> Result<PageWriter, ImageError> {
+        PageWriter::over(format, quality, Out::through(out))
     }
 
-    /// What the page is, once it has begun.
+    /// Will write pages to a plain file, which has nothing yet.
+    ///
+    /// # Errors
+    /// [`ImageError::Write`], when there is no second descriptor for it.
+    pub fn to_file(format: FileFormat, quality: Quality, file: File) -> Result<PageWriter, ImageError> {
+        PageWriter::over(format, quality, Out::file(file).map_err(ImageError::Write)?)
+    }
+
+    fn over(format: FileFormat, quality: Quality, out: Out) -> Result<PageWriter, ImageError> {
+        let encoder = Encoder::new(format, quality, out)?;
+        Ok(PageWriter { format, quality, encoder, page: None, bytes: 0, whole: 0, state: State::Between })
+    }
+
+    /// What the page looks like that began last, once one has.
     pub fn page(&self) -> Option<&PageFormat> {
         self.page.as_ref()
     }
 
-    /// Lines that came.
+    /// Lines that came of it.
     pub fn lines_taken(&self) -> u32 {
         let line = self.page.map_or(1, |page| page.bytes_per_line().max(1));
         u32::try_from(self.bytes / line as u64).unwrap_or(u32::MAX)
     }
 
-    /// Ends a page that will not become whole: what is missing of its height is white. `false` if no line ever came.
+    /// Pages that are in the file.
+    pub fn pages(&self) -> u32 {
+        self.whole
+    }
+
+    /// Ends a page that will not become whole: what is missing of its height is white. `false` if no line of it came, or
+    /// none had begun.
     ///
     /// # Errors
     /// See [`ImageError`].
     pub fn fill(&mut self) -> Result<bool, ImageError> {
-        let Some(page) = self.page.filter(|_| self.lines_taken() > 0) else { return Ok(false) };
+        let Some(page) = self.page.filter(|_| !matches!(self.state, State::Between | State::Announced)) else {
+            return Ok(false);
+        };
         if let Some(height) = page.height {
             let white = vec![0xff; page.bytes_per_line()];
             for _ in self.lines_taken()..height {
                 self.take(&white)?;
             }
         }
-        self.finish()?;
+        self.end_page()?;
         Ok(true)
     }
 
+    /// Ends the file. A page that began and of which no line came is not in it.
+    ///
+    /// # Errors
+    /// [`ImageError::Empty`] if it would have no page; the system's.
+    pub fn finish(self) -> Result<(), ImageError> {
+        match self.state {
+            State::Between | State::Announced if self.whole > 0 => self.encoder.finish(),
+            State::Between | State::Announced => Err(ImageError::Empty),
+            State::Known | State::Spooled(_) | State::Broken => Err(ImageError::NotBegun),
+        }
+    }
+
     fn start(&mut self, page: &PageFormat) -> Result<(), ImageError> {
-        self.state = match (std::mem::replace(&mut self.state, State::Over), page.height) {
-            (State::New(out), Some(height)) => State::Known(Encoder::begin(self.file, out, page, height)?),
-            (State::New(out), None) => State::Spooled(Spool::new()?, out),
-            _ => return Err(ImageError::NotBegun),
-        };
-        self.page = Some(*page);
+        if !matches!(self.state, State::Between) {
+            return Err(ImageError::NotBegun);
+        }
+        if self.whole > 0 && !self.format.holds_many_pages() {
+            return Err(ImageError::OnePage(self.format));
+        }
+        self.format.check(page, self.quality)?;
+        (self.page, self.bytes, self.state) = (Some(*page), 0, State::Announced);
         Ok(())
     }
 
     fn take(&mut self, lines: &[u8]) -> Result<(), ImageError> {
-        self.bytes += lines.len() as u64;
-        match &mut self.state {
-            State::Known(encoder) => {
-                let expected = self.page.map_or(0, |page| expected(&page));
-                if self.bytes > expected {
-                    return Err(ImageError::Length { got: self.bytes, expected });
-                }
-                encoder.lines(lines)
-            }
-            State::Spooled(spool, _) => spool.lines(lines),
-            State::New(_) | State::Over => Err(ImageError::NotBegun),
-        }
-    }
-
-    fn finish(&mut self) -> Result<(), ImageError> {
         let page = self.page.ok_or(ImageError::NotBegun)?;
-        match std::mem::replace(&mut self.state, State::Over) {
-            State::Known(_) if self.bytes != expected(&page) => {
-                Err(ImageError::Length { got: self.bytes, expected: expected(&page) })
-            }
-            State::Known(encoder) => encoder.end(),
-            State::Spooled(spool, out) => self.write_spooled(spool, out, &page),
-            State::New(_) | State::Over => Err(ImageError::NotBegun),
-        }
-    }
-
-    fn write_spooled(&self, spool: Spool, out: Out, page: &PageFormat) -> Result<(), ImageError> {
-        let line = page.bytes_per_line();
-        if self.bytes == 0 {
-            return Err(ImageError::Empty);
-        }
-        let expected = u64::from(self.lines_taken()) * line as u64;
-        if self.bytes != expected {
+        self.bytes += lines.len() as u64;
+        if let Some(expected) = expected(&page).filter(|expected| self.bytes > *expected) {
             return Err(ImageError::Length { got: self.bytes, expected });
         }
-        let mut encoder = Encoder::begin(self.file, out, page, self.lines_taken())?;
-        spool.replay(line, |lines| encoder.lines(lines))?;
-        encoder.end()
+        // Whatever goes wrong from here on, the page is not as it should be.
+        let state = match std::mem::replace(&mut self.state, State::Broken) {
+            State::Announced => self.first(&page)?,
+            state => state,
+        };
+        self.state = match state {
+            State::Known => self.encoder.lines(lines).map(|()| State::Known)?,
+            State::Spooled(mut spool) => spool.lines(lines).map(|()| State::Spooled(spool))?,
+            _ => return Err(ImageError::NotBegun),
+        };
+        Ok(())
+    }
+
+    /// The first line is there.
+    fn first(&mut self, page: &PageFormat) -> Result<State, ImageError> {
+        match page.height {
+            None if self.format.begins_with_the_height() => Ok(State::Spooled(Spool::new()?)),
+            height => self.encoder.begin(page, height.unwrap_or(0)).map(|()| State::Known),
+        }
+    }
+
+    fn end_page(&mut self) -> Result<(), ImageError> {
+        let page = self.page.ok_or(ImageError::NotBegun)?;
+        let line = page.bytes_per_line() as u64;
+        match std::mem::replace(&mut self.state, State::Broken) {
+            State::Known | State::Spooled(_) | State::Announced if self.bytes == 0 => return Err(ImageError::Empty),
+            State::Known | State::Spooled(_) if self.bytes != expected(&page).unwrap_or(self.bytes / line * line) => {
+                let expected = expected(&page).unwrap_or(self.bytes / line * line);
+                return Err(ImageError::Length { got: self.bytes, expected });
+            }
+            State::Known => self.encoder.end_page()?,
+            State::Spooled(spool) => self.write_spooled(spool, &page)?,
+            _ => return Err(ImageError::NotBegun),
+        }
+        self.state = State::Between;
+        self.whole += 1;
+        Ok(())
+    }
+
+    fn write_spooled(&mut self, spool: Spool, page: &PageFormat) -> Result<(), ImageError> {
+        let known = PageFormat { height: Some(self.lines_taken()), ..*page };
+        self.format.check(&known, self.quality)?;
+        self.encoder.begin(&known, self.lines_taken())?;
+        spool.replay(page.bytes_per_line(), |lines| self.encoder.lines(lines))?;
+        self.encoder.end_page()
     }
 }
 
-fn expected(page: &PageFormat) -> u64 {
-    u64::from(page.height.unwrap_or(0)) * page.bytes_per_line() as u64
+fn expected(page: &PageFormat) -> Option<u64> {
+    page.height.map(|height| u64::from(height) * page.bytes_per_line() as u64)
 }
 
 impl PageSink for PageWriter {
@@ -149,7 +197,7 @@ impl PageSink for PageWriter {
     }
 
     fn end(&mut self) -> Result<(), SinkError> {
-        Ok(self.finish()?)
+        Ok(self.end_page()?)
     }
 }
 
@@ -200,12 +248,13 @@ mod tests {
     /// Writes with blocks of three lines.
     fn write(file: FileFormat, page: &PageFormat, bytes: &[u8]) -> Result<Vec<u8>, SinkError> {
         let out = Memory::default();
-        let mut writer = PageWriter::new(file, out.clone());
+        let mut writer = PageWriter::new(file, Quality::default(), out.clone()).expect("a writer");
         writer.begin(page)?;
         for block in bytes.chunks(page.bytes_per_line() * 3) {
             assert_eq!(writer.lines(block)?, Flow::Continue);
         }
         writer.end()?;
+        writer.finish()?;
         Ok(out.take())
     }
 
@@ -279,7 +328,7 @@ mod tests {
     fn what_is_missing_of_a_page_can_be_filled_with_white() {
         let page = page(Pixels::Gray8, 2, Some(4));
         let out = Memory::default();
-        let mut writer = PageWriter::new(FileFormat::Pnm, out.clone());
+        let mut writer = PageWriter::new(FileFormat::Pnm, Quality::default(), out.clone()).expect("a writer");
         assert!(!writer.fill().expect("nothing to fill"), "it has not begun");
         writer.begin(&page).expect("it begins");
         assert!(!writer.fill().expect("nothing to fill"), "nothing came");
@@ -303,6 +352,9 @@ mod tests {
         assert!(matches!(empty.get_ref().downcast_ref(), Some(ImageError::Empty)));
     }
 
+    const FORMATS: [FileFormat; 5] =
+        [FileFormat::Png, FileFormat::Pnm, FileFormat::Tiff, FileFormat::Jpeg, FileFormat::Pdf];
+
     #[test]
     fn a_file_that_can_not_be_written_is_an_error_with_the_systems_reason() {
         struct Full;
@@ -314,16 +366,69 @@ mod tests {
                 Ok(())
             }
         }
-        for format in [FileFormat::Png, FileFormat::Pnm] {
-            let page = page(Pixels::Rgb16, 3000, Some(100));
-            let mut writer = PageWriter::new(format, Full);
-            let error = writer.begin(&page).and_then(|()| {
+        for format in FORMATS {
+            let page = page(Pixels::Rgb8, 3000, Some(100));
+            let mut writer = PageWriter::new(format, Quality::default(), Full).expect("a writer");
+            let written = writer.begin(&page).and_then(|()| {
                 let _ = writer.lines(&pixels(&page, 100))?;
                 writer.end()
             });
-            let error = error.expect_err("nothing fits");
-            let Some(ImageError::Write(error)) = error.get_ref().downcast_ref() else { panic!("{error:?}") };
-            assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+            let error = written.and_then(|()| Ok(writer.finish()?)).expect_err("nothing fits");
+            let Some(ImageError::Write(error)) = error.get_ref().downcast_ref() else { panic!("{format}: {error:?}") };
+            assert_eq!(error.kind(), std::io::ErrorKind::StorageFull, "{format}");
+        }
+    }
+
+    #[test]
+    fn what_a_format_can_not_hold_is_refused_before_anything_is_written() {
+        let refused = |format: FileFormat, quality, page: &PageFormat| {
+            let mut writer = PageWriter::new(format, quality, std::io::sink()).expect("a writer");
+            writer.begin(page).expect_err("it is refused").to_string()
+        };
+        let jpeg = |page: &PageFormat| refused(FileFormat::Jpeg, Quality::default(), page);
+        assert!(jpeg(&page(Pixels::Bit, 8, Some(8))).contains("black or white"));
+        assert!(jpeg(&page(Pixels::Rgb16, 8, Some(8))).contains("16 bits"));
+        assert!(jpeg(&page(Pixels::Gray8, 65_536, Some(8))).contains("65535"));
+        assert!(refused(FileFormat::Pdf, Quality::default(), &page(Pixels::Gray8, 8, Some(65_536))).contains("65535"));
+        assert!(
+            refused(FileFormat::Jpeg, Quality::Lossless, &page(Pixels::Gray8, 8, Some(8))).contains("without loss")
+        );
+    }
+
+    #[test]
+    fn a_second_page_goes_only_where_there_is_room_for_it() {
+        let page = page(Pixels::Gray8, 2, Some(1));
+        for format in FORMATS {
+            let mut writer = PageWriter::new(format, Quality::default(), std::io::sink()).expect("a writer");
+            let mut add = || {
+                writer.begin(&page)?;
+                let _ = writer.lines(&[0, 1])?;
+                writer.end()
+            };
+            add().expect("the first page");
+            assert_eq!(add().is_ok(), format.holds_many_pages(), "{format}");
+            writer.finish().expect("the file has what it has");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_page_is_an_error() {
+        for format in FORMATS {
+            let writer = PageWriter::new(format, Quality::default(), std::io::sink()).expect("a writer");
+            assert!(matches!(writer.finish(), Err(ImageError::Empty)), "{format}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_given_up_leaves_no_encoder_behind() {
+        for format in FORMATS {
+            let out = Memory::default();
+            let mut writer = PageWriter::new(format, Quality::default(), out.clone()).expect("a writer");
+            let page = page(Pixels::Rgb8, 1000, Some(60_000));
+            writer.begin(&page).expect("it begins");
+            let _ = writer.lines(&vec![0x55; page.bytes_per_line() * 100]).expect("lines are taken");
+            drop(writer);
+            assert_eq!(Arc::strong_count(&out.0), 1, "{format}: somebody has the file still");
         }
     }
 }

@@ -1,0 +1,101 @@
+//! Formats of picture files, and what each of them can hold.
+
+use std::fmt;
+
+use scan::{PageFormat, Pixels};
+
+use crate::ImageError;
+
+/// Formats of picture files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// PNG: one page.
+    Png,
+    /// PBM, PGM or PPM, as the pixels need: one page.
+    Pnm,
+    /// TIFF: any number of pages.
+    Tiff,
+    /// JPEG, of 8 bits a sample: one page.
+    Jpeg,
+    /// PDF: any number of pages.
+    Pdf,
+}
+
+/// How alike a picture must be to what was scanned, in formats that leave a choice: JPEG, and JPEG inside a PDF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quality {
+    /// As small as this quality of JPEG is, from 1 to 100.
+    Jpeg(u8),
+    /// Every pixel as it was.
+    Lossless,
+}
+
+impl Default for Quality {
+    /// Small type of an office page looks as it did, at a tenth of the size.
+    fn default() -> Quality {
+        Quality::Jpeg(85)
+    }
+}
+
+/// The most that two bytes count: lines, and pixels of a line, of a JPEG.
+const JPEG_MOST: u32 = 65_535;
+
+impl FileFormat {
+    /// Whether a file can have more than one page.
+    pub fn holds_many_pages(self) -> bool {
+        matches!(self, FileFormat::Tiff | FileFormat::Pdf)
+    }
+
+    /// Whether a page like this can be written, so that nothing is scanned that can't be kept.
+    ///
+    /// # Errors
+    /// [`ImageError::Pixels`], [`ImageError::Lossy`], [`ImageError::TooLarge`].
+    pub fn check(self, page: &PageFormat, quality: Quality) -> Result<(), ImageError> {
+        if self == FileFormat::Jpeg && quality == Quality::Lossless {
+            return Err(ImageError::Lossy);
+        }
+        if self == FileFormat::Jpeg && !is_for_jpeg(page.pixels) {
+            return Err(ImageError::Pixels { pixels: page.pixels });
+        }
+        if self.has_jpeg(page, quality) && (page.width > JPEG_MOST || page.height.unwrap_or(0) > JPEG_MOST) {
+            return Err(ImageError::TooLarge { format: self, most: "65535 pixels across or down as JPEG" });
+        }
+        Ok(())
+    }
+
+    /// Whether the page will be a JPEG, alone or inside.
+    fn has_jpeg(self, page: &PageFormat, quality: Quality) -> bool {
+        self == FileFormat::Jpeg || self == FileFormat::Pdf && quality.jpeg(page.pixels).is_some()
+    }
+
+    /// Whether the page's height must be known before its first line can be written.
+    pub(crate) fn begins_with_the_height(self) -> bool {
+        self != FileFormat::Tiff
+    }
+}
+
+impl Quality {
+    /// The quality, where pixels of this kind become a JPEG.
+    pub(crate) fn jpeg(self, pixels: Pixels) -> Option<u8> {
+        match self {
+            Quality::Jpeg(quality) if is_for_jpeg(pixels) => Some(quality.clamp(1, 100)),
+            _ => None,
+        }
+    }
+}
+
+fn is_for_jpeg(pixels: Pixels) -> bool {
+    matches!(pixels, Pixels::Gray8 | Pixels::Rgb8)
+}
+
+impl fmt::Display for FileFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FileFormat::Png => "PNG",
+            FileFormat::Pnm => "PNM",
+            FileFormat::Tiff => "TIFF",
+            FileFormat::Jpeg => "JPEG",
+            FileFormat::Pdf => "PDF",
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! The files that pages go to: one for all of them, or one each. A file appears under its name when it is whole, so each
+//! page that has a file of its own stays, whatever becomes of the next one.
+
+use std::path::PathBuf;
+
+use image::{FileFormat, PageWriter, Quality};
+use scan::{Flow, PageFormat, PageSink, SinkError};
+use serde_json::{Value, json};
+
+use super::super::failure::Failure;
+use super::super::output::{Leftover, Output};
+use super::name::Name;
+
+/// Where pages go, the sink of each of them.
+#[derive(Debug)]
+pub struct Files {
+    name: Name,
+    format: FileFormat,
+    quality: Quality,
+    leftover: Leftover,
+    open: Option<Open>,
+    /// Pages that are done.
+    done: u32,
+}
+
+#[derive(Debug)]
+struct Open {
+    output: Output,
+    writer: PageWriter,
+}
+
+/// A page that is done, or a file.
+#[derive(Debug)]
+pub struct Written {
+    /// `None`: standard output.
+    pub file: Option<PathBuf>,
+    /// The last page of it.
+    pub page: PageFormat,
+    /// Lines of that.
+    pub height: u32,
+    /// Pages so far.
+    pub pages: u32,
+    /// How many of them are in this file.
+    pub pages_in_file: u32,
+    /// Whether the file is finished.
+    pub whole: bool,
+    /// Bytes of a plain file that is finished.
+    pub bytes: Option<u64>,
+}
+
+impl Written {
+    /// For `--json`.
+    pub fn json(&self, device: &str) -> Value {
+        json!({
+            "device": device,
+            "file": self.file.clone().unwrap_or_else(|| "-".into()),
+            "width": self.page.width,
+            "height": self.height,
+            "pixels": self.page.pixels,
+            "dpi": [self.page.dpi.0, self.page.dpi.1],
+            "bytes": self.bytes,
+        })
+    }
+}
+
+impl Files {
+    /// With the file of the first page open: all that can be wrong with it is found before anything is scanned.
+    ///
+    /// # Errors
+    /// [`Failure::Output`], [`Failure::Picture`].
+    pub fn open(name: Name, format: FileFormat, quality: Quality, leftover: &Leftover) -> Result<Files, Failure> {
+        let mut files = Files { name, format, quality, leftover: leftover.clone(), open: None, done: 0 };
+        files.open = Some(files.open_next()?);
+        Ok(files)
+    }
+
+    /// The number of the page that is under way, or comes next, from 1.
+    pub fn next(&self) -> u32 {
+        self.done + 1
+    }
+
+    /// A page is scanned whole. Its own file, if it has one, is put in place.
+    ///
+    /// # Errors
+    /// [`Failure::Output`], [`Failure::Picture`].
+    pub fn page_is_done(&mut self) -> Result<Option<Written>, Failure> {
+        self.done += 1;
+        match self.name {
+            Name::Each(_) => self.close(self.done),
+            Name::Stdout | Name::One(_) => Ok(self.written(self.done)),
+        }
+    }
+
+    /// No more pages come. The one file that they went to, if they did, is put in place.
+    ///
+    /// # Errors
+    /// As [`Files::page_is_done`].
+    pub fn finish(&mut self) -> Result<Option<Written>, Failure> {
+        match self.name {
+            Name::Each(_) => Ok(None),
+            Name::Stdout | Name::One(_) => self.close(self.done),
+        }
+    }
+
+    /// A page failed. What came of it is kept if that is `wanted`, and so are the pages before it in the same file. Says
+    /// what is kept.
+    ///
+    /// # Errors
+    /// As [`Files::page_is_done`].
+    pub fn give_up(mut self, wanted: bool) -> Result<String, Failure> {
+        let mut lines = 0;
+        let mut pages = self.done;
+        if let Some(open) = self.open.as_mut().filter(|_| wanted) {
+            let came = open.writer.lines_taken();
+            if open.writer.fill()? {
+                (lines, pages) = (came, pages + 1);
+            }
+            if open.writer.pages() > 0 {
+                self.close(pages)?;
+            }
+        }
+        Ok(self.told(wanted, lines))
+    }
+
+    fn told(&self, wanted: bool, lines: u32) -> String {
+        let part = if lines > 0 { format!("{lines} lines of page {}", self.next()) } else { String::new() };
+        let parts =
+            |whole: String| [whole, part.clone()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        let whole = match self.done {
+            0 => String::new(),
+            1 => "1 page".to_owned(),
+            pages => format!("{pages} pages"),
+        };
+        let file = |page| self.name.of_page(page).map_or("standard output".into(), |path| path.display().to_string());
+        match &self.name {
+            Name::Each(_) => {
+                let whole = match self.done {
+                    0 => String::new(),
+                    1 => file(1),
+                    last => format!("{} to {}", file(1), file(last)),
+                };
+                let part = if lines > 0 { format!("{} with {part}", file(self.next())) } else { String::new() };
+                let all: Vec<_> = [whole, part].into_iter().filter(|part| !part.is_empty()).collect();
+                if all.is_empty() { "nothing is kept".to_owned() } else { format!("kept: {}", all.join(", and ")) }
+            }
+            Name::Stdout | Name::One(_) if wanted && self.done + lines > 0 => {
+                format!("kept: {} with {}", file(1), parts(whole).join(" and "))
+            }
+            Name::One(_) if self.done > 0 => {
+                format!("{} is not written; with --keep-partial it would have {whole}", file(1))
+            }
+            Name::Stdout | Name::One(_) => "nothing is kept".to_owned(),
+        }
+    }
+
+    fn open_next(&self) -> Result<Open, Failure> {
+        let output = match self.name.of_page(self.next()) {
+            None => Output::stdout()?,
+            Some(path) => Output::create(&path, &self.leftover)?,
+        };
+        let file = output.writer()?;
+        let writer = if output.is_plain() {
+            PageWriter::to_file(self.format, self.quality, file)?
+        } else {
+            PageWriter::new(self.format, self.quality, file)?
+        };
+        Ok(Open { output, writer })
+    }
+
+    fn written(&self, pages: u32) -> Option<Written> {
+        let writer = &self.open.as_ref()?.writer;
+        Some(Written {
+            file: self.name.of_page(pages),
+            page: *writer.page()?,
+            height: writer.lines_taken(),
+            pages,
+            pages_in_file: writer.pages(),
+            whole: false,
+            bytes: None,
+        })
+    }
+
+    /// Ends the file that is open, whose last page is this.
+    fn close(&mut self, page: u32) -> Result<Option<Written>, Failure> {
+        let written = self.written(page);
+        let Some(Open { output, writer }) = self.open.take() else { return Ok(None) };
+        writer.finish()?;
+        let bytes = output.length();
+        output.finish()?;
+        Ok(written.map(|written| Written { whole: true, bytes, ..written }))
+    }
+}
+
+impl PageSink for Files {
+    fn begin(&mut self, format: &PageFormat) -> Result<(), SinkError> {
+        // Only now: a feeder may have been empty instead.
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => self.open_next().map_err(of_file)?,
+        };
+        self.open.insert(open).writer.begin(format)
+    }
+
+    fn lines(&mut self, lines: &[u8]) -> Result<Flow, SinkError> {
+        self.writer()?.lines(lines)
+    }
+
+    fn end(&mut self) -> Result<(), SinkError> {
+        self.writer()?.end()
+    }
+}
+
+impl Files {
+    fn writer(&mut self) -> Result<&mut PageWriter, SinkError> {
+        let open = self.open.as_mut().ok_or(image::ImageError::NotBegun)?;
+        Ok(&mut open.writer)
+    }
+}
+
+/// The file's own error, which keeps its exit code.
+fn of_file(failure: Failure) -> SinkError {
+    match failure {
+        Failure::Output(error) => SinkError::new(error),
+        Failure::Picture(error) => SinkError::new(error),
+        other => SinkError::new(other),
+    }
+}
