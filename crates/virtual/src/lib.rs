@@ -16,7 +16,7 @@
 //!                      Model                a scanner as functions of bytes
 //! ```
 //!
-//! The models are [`Esci`], a flatbed that speaks ESC/I, and [`Loopback`]. What lies on the scanner is a
+//! The models are [`Esci`], a flatbed that speaks ESC/I, [`Esci2`], a flatbed with a feeder that speaks ESC/I-2, and [`Loopback`]. What lies on the scanner is a
 //! [`glass::Glass`], which also says what every scan of it must look like. [`faults`] go around any model.
 //! [`spec`] builds all of that from a line such as `esci,glass=page.png,fault=stall@64k`.
 //!
@@ -43,6 +43,7 @@
 mod bus;
 mod device;
 mod esci;
+mod esci2;
 pub mod faults;
 pub mod glass;
 mod link;
@@ -54,6 +55,7 @@ mod standard;
 
 pub use bus::{BUS_NUMBER, TRANSFER_MEMORY, VirtualBus};
 pub use esci::{Busy, Conditions, Dialect, Esci, EsciSetup, FeederSetup, Level, Panel, Sheet, Side};
+pub use esci2::{Esci2, Esci2Setup, Feeder, Formats};
 pub use link::{Event, Given, Link, Turn, Urb, UrbId};
 pub use loopback::Loopback;
 pub use model::{Control, Descriptors, In, Model, Out, Unlink};

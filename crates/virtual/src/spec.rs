@@ -15,7 +15,10 @@ use std::time::Duration;
 
 use crate::faults::{self, Fault, FaultError, Faulty, Plan};
 use crate::glass::{Glass, GlassError};
-use crate::{Busy, Dialect, Esci, EsciSetup, FeederSetup, Level, Loopback, Model, Panel, Sheet, Unlink};
+use crate::{
+    Busy, Dialect, Esci, Esci2, Esci2Setup, EsciSetup, FeederSetup, Formats, Level, Loopback, Model, Panel, Sheet,
+    Unlink,
+};
 
 /// Why a description describes nothing that can be built.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +111,34 @@ const ESCI: Kind = Kind {
     build: build_esci,
 };
 
+const ESCI2: Kind = Kind {
+    name: "esci2",
+    about: "Epson PX-M7050, a flatbed with a duplex feeder that speaks ESC/I-2",
+    keys: &[
+        Key {
+            name: "glass",
+            value: "FILE.png",
+            about: "what lies on it, and what its sheets look like [a test chart]",
+        },
+        Key { name: "sheets", value: "N", about: "sheets in its feeder [3]" },
+        Key { name: "formats", value: "both|raw|jpeg", about: "how it sends images [both]" },
+        Key { name: "warmup", value: "SECONDS", about: "how long its lamp warms up" },
+        Key { name: "busy", value: "SECONDS|always", about: "in use from elsewhere" },
+        Key { name: "cover", value: "open|closed", about: "its cover [closed]" },
+        Key {
+            name: "paper",
+            value: "jam|double|free",
+            about: "its feeder: jammed, or takes two sheets at once [free]",
+        },
+        Key { name: "lamp", value: "dead|good", about: "its lamp [good]" },
+        Key { name: "serial", value: "TEXT", about: "its serial number [VIRTUAL2]" },
+        Key { name: "fault", value: "fatal@N", about: "fatal error at byte N of a job's image data" },
+        Key { name: "fault", value: "cancel@N", about: "its cancel button is pressed there" },
+        Key { name: "fault", value: "jam@N", about: "paper jams in its feeder there" },
+    ],
+    build: build_esci2,
+};
+
 const LOOPBACK: Kind = Kind {
     name: "loopback",
     about: "no scanner: what is written to it can be read back",
@@ -138,7 +169,7 @@ const COMMON: &[Key] = &[
     Key { name: "chaos", value: "SEED", about: "a mixture of these, drawn from a seed" },
 ];
 
-const KINDS: &[Kind] = &[ESCI, LOOPBACK];
+const KINDS: &[Kind] = &[ESCI, ESCI2, LOOPBACK];
 
 /// The keys and values of one description, in order; each is taken out by whom it concerns.
 struct Values(Vec<(String, String)>);
@@ -340,6 +371,42 @@ fn build_esci(values: &mut Values) -> Result<Built, SpecError> {
     Ok((Box::new(scanner), Some(panel)))
 }
 
+fn build_esci2(values: &mut Values) -> Result<Built, SpecError> {
+    let mut setup = Esci2Setup::default();
+    if let Some(serial) = values.last("serial") {
+        setup.serial = serial;
+    }
+    if let Some(file) = values.last("glass") {
+        setup.glass = Glass::png_file(file)?;
+    }
+    let one_of = |words: &'static [&'static str]| move |text: &str| words.iter().position(|word| *word == text);
+    let busy = |text: &str| if text == "always" { Some(Busy::Always) } else { seconds(text).map(Busy::For) };
+    setup.sheets = values.read("sheets", "a number", |text| text.parse().ok())?.unwrap_or(setup.sheets);
+    setup.formats = match values.read("formats", "both, raw or jpeg", one_of(&["both", "raw", "jpeg"]))? {
+        Some(1) => Formats::Raw,
+        Some(2) => Formats::Jpeg,
+        _ => Formats::Both,
+    };
+    let conditions = &mut setup.conditions;
+    conditions.warm_up = values.read("warmup", "seconds", seconds)?.unwrap_or_default();
+    conditions.busy = values.read("busy", "seconds or always", busy)?.unwrap_or_default();
+    conditions.cover_open = values.read("cover", "open or closed", one_of(&["closed", "open"]))? == Some(1);
+    let paper = values.read("paper", "jam, double or free", one_of(&["free", "jam", "double"]))?;
+    (conditions.jam, setup.double_feed) = (paper == Some(1), paper == Some(2));
+    conditions.lamp_dead = values.read("lamp", "dead or good", one_of(&["good", "dead"]))? == Some(1);
+    let incidents =
+        [("fatal@", &mut conditions.fatal_at), ("cancel@", &mut conditions.cancel_at), ("jam@", &mut setup.jam_at)];
+    for (prefix, field) in incidents {
+        for (_, value) in values.take(|key, value| key == "fault" && value.starts_with(prefix)) {
+            let at = faults::parse_bytes(&value[prefix.len()..]);
+            *field = Some(at.ok_or(SpecError::BadValue { key: "fault", value, expected: "a byte behind the @" })?);
+        }
+    }
+    let scanner = Esci2::new(setup);
+    let panel = scanner.panel();
+    Ok((Box::new(scanner), Some(panel)))
+}
+
 fn read_plan(values: &mut Values) -> Result<Plan, SpecError> {
     let number = |text: &str| text.parse::<u64>().ok();
     let mut plan = Plan::default();
@@ -374,7 +441,7 @@ mod tests {
 
     #[test]
     fn an_unknown_model_or_key_is_answered_with_those_there_are() {
-        assert_eq!(refusal("copier"), "there is no virtual scanner \"copier\"; there are: esci, loopback");
+        assert_eq!(refusal("copier"), "there is no virtual scanner \"copier\"; there are: esci, esci2, loopback");
         assert_eq!(
             refusal("loopback,colour=red"),
             "the virtual scanner loopback has no key \"colour\"; it has: serial, fault, slow, slow-unlink, stuck-halt, chaos"
@@ -402,6 +469,9 @@ mod tests {
                     adf=3,duplex=yes,feeder=open,tray=out,tpu=no,fault=jam@1,fault=double-feed@2,fault=open@3,\
                     fault=fatal@1k,fault=cancel@5,fault=silence@10:5,fault=short,slow=1M,slow-unlink=never,stuck-halt=1,chaos=3";
         assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("X"));
+        let spec = "esci2,sheets=0,formats=jpeg,warmup=1,busy=2,cover=open,paper=double,lamp=dead,serial=Y,\
+                    fault=fatal@1,fault=cancel@2,fault=jam@3k,slow=1M";
+        assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("Y"));
         assert_eq!(parse("loopback,serial=ABC").expect("good").descriptors().serial.as_deref(), Some("ABC"));
     }
 

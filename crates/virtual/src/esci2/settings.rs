@@ -1,0 +1,215 @@
+//! What was set with PARA, and what of it there is: the lists of a PX-M7050 (docs/esc-i2.md).
+
+use super::words::{self, Value, integer, number};
+
+/// Resolutions, across and down.
+const ACROSS: [u32; 5] = [75, 150, 300, 600, 1200];
+const DOWN: [u32; 7] = [75, 150, 300, 400, 600, 1200, 2400];
+/// Its feeder is coarser.
+const FEEDER_MOST: u32 = 600;
+/// The glass, and what the feeder sees, in hundredths of an inch.
+pub(super) const AREA: (u32, u32) = (1170, 1700);
+/// Bytes of parameters that it takes at once.
+pub(super) const MOST_PARAMETERS: usize = 1536;
+/// Image data in one reply, at most.
+const MOST_CHUNK: u32 = 1 << 20;
+
+/// Where from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    Flatbed,
+    Feeder { duplex: bool },
+}
+
+/// What is kept of a colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colour {
+    Rgb,
+    Gray,
+    Bit,
+}
+
+/// The forms in which this one sends images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Formats {
+    /// As they are, or as JPEG.
+    #[default]
+    Both,
+    /// As they are.
+    Raw,
+    /// JPEG.
+    Jpeg,
+}
+
+impl Formats {
+    fn list(self) -> &'static str {
+        match self {
+            Formats::Both => "RAW JPG ",
+            Formats::Raw => "RAW ",
+            Formats::Jpeg => "JPG ",
+        }
+    }
+
+    fn has(self, jpeg: bool) -> bool {
+        self == Formats::Both || jpeg == (self == Formats::Jpeg)
+    }
+}
+
+/// What was set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    formats: Formats,
+    pub from: From,
+    pub dpi: (u32, u32),
+    pub colour: Colour,
+    pub jpeg: bool,
+    pub quality: u8,
+    pub threshold: u8,
+    gamma: [u8; 4],
+    /// Images wanted; 0: as many as there are.
+    pub images: u32,
+    /// x, y, width, height in pixels.
+    pub area: [u32; 4],
+    pub chunk: u32,
+}
+
+impl Settings {
+    pub(super) fn new(formats: Formats) -> Settings {
+        Settings {
+            formats,
+            from: From::Flatbed,
+            dpi: (75, 75),
+            colour: Colour::Bit,
+            jpeg: formats == Formats::Jpeg,
+            quality: 90,
+            threshold: 128,
+            gamma: *b"UG10",
+            images: 0,
+            area: [0, 0, 872, 1275],
+            chunk: 65_536,
+        }
+    }
+
+    /// PARA: all of it, or nothing.
+    pub(super) fn with(&self, bytes: &[u8]) -> Option<Settings> {
+        let mut new = self.clone();
+        for (key, values) in words::parameters(bytes)? {
+            new.take(&key, &values)?;
+        }
+        new.is_possible().then_some(new)
+    }
+
+    fn take(&mut self, key: &[u8; 4], values: &[Value]) -> Option<()> {
+        let small = |number: &i64, most: u32| u32::try_from(*number).ok().filter(|number| *number <= most);
+        match (key, values) {
+            (b"#FB ", []) => self.from = From::Flatbed,
+            (b"#ADF", words) => {
+                let known = |value: &Value| matches!(value, Value::Word(word) if word == b"DPLX" || word == b"PEDT");
+                words.iter().all(known).then_some(())?;
+                self.from = From::Feeder { duplex: words.contains(&Value::Word(*b"DPLX")) };
+            }
+            (b"#RSM", [Value::Number(dpi)]) => self.dpi.0 = small(dpi, 1200)?,
+            (b"#RSS", [Value::Number(dpi)]) => self.dpi.1 = small(dpi, 2400)?,
+            (b"#COL", [Value::Word(word)]) => {
+                self.colour = match word {
+                    b"C024" => Colour::Rgb,
+                    b"M008" => Colour::Gray,
+                    b"M001" => Colour::Bit,
+                    _ => return None,
+                }
+            }
+            (b"#FMT", [Value::Word(word)]) => {
+                self.jpeg = match word {
+                    b"RAW " => false,
+                    b"JPG " => true,
+                    _ => return None,
+                }
+            }
+            (b"#JPG", [Value::Number(quality)]) => self.quality = small(quality, 100)?.max(1) as u8,
+            (b"#THR", [Value::Number(threshold)]) => self.threshold = small(threshold, 255)? as u8,
+            (b"#GMM", [Value::Word(word)]) if word == b"UG10" || word == b"UG18" => self.gamma = *word,
+            (b"#PAG", [Value::Number(images)]) => self.images = small(images, 999)?,
+            (b"#BSZ", [Value::Number(bytes)]) => self.chunk = small(bytes, MOST_CHUNK)?.max(1),
+            (b"#ACQ", [Value::Number(x), Value::Number(y), Value::Number(w), Value::Number(h)]) => {
+                for (field, value) in self.area.iter_mut().zip([x, y, w, h]) {
+                    *field = small(value, 65_535)?;
+                }
+            }
+            // Own gamma tables and matrices change nothing here, like the built-in curves.
+            (b"#GMT", [Value::Word(_), Value::Bytes(_)]) | (b"#CMX", _) => {}
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn is_possible(&self) -> bool {
+        let [x, y, width, height] = self.area;
+        let fits =
+            |start: u32, length: u32, hundredths: u32, dpi: u32| length > 0 && start + length <= hundredths * dpi / 100;
+        let most = if self.from == From::Flatbed { u32::MAX } else { FEEDER_MOST };
+        ACROSS.contains(&self.dpi.0)
+            && DOWN.contains(&self.dpi.1)
+            && self.dpi.0 <= most
+            && self.formats.has(self.jpeg)
+            && !(self.jpeg && self.colour == Colour::Bit)
+            && fits(x, width, AREA.0, self.dpi.0)
+            && fits(y, height, AREA.1, self.dpi.1)
+            // A page of JPEG, and a line of bits, can't be cut anywhere else.
+            && (self.colour != Colour::Bit || width % 8 == 0)
+    }
+
+    /// INFO.
+    pub(super) fn information(name: &str) -> String {
+        let area = format!("{}{}", integer(AREA.0), integer(AREA.1));
+        let feeder = "#ADFTYPEFEED#ADFDPLX1SCN#ADFFORDPF1N#ADFPREF#ADFALGNCNTR";
+        format!(
+            "{feeder}#ADFAREA{area}#ADFAMINd582d413#ADFAMAX{area}#ADFRESO{}#FB ALGNLEFT#FB AREA{area}#FB RESO{}\
+             #IMX{most}{most}#PRD{}#VER{}#DSZ{}",
+            number(FEEDER_MOST),
+            number(1200),
+            words::text(name),
+            words::text("FB      VIRTUAL1"),
+            number(MOST_PARAMETERS as u32),
+            most = integer(65_535),
+        )
+    }
+
+    /// CAPA.
+    pub(super) fn capabilities(formats: Formats) -> String {
+        let list = |all: &[u32]| all.iter().map(|dpi| number(*dpi)).collect::<String>();
+        format!(
+            "#ADFDPLX#ADFPEDT#ADFRSMSLISTd600#FB RSMSLISTd300d600i0001200#COLLISTC024M001M008#FMTLIST{}\
+             #JPGRANGd001d100#THRRANGd000d255#GMMLISTUG10UG18#GMTLISTRED GRN BLU MONO#CMXLISTUNITUM08\
+             #RSMLIST{}#RSSLIST{}",
+            formats.list(),
+            list(&ACROSS),
+            list(&DOWN),
+        )
+    }
+
+    /// RESA.
+    pub(super) fn now(&self) -> String {
+        let from = match self.from {
+            From::Flatbed => "#FB ",
+            From::Feeder { duplex: false } => "#ADF",
+            From::Feeder { duplex: true } => "#ADFDPLX",
+        };
+        let colour = match self.colour {
+            Colour::Rgb => "C024",
+            Colour::Gray => "M008",
+            Colour::Bit => "M001",
+        };
+        let area: String = self.area.iter().map(|side| number(*side)).collect();
+        format!(
+            "{from}#COL{colour}#FMT{}#JPG{}#THR{}#GMM{}#RSM{}#RSS{}#PAG{}#BSZ{}#ACQ{area}",
+            if self.jpeg { "JPG " } else { "RAW " },
+            number(self.quality.into()),
+            number(self.threshold.into()),
+            String::from_utf8_lossy(&self.gamma),
+            number(self.dpi.0),
+            number(self.dpi.1),
+            number(self.images),
+            integer(self.chunk),
+        )
+    }
+}
