@@ -142,6 +142,37 @@ fn sighup_reads_the_configuration_again_and_a_bad_one_changes_nothing() {
     drop(client);
 }
 
+/// How often each of its threads has gone to sleep.
+fn times_asleep(pid: u32) -> Vec<(String, String)> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it lives").flatten();
+    let mut threads: Vec<_> = tasks
+        .map(|task| {
+            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            let times = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap_or_default();
+            (task.file_name().to_string_lossy().into_owned(), times.to_owned())
+        })
+        .collect();
+    threads.sort();
+    threads
+}
+
+#[test]
+fn a_daemon_with_a_read_and_a_listener_pending_sleeps_while_nothing_happens() {
+    let daemon = Daemon::start();
+    let mut client = daemon.client();
+    client.open("usbscan0");
+    let read = client.read(512);
+    let event = client.send(wire::Command::WaitEvent { timeout: None });
+    client.until_pending(&[(read, "in-flight"), (event, "in-flight")]);
+    // A thread that polls never comes to rest, however often one looks.
+    let at_rest = || {
+        let before = times_asleep(daemon.child.id());
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        times_asleep(daemon.child.id()) == before
+    };
+    assert!((0..20).any(|_| at_rest()), "{:?}", times_asleep(daemon.child.id()));
+}
+
 #[test]
 fn a_machine_without_usb_has_an_empty_list_and_one_line_in_the_log() {
     if Path::new("/dev/bus/usb").exists() {
