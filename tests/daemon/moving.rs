@@ -131,11 +131,15 @@ fn a_control_request_moves_data_both_ways() {
 fn registers_are_vendor_requests() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.open();
-    // The loopback knows neither request 4 nor 12: what it says shows that they were put.
-    let read = client.call(Command::ReadRegisters { offset: 0, index: 0, length: 2 });
-    assert_eq!(read.status, Status::Stall);
-    let write = client.call_with(Command::WriteRegisters { offset: 0, index: 0 }, vec![1]);
-    assert_eq!(write.status, Status::Stall);
+    let write = |offset| Command::WriteRegisters { offset, index: 1 };
+    let read = |offset, index, length| Command::ReadRegisters { offset, index, length };
+    // The loopback takes request 04 for several registers only, and 0C for one only.
+    assert_eq!(client.call_with(write(16), vec![1, 2, 3]).information, 3);
+    assert_eq!(client.call_with(write(17), vec![9]).information, 1);
+    assert_eq!(client.done(read(16, 1, 3)).payload, [1, 9, 3]);
+    assert_eq!(client.done(read(18, 1, 1)).payload, [3]);
+    assert_eq!(client.done(read(16, 0, 3)).payload, [0, 0, 0], "another bank");
+    assert_eq!(client.call(read(16, 2, 3)).status, Status::Stall, "there is no such bank");
 }
 
 #[test]

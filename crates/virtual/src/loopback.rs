@@ -2,6 +2,8 @@
 //!
 //! | request | | meaning |
 //! |---|---|---|
+//! | 0x04 | both | two registers or more from `wValue` on, of bank `wIndex`: 0 or 1, of 256 bytes each |
+//! | 0x0c | both | one register |
 //! | 0x10 | OUT | its data (up to 64 bytes) becomes one interrupt packet |
 //! | 0x11 | OUT | halts the endpoint whose address is `wValue` |
 //! | 0x12 | IN | answers `wLength` bytes, byte i = (`wValue` + i) & 0xff |
@@ -47,6 +49,8 @@ enum Queued {
     },
 }
 
+const BANK: usize = 256;
+
 /// The loopback device, 1209:0001.
 #[derive(Debug)]
 pub struct Loopback {
@@ -57,6 +61,7 @@ pub struct Loopback {
     events: VecDeque<Vec<u8>>,
     halted: Vec<EndpointAddress>,
     forgotten: u64,
+    registers: [[u8; BANK]; 2],
 }
 
 impl Loopback {
@@ -75,7 +80,17 @@ impl Loopback {
             events: VecDeque::new(),
             halted: Vec::new(),
             forgotten: 0,
+            registers: [[0; BANK]; 2],
         }
+    }
+
+    /// The registers that a request means, if there are such: one and several have requests of their own, as on Windows.
+    fn registers(&mut self, setup: Setup) -> Option<&mut [u8]> {
+        let from = usize::from(setup.value);
+        let length = usize::from(setup.length);
+        let asked_rightly = if setup.request == 0x0c { length == 1 } else { length > 1 };
+        let bank = self.registers.get_mut(usize::from(setup.index))?;
+        bank.get_mut(from..from + length).filter(|_| asked_rightly)
     }
 
     fn forget(&mut self) {
@@ -140,6 +155,13 @@ impl Model for Loopback {
             return Control::Stall;
         }
         match (setup.request, setup.direction()) {
+            (0x04 | 0x0c, Direction::In) => {
+                return self.registers(setup).map_or(Control::Stall, |registers| Control::Done(registers.to_vec()));
+            }
+            (0x04 | 0x0c, Direction::Out) => match self.registers(setup) {
+                Some(registers) if registers.len() == data.len() => registers.copy_from_slice(data),
+                _ => return Control::Stall,
+            },
             (0x10, Direction::Out) if data.len() <= 64 && self.events.len() < EVENTS => {
                 self.events.push_back(data.to_vec());
             }
