@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rustix::net::RecvFlags;
-use wire::{CLIENT_HEADER_LIMIT, Event, FrameError, PROTOCOL_VERSION, Request, RequestError, read_frame};
+use wire::{CLIENT_HEADER_LIMIT, Event, FrameError, PROTOCOL_VERSION, Request, RequestError, receive_frame};
 
 use super::answer::Answer;
 use super::budget::Budget;
@@ -91,7 +91,7 @@ impl<'a> Connection<'a> {
 
     /// One request. `false` when it was the last.
     fn next(&mut self) -> bool {
-        let frame = match read_frame(&mut self.reader, CLIENT_HEADER_LIMIT) {
+        let frame = match receive_frame(&mut self.reader, CLIENT_HEADER_LIMIT) {
             Ok(Some(frame)) => frame,
             Ok(None) | Err(FrameError::Io(_)) => return false,
             Err(error) => {

@@ -43,6 +43,6 @@ mod supervisor;
 pub mod systemd;
 mod unused;
 
-pub use config::Config;
+pub use config::{Config, Limits};
 pub use running::Running;
 pub use unused::Unused;

@@ -2,14 +2,14 @@
 //! thread that reads, to those who wait for them. Knows ids, not commands.
 
 use std::collections::HashMap;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, IoSlice};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
-use rustix::net::SendFlags;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 use wire::{Answer, Command, Event, FrameError, FromDaemon, Request};
 
 use crate::{Error, GoneWhy};
@@ -73,11 +73,10 @@ impl Link {
         if payload.len() > wire::PAYLOAD_LIMIT {
             return Err(Error::TooLong { command: name, length: payload.len(), limit: wire::PAYLOAD_LIMIT });
         }
-        let mut bytes = Vec::with_capacity(256 + payload.len());
         let request = Request { id, command, payload };
-        request.write_to(&mut bytes).expect("a vector takes all bytes");
+        let header = request.header_line();
         let turn = self.turn.lock();
-        let sent = self.send_all(&bytes);
+        let sent = self.send_all(&mut [IoSlice::new(&header), IoSlice::new(&request.payload)]);
         drop(turn);
         sent.map_err(|error| {
             // Half a message may be out, so nothing can follow it. The reader sees the end and tells everyone.
@@ -88,11 +87,11 @@ impl Link {
     }
 
     /// Without SIGPIPE, for this code also runs inside programs that did not ask for that.
-    fn send_all(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL) {
+    fn send_all(&self, mut left: &mut [IoSlice<'_>]) -> io::Result<()> {
+        while left.iter().any(|slice| !slice.is_empty()) {
+            match rustix::net::sendmsg(&self.socket, left, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(sent) => bytes = &bytes[sent..],
+                Ok(sent) => IoSlice::advance_slices(&mut left, sent),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -145,7 +144,7 @@ impl Link {
 
 /// Reads one message from the daemon.
 pub(crate) fn next(stream: &mut BufReader<UnixStream>) -> Result<Option<FromDaemon>, FrameError> {
-    wire::read_frame(stream, wire::DAEMON_HEADER_LIMIT)?.map(FromDaemon::from_frame).transpose()
+    wire::receive_frame(stream, wire::DAEMON_HEADER_LIMIT)?.map(FromDaemon::from_frame).transpose()
 }
 
 /// The way of events to whoever looks at them: bounded, the newest kept.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::frame::{Frame, write_frame};
+use crate::frame::{Frame, header_line};
 use crate::hex::HexBytes;
 
 /// A pipe of a device, or all of them: `PIPE_TYPE` of usbscan.h, and control, which Windows has no word for.
@@ -417,13 +417,19 @@ impl Request {
 
     /// Writes the header line and the payload.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        let Value::Object(command) = serde_json::to_value(&self.command)? else {
-            unreachable!("an internally tagged enum is an object")
+        out.write_all(&self.header_line())?;
+        out.write_all(&self.payload)
+    }
+
+    /// The header line, for a sender that writes it and the payload in one call.
+    pub fn header_line(&self) -> Vec<u8> {
+        let Ok(Value::Object(command)) = serde_json::to_value(&self.command) else {
+            unreachable!("an internally tagged enum of plain data is an object")
         };
         let mut header = Map::new();
         header.insert("id".to_owned(), self.id.into());
         header.extend(command);
-        write_frame(out, header, &self.payload)
+        header_line(header, self.payload.len())
     }
 }
 

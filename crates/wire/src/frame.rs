@@ -48,6 +48,38 @@ pub enum FrameError {
 /// # Errors
 /// See [`FrameError`]; the connection is of no use afterwards.
 pub fn read_frame(reader: &mut impl BufRead, header_limit: usize) -> Result<Option<Frame>, FrameError> {
+    read_frame_with(reader, header_limit, |reader, payload, length| {
+        reader.take(length as u64).read_to_end(payload).map(drop)
+    })
+}
+
+/// As [`read_frame`], with another way to read the payload: `read` appends to an empty vector that has room for exactly
+/// so many bytes. Who knows the socket below the reader can have the kernel write them to where they stay.
+///
+/// # Errors
+/// See [`FrameError`]; the connection is of no use afterwards.
+pub(crate) fn read_frame_with<R: BufRead>(
+    reader: &mut R,
+    header_limit: usize,
+    read: impl FnOnce(&mut R, &mut Vec<u8>, usize) -> io::Result<()>,
+) -> Result<Option<Frame>, FrameError> {
+    let Some((header, length)) = read_header(reader, header_limit)? else { return Ok(None) };
+    let mut payload = Vec::new();
+    if length > 0 {
+        payload.reserve_exact(length);
+        read(reader, &mut payload, length)?;
+        if payload.len() < length {
+            return Err(FrameError::Truncated);
+        }
+    }
+    Ok(Some(Frame { header, payload }))
+}
+
+/// The header's fields, and the length of the payload behind it.
+fn read_header(
+    reader: &mut impl BufRead,
+    header_limit: usize,
+) -> Result<Option<(Map<String, Value>, usize)>, FrameError> {
     let mut line = Vec::new();
     reader.by_ref().take(header_limit as u64).read_until(b'\n', &mut line)?;
     match line.pop() {
@@ -65,15 +97,7 @@ pub fn read_frame(reader: &mut impl BufRead, header_limit: usize) -> Result<Opti
             .filter(|n| *n <= PAYLOAD_LIMIT)
             .ok_or(FrameError::BadPayload)?,
     };
-    let mut payload = Vec::new();
-    if length > 0 {
-        payload.reserve_exact(length);
-        let got = reader.by_ref().take(length as u64).read_to_end(&mut payload)?;
-        if got < length {
-            return Err(FrameError::Truncated);
-        }
-    }
-    Ok(Some(Frame { header, payload }))
+    Ok(Some((header, length)))
 }
 
 /// The header line with `payload` set where there is one.

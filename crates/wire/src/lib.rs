@@ -33,6 +33,7 @@ mod command;
 mod event;
 mod frame;
 mod hex;
+mod socket;
 mod status;
 
 pub use answer::Answer;
@@ -44,6 +45,7 @@ pub use command::{AbortStep, Command, ControlDirection, Pipe, Request, RequestEr
 pub use event::{Event, EventName, Limits};
 pub use frame::{Frame, FrameError, FromDaemon, read_frame};
 pub use hex::HexBytes;
+pub use socket::receive_frame;
 pub use status::Status;
 
 /// The version of the protocol that `hello` states. It grows when a client written before would
