@@ -1,7 +1,7 @@
 //! How long a page takes, from the command to the file, and how much memory: A4 in colour, from a virtual scanner that
 //! sends as fast as it is asked.
 //!
-//!     cargo bench --bench whole_page
+//!     cargo bench --bench whole_page [-- --quick]
 //!
 //! Beside it in the same run: the same page with the daemon in the same process. What differs is the socket.
 
@@ -14,13 +14,16 @@ use std::time::{Duration, Instant};
 
 use client::Session;
 
-const RUNS: usize = 5;
+/// Runs of each, and with `--quick`.
+const RUNS: [usize; 2] = [5, 1];
 /// What a pipe holds, and some more: a program that has so much left to write has not ended.
 const HELD_BACK: u64 = 100_000;
 
 type Anything = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Anything> {
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let runs = RUNS[usize::from(quick)];
     let folder = tempfile::tempdir()?;
     let socket = folder.path().join("socket");
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_usbscand"))
@@ -29,14 +32,14 @@ fn main() -> Result<(), Anything> {
         .env("RUST_LOG", "error")
         .spawn()?;
     wait_until_it_listens(&socket, &mut daemon)?;
-    println!("A4 in colour, the best of {RUNS}; MB are those of the page's pixels; peaks of resident memory");
+    println!("A4 in colour, the best of {runs}; MB are those of the page's pixels; peaks of resident memory");
     println!("  dpi  format     MB  through usbscand            in one process    usbscan   usbscand");
     let through = ["--socket".to_owned(), socket.display().to_string()];
     let inside = ["--virtual".to_owned()];
     for dpi in [300, 600, 1200] {
         for format in ["png", "pnm"] {
             let file = folder.path().join("page");
-            let scan = Scan { dpi, format, file: &file };
+            let scan = Scan { dpi, format, runs, file: &file };
             let (slow, quick) = (scan.best(&through)?, scan.best(&inside)?);
             let megabytes = scan.megabytes();
             let rate =
@@ -68,6 +71,7 @@ fn wait_until_it_listens(socket: &Path, daemon: &mut Child) -> Result<(), Anythi
 struct Scan<'a> {
     dpi: u32,
     format: &'a str,
+    runs: usize,
     file: &'a Path,
 }
 
@@ -81,7 +85,7 @@ impl Scan<'_> {
 
     fn best(&self, daemon: &[String]) -> Result<Duration, Anything> {
         let mut best = Duration::MAX;
-        for _ in 0..RUNS {
+        for _ in 0..self.runs {
             let began = Instant::now();
             let status = self.command(daemon).arg(self.file).status()?;
             best = best.min(began.elapsed());

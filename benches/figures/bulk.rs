@@ -1,0 +1,116 @@
+//! Throughput and processor time of bulk transfers: the whole road against a bare loop with four transfers of 256 KiB
+//! queued, and against one synchronous transfer of 64 KiB after another, which is how most scanner programs read.
+
+use usbscan::daemon::Config;
+use virtual_scanner::Model;
+
+use crate::report::{Aim, Report, Series};
+use crate::rigs::{Bare, Road, Took, Way};
+use crate::source::Source;
+use crate::{Outcome, Wishes};
+
+const QUEUED: usize = 4;
+const SIZE: usize = 256 * 1024;
+const SYNCHRONOUS: usize = 64 * 1024;
+
+/// A wire.
+struct Wire {
+    name: &'static str,
+    bytes_per_second: Option<f64>,
+    /// Bytes moved in a round.
+    bytes: usize,
+}
+
+/// Of the real wires, what a host controller moves at best. Memory is none: its bare loop moves no byte further than the
+/// device's copy of it, so what the road adds there is the road's own cost, and no aim.
+const WIRES: &[Wire] = &[
+    Wire { name: "USB 2 (43 MB/s)", bytes_per_second: Some(43e6), bytes: 16 << 20 },
+    Wire { name: "USB 3 (400 MB/s)", bytes_per_second: Some(400e6), bytes: 128 << 20 },
+    Wire { name: "memory (as quick as it goes)", bytes_per_second: None, bytes: 512 << 20 },
+];
+
+impl Wire {
+    fn device(&self, serial: &str) -> Box<dyn Model> {
+        Box::new(match self.bytes_per_second {
+            Some(pace) => Source::at(serial, pace),
+            None => Source::unbound(serial),
+        })
+    }
+}
+
+pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
+    for wire in WIRES {
+        for (way, name) in [(Way::In, "in"), (Way::Out, "out")] {
+            one(wishes, report, wire, way, name)?;
+        }
+    }
+    settings(wishes, report)
+}
+
+fn one(wishes: &Wishes, report: &mut Report, wire: &Wire, way: Way, name: &str) -> Outcome<()> {
+    let title = |what: &str| Series::new(format!("bulk-{name}, {}: {what}", wire.name));
+    let mut road = Candidate::new(title("whole road"));
+    let mut bare = Candidate::new(title("bare loop, 4 x 256 KiB queued"));
+    let mut slow = Candidate::new(title("synchronous, 64 KiB at a time"));
+    let whole = Road::new(Config::default(), wire.device("ROAD"))?;
+    let mut alone = Bare::new(wire.device("BARE"))?;
+    for round in 0..=wishes.rounds(10) {
+        let of_road = Took::by(|| whole.move_bytes(way, wire.bytes, QUEUED, SIZE))?;
+        let of_bare = Took::by(|| alone.move_bytes(way, wire.bytes, QUEUED, SIZE))?;
+        let of_slow = Took::by(|| alone.move_bytes(way, wire.bytes, 1, SYNCHRONOUS))?;
+        // The first warms up.
+        if round > 0 {
+            road.add(of_road, wire.bytes);
+            bare.add(of_bare, wire.bytes);
+            slow.add(of_slow, wire.bytes);
+        }
+    }
+    for candidate in [&bare, &slow, &road] {
+        report.series(&candidate.rate, "MB/s");
+    }
+    let real = wire.bytes_per_second.is_some();
+    report.ratio(&road.rate, &bare.rate, Some(Aim::AtLeast(0.95)).filter(|_| real));
+    report.ratio(&road.rate, &slow.rate, None);
+    for candidate in [&bare, &slow, &road] {
+        report.series(&candidate.cpu, "CPU s/GB");
+    }
+    report.ratio(&road.cpu, &bare.cpu, Some(Aim::AtMost(1.3)).filter(|_| real));
+    Ok(())
+}
+
+struct Candidate {
+    rate: Series,
+    cpu: Series,
+}
+
+impl Candidate {
+    fn new(rate: Series) -> Candidate {
+        Candidate { cpu: Series::new(rate.what.clone()), rate }
+    }
+
+    fn add(&mut self, took: Took, bytes: usize) {
+        self.rate.values.push(took.megabytes_per_second(bytes));
+        self.cpu.values.push(took.cpu_per_gigabyte(bytes));
+    }
+}
+
+/// What the defaults of `depth` and `chunk` are chosen from: reads of 1 MiB, which the daemon cuts, two outstanding.
+fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
+    let wire = &WIRES[1];
+    for depth in [1, 2, 4] {
+        for chunk in [64, 128, 256, 512, 1024] {
+            let road = Road::new(Config { depth, chunk: chunk * 1024, ..Config::default() }, wire.device("SET"))?;
+            let mut found =
+                Candidate::new(Series::new(format!("{}: depth {depth}, chunk {chunk} KiB, reads of 1 MiB", wire.name)));
+            for round in 0..=wishes.rounds(5) {
+                let took = Took::by(|| road.move_bytes(Way::In, wire.bytes / 2, 2, 1 << 20))?;
+                if round > 0 {
+                    found.add(took, wire.bytes / 2);
+                }
+            }
+            report.series(&found.rate, "MB/s");
+            report.series(&found.cpu, "CPU s/GB");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! The cost of one, as there are more of them: sessions, queued requests, scanners, pages. It should stay flat.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use client::{Pending, Session};
+use scan::{Flow, PageFormat, PageSink, Progress, SessionTransport, SinkError};
+use usbscan::daemon::{Config, Limits, Running};
+use virtual_scanner::{Loopback, VirtualBus};
+use wire::{Command, Pipe};
+
+use crate::plot::Curve;
+use crate::report::{Report, percentile};
+use crate::rigs::Road;
+use crate::{Outcome, Wishes};
+
+pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
+    let repeats = wishes.rounds(5);
+    let curve = |title: &str, of, unit, points| Curve { title: title.to_owned(), of, unit, points };
+    let points = each(&[1, 4, 16, 64, 256], repeats, sessions)?;
+    report.curve("sessions", &curve("A session: connect, open, read, leave", "sessions at once", "us each", points));
+    let points = each(&[1, 10, 100, 1000, 10_000], repeats, requests)?;
+    report
+        .curve("requests", &curve("A queued request: sent, cancelled, answered", "requests queued", "us each", points));
+    let points = each(&[1, 2, 4, 8, 15], repeats, scanners)?;
+    report.curve("scanners", &curve("A scanner: open, 1 MiB read, close", "scanners at once", "us each", points));
+    let most = if wishes.quick { vec![1, 10, 50] } else { vec![1, 10, 50, 100, 500] };
+    let points = each(&most, 1, pages)?;
+    report.curve("pages", &curve("A page of 242 KB: command to picture", "pages in one session", "us each", points));
+    Ok(())
+}
+
+/// The median cost of one in microseconds, for each number of them.
+fn each(counts: &[usize], repeats: usize, run: fn(usize) -> Outcome<f64>) -> Outcome<Vec<(f64, f64)>> {
+    let mut points = Vec::new();
+    for count in counts {
+        let took: Outcome<Vec<f64>> = (0..repeats).map(|_| run(*count)).collect();
+        points.push((*count as f64, percentile(&took?, 0.5) / *count as f64));
+    }
+    Ok(points)
+}
+
+fn micros_since(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64() * 1e6
+}
+
+/// No limit is in the way of what is measured.
+fn wide() -> Config {
+    let most = 1 << 20;
+    let limits =
+        Limits { connections: most, requests: 20_000, bytes: 1 << 32, all_requests: most as u32, all_bytes: 1 << 40 };
+    Config { limits, ..Config::default() }
+}
+
+fn sessions(count: usize) -> Outcome<f64> {
+    let road = Road::new(wide(), Box::new(Loopback::new()))?;
+    let began = Instant::now();
+    let mut open = Vec::new();
+    for _ in 0..count {
+        let session = road.another()?;
+        session.open("usbscan0")?;
+        session.write(&[7; 512], None)?;
+        session.read(512, None)?;
+        open.push(session);
+    }
+    for session in open {
+        session.close()?;
+    }
+    Ok(micros_since(began))
+}
+
+fn requests(count: usize) -> Outcome<f64> {
+    let road = Road::new(wide(), Box::new(Loopback::new()))?;
+    let began = Instant::now();
+    let started: Result<Vec<Pending>, client::Error> = (0..count)
+        .map(|_| road.session.start(Command::Read { length: 512, salvage: false, timeout: None }, Vec::new()))
+        .collect();
+    let started = started?;
+    road.session.cancel_pipe(Pipe::Read, None)?;
+    let cancelled = started.into_iter().map(Pending::wait).filter(Result::is_err).count();
+    if cancelled != count {
+        return Err(format!("{cancelled} of {count} reads were cancelled").into());
+    }
+    Ok(micros_since(began))
+}
+
+fn scanners(count: usize) -> Outcome<f64> {
+    let bus = VirtualBus::new();
+    for number in 0..count {
+        bus.plug(Box::new(crate::source::Source::unbound(&format!("GROW{number}"))));
+    }
+    let running = Running::start(wide(), vec![Arc::new(bus)])?;
+    let began = Instant::now();
+    let mut sessions = Vec::new();
+    for number in 0..count {
+        let session = Session::over(running.connect()?)?;
+        session.open(&format!("usbscan{number}"))?;
+        sessions.push(session);
+    }
+    let mut reads = Vec::new();
+    for session in &sessions {
+        reads.push(session.start(Command::Read { length: 1 << 20, salvage: false, timeout: None }, Vec::new())?);
+    }
+    for read in reads {
+        read.wait()?;
+    }
+    for session in sessions {
+        session.close()?;
+    }
+    Ok(micros_since(began))
+}
+
+/// Takes a page and keeps nothing of it.
+struct Nowhere;
+
+impl PageSink for Nowhere {
+    fn begin(&mut self, _format: &PageFormat) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn lines(&mut self, _lines: &[u8]) -> Result<Flow, SinkError> {
+        Ok(Flow::Continue)
+    }
+
+    fn end(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// One session scans one small page after another.
+fn pages(count: usize) -> Outcome<f64> {
+    let bus = VirtualBus::new();
+    bus.plug_spec("esci")?;
+    let running = Running::start(Config::default(), vec![Arc::new(bus)])?;
+    let (transport, device) = SessionTransport::open(Session::over(running.connect()?)?, "usbscan0")?;
+    let mut scanner = scan::open(&device.protocol, Box::new(transport), &mut |_: Progress| {})?;
+    for (name, value) in [("resolution", "50"), ("mode", "Gray")] {
+        scanner.options_mut().set_text(name, value)?;
+    }
+    let began = Instant::now();
+    for _ in 0..count {
+        scanner.scan(&mut Nowhere, &mut |_| {})?;
+    }
+    Ok(micros_since(began))
+}

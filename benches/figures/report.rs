@@ -1,0 +1,162 @@
+//! Figures: what was measured, printed as a table for people and written as JSON for programs.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::Outcome;
+use crate::plot::{Curve, draw};
+
+/// What a ratio should be.
+#[derive(Debug, Clone, Copy)]
+pub enum Aim {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Aim {
+    fn is_met(self, ratio: f64) -> bool {
+        match self {
+            Aim::AtLeast(least) => ratio >= least,
+            Aim::AtMost(most) => ratio <= most,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Aim::AtLeast(least) => format!(">= {least}"),
+            Aim::AtMost(most) => format!("<= {most}"),
+        }
+    }
+}
+
+/// One candidate's values, a value a round.
+#[derive(Debug, Clone)]
+pub struct Series {
+    pub what: String,
+    pub values: Vec<f64>,
+}
+
+impl Series {
+    pub fn new(what: impl Into<String>) -> Series {
+        Series { what: what.into(), values: Vec::new() }
+    }
+}
+
+/// Everything so far. Lines are printed as they come.
+#[derive(Debug, Default)]
+pub struct Report {
+    part: String,
+    rows: Vec<Value>,
+    plots: Vec<(String, String)>,
+}
+
+impl Report {
+    pub fn new() -> Report {
+        Report::default()
+    }
+
+    pub fn begin(&mut self, part: &str) {
+        self.part = part.to_owned();
+        println!("\n{part}");
+    }
+
+    /// Median and spread of one series.
+    pub fn series(&mut self, series: &Series, unit: &str) {
+        let spread = Spread::of(&series.values);
+        println!(
+            "  {:<72} {:>9} {unit}  ({} to {})",
+            series.what,
+            short(spread.median),
+            short(spread.least),
+            short(spread.most)
+        );
+        self.rows.push(json!({
+            "part": self.part, "what": series.what, "unit": unit, "rounds": series.values.len(),
+            "median": spread.median, "least": spread.least, "most": spread.most,
+        }));
+    }
+
+    /// The ratio of two series, round by round, and whether it is as it should be.
+    pub fn ratio(&mut self, ours: &Series, peer: &Series, aim: Option<Aim>) {
+        let ratios: Vec<f64> = ours.values.iter().zip(&peer.values).map(|(ours, peer)| ours / peer).collect();
+        let spread = Spread::of(&ratios);
+        let met = aim.map(|aim| aim.is_met(spread.median));
+        let verdict = match (aim, met) {
+            (Some(aim), Some(true)) => format!("  aim {}: met", aim.text()),
+            (Some(aim), _) => format!("  aim {}: MISSED", aim.text()),
+            (None, _) => String::new(),
+        };
+        println!(
+            "  {:<72} {:>9.2} times ({:.2} to {:.2}){verdict}",
+            format!("  ratio to: {}", peer.what),
+            spread.median,
+            spread.least,
+            spread.most
+        );
+        self.rows.push(json!({
+            "part": self.part, "what": ours.what, "ratio-to": peer.what, "rounds": ratios.len(),
+            "median": spread.median, "least": spread.least, "most": spread.most,
+            "aim": aim.map(Aim::text), "met": met,
+        }));
+    }
+
+    /// A value that has no spread.
+    pub fn value(&mut self, what: &str, value: f64, unit: &str) {
+        println!("  {what:<72} {:>9} {unit}", short(value));
+        self.rows.push(json!({ "part": self.part, "what": what, "unit": unit, "median": value }));
+    }
+
+    /// A curve: the cost of one unit as there are more of them. Drawn when the report is written.
+    pub fn curve(&mut self, name: &str, curve: &Curve) {
+        println!("  {}", curve.title);
+        for (x, y) in &curve.points {
+            println!("    {:<70} {:>9} {}", format!("{x} {}", curve.of), short(*y), curve.unit);
+        }
+        self.rows.push(json!({
+            "part": self.part, "what": curve.title, "unit": curve.unit, "of": curve.of, "points": curve.points,
+        }));
+        self.plots.push((name.to_owned(), draw(curve)));
+    }
+
+    /// Writes `figures.json` and the plots.
+    pub fn write(&self, folder: &Path) -> Outcome<()> {
+        let path = folder.join("figures.json");
+        fs::write(&path, serde_json::to_vec_pretty(&self.rows)?)?;
+        for (name, svg) in &self.plots {
+            fs::write(folder.join(format!("{name}.svg")), svg)?;
+        }
+        println!("\n{} figures in {}, {} plots beside it", self.rows.len(), path.display(), self.plots.len());
+        Ok(())
+    }
+}
+
+struct Spread {
+    least: f64,
+    median: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Spread {
+        let at = |share| percentile(values, share);
+        Spread { least: at(0.0), median: at(0.5), most: at(1.0) }
+    }
+}
+
+/// The value below which this share of all lie.
+pub fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[((sorted.len() - 1) as f64 * share).round() as usize]
+}
+
+/// Three digits, as far as that is enough.
+fn short(value: f64) -> String {
+    match value.abs() {
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}

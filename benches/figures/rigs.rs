@@ -1,0 +1,173 @@
+//! What is measured, and its peers: the whole road from a device to a client, and bare loops on a device of the same kind.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use client::{Pending, Session};
+use crossbeam_channel::Receiver;
+use usb::{Bus, Completion, Device, Endpoint, EndpointAddress, InterfaceNumber, Status, Token};
+use usbscan::daemon::{Config, Running};
+use virtual_scanner::{Model, VirtualBus};
+use wire::Command;
+
+use crate::Outcome;
+
+const BULK_IN: EndpointAddress = EndpointAddress(0x81);
+const BULK_OUT: EndpointAddress = EndpointAddress(0x02);
+
+/// Which way bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    In,
+    Out,
+}
+
+/// What one run took.
+#[derive(Debug, Clone, Copy)]
+pub struct Took {
+    pub wall: Duration,
+    /// Processor time of this whole process: device, daemon and client are all in it.
+    pub cpu: Duration,
+}
+
+impl Took {
+    pub fn by(work: impl FnOnce() -> Outcome<()>) -> Outcome<Took> {
+        let (began, cpu) = (Instant::now(), processor_time());
+        work()?;
+        Ok(Took { wall: began.elapsed(), cpu: processor_time() - cpu })
+    }
+
+    pub fn megabytes_per_second(self, bytes: usize) -> f64 {
+        bytes as f64 / 1e6 / self.wall.as_secs_f64()
+    }
+
+    /// Processor seconds a gigabyte.
+    pub fn cpu_per_gigabyte(self, bytes: usize) -> f64 {
+        self.cpu.as_secs_f64() / (bytes as f64 / 1e9)
+    }
+}
+
+/// What all threads of this process have used so far, those that ended included.
+fn processor_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// Device, daemon, socket, client.
+#[derive(Debug)]
+pub struct Road {
+    pub session: Session,
+    running: Running,
+}
+
+impl Road {
+    pub fn new(config: Config, model: Box<dyn Model>) -> Outcome<Road> {
+        let bus = VirtualBus::new();
+        bus.plug(model);
+        let running = Running::start(config, vec![Arc::new(bus)])?;
+        let session = Session::over(running.connect()?)?;
+        session.open("usbscan0")?;
+        Ok(Road { session, running })
+    }
+
+    /// Another connection to the same daemon.
+    pub fn another(&self) -> Outcome<Session> {
+        Ok(Session::over(self.running.connect()?)?)
+    }
+
+    /// Moves so many bytes with so many requests outstanding.
+    pub fn move_bytes(&self, way: Way, bytes: usize, queued: usize, size: usize) -> Outcome<()> {
+        let mut outstanding: VecDeque<Pending> = VecDeque::new();
+        for _ in 0..bytes / size {
+            if outstanding.len() == queued {
+                outstanding.pop_front().expect("there are some").wait()?;
+            }
+            outstanding.push_back(match way {
+                Way::In => {
+                    let read = Command::Read { length: size as u32, salvage: false, timeout: None };
+                    self.session.start(read, Vec::new())?
+                }
+                Way::Out => {
+                    let write = Command::Write { zero_packet: false, timeout: None };
+                    self.session.start(write, vec![7; size])?
+                }
+            });
+        }
+        for pending in outstanding {
+            pending.wait()?;
+        }
+        Ok(())
+    }
+}
+
+/// The bus with nothing around it: a loop on one thread that queues transfers and takes them back.
+pub struct Bare {
+    device: Option<Box<dyn Device>>,
+    lines: [Line; 2],
+    _bus: VirtualBus,
+}
+
+struct Line {
+    endpoint: Box<dyn Endpoint>,
+    done: Receiver<Completion>,
+}
+
+impl Bare {
+    pub fn new(model: Box<dyn Model>) -> Outcome<Bare> {
+        let bus = VirtualBus::new();
+        let location = bus.plug(model);
+        let mut device = bus.open(&location)?;
+        device.claim(InterfaceNumber(0))?;
+        let mut line = |address| -> Outcome<Line> {
+            let (completions, done) = crossbeam_channel::unbounded();
+            Ok(Line { endpoint: device.endpoint(address, completions)?, done })
+        };
+        let lines = [line(BULK_IN)?, line(BULK_OUT)?];
+        Ok(Bare { device: Some(device), lines, _bus: bus })
+    }
+
+    pub fn move_bytes(&mut self, way: Way, bytes: usize, queued: usize, size: usize) -> Outcome<()> {
+        let line = &mut self.lines[usize::from(way == Way::Out)];
+        let mut buffers: Vec<Vec<u8>> = (0..queued).map(|_| vec![7; size]).collect();
+        let (mut left, mut in_flight) = (bytes / size, 0);
+        while left > 0 || in_flight > 0 {
+            match buffers.pop() {
+                Some(buffer) if left > 0 => {
+                    line.endpoint.submit(Token(left as u64), buffer).map_err(|rejected| rejected.error)?;
+                    left -= 1;
+                    in_flight += 1;
+                }
+                _ => {
+                    let done = line.done.recv()?;
+                    if done.status != Status::Completed {
+                        return Err(format!("a transfer ended as {:?}", done.status).into());
+                    }
+                    in_flight -= 1;
+                    buffers.push(done.buffer);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One transfer submitted and cancelled: from asking to having it back.
+    pub fn cancel_one(&mut self, token: u64, size: usize) -> Outcome<Duration> {
+        let line = &mut self.lines[0];
+        line.endpoint.submit(Token(token), vec![0; size]).map_err(|rejected| rejected.error)?;
+        let asked = Instant::now();
+        line.endpoint.cancel(Token(token));
+        line.done.recv()?;
+        Ok(asked.elapsed())
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        if let Some(device) = self.device.take()
+            && let Err(error) = device.close(Duration::from_secs(5))
+        {
+            eprintln!("figures: {error}");
+        }
+    }
+}
