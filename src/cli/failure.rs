@@ -48,15 +48,15 @@ pub enum Failure {
     /// The format can't hold such a page.
     #[error(transparent)]
     Unwritable(image::ImageError),
-    /// A page that was not the first.
-    #[error("page {page}: {source}; {kept}")]
+    /// A page that was not the first, or of which something came.
+    #[error("{}{source}{}", page.map(|page| format!("page {page}: ")).unwrap_or_default(), after(kept.as_deref()))]
     InPage {
-        /// Which, from 1.
-        page: u32,
+        /// Which, unless it was the first.
+        page: Option<u32>,
         /// Why.
         source: Box<Failure>,
-        /// What became of those before it.
-        kept: String,
+        /// What is kept of it and of those before it.
+        kept: Option<String>,
     },
     /// No DEVICE was named and there is none.
     #[error("there is no scanner; is it plugged in and switched on?")]
@@ -114,6 +114,10 @@ pub enum Failure {
     /// The system has no more descriptors or threads.
     #[error("listen to signals: {0}")]
     System(#[source] io::Error),
+}
+
+fn after(kept: Option<&str>) -> String {
+    kept.map(|kept| format!("; {kept}")).unwrap_or_default()
 }
 
 fn names(devices: &[DeviceEntry]) -> String {

@@ -7,6 +7,7 @@ mod death;
 mod faults;
 mod memory;
 mod page;
+mod pages;
 mod plug;
 mod program;
 mod proxy;

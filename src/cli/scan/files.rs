@@ -103,11 +103,11 @@ impl Files {
     }
 
     /// A page failed. What came of it is kept if that is `wanted`, and so are the pages before it in the same file. Says
-    /// what is kept.
+    /// what is kept, or could have been; nothing where there was nothing.
     ///
     /// # Errors
     /// As [`Files::page_is_done`].
-    pub fn give_up(mut self, wanted: bool) -> Result<String, Failure> {
+    pub fn give_up(mut self, wanted: bool) -> Result<Option<String>, Failure> {
         let mut lines = 0;
         let mut pages = self.done;
         if let Some(open) = self.open.as_mut().filter(|_| wanted) {
@@ -119,38 +119,7 @@ impl Files {
                 self.close(pages)?;
             }
         }
-        Ok(self.told(wanted, lines))
-    }
-
-    fn told(&self, wanted: bool, lines: u32) -> String {
-        let part = if lines > 0 { format!("{lines} lines of page {}", self.next()) } else { String::new() };
-        let parts =
-            |whole: String| [whole, part.clone()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
-        let whole = match self.done {
-            0 => String::new(),
-            1 => "1 page".to_owned(),
-            pages => format!("{pages} pages"),
-        };
-        let file = |page| self.name.of_page(page).map_or("standard output".into(), |path| path.display().to_string());
-        match &self.name {
-            Name::Each(_) => {
-                let whole = match self.done {
-                    0 => String::new(),
-                    1 => file(1),
-                    last => format!("{} to {}", file(1), file(last)),
-                };
-                let part = if lines > 0 { format!("{} with {part}", file(self.next())) } else { String::new() };
-                let all: Vec<_> = [whole, part].into_iter().filter(|part| !part.is_empty()).collect();
-                if all.is_empty() { "nothing is kept".to_owned() } else { format!("kept: {}", all.join(", and ")) }
-            }
-            Name::Stdout | Name::One(_) if wanted && self.done + lines > 0 => {
-                format!("kept: {} with {}", file(1), parts(whole).join(" and "))
-            }
-            Name::One(_) if self.done > 0 => {
-                format!("{} is not written; with --keep-partial it would have {whole}", file(1))
-            }
-            Name::Stdout | Name::One(_) => "nothing is kept".to_owned(),
-        }
+        Ok(Kept { name: &self.name, whole: self.done, lines, wanted }.in_words())
     }
 
     fn open_next(&self) -> Result<Open, Failure> {
@@ -217,11 +186,85 @@ impl Files {
     }
 }
 
+/// What is left when a page fails.
+struct Kept<'a> {
+    name: &'a Name,
+    /// Pages before it.
+    whole: u32,
+    /// Lines of it that came and are kept.
+    lines: u32,
+    /// Whether parts are kept.
+    wanted: bool,
+}
+
+impl Kept<'_> {
+    fn in_words(&self) -> Option<String> {
+        let lines = (self.lines > 0).then(|| format!("the {} lines that came", self.lines));
+        let pages = match self.whole {
+            0 => None,
+            1 => Some("1 page".to_owned()),
+            pages => Some(format!("{pages} pages")),
+        };
+        match self.name {
+            Name::Each(_) => {
+                let whole = match self.whole {
+                    0 => None,
+                    1 => Some(self.file(1)),
+                    last => Some(format!("{} to {}", self.file(1), self.file(last))),
+                };
+                let part = lines.map(|lines| format!("{} with {lines}", self.file(self.whole + 1)));
+                Some(format!("kept: {}", joined(whole, part)?))
+            }
+            Name::Stdout | Name::One(_) if self.wanted => {
+                Some(format!("kept: {} with {}", self.file(1), joined(pages, lines)?))
+            }
+            Name::One(_) => {
+                Some(format!("{} is not written; with --keep-partial it would have {}", self.file(1), pages?))
+            }
+            Name::Stdout => None,
+        }
+    }
+
+    fn file(&self, page: u32) -> String {
+        self.name.of_page(page).map_or("standard output".to_owned(), |path| path.display().to_string())
+    }
+}
+
+fn joined(one: Option<String>, other: Option<String>) -> Option<String> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(format!("{one} and {other}")),
+        (one, other) => one.or(other),
+    }
+}
+
 /// The file's own error, which keeps its exit code.
 fn of_file(failure: Failure) -> SinkError {
     match failure {
         Failure::Output(error) => SinkError::new(error),
         Failure::Picture(error) => SinkError::new(error),
         other => SinkError::new(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_said_with_its_files() {
+        let name = |text: &str| Name::parse(text.as_ref()).expect("a name");
+        let say = |text: &str, whole, lines, wanted| Kept { name: &name(text), whole, lines, wanted }.in_words();
+        assert_eq!(say("p%d.png", 0, 0, true), None);
+        assert_eq!(say("p%d.png", 1, 0, false).as_deref(), Some("kept: p1.png"));
+        assert_eq!(
+            say("p%d.png", 2, 9, true).as_deref(),
+            Some("kept: p1.png to p2.png and p3.png with the 9 lines that came")
+        );
+        assert_eq!(say("p.pdf", 0, 0, true), None);
+        assert_eq!(say("p.pdf", 0, 9, true).as_deref(), Some("kept: p.pdf with the 9 lines that came"));
+        assert_eq!(say("p.pdf", 2, 9, true).as_deref(), Some("kept: p.pdf with 2 pages and the 9 lines that came"));
+        assert_eq!(say("p.pdf", 0, 0, false), None);
+        let lost = "p.pdf is not written; with --keep-partial it would have 1 page";
+        assert_eq!(say("p.pdf", 1, 0, false).as_deref(), Some(lost));
     }
 }

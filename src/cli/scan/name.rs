@@ -47,6 +47,14 @@ impl Name {
             Some(path) if path == Path::new("-") => return Ok(Name::Stdout),
             Some(path) => path,
         };
+        Name::parse(path)
+    }
+
+    /// Reads the name of a file.
+    ///
+    /// # Errors
+    /// [`OutputError::Numbers`].
+    pub fn parse(path: &Path) -> Result<Name, OutputError> {
         Ok(match Numbered::parse(path)? {
             Some(numbered) => Name::Each(numbered),
             None => Name::One(path.to_owned()),

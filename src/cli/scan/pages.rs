@@ -98,11 +98,16 @@ impl Pages<'_> {
             // The failure that is told is the one that came first.
             scanner.end_batch().unwrap_or_else(|error| log::warn!("put out what the feeder holds: {error}"));
         }
-        let page = files.next();
-        match files.give_up(self.keep_partial) {
-            Err(worse) => worse,
-            Ok(kept) if page > 1 || self.keep_partial => Failure::InPage { page, source: Box::new(failure), kept },
-            Ok(_) => failure,
+        let page = Some(files.next()).filter(|page| *page > 1);
+        // A file that could not be written can't be kept either.
+        let can_be_kept = !matches!(failure, Failure::Scan(ScanError::Sink(_)));
+        let kept = match files.give_up(self.keep_partial && can_be_kept) {
+            Ok(kept) => kept,
+            Err(worse) => Some(format!("what came of it can't be kept: {worse}")),
+        };
+        match (page, kept) {
+            (None, None) => failure,
+            (page, kept) => Failure::InPage { page, source: Box::new(failure), kept },
         }
     }
 }
