@@ -83,7 +83,11 @@ const ESCI: Kind = Kind {
     keys: &[
         Key { name: "glass", value: "FILE.png", about: "what lies on it [a test chart]" },
         Key { name: "dialect", value: "fs|esc", about: "with FS commands or without [fs]" },
-        Key { name: "level", value: "B4...B8", about: "which ESC commands it has [B8; without FS: B7]" },
+        Key {
+            name: "level",
+            value: "A1...D8",
+            about: "which ESC commands: A1 A2 B1-B8 F5 D1 D2 D7 D8 [B8; without FS: B7]",
+        },
         Key { name: "warmup", value: "SECONDS", about: "how long its lamp warms up" },
         Key { name: "busy", value: "SECONDS|always", about: "in use from elsewhere" },
         Key { name: "cover", value: "open|closed", about: "its cover [closed]" },
@@ -100,6 +104,7 @@ const ESCI: Kind = Kind {
         Key { name: "tray", value: "in|out", about: "the feeder's tray [in]" },
         Key { name: "tpu", value: "yes|no", about: "a transparency unit; not together with a feeder [no]" },
         Key { name: "serial", value: "TEXT", about: "its serial number [VIRTUAL1]" },
+        Key { name: "matrix", value: "yes|no", about: "applies colour matrices that are downloaded [no]" },
         Key { name: "fault", value: "fatal@N", about: "fatal error at byte N of image data" },
         Key { name: "fault", value: "cancel@N", about: "its cancel button is pressed there (with FS)" },
         Key {
@@ -323,9 +328,10 @@ fn build_esci(values: &mut Values) -> Result<Built, SpecError> {
     if let Some((dialect, level)) = values.read("dialect", "fs or esc", dialect)? {
         (setup.dialect, setup.level) = (dialect, level);
     }
-    if let Some(level) = values.read("level", "B4, B5, B6, B7 or B8", Level::parse)? {
+    if let Some(level) = values.read("level", "A1, A2, B1 to B8, F5, D1, D2, D7 or D8", Level::parse)? {
         setup.level = level;
     }
+    setup.applies_matrix = values.read("matrix", "yes or no", either("yes", "no"))?.unwrap_or(false);
     if let Some(serial) = values.last("serial") {
         setup.serial = serial;
     }

@@ -1,6 +1,6 @@
 //! Which commands there are, and how many parameter bytes each takes (esc-i, sections 2.1, 2.2, 2.4).
 
-use super::traits::{Level, Traits};
+use super::traits::Traits;
 
 /// The prefix of a two-byte command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,32 +30,25 @@ pub(super) fn takes(traits: &Traits, prefix: Prefix, code: u8) -> Option<Takes> 
             _ => None,
         },
         Prefix::Esc => {
-            let (takes, since) = escape(code)?;
             // The capture commands belong to those scanners that have FS.
-            let has = traits.level >= since && (!matches!(code, b'(' | b')') || traits.has_fs());
-            has.then_some(takes)
+            let has = if matches!(code, b'(' | b')') { traits.has_fs() } else { traits.level.has(code) };
+            escape(code).filter(|_| has)
         }
     }
 }
 
-/// What an ESC command takes, and the level it came with.
-fn escape(code: u8) -> Option<(Takes, Level)> {
-    let least = Level::B4;
+/// What an ESC command takes.
+fn escape(code: u8) -> Option<Takes> {
     Some(match code {
-        b'@' | b'I' | b'F' | b'f' | b'S' | b'G' => (Takes::Nothing, least),
-        b'C' | b'D' | b'B' | b'L' | b'Z' | b'M' | b'e' | b'g' | b'd' | b'Q' => (Takes::Bytes(1), least),
-        b'R' => (Takes::Bytes(4), least),
-        b'H' => (Takes::Bytes(2), least),
-        b'A' => (Takes::Bytes(8), least),
-        b'm' => (Takes::Bytes(9), least),
-        b'z' => (Takes::Bytes(257), least),
-        b'b' => (Takes::Dither, least),
-        b'K' => (Takes::Bytes(1), Level::B5),
-        b's' | b'N' | b't' => (Takes::Bytes(1), Level::B7),
-        b'!' => (Takes::Nothing, Level::B7),
-        b'p' => (Takes::Bytes(1), Level::B8),
-        b'q' => (Takes::Nothing, Level::B8),
-        b'(' | b')' => (Takes::Nothing, least),
+        b'@' | b'I' | b'F' | b'f' | b'S' | b'G' | b'i' | b'!' | b'q' | b'(' | b')' => Takes::Nothing,
+        b'C' | b'D' | b'B' | b'L' | b'Z' | b'M' | b'e' | b'g' | b'd' | b'Q' => Takes::Bytes(1),
+        b'K' | b's' | b'N' | b't' | b'p' => Takes::Bytes(1),
+        b'R' => Takes::Bytes(4),
+        b'H' => Takes::Bytes(2),
+        b'A' => Takes::Bytes(8),
+        b'm' => Takes::Bytes(9),
+        b'z' => Takes::Bytes(257),
+        b'b' => Takes::Dither,
         _ => return None,
     })
 }

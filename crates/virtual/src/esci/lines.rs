@@ -1,10 +1,11 @@
 //! The image as it goes over the wire, line by line: samples of the right depth, order and sequence
 //! (esc-i, section 4.1). Renders each row of the glass once; holds no more than a row.
 
-use crate::glass::{Glass, GlassError, Rows, Sample, View};
+use crate::glass::{Glass, GlassError, Sample, View};
 
+use super::sensor::Sensor;
 use super::settings::Settings;
-use super::tone::{GammaTables, Tone};
+use super::tone::{Downloads, Tone};
 
 /// What one wire line is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +43,8 @@ impl Sequence {
 
 #[derive(Debug)]
 enum Source {
-    Eight(Rows<u8>),
-    Sixteen(Rows<u16>),
+    Eight(Sensor<u8>),
+    Sixteen(Sensor<u16>),
 }
 
 /// The wire lines of one scan.
@@ -63,24 +64,33 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(glass: &Glass, settings: &Settings, tables: &GammaTables) -> Result<Lines, GlassError> {
+    /// `distance`: lines between the sensor's colours, which shows when all three are wanted.
+    pub(super) fn new(
+        glass: &Glass,
+        settings: &Settings,
+        downloads: &Downloads,
+        distance: u32,
+    ) -> Result<Lines, GlassError> {
         let area = settings.area;
         let view =
             View { dpi: settings.effective_dpi(), left: area.x, top: area.y, width: area.width, height: area.height };
+        let sequence = Sequence::of(settings.colour);
+        let in_colour = matches!(sequence, Sequence::Pixel(_) | Sequence::Line(_) | Sequence::Page(_));
+        let distance = if in_colour { distance } else { 0 };
         let source = match settings.depth {
-            0..=8 => Source::Eight(glass.rows(view)?),
-            _ => Source::Sixteen(glass.rows(view)?),
+            0..=8 => Source::Eight(Sensor::new(glass, view, distance)?),
+            _ => Source::Sixteen(Sensor::new(glass, view, distance)?),
         };
         Ok(Lines {
             source,
-            sequence: Sequence::of(settings.colour),
+            sequence,
             width: area.width as usize,
             height: area.height,
             depth: settings.depth,
             threshold: settings.threshold,
             mirror: settings.mirror,
             negative: settings.is_negative(),
-            tone: Tone::new(settings.gamma, settings.brightness, tables),
+            tone: Tone::new(settings, downloads, in_colour),
             next: 0,
         })
     }
@@ -165,6 +175,10 @@ impl Look {
             let positive: Vec<[S; 3]> = row.iter().map(|pixel| pixel.map(|v| S::from_16(!v.to_16()))).collect();
             return Look { negative: false, ..*self }.encode(&positive, mirror, tone, line);
         }
+        if tone.has_matrix() {
+            let corrected: Vec<[S; 3]> = row.iter().map(|pixel| tone.mix(*pixel)).collect();
+            return self.encode(&corrected, mirror, &tone.without_matrix(), line);
+        }
         if mirror {
             let mirrored: Vec<[S; 3]> = row.iter().rev().copied().collect();
             return self.encode(&mirrored, false, tone, line);
@@ -244,7 +258,7 @@ mod tests {
         settings.set(&traits, b'A', &[0, 0, 0, 0, 8, 0, 2, 0]).expect("the picture");
         (settings.colour, settings.depth) = (colour, depth);
         adjust(&mut settings);
-        let mut lines = Lines::new(&glass(), &settings, &GammaTables::identity()).expect("lines");
+        let mut lines = Lines::new(&glass(), &settings, &Downloads::default(), 0).expect("lines");
         let mut line = Vec::new();
         (0..lines.count())
             .map(|_| {

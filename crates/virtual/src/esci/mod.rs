@@ -11,8 +11,8 @@
 //! - A bus reset ends the scan, forgets what was half said and sets the defaults; clearing a halt does not.
 //! - After CAN the scanner is idle at once.
 //! - In the fatal state FS F is answered besides ESC F, ESC f and ESC @.
-//! - Built-in gamma and colour correction, matrices, halftones, sharpness and segmentation are accepted and
-//!   change no pixel; downloaded gamma tables (with gamma 03), brightness and threshold do.
+//! - Built-in gamma and colour correction, halftones, sharpness and segmentation are accepted and change no pixel;
+//!   downloaded gamma tables (with gamma 03 and 04), brightness and threshold do, and a downloaded matrix if wanted.
 //! - ESC @ leaves a sheet where it is in the feeder's path, but it is not turned any more. Errors of the feeder, an empty
 //!   tray included, are told while the feeder is in use, and hold until ESC @ at the latest: by then somebody has taken
 //!   out what was stuck. A stack that the host knows to be empty is put in again there too, so that a fresh job starts
@@ -23,11 +23,13 @@
 //!   65535 bytes (ESC G), and when FS W did not come first (FS G).
 
 mod command;
+mod descriptors;
 mod feeder;
 mod job;
 mod lines;
 mod panel;
 mod paper;
+mod sensor;
 mod settings;
 mod tone;
 mod traits;
@@ -35,10 +37,7 @@ mod traits;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use usb::{
-    ConfigurationDescriptor, DeviceDescriptor, EndpointAddress, EndpointDescriptor, InterfaceDescriptor,
-    InterfaceNumber, ProductId, Speed, TransferType, VendorId,
-};
+use usb::EndpointAddress;
 
 use crate::glass::Glass;
 use crate::{Descriptors, In, Model, Out};
@@ -48,7 +47,7 @@ use job::{After, Form, Incidents, Item, Job};
 use lines::Lines;
 use panel::{Standing, Units};
 use settings::Settings;
-use tone::GammaTables;
+use tone::Downloads;
 use traits::{FeederTraits, Traits};
 
 pub use feeder::{Sheet, Side};
@@ -89,6 +88,8 @@ pub struct EsciSetup {
     pub feeder: Option<FeederSetup>,
     /// It has a transparency unit. Not together with a feeder, which is chosen by the same word.
     pub transparency: bool,
+    /// A colour matrix that the host downloads is applied.
+    pub applies_matrix: bool,
     /// Its serial number.
     pub serial: String,
 }
@@ -112,6 +113,7 @@ impl Default for EsciSetup {
             conditions: Conditions::default(),
             feeder: None,
             transparency: false,
+            applies_matrix: false,
             serial: "VIRTUAL1".to_owned(),
         }
     }
@@ -139,7 +141,7 @@ pub struct Esci {
     settings: Settings,
     /// FS W came since the last ESC @.
     extended_is_set: bool,
-    tables: GammaTables,
+    downloads: Downloads,
     focus: u8,
     fatal: bool,
     plugged: Option<Instant>,
@@ -163,17 +165,17 @@ impl Esci {
         let traits = Traits {
             feeder: setup.feeder.as_ref().map(|feeder| FeederTraits { duplex: feeder.duplex }),
             transparency: setup.transparency,
-            ..Traits::perfection_v850(setup.dialect, setup.level)
+            ..Traits::of(setup.dialect, setup.level)
         };
         Esci {
-            descriptors: descriptors(&setup.serial),
+            descriptors: descriptors::descriptors(&traits, &setup.serial),
             settings: Settings::new(&traits),
             traits,
             glass: setup.glass,
             feeder: setup.feeder.map(|feeder| Feeder::new(feeder.sheets)),
             panel: Panel::new(setup.conditions),
             extended_is_set: false,
-            tables: GammaTables::identity(),
+            downloads: Downloads { applies_matrix: setup.applies_matrix, ..Downloads::default() },
             focus: 0x40,
             fatal: false,
             plugged: None,
@@ -310,11 +312,14 @@ impl Esci {
                 good
             }
             (_, b'z') => match bytes.split_first_chunk::<1>() {
-                Some(([letter], table)) => table.try_into().is_ok_and(|table| self.tables.download(*letter, table)),
+                Some(([letter], table)) => {
+                    table.try_into().is_ok_and(|table| self.downloads.tables.download(*letter, table))
+                }
                 None => false,
             },
-            // A matrix, and a dither table: taken, and not applied (see settings.rs).
-            (_, b'm' | b'b') => true,
+            (_, b'm') => bytes.try_into().map(|matrix| self.downloads.set_matrix(matrix)).is_ok(),
+            // A dither table: taken, and not applied (see settings.rs).
+            (_, b'b') => true,
             (_, b'p') => {
                 self.focus = if bytes == [0xff] { 0x40 } else { bytes[0] };
                 true
@@ -337,9 +342,10 @@ impl Esci {
                 self.settings = Settings::new(&self.traits);
                 self.reply(&[ACK]);
             }
+            (Prefix::Esc, b'i') => self.information(standing, self.traits.hardware()),
             (Prefix::Esc, b'I') => self.information(standing, self.traits.identity()),
             (Prefix::Esc, b'F') => self.information(standing, Vec::new()),
-            (Prefix::Esc, b'f') => self.information(standing, self.extended_status(standing)),
+            (Prefix::Esc, b'f') => self.information(standing, standing.extended(&self.traits)),
             (Prefix::Esc, b'S') => self.information(standing, self.settings.tagged()),
             (Prefix::Esc, b'q') => self.information(standing, vec![0, self.focus]),
             (Prefix::Esc, b'!') => {
@@ -362,21 +368,6 @@ impl Esci {
             (Prefix::Fs, b'G') => self.start_extended(now, standing),
             _ => self.reply(&[NAK]),
         }
-    }
-
-    /// ESC f, the form of 42 bytes.
-    fn extended_status(&self, standing: Standing) -> Vec<u8> {
-        let mut bytes = vec![0; 42];
-        bytes[0] = standing.esc_main() | self.traits.kind_bits();
-        bytes[1] = standing.feeder | standing.feeder_more & 0x30;
-        bytes[6] = standing.transparency.0;
-        bytes[11] = standing.body();
-        for (at, (width, height)) in [2, 7, 12].into_iter().zip(self.traits.esc_areas()) {
-            bytes[at..at + 2].copy_from_slice(&(width as u16).to_le_bytes());
-            bytes[at + 2..at + 4].copy_from_slice(&(height as u16).to_le_bytes());
-        }
-        bytes[26..].copy_from_slice(&self.traits.padded_name());
-        bytes
     }
 
     /// ESC G.
@@ -424,7 +415,8 @@ impl Esci {
     }
 
     fn start(&mut self, form: Form, is_possible: impl Fn(&Lines) -> bool) {
-        let lines = match Lines::new(&self.what_is_scanned(), &self.settings, &self.tables) {
+        let distance = self.traits.line_distance(self.settings.effective_dpi().1);
+        let lines = match Lines::new(&self.what_is_scanned(), &self.settings, &self.downloads, distance) {
             Ok(lines) if is_possible(&lines) => lines,
             Ok(_) => return self.reply(&[NAK]),
             Err(error) => {
@@ -535,50 +527,6 @@ impl Model for Esci {
         self.parser = Parser::Start;
         self.inbox.clear();
         self.outbox.clear();
-    }
-}
-
-/// As far as they are known (esc-i, section 6.1): class, interface and endpoints are FF/FF/FF with one pipe each way.
-fn descriptors(serial: &str) -> Descriptors {
-    let bulk = |address| EndpointDescriptor {
-        address: EndpointAddress(address),
-        transfer_type: TransferType::Bulk,
-        max_packet_size: 512,
-        interval: 0,
-    };
-    Descriptors {
-        speed: Speed::High,
-        device: DeviceDescriptor {
-            usb_version: 0x0200,
-            class: 0xff,
-            subclass: 0xff,
-            protocol: 0xff,
-            max_packet_size_0: 64,
-            vendor: VendorId(0x04b8),
-            product: ProductId(0x0151),
-            device_version: 0x0100,
-            manufacturer_index: 1,
-            product_index: 2,
-            serial_index: 3,
-            configurations: 1,
-        },
-        configuration: ConfigurationDescriptor {
-            value: 1,
-            attributes: 0xc0,
-            max_power: 1,
-            interfaces: vec![InterfaceDescriptor {
-                number: InterfaceNumber(0),
-                alternate: 0,
-                class: 0xff,
-                subclass: 0xff,
-                protocol: 0xff,
-                string_index: 0,
-                endpoints: vec![bulk(0x81), bulk(0x02)],
-            }],
-        },
-        manufacturer: "EPSON".to_owned(),
-        product: "Perfection V850 (virtual)".to_owned(),
-        serial: Some(serial.to_owned()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::feeder::{Feeder, Trouble};
+use super::traits::Traits;
 
 /// For how long the scanner is in use from elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -226,8 +227,23 @@ impl Standing {
     }
 
     /// Byte 0 of ESC f.
-    pub(super) fn esc_main(&self) -> u8 {
+    fn esc_main(&self) -> u8 {
         u8::from(self.has_error()) << 7 | u8::from(self.warming) << 1 | 0x01
+    }
+
+    /// ESC f, the form of 42 bytes.
+    pub(super) fn extended(&self, traits: &Traits) -> Vec<u8> {
+        let mut bytes = vec![0; 42];
+        bytes[0] = self.esc_main() | traits.kind_bits();
+        bytes[1] = self.feeder | self.feeder_more & 0x30;
+        bytes[6] = self.transparency.0;
+        bytes[11] = self.body();
+        for (at, (width, height)) in [2, 7, 12].into_iter().zip(traits.esc_areas()) {
+            bytes[at..at + 2].copy_from_slice(&(width as u16).to_le_bytes());
+            bytes[at + 2..at + 4].copy_from_slice(&(height as u16).to_le_bytes());
+        }
+        bytes[26..].copy_from_slice(&traits.padded_name());
+        bytes
     }
 
     /// Byte 11 of ESC f, byte 3 of FS F: the main body's paper path. Type 3: it reports these itself.

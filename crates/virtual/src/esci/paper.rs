@@ -63,7 +63,8 @@ impl Esci {
     /// FF: whatever is in the path out of it.
     pub(super) fn eject_page(&mut self) {
         let open = self.feeder_is_open();
-        let good = self.uses_feeder() && self.feeder.as_mut().is_some_and(|feeder| !open && feeder.eject());
+        let can = self.traits.level.ejects() && self.uses_feeder();
+        let good = can && self.feeder.as_mut().is_some_and(|feeder| !open && feeder.eject());
         self.reply(&[if good { ACK } else { NAK }]);
     }
 

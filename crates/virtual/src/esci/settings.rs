@@ -35,7 +35,8 @@ pub(super) struct Settings {
     pub threshold: u8,
     /// ESC K.
     pub mirror: bool,
-    correction: u8,
+    /// ESC M.
+    pub correction: u8,
     halftone: u8,
     segmentation: u8,
     sharpness: i8,
@@ -163,7 +164,7 @@ impl Settings {
             b'd' => self.block = value,
             b't' => self.threshold = value,
             b'B' => set_if(&mut self.halftone, value, is_halftone(value))?,
-            b'Z' => set_if(&mut self.gamma, value, is_gamma(value))?,
+            b'Z' => set_if(&mut self.gamma, value, is_gamma(traits, value))?,
             b'M' => set_if(&mut self.correction, value, is_correction(value))?,
             b's' => set_if(&mut self.segmentation, value, value <= 1)?,
             b'g' => set_if(&mut self.speed, value, value <= 1)?,
@@ -214,7 +215,10 @@ impl Settings {
         // Page sequence would need three runs in one train of blocks; no source says how.
         accept(is_colour(self.colour) && self.colour & 0x0f != 1 && is_depth(self.depth) && self.goes_together())?;
         accept(
-            traits.has_option(self.option) && self.speed <= 1 && is_gamma(self.gamma) && is_correction(self.correction),
+            traits.has_option(self.option)
+                && self.speed <= 1
+                && is_gamma(traits, self.gamma)
+                && is_correction(self.correction),
         )?;
         accept((least_brightness(traits)..=3).contains(&self.brightness) && is_halftone(self.halftone))?;
         accept(self.segmentation <= 1 && (-2..=2).contains(&self.sharpness) && self.film <= 3)?;
@@ -282,8 +286,12 @@ fn is_halftone(value: u8) -> bool {
     matches!(value, 0x00 | 0x01 | 0x03 | 0x10 | 0x20 | 0x80 | 0x90 | 0xa0 | 0xb0 | 0xc0 | 0xd0)
 }
 
-fn is_gamma(value: u8) -> bool {
-    matches!(value, 0x00..=0x03 | 0x10 | 0x20)
+/// The D levels have no curves of their own but that for two levels ?.
+fn is_gamma(traits: &Traits, value: u8) -> bool {
+    match traits.level.is_dumb() {
+        true => matches!(value, 0x01 | 0x03 | 0x04),
+        false => matches!(value, 0x00..=0x03 | 0x10 | 0x20),
+    }
 }
 
 fn is_correction(value: u8) -> bool {
@@ -291,7 +299,7 @@ fn is_correction(value: u8) -> bool {
 }
 
 fn least_brightness(traits: &Traits) -> i8 {
-    if traits.level >= Level::B7 { -4 } else { -3 }
+    if matches!(traits.level, Level::B7 | Level::B8) { -4 } else { -3 }
 }
 
 #[cfg(test)]

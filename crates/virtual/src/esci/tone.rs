@@ -1,10 +1,41 @@
-//! Gamma tables and brightness: the only settings that change what lies on the glass.
+//! Gamma tables, colour matrix and brightness: the only settings that change what lies on the glass.
 //!
-//! The built-in gamma curves and colour corrections, and a downloaded colour matrix, count as identity:
-//! what is asked of this scanner is the page, not its idea of a monitor. Downloaded gamma tables (ESC z,
-//! in force with ESC Z 03) are applied, and brightness (ESC L) adds 8 of 255 a step.
+//! The built-in gamma curves and colour corrections count as identity: what is asked of this scanner is the page,
+//! not its idea of a monitor. Downloaded gamma tables (ESC z, in force with ESC Z 03 and 04) are applied, and brightness
+//! (ESC L) adds 8 of 255 a step. A downloaded colour matrix (ESC m, in force with ESC M 01) is applied if the scanner is
+//! told so when it is built: SANE's epson2 always sends one.
 
+use super::settings::Settings;
 use crate::glass::Sample;
+
+/// What the host has downloaded; ESC @ leaves it alone.
+#[derive(Debug, Clone)]
+pub(super) struct Downloads {
+    pub tables: GammaTables,
+    pub matrix: [i32; 9],
+    /// Whether the matrix does anything.
+    pub applies_matrix: bool,
+}
+
+impl Default for Downloads {
+    fn default() -> Downloads {
+        let matrix = [32, 0, 0, 0, 32, 0, 0, 0, 32];
+        Downloads { tables: GammaTables::identity(), matrix, applies_matrix: false }
+    }
+}
+
+impl Downloads {
+    /// ESC m: nine numbers with their sign in the highest bit, in 1/32, in the order GG RG BG GR RR BR GB RB BB, the first
+    /// letter the output. Kept as rows for red, green and blue.
+    pub(super) fn set_matrix(&mut self, bytes: &[u8; 9]) {
+        let value = |at: usize| {
+            let size = i32::from(bytes[at] & 0x7f);
+            if bytes[at] & 0x80 == 0 { size } else { -size }
+        };
+        let [gg, rg, bg, gr, rr, br, gb, rb, bb] = std::array::from_fn(value);
+        self.matrix = [rr, rg, rb, gr, gg, gb, br, bg, bb];
+    }
+}
 
 /// Curves for red, green and blue. A scan without colour uses the green one, as such scanners scan green.
 #[derive(Debug, Clone)]
@@ -35,14 +66,42 @@ impl GammaTables {
 pub(super) struct Tone {
     /// 257 steps for each channel, the last one beyond the largest value; `None`: nothing is done.
     curves: Option<Box<[[i32; 257]; 3]>>,
+    matrix: Option<[i32; 9]>,
 }
 
 impl Tone {
-    pub(super) fn new(gamma: u8, brightness: i8, downloaded: &GammaTables) -> Tone {
-        let tables = if gamma == 0x03 { downloaded.clone() } else { GammaTables::identity() };
+    /// For a scan; `in_colour`: with all three of them.
+    pub(super) fn new(settings: &Settings, downloads: &Downloads, in_colour: bool) -> Tone {
+        let mixes = in_colour && downloads.applies_matrix && settings.correction == 0x01;
+        let matrix = mixes.then_some(downloads.matrix);
+        Tone { matrix, ..Tone::of_curves(settings.gamma, settings.brightness, &downloads.tables) }
+    }
+
+    pub(super) fn has_matrix(&self) -> bool {
+        self.matrix.is_some()
+    }
+
+    pub(super) fn without_matrix(&self) -> Tone {
+        Tone { matrix: None, ..self.clone() }
+    }
+
+    /// The matrix on one pixel, each sum rounded to the nearest.
+    pub(super) fn mix<S: Sample>(&self, pixel: [S; 3]) -> [S; 3] {
+        let Some(matrix) = self.matrix else { return pixel };
+        let most = if size_of::<S>() == 1 { 255 } else { 65535 };
+        let value = |sample: S| if size_of::<S>() == 1 { i32::from(sample.to_8()) } else { i32::from(sample.to_16()) };
+        std::array::from_fn(|row| {
+            let sum: i32 = (0..3).map(|at| matrix[3 * row + at] * value(pixel[at])).sum();
+            let mixed = ((sum + 16) >> 5).clamp(0, most);
+            S::from_16(if most == 255 { mixed << 8 | mixed } else { mixed } as u16)
+        })
+    }
+
+    fn of_curves(gamma: u8, brightness: i8, downloaded: &GammaTables) -> Tone {
+        let tables = if matches!(gamma, 0x03 | 0x04) { downloaded.clone() } else { GammaTables::identity() };
         let is_identity = tables.tables == GammaTables::identity().tables;
         if is_identity && brightness == 0 {
-            return Tone { curves: None };
+            return Tone { curves: None, matrix: None };
         }
         let lift = i32::from(brightness) * 8 * 256;
         let curve = |table: &[u8; 256]| {
@@ -53,7 +112,7 @@ impl Tone {
             })
         };
         let [red, green, blue] = &tables.tables;
-        Tone { curves: Some(Box::new([curve(red), curve(green), curve(blue)])) }
+        Tone { curves: Some(Box::new([curve(red), curve(green), curve(blue)])), matrix: None }
     }
 
     pub(super) fn is_identity(&self) -> bool {
@@ -79,9 +138,9 @@ mod tests {
     fn an_identity_table_changes_no_sample() {
         let mut tables = GammaTables::identity();
         assert!(tables.download(b'm', &std::array::from_fn(|i| i as u8)));
-        assert!(Tone::new(0x03, 0, &tables).is_identity());
+        assert!(Tone::of_curves(0x03, 0, &tables).is_identity());
         // The same through the curve: brighter by one step and darker by one again.
-        let tone = Tone::new(0x02, 1, &tables);
+        let tone = Tone::of_curves(0x02, 1, &tables);
         assert!((0..=247u8).all(|v| tone.apply(1, v) == v + 8));
         assert!((0..=63_000u16).all(|v| tone.apply(1, v) == v + 2048));
         assert_eq!((tone.apply(0, 250u8), tone.apply(0, 65_000u16)), (255, 65_535));
@@ -91,9 +150,20 @@ mod tests {
     fn a_table_counts_only_when_gamma_says_downloaded() {
         let mut tables = GammaTables::identity();
         tables.download(b'R', &std::array::from_fn(|i| 255 - i as u8));
-        assert!(Tone::new(0x02, 0, &tables).is_identity());
-        let tone = Tone::new(0x03, 0, &tables);
+        assert!(Tone::of_curves(0x02, 0, &tables).is_identity());
+        let tone = Tone::of_curves(0x03, 0, &tables);
         assert_eq!([0, 1, 2].map(|c| tone.apply(c, 10u8)), [245, 10, 10]);
+    }
+
+    #[test]
+    fn a_matrix_mixes_colours_and_keeps_white() {
+        let mut downloads = Downloads { applies_matrix: true, ..Downloads::default() };
+        // GG RG BG GR RR BR GB RB BB: half of red comes from green, blue gives up a quarter of red.
+        downloads.set_matrix(&[32, 16, 0, 0, 16, 0x88, 0, 0, 40]);
+        let tone = Tone { matrix: Some(downloads.matrix), curves: None };
+        assert_eq!(tone.mix([200u8, 100, 50]), [150, 100, 13]);
+        assert_eq!(tone.mix([255u8; 3]), [255; 3]);
+        assert_eq!(tone.mix([0u16, 0xffff, 0xffff]), [0x8000, 0xffff, 0xffff]);
     }
 
     #[test]

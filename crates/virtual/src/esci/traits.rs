@@ -12,9 +12,19 @@ pub enum Dialect {
     Esc,
 }
 
-/// The level that a scanner states in its identity, of the B family: what it understands of ESC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// The level that a scanner states in its identity: what it understands of ESC (esc-i, section 2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
+    /// Black and white, nothing to be set but resolution and area.
+    A1,
+    /// Gray, zoom, brightness, gamma.
+    A2,
+    /// Colour, but no reset.
+    B1,
+    /// Both of these.
+    B2,
+    /// Option units, colour matrix, extended status.
+    B3,
     /// Sharpness, block mode, dither tables.
     B4,
     /// Mirroring.
@@ -25,24 +35,65 @@ pub enum Level {
     B7,
     /// Focus.
     B8,
+    /// A film scanner: as B5 without halftones.
+    F5,
+    /// Without colour correction and halftones, and its colours lie lines apart.
+    D1,
+    /// The same with option units.
+    D2,
+    /// With a feeder that puts out; its sensor has all colours in one line.
+    D7,
+    /// As D7.
+    D8,
 }
 
 impl Level {
+    const ALL: [(Level, [u8; 2], &str); 15] = [
+        (Level::A1, *b"A1", ""),
+        (Level::A2, *b"A2", "DHLZB@"),
+        (Level::B1, *b"B1", "CDB"),
+        (Level::B2, *b"B2", "CDHLZB@"),
+        (Level::B3, *b"B3", "CDHLZB@Mmfe"),
+        (Level::B4, *b"B4", "CDHLZB@MmfegdzQb"),
+        (Level::B5, *b"B5", "CDHLZB@MmfegdzQbK"),
+        (Level::B6, *b"B6", "CDHLZB@MmfegdzQbK"),
+        (Level::B7, *b"B7", "CDHLZB@MmfegdzQbK!sNt"),
+        (Level::B8, *b"B8", "CDHLZB@MmfegdzQbK!sNtpq"),
+        (Level::F5, *b"F5", "CDHLZ@MmfegdzQKN"),
+        (Level::D1, *b"D1", "iCDZ@gdzf!t"),
+        (Level::D2, *b"D2", "iCDZ@gdzf!teN"),
+        (Level::D7, *b"D7", "iCDZ@gdzf!teN"),
+        (Level::D8, *b"D8", "iCDZ@gdzf!teN"),
+    ];
+
+    fn row(self) -> (Level, [u8; 2], &'static str) {
+        *Level::ALL.iter().find(|row| row.0 == self).expect("every level has a row")
+    }
+
     /// The two bytes that stand for it.
     pub fn bytes(self) -> [u8; 2] {
-        match self {
-            Level::B4 => *b"B4",
-            Level::B5 => *b"B5",
-            Level::B6 => *b"B6",
-            Level::B7 => *b"B7",
-            Level::B8 => *b"B8",
-        }
+        self.row().1
     }
 
     /// Reads `B7`.
     pub fn parse(text: &str) -> Option<Level> {
-        let all = [Level::B4, Level::B5, Level::B6, Level::B7, Level::B8];
-        all.into_iter().find(|level| text.eq_ignore_ascii_case(&String::from_utf8_lossy(&level.bytes())))
+        let is_named = |bytes: &[u8; 2]| text.as_bytes().eq_ignore_ascii_case(bytes);
+        Level::ALL.iter().find(|row| is_named(&row.1)).map(|row| row.0)
+    }
+
+    /// Whether it has ESC and this letter.
+    pub(super) fn has(self, letter: u8) -> bool {
+        b"IFGRA".contains(&letter) || letter == b'S' && !self.is_dumb() || self.row().2.as_bytes().contains(&letter)
+    }
+
+    /// The D levels, which leave to the host what others do with colours.
+    pub(super) fn is_dumb(self) -> bool {
+        matches!(self, Level::D1 | Level::D2 | Level::D7 | Level::D8)
+    }
+
+    /// It has FF.
+    pub(super) fn ejects(self) -> bool {
+        matches!(self, Level::B7 | Level::B8 | Level::F5 | Level::D7 | Level::D8)
     }
 }
 
@@ -53,6 +104,10 @@ pub(super) struct Traits {
     pub level: Level,
     /// Firmware name, at most 16 characters.
     pub name: &'static str,
+    /// What stands on it, and its USB product id.
+    pub product: (&'static str, u16),
+    /// Lines at `base_dpi` from the green sensor to the red one below it and the blue one above it.
+    pub line_spacing: u8,
     /// For ESC R, ascending.
     pub resolutions: &'static [u16],
     /// The glass in pixels at the highest of these.
@@ -89,11 +144,39 @@ fn quarters(area: (u32, u32), dpi: u32) -> (u32, u32) {
 }
 
 impl Traits {
+    /// Of the D levels the Perfection 610, of the others the V850.
+    pub(super) fn of(dialect: Dialect, level: Level) -> Traits {
+        match level {
+            Level::D1 | Level::D2 => Traits::perfection_610(dialect, level, 8),
+            Level::D7 | Level::D8 => Traits::perfection_610(dialect, level, 0),
+            _ => Traits::perfection_v850(dialect, level),
+        }
+    }
+
+    /// A scanner of level D1, after the Perfection 610 ("GT-6600", 04B8:0103) ? : its resolutions, and how far its
+    /// sensors are from each other, no source tells.
+    fn perfection_610(dialect: Dialect, level: Level, line_spacing: u8) -> Traits {
+        Traits {
+            name: "GT-6600",
+            product: ("Perfection 610 (virtual)", 0x0103),
+            line_spacing,
+            resolutions: &[50, 75, 100, 150, 200, 300, 400, 600],
+            esc_area: (5100, 7020),
+            base_dpi: 600,
+            dpi: (50, 600),
+            longest_line: 5100,
+            area: (5100, 7020),
+            ..Traits::perfection_v850(dialect, level)
+        }
+    }
+
     pub(super) fn perfection_v850(dialect: Dialect, level: Level) -> Traits {
         Traits {
             dialect,
             level,
             name: "GT-X980",
+            product: ("Perfection V850 (virtual)", 0x0151),
+            line_spacing: 0,
             resolutions: &[
                 50, 60, 72, 75, 80, 90, 100, 120, 133, 144, 150, 160, 175, 180, 200, 216, 240, 266, 300, 320, 350, 360,
                 400, 480, 600, 720, 800, 900, 1200, 1600, 1800, 2400, 3200,
@@ -121,7 +204,7 @@ impl Traits {
 
     /// Whether PF brings the pages, and not the start of a scan by itself: "page type" (esc-i, section 3.4).
     pub(super) fn is_page_type(&self) -> bool {
-        self.feeder.is_some() && self.level >= Level::B8
+        self.feeder.is_some() && self.level == Level::B8
     }
 
     /// The area of an option unit in pixels at a resolution; that of the glass is stated in pixels.
@@ -189,6 +272,23 @@ impl Traits {
         bytes.extend((self.esc_area.0 as u16).to_le_bytes());
         bytes.extend((self.esc_area.1 as u16).to_le_bytes());
         bytes
+    }
+
+    /// ESC i: the sensor, and the resolutions one way and the other (esc-i, section 2.3).
+    pub(super) fn hardware(&self) -> Vec<u8> {
+        let mut bytes = (self.base_dpi as u16).to_le_bytes().to_vec();
+        bytes.extend([0x80, 0, self.line_spacing, self.line_spacing]);
+        bytes.resize(14, 0);
+        for _ in 0..2 {
+            bytes.extend(self.resolutions.iter().flat_map(|dpi| dpi.to_le_bytes()));
+            bytes.extend([0, 0]);
+        }
+        bytes
+    }
+
+    /// How many lines lie between two colours at a resolution.
+    pub(super) fn line_distance(&self, dpi: u32) -> u32 {
+        u32::from(self.line_spacing) * dpi / self.base_dpi
     }
 
     /// FS I, 80 bytes (esc-i, section 2.4).
