@@ -3,7 +3,8 @@
 use super::codes::{
     CRT_CORRECTION, FEEDER_DUPLEX, FEEDER_OR_FILM, NEGATIVE, NO_CORRECTION, NO_UNIT, POSITIVE, WIDE_FILM,
 };
-use super::identity::{EscIdentity, FsIdentity, Units};
+use super::identity::{EscIdentity, FsIdentity, Hardware, Units};
+use super::levels;
 use super::status::Installed;
 use crate::options::{names, sources};
 use crate::{
@@ -119,15 +120,36 @@ pub(super) struct Abilities {
     pub longest_line: Option<u32>,
     /// Whether samples may have 16 bits.
     pub sixteen_bits: bool,
+    /// The sensor's colours lie so many lines apart, at `area_dpi`'s scanner's base resolution.
+    pub spacing: Spacing,
+    /// It can be focused.
+    pub has_focus: bool,
+}
+
+/// How far the sensor's colours are apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spacing {
+    pub lines: u32,
+    pub base_dpi: u32,
+}
+
+impl Spacing {
+    const NONE: Spacing = Spacing { lines: 0, base_dpi: 1 };
+
+    /// The same at a resolution.
+    pub(super) fn at(self, dpi: Dpi) -> u32 {
+        self.lines * dpi.0 / self.base_dpi
+    }
 }
 
 pub(super) const COLOR: &str = "Color";
 pub(super) const GRAY: &str = "Gray";
 pub(super) const LINEART: &str = "Lineart";
 
-/// Gamma: the scanner's own curve, or none.
+/// Gamma: the scanner's own curve, none, or one by its exponent.
 pub(super) const BUILT_IN: &str = "built-in";
 pub(super) const LINEAR: &str = "linear";
+pub(super) const CUSTOM: &str = "custom";
 
 /// Kinds of film and their ESC N values.
 pub(super) const FILMS: [(&str, u8); 2] = [("Positive Film", POSITIVE), ("Negative Film", NEGATIVE)];
@@ -135,9 +157,21 @@ pub(super) const FILMS: [(&str, u8); 2] = [("Positive Film", POSITIVE), ("Negati
 /// Colour corrections and their ESC M values.
 pub(super) const CORRECTIONS: [(&str, u8); 2] = [("none", NO_CORRECTION), ("crt", CRT_CORRECTION)];
 
+/// What a scanner without extended commands has said.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plain<'a> {
+    pub identity: &'a EscIdentity,
+    pub units: Units,
+    /// ESC i, at the D levels.
+    pub hardware: Option<&'a Hardware>,
+    pub sixteen_bits: bool,
+    pub has_focus: bool,
+    pub model: &'a str,
+}
+
 impl Abilities {
     /// `installed` tells of units that can be taken off; their areas are stated all the same.
-    pub(super) fn extended(identity: &FsIdentity, installed: Installed) -> Abilities {
+    pub(super) fn extended(identity: &FsIdentity, installed: Installed, has_focus: bool) -> Abilities {
         let unit = |area: (u32, u32), there: bool| Some(area).filter(|area| there && *area != (0, 0));
         let [film, wide_film] = identity.film_areas;
         let feeder = unit(identity.feeder_area, installed.feeder || !identity.kind.is_flatbed());
@@ -157,30 +191,33 @@ impl Abilities {
             has_button: identity.kind.has_button() && has_button_command(identity.level),
             longest_line: Some(identity.longest_line).filter(|longest| *longest > 0),
             sixteen_bits: identity.depth >= 16,
+            spacing: Spacing::NONE,
+            has_focus,
         }
     }
 
-    /// Without extended commands only the levels B4 to B8 have all that a scan needs: blocks (ESC d).
-    /// The D levels leave gamma, colour and the order of lines to the host; A, B1 to B3 and F are older or other.
-    pub(super) fn plain(
-        identity: &EscIdentity,
-        units: Units,
-        sixteen_bits: bool,
-        model: &str,
-    ) -> Result<Abilities, Unsupported> {
-        if identity.level[0] != b'B' || !(b'4'..=b'9').contains(&identity.level[1]) {
+    /// Without extended commands a scan needs ESC @ and ESC D: the levels A1 and B1 lack one or the other.
+    pub(super) fn plain(found: Plain<'_>) -> Result<Abilities, Unsupported> {
+        let Plain { identity, units, hardware, sixteen_bits, has_focus, model } = found;
+        let has = |letter| levels::has(identity.level, letter);
+        if !has(b'@') || !has(b'D') {
             let model = if model.is_empty() { "this scanner".to_owned() } else { model.to_owned() };
             return Err(Unsupported::Level { model, level: String::from_utf8_lossy(&identity.level).into_owned() });
         }
+        let unit = |area: Option<(u32, u32)>| area.filter(|_| has(b'e'));
+        let sensor = |of: &Hardware| Spacing { lines: of.line_spacing.into(), base_dpi: of.base_dpi.into() };
         Ok(Abilities {
             dialect: Dialect::Esc,
             level: identity.level,
-            resolutions: Resolutions::Listed(identity.resolutions.clone()),
+            resolutions: Resolutions::Listed(match hardware {
+                Some(hardware) => hardware.resolutions.clone(),
+                None => identity.resolutions.clone(),
+            }),
             places: places(
                 (u32::from(identity.area.0), u32::from(identity.area.1)),
-                units.feeder,
+                unit(units.feeder),
                 units.kind.is_duplex(),
-                units.film,
+                unit(units.film),
                 None,
             ),
             area_dpi: u32::from(identity.highest()),
@@ -189,6 +226,8 @@ impl Abilities {
             has_button: units.kind.has_button() && has_button_command(identity.level),
             longest_line: None,
             sixteen_bits,
+            spacing: hardware.map_or(Spacing::NONE, sensor),
+            has_focus,
         })
     }
 
@@ -213,21 +252,25 @@ impl Abilities {
         (side(place.area.0), side(place.area.1))
     }
 
-    /// Whether the threshold of lineart can be chosen: ESC t came with B7.
-    pub(super) fn has_threshold(&self) -> bool {
-        self.dialect == Dialect::Fs || self.level >= *b"B7"
+    /// Whether ESC and this letter can be said, or the same in FS W; of the D levels neither corrects colours.
+    pub(super) fn has(&self, letter: u8) -> bool {
+        match self.dialect {
+            Dialect::Fs if levels::is_dumb(self.level) => !b"BLMmQs".contains(&letter),
+            Dialect::Fs => true,
+            Dialect::Esc => levels::has(self.level, letter),
+        }
     }
 
-    /// Whether the kind of film can be chosen: ESC N came with B7.
-    pub(super) fn has_film_type(&self) -> bool {
-        self.has_threshold()
+    /// The D levels have no curve for screens; they have a base for downloaded ones.
+    pub(super) fn is_dumb(&self) -> bool {
+        levels::is_dumb(self.level)
     }
 
     /// The options, in the order in which they are best set.
     pub(super) fn options(&self) -> Options {
         let Glass { width, height } = self.glass(self.place(None));
         let mut all = vec![
-            mode(),
+            self.mode(),
             self.source(),
             self.depth(),
             self.resolution(),
@@ -235,17 +278,27 @@ impl Abilities {
             edge(names::TL_Y, "Upper edge", "Where the area begins, from the upper edge of the glass.", height, 0.0),
             edge(names::BR_X, "Right edge", "Where the area ends, from the left edge of the glass.", width, width),
             edge(names::BR_Y, "Lower edge", "Where the area ends, from the upper edge of the glass.", height, height),
-            brightness(),
         ];
-        if self.has_threshold() {
-            all.push(threshold());
-        }
-        all.push(gamma());
-        all.push(correction());
-        if self.has_film_type() && self.places.iter().any(|place| place.source.is_film()) {
-            all.push(film());
-        }
+        let has_film = self.places.iter().any(|place| place.source.is_film());
+        let more = [
+            (self.has(b'L'), brightness as fn() -> OptionDescriptor),
+            (self.has(b't'), threshold),
+            (self.has(b'z'), gamma),
+            (self.has(b'z'), gamma_value),
+            (self.has(b'Q'), sharpness),
+            (self.has(b'M') && self.has(b'C'), correction),
+            (self.has(b'N') && has_film, film),
+            (self.has_focus, focus),
+        ];
+        all.extend(more.into_iter().filter(|(has, _)| *has).map(|(_, option)| option()));
         Options::varying(all, self.edges())
+    }
+
+    fn mode(&self) -> OptionDescriptor {
+        let description = "Red, green and blue; shades of gray; or black and white.";
+        let all = [COLOR, GRAY, LINEART];
+        let can = if self.has(b'C') { &all[..] } else { &all[1..] };
+        option(names::MODE, "Mode", description, words(can), can[0].into())
     }
 
     fn source(&self) -> OptionDescriptor {
@@ -330,9 +383,33 @@ fn words(words: &[&str]) -> Constraint {
     Constraint::List(words.iter().map(|word| Value::from(*word)).collect())
 }
 
-fn mode() -> OptionDescriptor {
-    let description = "Red, green and blue; shades of gray; or black and white.";
-    option(names::MODE, "Mode", description, words(&[COLOR, GRAY, LINEART]), COLOR.into())
+/// Where the lens is focused, and the ESC p values.
+pub(super) const FOCUSES: [(&str, u8); 3] =
+    [("on the glass", 0x40), ("2.5 mm above the glass", 0x59), ("automatic", 0xff)];
+
+fn focus() -> OptionDescriptor {
+    let description = "What is sharp: what lies on the glass, film in a holder, or whatever the scanner finds.";
+    let list = words(&FOCUSES.map(|(name, _)| name));
+    option(names::FOCUS, "Focus", description, list, FOCUSES[0].0.into())
+}
+
+fn sharpness() -> OptionDescriptor {
+    let constraint = Constraint::IntRange { min: -2, max: 2, step: 1 };
+    option(names::SHARPNESS, "Sharpness", "Sharper (above 0) or softer, by the scanner.", constraint, 0.into())
+}
+
+fn gamma_value() -> OptionDescriptor {
+    let description = "The exponent of the curve: 1 is proportional to light, more makes dark parts lighter.";
+    OptionDescriptor {
+        active_when: Some(Dependence { on: names::GAMMA, values: vec![CUSTOM.into()] }),
+        ..option(
+            names::GAMMA_VALUE,
+            "Gamma value",
+            description,
+            Constraint::FixedRange { min: 0.3, max: 5.0 },
+            2.2.into(),
+        )
+    }
 }
 
 /// ESC ! came with B7, and is there at the D levels.
@@ -379,10 +456,11 @@ fn threshold() -> OptionDescriptor {
 }
 
 fn gamma() -> OptionDescriptor {
-    let description = "The scanner's own curve, made for screens; or none: numbers proportional to light.";
+    let description =
+        "The scanner's own curve, made for screens; none: numbers proportional to light; or one of your own.";
     OptionDescriptor {
         active_when: Some(Dependence { on: names::MODE, values: vec![COLOR.into(), GRAY.into()] }),
-        ..option(names::GAMMA, "Gamma", description, words(&[BUILT_IN, LINEAR]), BUILT_IN.into())
+        ..option(names::GAMMA, "Gamma", description, words(&[BUILT_IN, LINEAR, CUSTOM]), BUILT_IN.into())
     }
 }
 
@@ -415,12 +493,18 @@ pub(super) mod tests {
             has_button: true,
             longest_line: Some(40_800),
             sixteen_bits: true,
+            spacing: Spacing::NONE,
+            has_focus: false,
         }
     }
 
     pub(crate) fn plain(level: &[u8; 2]) -> Result<Abilities, Unsupported> {
         let identity = EscIdentity { level: *level, resolutions: vec![50, 75, 300, 3200], area: (27_200, 37_440) };
-        Abilities::plain(&identity, Units::parse(&[]), false, "GT-9500")
+        let hardware = Hardware { base_dpi: 600, line_spacing: 8, resolutions: vec![75, 300] };
+        let hardware = Some(&hardware).filter(|_| level[0] == b'D');
+        let units = Units::parse(&[]);
+        let (sixteen_bits, has_focus) = (false, false);
+        Abilities::plain(Plain { identity: &identity, units, hardware, sixteen_bits, has_focus, model: "GT-9500" })
     }
 
     #[test]
@@ -480,8 +564,30 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_level_offers_what_it_has_commands_for() {
+        let offers = |level: &[u8; 2], name: &str| plain(level).expect("supported").options().get(name).is_ok();
+        let table = [
+            (b"A2", "--------"),
+            (b"B2", "--------"),
+            (b"B3", "---c----"),
+            (b"B4", "-gsc----"),
+            (b"B7", "tgsc----"),
+            (b"F5", "-gsc----"),
+            (b"D1", "tg------"),
+        ];
+        let names = ["threshold", "gamma", "sharpness", "color-correction"];
+        for (level, expected) in table {
+            for (name, letter) in names.iter().zip(expected.chars()) {
+                assert_eq!(offers(level, name), letter != '-', "{level:?} {name}");
+            }
+            assert_eq!(offers(level, "brightness"), level[0] != b'D', "{level:?}");
+        }
+        assert_eq!(plain(b"A2").expect("supported").options().text("mode"), Some("Gray"));
+    }
+
+    #[test]
     fn other_levels_without_extended_commands_are_refused_in_words() {
-        for level in [b"A2", b"B3", b"D1", b"F5"] {
+        for level in [b"A1", b"B1", b"X1"] {
             let text = plain(level).expect_err("not supported").to_string();
             let level = String::from_utf8_lossy(level);
             let expected = format!(

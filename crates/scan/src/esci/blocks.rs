@@ -14,6 +14,8 @@ pub struct Asked {
     pub lines: u32,
     /// Lines of a block at most.
     pub block_lines: u32,
+    /// Bytes of the header before each block of ESC G: 6, or 4 before each line.
+    pub header_bytes: usize,
 }
 
 impl Asked {
@@ -135,6 +137,9 @@ impl ErrorByte {
 /// Bytes of the header before each block of ESC G.
 pub const ESC_HEADER_BYTES: usize = 6;
 
+/// Bytes of the header before each line of ESC G, where there are no blocks.
+pub const LINE_HEADER_BYTES: usize = 4;
+
 /// The header before a block of ESC G.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EscHeader {
@@ -147,13 +152,16 @@ pub struct EscHeader {
 }
 
 impl EscHeader {
-    /// Reads the six bytes.
+    /// Reads the six bytes, or the four of a single line.
     ///
     /// # Errors
     /// [`Nonsense`] for another length or beginning.
     pub fn parse(bytes: &[u8]) -> Result<EscHeader, Nonsense> {
         let item = "the header of a block";
         match bytes {
+            [STX, status, low, high] => {
+                Ok(EscHeader { status: StatusByte(*status), line_bytes: u16::from_le_bytes([*low, *high]), lines: 1 })
+            }
             [STX, status, a, b, c, d] => Ok(EscHeader {
                 status: StatusByte(*status),
                 line_bytes: u16::from_le_bytes([*a, *b]),
@@ -187,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    const ASKED: Asked = Asked { line_bytes: 3528, lines: 1181, block_lines: 37 };
+    const ASKED: Asked = Asked { line_bytes: 3528, lines: 1181, block_lines: 37, header_bytes: ESC_HEADER_BYTES };
 
     #[test]
     fn the_header_of_the_fact_sheet_makes_its_page() {
@@ -243,7 +251,7 @@ mod tests {
             lines in any::<u32>(),
             block_lines in 0u32..256,
         ) {
-            let asked = Asked { line_bytes, lines, block_lines };
+            let asked = Asked { line_bytes, lines, block_lines, header_bytes: ESC_HEADER_BYTES };
             let mut bytes = bytes;
             if bytes[0] & 1 == 0 {
                 bytes[0] = STX;
@@ -267,7 +275,7 @@ mod tests {
             lines in 1u32..2000,
             block_lines in 1u32..256,
         ) {
-            let asked = Asked { line_bytes, lines, block_lines };
+            let asked = Asked { line_bytes, lines, block_lines, header_bytes: ESC_HEADER_BYTES };
             let block = line_bytes as u32 * block_lines;
             let full_blocks = (lines - 1) / block_lines;
             let last_bytes = (lines - full_blocks * block_lines) * line_bytes as u32;

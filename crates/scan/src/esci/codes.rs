@@ -49,6 +49,11 @@ pub(super) const GAMMA: Code = esc(b'Z', "ESC Z");
 pub(super) const GAMMA_TABLE: Code = esc(b'z', "ESC z");
 pub(super) const COLOR_CORRECTION: Code = esc(b'M', "ESC M");
 pub(super) const THRESHOLD: Code = esc(b't', "ESC t");
+pub(super) const STATUS: Code = esc(b'F', "ESC F");
+pub(super) const FOCUS: Code = esc(b'p', "ESC p");
+pub(super) const FOCUS_POSITION: Code = esc(b'q', "ESC q");
+pub(super) const SHARPNESS: Code = esc(b'Q', "ESC Q");
+pub(super) const HARDWARE: Code = esc(b'i', "ESC i");
 pub(super) const OPTION_UNIT: Code = esc(b'e', "ESC e");
 pub(super) const FILM: Code = esc(b'N', "ESC N");
 pub(super) const BUTTON: Code = esc(b'!', "ESC !");
@@ -68,6 +73,8 @@ pub(super) const NO_HALFTONE: u8 = 0x01;
 pub(super) const GAMMA_BILEVEL: u8 = 0x01;
 pub(super) const GAMMA_MULTILEVEL: u8 = 0x02;
 pub(super) const GAMMA_DOWNLOADED: u8 = 0x03;
+/// D levels: on top of a curve of 1.8.
+pub(super) const GAMMA_ON_BASE: u8 = 0x04;
 /// Values of ESC M.
 pub(super) const NO_CORRECTION: u8 = 0x00;
 pub(super) const CRT_CORRECTION: u8 = 0x80;

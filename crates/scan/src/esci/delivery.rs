@@ -1,12 +1,55 @@
-//! From the scanner's lines to the page's: order of samples and of bytes, and the pixels that were scanned only because
-//! the scanner counts in eights. Bytes in, bytes out, in place.
+//! From the scanner's lines to the page's: order of samples and of bytes, colours that lie lines apart, and the pixels that
+//! were scanned only because the scanner counts in eights. Bytes in, bytes out; of lines apart, so many are kept.
+
+use std::collections::VecDeque;
 
 use super::feed::Block;
 use super::plan::Plan;
 use crate::Pixels;
 
-/// Makes of a block the lines of the page.
-pub(super) fn page_lines(plan: &Plan, block: Block) -> Vec<u8> {
+/// Makes of blocks the lines of the page.
+#[derive(Debug, Default)]
+pub(super) struct Delivery {
+    /// Lines whose colours belong to lines that are not whole yet.
+    waiting: VecDeque<Vec<u8>>,
+}
+
+impl Delivery {
+    /// The lines of the page that a block makes whole.
+    pub(super) fn page_lines(&mut self, plan: &Plan, block: Block) -> Vec<u8> {
+        let mut bytes = in_order(plan, block);
+        if plan.distance > 0 {
+            bytes = self.together(plan, &bytes);
+        }
+        crop(&mut bytes, plan.asked.line_bytes, plan.page.bytes_per_line());
+        bytes
+    }
+
+    /// Lines whose colours lie `distance` lines apart: red comes first, blue last.
+    fn together(&mut self, plan: &Plan, bytes: &[u8]) -> Vec<u8> {
+        let distance = plan.distance as usize;
+        let sample = plan.page.pixels.bits_per_sample() as usize / 8;
+        let mut whole = Vec::with_capacity(bytes.len());
+        for line in bytes.chunks_exact(plan.asked.line_bytes.max(1)) {
+            if self.waiting.len() == 2 * distance + 1 {
+                self.waiting.pop_front();
+            }
+            self.waiting.push_back(line.to_vec());
+            if self.waiting.len() == 2 * distance + 1 {
+                let [red, green, blue] = [0, 1, 2].map(|at| self.waiting[at * distance].chunks_exact(3 * sample));
+                for ((red, green), blue) in red.zip(green).zip(blue) {
+                    whole.extend_from_slice(&red[..sample]);
+                    whole.extend_from_slice(&green[sample..2 * sample]);
+                    whole.extend_from_slice(&blue[2 * sample..]);
+                }
+            }
+        }
+        whole
+    }
+}
+
+/// Samples as a page has them.
+fn in_order(plan: &Plan, block: Block) -> Vec<u8> {
     let Block { mut bytes, is_green_first, .. } = block;
     match plan.page.pixels {
         Pixels::Bit | Pixels::Gray8 => {}
@@ -21,7 +64,6 @@ pub(super) fn page_lines(plan: &Plan, block: Block) -> Vec<u8> {
             }
         }
     }
-    crop(&mut bytes, plan.asked.line_bytes, plan.page.bytes_per_line());
     bytes
 }
 
@@ -51,6 +93,30 @@ mod tests {
 
     fn block(bytes: Vec<u8>, is_green_first: bool) -> Block {
         Block { bytes, is_green_first, is_last: false }
+    }
+
+    fn page_lines(plan: &Plan, block: Block) -> Vec<u8> {
+        Delivery::default().page_lines(plan, block)
+    }
+
+    #[test]
+    fn colors_that_lie_lines_apart_are_put_together() {
+        let abilities = plain(b"D1").expect("supported");
+        let mut options = abilities.options();
+        options.set_all([("resolution", "75"), ("br-x", "2.7"), ("tl-y", "1"), ("br-y", "2")]).expect("good options");
+        let plan = Plan::new(&abilities, &options).expect("a plan");
+        assert_eq!((plan.distance, plan.page.height, plan.asked.lines), (1, Some(3), 5));
+        // In line n red is from page line n, green from n - 1, blue from n - 2.
+        let line = |n: u8| [100 + n, 149 + n, 198 + n].repeat(plan.asked.line_bytes / 3);
+        let expected: Vec<u8> = (0..3u8).flat_map(|n| [100 + n, 150 + n, 200 + n].repeat(8)).collect();
+        for cut in 0..5 {
+            let mut delivery = Delivery::default();
+            let (one, other): (Vec<u8>, Vec<u8>) =
+                ((0..cut).flat_map(line).collect(), (cut..5).flat_map(line).collect());
+            let mut page = delivery.page_lines(&plan, block(one, false));
+            page.extend(delivery.page_lines(&plan, block(other, false)));
+            assert_eq!(page, expected, "cut before line {cut}");
+        }
     }
 
     #[test]

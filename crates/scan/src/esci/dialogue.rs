@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::abilities::Dialect;
-use super::codes::{ACK, Code, EXTENDED_STATUS, FS_STATUS, NAK, OneByte, RESET};
+use super::codes::{ACK, Code, EXTENDED_STATUS, FS_STATUS, NAK, OneByte, RESET, STATUS};
 use super::status::{self, Standing, StatusByte};
 use super::{Nonsense, Patience};
 use crate::{Cancel, Problem, ReadEnd, Received, ScanError, Transport};
@@ -32,6 +32,8 @@ pub(super) struct Dialogue {
     pub transport: Box<dyn Transport>,
     pub cancel: Cancel,
     pub patience: Patience,
+    /// The scanner has no ESC f, and says how it is with ESC F only.
+    pub is_terse: bool,
     /// The scanner waits for a command, and nothing of it waits for us.
     pub in_step: bool,
     /// A read was started and not finished.
@@ -41,7 +43,7 @@ pub(super) struct Dialogue {
 impl Dialogue {
     pub(super) fn new(transport: Box<dyn Transport>, patience: Patience) -> Dialogue {
         let cancel = transport.cancel_handle();
-        Dialogue { transport, cancel, patience, in_step: false, reading: false }
+        Dialogue { transport, cancel, patience, is_terse: false, in_step: false, reading: false }
     }
 
     /// Sends bytes. Whatever they are, the scanner is busy with them until its answer was read.
@@ -198,6 +200,10 @@ impl Dialogue {
             Dialect::Fs => {
                 let bytes = self.structure(FS_STATUS, status::FS_STATUS_BYTES)?;
                 Ok(status::parse_fs_status(&bytes)?)
+            }
+            Dialect::Esc if self.is_terse => {
+                let (head, _) = self.information(STATUS)?;
+                Ok(status::parse_terse(head))
             }
             Dialect::Esc => {
                 let (head, bytes) = self.information(EXTENDED_STATUS)?;

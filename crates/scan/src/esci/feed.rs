@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::Nonsense;
 use super::abilities::Dialect;
-use super::blocks::{Asked, ESC_HEADER_BYTES, ErrorByte, EscHeader, FS_HEADER_BYTES, FsBlocks, FsHeader};
+use super::blocks::{Asked, ErrorByte, EscHeader, FS_HEADER_BYTES, FsBlocks, FsHeader};
 use super::codes::{ACK, FS_START, START};
 use super::dialogue::{Dialogue, Item};
 use super::status::StatusByte;
@@ -107,7 +107,7 @@ impl Feed {
             }
             Framing::Esc { block } => {
                 *block = None;
-                ESC_HEADER_BYTES
+                self.asked.header_bytes
             }
         };
         dialogue.start(bytes, dialogue.patience.image)
@@ -218,7 +218,7 @@ impl Feed {
         }
         let is_first = self.lines_left == self.asked.lines;
         let (name, answers) = if is_first { ("the start of the scan", Some(START)) } else { ("the image", None) };
-        dialogue.fill(&mut self.buffer, Item { name, bytes: ESC_HEADER_BYTES, answers }, patience)?;
+        dialogue.fill(&mut self.buffer, Item { name, bytes: self.asked.header_bytes, answers }, patience)?;
         let header = EscHeader::parse(&std::mem::take(&mut self.buffer))?;
         // Without data a header has no sizes to check.
         let size = match header.status.is_fatal() || header.status.is_busy() {

@@ -2,43 +2,80 @@
 
 use std::time::Duration;
 
-use super::abilities::Abilities;
-use super::codes::{DEPTH, EXTENDED_STATUS, FS_IDENTITY, FS_STATUS, IDENTITY};
+use super::abilities::{Abilities, Plain};
+use super::codes::{DEPTH, EXTENDED_STATUS, FOCUS_POSITION, FS_IDENTITY, FS_STATUS, HARDWARE, IDENTITY};
 use super::dialogue::Dialogue;
-use super::identity::{self, EscIdentity, FsIdentity, Units};
+use super::identity::{self, EscIdentity, FsIdentity, Hardware, Units};
+use super::levels;
 use super::status::{FS_STATUS_BYTES, Installed};
 use crate::{Identity, ScanError, TransportError};
 
 /// ESC @, what it is, what it can.
 pub(super) fn identify(dialogue: &mut Dialogue, first_patience: Duration) -> Result<(Identity, Abilities), ScanError> {
-    dialogue.reset(first_patience)?;
-    let (status, bytes) = dialogue.information(IDENTITY)?;
-    let plain = EscIdentity::parse(&bytes)?;
-    if status.has_extended() {
-        let bytes = dialogue.structure(FS_IDENTITY, identity::FS_IDENTITY_BYTES)?;
-        let extended = FsIdentity::parse(&bytes)?;
-        let installed = match extended.has_units() {
-            true => Installed::parse(&dialogue.structure(FS_STATUS, FS_STATUS_BYTES)?),
-            false => Installed::default(),
-        };
-        let abilities = Abilities::extended(&extended, installed);
-        let protocol = format!("ESC/I {}, extended commands", String::from_utf8_lossy(&extended.level));
-        return Ok((Identity { protocol, model: extended.model, firmware: extended.firmware }, abilities));
-    }
-    let status = match dialogue.information(EXTENDED_STATUS) {
-        Ok((_, bytes)) => bytes,
-        // Levels older than B3 don't have it.
-        Err(ScanError::Refused { .. }) => Vec::new(),
+    let refused = match dialogue.reset(first_patience) {
+        Ok(()) => None,
+        // In step, as it was a plain no.
+        Err(error) if dialogue.in_step => Some(error),
         Err(error) => return Err(error),
     };
+    let (status, bytes) = dialogue.information(IDENTITY)?;
+    let plain = EscIdentity::parse(&bytes)?;
+    if let Some(refused) = refused {
+        // Two old levels have no ESC @; they are not supported, and are told so.
+        return Err(if levels::has(plain.level, b'@') { refused } else { not_supported(&plain) });
+    }
+    if status.has_extended() { identify_extended(dialogue) } else { identify_plain(dialogue, &plain) }
+}
+
+fn not_supported(identity: &EscIdentity) -> ScanError {
+    let units = Units::parse(&[]);
+    let found = Plain { identity, units, hardware: None, sixteen_bits: false, has_focus: false, model: "" };
+    Abilities::plain(found).map_or_else(ScanError::NotSupported, |_| ScanError::OutOfStep)
+}
+
+fn identify_extended(dialogue: &mut Dialogue) -> Result<(Identity, Abilities), ScanError> {
+    let bytes = dialogue.structure(FS_IDENTITY, identity::FS_IDENTITY_BYTES)?;
+    let extended = FsIdentity::parse(&bytes)?;
+    let installed = match extended.has_units() {
+        true => Installed::parse(&dialogue.structure(FS_STATUS, FS_STATUS_BYTES)?),
+        false => Installed::default(),
+    };
+    let has_focus = levels::has(extended.level, b'q') && answers_focus(dialogue)?;
+    let abilities = Abilities::extended(&extended, installed, has_focus);
+    let protocol = format!("ESC/I {}, extended commands", String::from_utf8_lossy(&extended.level));
+    Ok((Identity { protocol, model: extended.model, firmware: extended.firmware }, abilities))
+}
+
+fn identify_plain(dialogue: &mut Dialogue, identity: &EscIdentity) -> Result<(Identity, Abilities), ScanError> {
+    let has = |letter| levels::has(identity.level, letter);
+    dialogue.is_terse = !has(b'f');
+    let status = match has(b'f') {
+        true => dialogue.information(EXTENDED_STATUS)?.1,
+        false => Vec::new(),
+    };
     let model = identity::name_in_status(&status);
+    let hardware = match has(b'i') {
+        true => Some(Hardware::parse(&dialogue.information(HARDWARE)?.1)?),
+        false => None,
+    };
     // The plain dialect does not say how deep its samples are, but it refuses what it can't do.
-    let sixteen_bits = dialogue.parameter(DEPTH, &[16])?;
+    let sixteen_bits = has(b'd') && dialogue.parameter(DEPTH, &[16])?;
+    let has_focus = has(b'q') && answers_focus(dialogue)?;
     dialogue.reset(dialogue.patience.reply)?;
-    let abilities =
-        Abilities::plain(&plain, Units::parse(&status), sixteen_bits, &model).map_err(ScanError::NotSupported)?;
-    let protocol = format!("ESC/I {}", String::from_utf8_lossy(&plain.level));
+    let units = Units::parse(&status);
+    let found = Plain { identity, units, hardware: hardware.as_ref(), sixteen_bits, has_focus, model: &model };
+    let abilities = Abilities::plain(found).map_err(ScanError::NotSupported)?;
+    let protocol = format!("ESC/I {}", String::from_utf8_lossy(&identity.level));
     Ok((Identity { protocol, model, firmware: String::new() }, abilities))
+}
+
+/// Not all scanners of the level that has the command can be focused; those refuse to say where they are.
+fn answers_focus(dialogue: &mut Dialogue) -> Result<bool, ScanError> {
+    match dialogue.information(FOCUS_POSITION) {
+        Ok((_, bytes)) => Ok(bytes.first().is_some_and(|error| error & 1 == 0)),
+        Err(ScanError::Refused { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether an error may come of a scanner that is in the middle of something.

@@ -131,6 +131,49 @@ impl Units {
     }
 }
 
+/// ESC i: the sensor of a D level scanner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hardware {
+    /// The resolution that `line_spacing` counts in.
+    pub base_dpi: u16,
+    /// Lines from one colour to the next.
+    pub line_spacing: u8,
+    /// Resolutions that can be had both ways, ascending; at least one.
+    pub resolutions: Vec<u16>,
+}
+
+/// Lines that may lie between two colours: more would take more memory than any such scanner had.
+const MOST_DISTANCE: u32 = 512;
+
+impl Hardware {
+    /// Reads the payload.
+    ///
+    /// # Errors
+    /// [`Nonsense::Identity`] when it is too short, has no resolution or a base of 0, or its colours lie unequally or
+    /// too far apart.
+    pub fn parse(bytes: &[u8]) -> Result<Hardware, Nonsense> {
+        let wrong = |at| Nonsense::Identity { item: "ESC i", at };
+        let (head, lists) = bytes.split_at_checked(14).ok_or(wrong(bytes.len()))?;
+        let mut words = lists.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+        let across: Vec<u16> = words.by_ref().take_while(|dpi| *dpi != 0).collect();
+        let down: Vec<u16> = words.take_while(|dpi| *dpi != 0).collect();
+        let mut resolutions: Vec<u16> = across.into_iter().filter(|dpi| down.contains(dpi)).collect();
+        resolutions.sort_unstable();
+        resolutions.dedup();
+        let base_dpi = u16::from_le_bytes([head[0], head[1]]);
+        if base_dpi == 0 {
+            return Err(wrong(0));
+        }
+        let highest = *resolutions.last().ok_or(wrong(14))?;
+        let line_spacing = head[4];
+        let distance = u32::from(line_spacing) * u32::from(highest) / u32::from(base_dpi);
+        if head[4] != head[5] || distance > MOST_DISTANCE {
+            return Err(wrong(4));
+        }
+        Ok(Hardware { base_dpi, line_spacing, resolutions })
+    }
+}
+
 /// Bytes of FS I.
 pub const FS_IDENTITY_BYTES: usize = 80;
 
@@ -297,10 +340,35 @@ mod tests {
         assert_eq!(Units::parse(&[0, 0x80]).feeder, None);
     }
 
+    #[test]
+    fn esc_i_for_hardware_says_how_far_colours_are_apart_and_which_resolutions_go_both_ways() {
+        let lists = |across: &[u16], down: &[u16]| -> Vec<u8> {
+            let words = [across, &[0], down, &[0]].concat();
+            words.iter().flat_map(|word| word.to_le_bytes()).collect()
+        };
+        let head = [0x58, 0x02, 0x80, 0, 8, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        let whole = [&head[..], &lists(&[75, 300, 600], &[75, 150, 300])].concat();
+        let hardware = Hardware::parse(&whole).expect("a D1");
+        assert_eq!(hardware, Hardware { base_dpi: 600, line_spacing: 8, resolutions: vec![75, 300] });
+        for (at, byte) in [(4, 9), (0, 0)] {
+            let mut bytes = whole.clone();
+            bytes[at] = byte;
+            if at == 0 {
+                bytes[1] = 0;
+            }
+            assert!(Hardware::parse(&bytes).is_err(), "byte {at}");
+        }
+        assert!(Hardware::parse(&[&head[..], &lists(&[75], &[300])].concat()).is_err());
+        assert!(Hardware::parse(&head[..13]).is_err());
+    }
+
     proptest! {
         #[test]
         fn no_bytes_break_it(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Units::parse(&bytes);
+            if let Ok(hardware) = Hardware::parse(&bytes) {
+                prop_assert!(!hardware.resolutions.is_empty() && hardware.base_dpi > 0);
+            }
             let _ = EscIdentity::parse(&bytes);
             let _ = name_in_status(&bytes);
             let mut whole = bytes;

@@ -1,14 +1,15 @@
-//! ESC/I: the flatbed scanners of Epson since 1990, in both dialects: the plain one of ESC commands (levels B4 to B8) and the
-//! extended one of FS commands (any level that has them).
+//! ESC/I: the scanners of Epson since 1990, in both dialects: the plain one of ESC commands (all levels but A1 and B1) and
+//! the extended one of FS commands (any level that has them).
 //!
 //! What a page is by default: the scanner's own curve for screens (`gamma` `built-in`: ESC Z 02, for lineart 01), no colour
-//! correction (ESC M 00), no halftone (ESC B 01). `gamma` `linear` downloads straight tables (ESC z) instead. Colour
+//! correction (ESC M 00), no halftone (ESC B 01). `gamma` `linear` and `custom` download tables (ESC z) instead. Colour
 //! comes as red, green, blue in every pixel (ESC C 13). Where a scanner counts pixels in eights, up to
 //! seven more are scanned and left out again.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`identity`], [`status`], [`blocks`] | the scanner's bytes as values; public, for fuzzing |
+//! | `levels` | which commands there are |
 //! | `abilities`, `plan`, `parameters` | options of people to bytes for the scanner |
 //! | `dialogue` | command, ACK, parameter, ACK |
 //! | `feed`, `delivery` | blocks as they come; lines as they leave |
@@ -24,6 +25,7 @@ mod dialogue;
 mod feed;
 mod identify;
 pub mod identity;
+mod levels;
 mod nonsense;
 mod paper;
 mod parameters;

@@ -2,9 +2,9 @@
 
 use super::abilities::{Abilities, Dialect};
 use super::codes::{
-    AREA, BLOCK_LINES, BRIGHTNESS, COLOR, COLOR_CORRECTION, Code, DEPTH, FILM, FS_PARAMETERS, GAMMA, GAMMA_BILEVEL,
-    GAMMA_DOWNLOADED, GAMMA_MULTILEVEL, GAMMA_TABLE, HALFTONE, MONOCHROME, NO_HALFTONE, NO_UNIT, OPTION_UNIT, POSITIVE,
-    RESOLUTION, RGB_PIXELS, THRESHOLD,
+    AREA, BLOCK_LINES, BRIGHTNESS, COLOR, COLOR_CORRECTION, Code, DEPTH, FILM, FOCUS, FS_PARAMETERS, GAMMA,
+    GAMMA_BILEVEL, GAMMA_DOWNLOADED, GAMMA_MULTILEVEL, GAMMA_ON_BASE, GAMMA_TABLE, HALFTONE, MONOCHROME, NO_HALFTONE,
+    NO_UNIT, OPTION_UNIT, POSITIVE, RESOLUTION, RGB_PIXELS, SHARPNESS, THRESHOLD,
 };
 use super::plan::{Gamma, Plan};
 
@@ -24,12 +24,17 @@ pub(super) fn parameters(abilities: &Abilities, plan: &Plan) -> Vec<Parameter> {
         Dialect::Fs => Vec::new(),
         Dialect::Esc => plain(abilities, plan),
     };
-    all.extend(gamma_tables(plan));
+    all.extend(gamma_tables(abilities, plan));
+    if let Some(focus) = plan.focus {
+        // It stays where it is, whatever is reset.
+        all.push(one(FOCUS, focus, "the focus".to_owned()));
+    }
     match abilities.dialect {
         // Last: it sets everything at once.
-        Dialect::Fs => all.push(extended(plan)),
+        Dialect::Fs => all.push(extended(abilities, plan)),
         // Last: it is forgotten after every ESC G.
-        Dialect::Esc => all.push(block_lines(plan)),
+        Dialect::Esc if abilities.has(b'd') => all.push(block_lines(plan)),
+        Dialect::Esc => {}
     }
     all
 }
@@ -42,11 +47,12 @@ fn color(plan: &Plan) -> u8 {
     if plan.is_color() { RGB_PIXELS } else { MONOCHROME }
 }
 
-fn gamma(plan: &Plan) -> u8 {
+fn gamma(abilities: &Abilities, plan: &Plan) -> u8 {
     match (plan.gamma, plan.depth()) {
         (_, 1) => GAMMA_BILEVEL,
+        (Gamma::BuiltIn, _) if abilities.is_dumb() => GAMMA_ON_BASE,
         (Gamma::BuiltIn, _) => GAMMA_MULTILEVEL,
-        (Gamma::Linear, _) => GAMMA_DOWNLOADED,
+        (Gamma::Linear | Gamma::Exponent(_), _) => GAMMA_DOWNLOADED,
     }
 }
 
@@ -75,21 +81,29 @@ fn plain(abilities: &Abilities, plan: &Plan) -> Vec<Parameter> {
         // Before all others: it resets some of them.
         all.push(one(OPTION_UNIT, plan.source.unit(), format!("the source {}", plan.source.word())));
     }
-    all.extend([one(COLOR, color(plan), describe(plan)), one(DEPTH, plan.depth(), describe(plan))]);
-    if plan.film != POSITIVE && abilities.has_film_type() {
+    if abilities.has(b'C') {
+        all.push(one(COLOR, color(plan), describe(plan)));
+    }
+    all.push(one(DEPTH, plan.depth(), describe(plan)));
+    if plan.film != POSITIVE && abilities.has(b'N') {
         all.push(one(FILM, plan.film, "negative film".to_owned()));
     }
     if plan.depth() == 1 {
-        all.push(one(HALFTONE, NO_HALFTONE, "lineart without halftone".to_owned()));
-        if let Some(threshold) = plan.threshold.filter(|_| abilities.has_threshold()) {
+        if abilities.has(b'B') {
+            all.push(one(HALFTONE, NO_HALFTONE, "lineart without halftone".to_owned()));
+        }
+        if let Some(threshold) = plan.threshold {
             all.push(one(THRESHOLD, threshold, format!("the threshold {threshold}")));
         }
     }
     if plan.brightness != 0 {
         all.push(one(BRIGHTNESS, plan.brightness as u8, format!("the brightness {}", plan.brightness)));
     }
-    all.push(one(GAMMA, gamma(plan), "the gamma curve".to_owned()));
-    if plan.is_color() {
+    if plan.sharpness != 0 {
+        all.push(one(SHARPNESS, plan.sharpness as u8, format!("the sharpness {}", plan.sharpness)));
+    }
+    all.push(one(GAMMA, gamma(abilities, plan), "the gamma curve".to_owned()));
+    if plan.is_color() && abilities.has(b'M') {
         all.push(one(COLOR_CORRECTION, plan.correction, "the colour correction".to_owned()));
     }
     all.push(Parameter {
@@ -112,22 +126,36 @@ fn block_lines(plan: &Plan) -> Parameter {
     one(BLOCK_LINES, lines, format!("blocks of {lines} lines"))
 }
 
-/// Straight lines, for those who want light as numbers.
-fn gamma_tables(plan: &Plan) -> Vec<Parameter> {
-    if gamma(plan) != GAMMA_DOWNLOADED {
+/// The curve as tables, where it is not the scanner's own; a D level scanner has none, but a base for them.
+fn gamma_tables(abilities: &Abilities, plan: &Plan) -> Vec<Parameter> {
+    if !matches!(gamma(abilities, plan), GAMMA_DOWNLOADED | GAMMA_ON_BASE) {
         return Vec::new();
     }
+    let curve = match plan.gamma {
+        Gamma::Exponent(exponent) => gamma_curve(exponent),
+        Gamma::BuiltIn | Gamma::Linear => std::array::from_fn(|at| at as u8),
+    };
+    let says = match plan.gamma {
+        Gamma::Exponent(exponent) => format!("the gamma curve of {exponent}"),
+        Gamma::BuiltIn | Gamma::Linear => "a linear gamma curve".to_owned(),
+    };
     let letters: &[u8] = if plan.is_color() { b"RGB" } else { b"M" };
     let table = |letter: &u8| Parameter {
         code: GAMMA_TABLE,
-        bytes: std::iter::once(*letter).chain(0..=u8::MAX).collect(),
-        says: "a linear gamma curve".to_owned(),
+        bytes: std::iter::once(*letter).chain(curve).collect(),
+        says: says.clone(),
     };
     letters.iter().map(table).collect()
 }
 
+/// Numbers proportional to light become its root.
+fn gamma_curve(exponent: f64) -> [u8; 256] {
+    // Between 0 and 255, so nothing is cut.
+    std::array::from_fn(|at| ((at as f64 / 255.0).powf(1.0 / exponent) * 255.0).round() as u8)
+}
+
 /// FS W, 64 bytes.
-fn extended(plan: &Plan) -> Parameter {
+fn extended(abilities: &Abilities, plan: &Plan) -> Parameter {
     let area = plan.area;
     let (across, down) = plan.page.dpi;
     let mut bytes = Vec::with_capacity(64);
@@ -136,9 +164,15 @@ fn extended(plan: &Plan) -> Parameter {
     }
     let normal_speed = 0;
     bytes.extend([color(plan), plan.depth(), plan.source.unit(), normal_speed, plan.asked.block_lines as u8]);
-    bytes.extend([gamma(plan), plan.brightness as u8, plan.correction, NO_HALFTONE, plan.threshold.unwrap_or(0x80)]);
-    let (segmentation, sharpness, mirror) = (0, 0, 0);
-    bytes.extend([segmentation, sharpness, mirror, plan.film]);
+    bytes.extend([
+        gamma(abilities, plan),
+        plan.brightness as u8,
+        plan.correction,
+        NO_HALFTONE,
+        plan.threshold.unwrap_or(0x80),
+    ]);
+    let (segmentation, mirror) = (0, 0);
+    bytes.extend([segmentation, plan.sharpness as u8, mirror, plan.film]);
     bytes.resize(64, 0);
     let from = match plan.source.unit() {
         NO_UNIT => String::new(),
@@ -199,6 +233,34 @@ mod tests {
     fn an_older_level_hears_of_no_threshold() {
         let scanner = plain_scanner(b"B4").expect("supported");
         assert!(bytes(&scanner, &[("mode", "lineart")]).iter().all(|p| p.code != THRESHOLD));
+    }
+
+    #[test]
+    fn a_curve_of_ones_own_is_a_root() {
+        let curve = gamma_curve(2.0);
+        assert_eq!((curve[0], curve[64], curve[255]), (0, 128, 255));
+        assert!(curve.is_sorted() && gamma_curve(1.0).iter().enumerate().all(|(at, value)| at == usize::from(*value)));
+        let all = bytes(&v850(), &[("gamma", "custom"), ("gamma-value", "2"), ("mode", "gray")]);
+        assert_eq!((all[0].bytes[0], all[0].bytes[65], all[1].bytes[29]), (b'M', 128, 3));
+    }
+
+    #[test]
+    fn a_d_level_hears_nothing_of_brightness_correction_and_halftones() {
+        let d1 = plain_scanner(b"D1").expect("supported");
+        for mode in ["color", "lineart"] {
+            let names: Vec<&str> = bytes(&d1, &[("mode", mode)]).iter().map(|p| p.code.name).collect();
+            assert!(!names.iter().any(|name| ["ESC L", "ESC M", "ESC B", "ESC Q"].contains(name)), "{names:?}");
+        }
+        let all = bytes(&d1, &[]);
+        assert!(all.iter().any(|p| p.code == GAMMA && p.bytes == [GAMMA_ON_BASE]));
+    }
+
+    #[test]
+    fn sharpness_is_said_when_it_is_not_the_usual() {
+        let b7 = plain_scanner(b"B7").expect("supported");
+        assert!(bytes(&b7, &[("sharpness", "-2")]).iter().any(|p| p.code == SHARPNESS && p.bytes == [0xfe]));
+        assert!(bytes(&b7, &[]).iter().all(|p| p.code != SHARPNESS));
+        assert_eq!(bytes(&v850(), &[("sharpness", "2")])[0].bytes[35], 2);
     }
 
     #[test]

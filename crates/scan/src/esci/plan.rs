@@ -1,7 +1,7 @@
 //! One page as it is to be scanned: from the options of people to the numbers of the scanner. Values only.
 
-use super::abilities::{Abilities, CORRECTIONS, Dialect, FILMS, GRAY, LINEAR, LINEART, Source};
-use super::blocks::Asked;
+use super::abilities::{Abilities, CORRECTIONS, CUSTOM, Dialect, FILMS, FOCUSES, GRAY, LINEAR, LINEART, Source};
+use super::blocks::{Asked, ESC_HEADER_BYTES, LINE_HEADER_BYTES};
 use super::codes::{NO_CORRECTION, POSITIVE};
 use crate::options::names;
 use crate::{Area, AreaError, Dpi, Options, PageFormat, PixelArea, Pixels};
@@ -16,14 +16,16 @@ const MOST_PLAIN_LINE_BYTES: u32 = 65_535;
 const MOST_LINE_BYTES: u32 = client::wire::PAYLOAD_LIMIT as u32 - 1;
 
 /// Which curve the samples go through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Gamma {
     BuiltIn,
     Linear,
+    /// This exponent.
+    Exponent(f64),
 }
 
 /// One page as it is to be scanned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Plan {
     /// What leaves us.
     pub page: PageFormat,
@@ -35,6 +37,11 @@ pub(super) struct Plan {
     pub threshold: Option<u8>,
     pub brightness: i8,
     pub gamma: Gamma,
+    pub sharpness: i8,
+    /// ESC p.
+    pub focus: Option<u8>,
+    /// Lines that lie between two colours of what the scanner sends.
+    pub distance: u32,
     /// ESC M.
     pub correction: u8,
     /// The image data that follows from it.
@@ -55,24 +62,45 @@ impl Plan {
         let wanted = Area::between(edge(names::TL_X), edge(names::TL_Y), edge(names::BR_X), edge(names::BR_Y));
         let place = abilities.place(options.text(names::SOURCE));
         let most = abilities.most_pixels(place, dpi);
-        let wanted = wanted.pixels((dpi, dpi), abilities.glass(place), most)?;
+        let mut wanted = wanted.pixels((dpi, dpi), abilities.glass(place), most)?;
+        let distance = if pixels.channels() == 3 { abilities.spacing.at(dpi) } else { 0 };
+        keep_colors(&mut wanted, distance, most.1)?;
         let area = fit(abilities, pixels, wanted, most.0)?;
         let width = wanted.width.min(area.width);
+        let height = area.height;
+        // The colours of a line come with lines above and below it.
+        let area = PixelArea { y: area.y - distance, height: height + 2 * distance, ..area };
         let line_bytes = pixels.bytes_per_line(area.width);
-        let correction = options.text(names::COLOR_CORRECTION);
+        let in_blocks = abilities.has(b'd');
+        let asked = Asked {
+            line_bytes,
+            lines: area.height,
+            block_lines: if in_blocks { block_lines(line_bytes) } else { 1 },
+            header_bytes: if in_blocks { ESC_HEADER_BYTES } else { LINE_HEADER_BYTES },
+        };
+        let focus = options.text(names::FOCUS);
+        let focus = FOCUSES.iter().find(|(name, _)| Some(*name) == focus);
         let film = options.text(names::FILM_TYPE);
         let film = FILMS.iter().find(|(name, _)| Some(*name) == film);
+        let correction = options.text(names::COLOR_CORRECTION);
         let correction = CORRECTIONS.iter().find(|(name, _)| Some(*name) == correction);
         Ok(Plan {
             source: place.source,
             film: film.map_or(POSITIVE, |(_, value)| *value),
-            page: PageFormat { width, height: Some(area.height), pixels, dpi: (dpi, dpi) },
+            page: PageFormat { width, height: Some(height), pixels, dpi: (dpi, dpi) },
             area,
             threshold: options.int(names::THRESHOLD).and_then(|threshold| u8::try_from(threshold).ok()),
             brightness: options.int(names::BRIGHTNESS).and_then(|value| i8::try_from(value).ok()).unwrap_or(0),
-            gamma: if options.text(names::GAMMA) == Some(LINEAR) { Gamma::Linear } else { Gamma::BuiltIn },
+            gamma: match options.text(names::GAMMA) {
+                Some(LINEAR) => Gamma::Linear,
+                Some(CUSTOM) => Gamma::Exponent(options.fixed(names::GAMMA_VALUE).unwrap_or(1.0)),
+                _ => Gamma::BuiltIn,
+            },
+            sharpness: options.int(names::SHARPNESS).and_then(|value| i8::try_from(value).ok()).unwrap_or(0),
+            focus: focus.map(|(_, value)| *value),
+            distance,
             correction: correction.map_or(NO_CORRECTION, |(_, value)| *value),
-            asked: Asked { line_bytes, lines: area.height, block_lines: block_lines(line_bytes) },
+            asked,
         })
     }
 
@@ -84,6 +112,17 @@ impl Plan {
         // 1, 8 or 16.
         self.page.pixels.bits_per_sample() as u8
     }
+}
+
+/// Where colours lie lines apart, the first and the last lines of the glass have not all of them, and are left out.
+fn keep_colors(area: &mut PixelArea, distance: u32, most: u32) -> Result<(), AreaError> {
+    let first = area.y.max(distance);
+    let end = (area.y + area.height).min(most.saturating_sub(distance));
+    if first >= end {
+        return Err(AreaError::TooSmall { width: area.width, height: area.height, least_width: 8 });
+    }
+    (area.y, area.height) = (first, end - first);
+    Ok(())
 }
 
 /// The area that the scanner takes for the one that is wanted (fact sheet, section 4.3).
@@ -136,7 +175,7 @@ mod tests {
     fn a_page_has_exactly_the_pixels_that_were_asked_for() {
         let plan = plan(&v850(), &[("br-x", "210"), ("br-y", "297")]).expect("A4");
         assert_eq!((plan.page.width, plan.page.height), (2480, Some(3508)));
-        assert_eq!(plan.asked, Asked { line_bytes: 7440, lines: 3508, block_lines: 16 });
+        assert_eq!(plan.asked, Asked { line_bytes: 7440, lines: 3508, block_lines: 16, header_bytes: 6 });
     }
 
     #[test]
@@ -155,6 +194,25 @@ mod tests {
         assert_eq!((whole.page.width, whole.area.width), (2544, 2544));
         let sliver = plan(&v850(), &[("mode", "lineart"), ("tl-x", "215.5")]);
         assert_eq!(sliver, Err(AreaError::TooSmall { width: 5, height: 3510, least_width: 8 }));
+    }
+
+    #[test]
+    fn where_colors_lie_lines_apart_more_lines_are_asked_for_than_shown() {
+        let d1 = plain(b"D1").expect("supported");
+        let whole = plan(&d1, &[]).expect("the glass");
+        assert_eq!((whole.distance, whole.area.y, whole.area.height), (4, 0, 3510));
+        assert_eq!((whole.page.height, whole.asked.lines), (Some(3502), 3510));
+        let part = plan(&d1, &[("tl-y", "84.667"), ("br-y", "169.333")]).expect("a part");
+        assert_eq!((part.area.y, part.asked.lines, part.page.height), (996, 1008, Some(1000)));
+        let gray = plan(&d1, &[("mode", "gray")]).expect("the glass");
+        assert_eq!((gray.distance, gray.page.height), (0, Some(3510)));
+        assert!(plan(&d1, &[("br-y", "0.1")]).is_err(), "above all that has three colours");
+    }
+
+    #[test]
+    fn an_old_level_sends_line_by_line() {
+        let asked = plan(&plain(b"B3").expect("supported"), &[]).expect("the glass").asked;
+        assert_eq!((asked.block_lines, asked.header_bytes), (1, 4));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::abilities::{Abilities, Dialect};
 use super::codes::{ACK, BUTTON, CAN};
+use super::delivery::Delivery;
 use super::dialogue::Dialogue;
 use super::feed::{Feed, Point};
 use super::identify::{identify, is_confusion};
@@ -11,7 +12,7 @@ use super::paper::Batch;
 use super::parameters::{Parameter, longest, parameters};
 use super::plan::Plan;
 use super::resync::{self, Effort};
-use super::{Patience, delivery, status};
+use super::{Patience, status};
 use crate::{
     AbortStep, Cancel, Flow, Identity, Options, Outcome, PageFormat, PageSink, Problem, Progress, ReadEnd, ScanError,
     Scanner, Transport, TransportError,
@@ -126,7 +127,8 @@ impl EsciScanner {
         if self.is_set_up {
             return match self.abilities.dialect {
                 Dialect::Fs => Ok(()),
-                Dialect::Esc => self.set(&parameters[parameters.len() - 1..]),
+                Dialect::Esc if self.abilities.has(b'd') => self.set(&parameters[parameters.len() - 1..]),
+                Dialect::Esc => Ok(()),
             };
         }
         self.set(parameters)?;
@@ -180,6 +182,7 @@ impl EsciScanner {
         sink.begin(&plan.page).map_err(ScanError::Sink)?;
         let line_bytes = plan.page.bytes_per_line().max(1);
         let patience = self.dialogue.patience.image;
+        let mut delivery = Delivery::default();
         let mut done = 0;
         loop {
             let block = feed.next(&mut self.dialogue, patience)?;
@@ -190,8 +193,8 @@ impl EsciScanner {
                 }
                 feed.go_on(&mut self.dialogue)?;
             }
-            let lines = delivery::page_lines(plan, block);
-            if sink.lines(&lines).map_err(ScanError::Sink)? == Flow::Stop {
+            let lines = delivery.page_lines(plan, block);
+            if !lines.is_empty() && sink.lines(&lines).map_err(ScanError::Sink)? == Flow::Stop {
                 return Ok(Outcome::Stopped);
             }
             // No page has more lines than its height.

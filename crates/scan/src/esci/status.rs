@@ -101,6 +101,11 @@ pub fn parse_fs_status(bytes: &[u8]) -> Result<Standing, Nonsense> {
     })
 }
 
+/// ESC F, of scanners that have nothing better: no causes.
+pub fn parse_terse(head: StatusByte) -> Standing {
+    Standing { is_warming_up: false, problem: in_general(head.0, false) }
+}
+
 /// ESC f: 33 or 42 bytes; of a longer one the rest is not looked at.
 ///
 /// # Errors

@@ -36,6 +36,12 @@ pub mod names {
     pub const THRESHOLD: &str = "threshold";
     /// How light becomes numbers.
     pub const GAMMA: &str = "gamma";
+    /// The exponent of a curve of one's own.
+    pub const GAMMA_VALUE: &str = "gamma-value";
+    /// Sharper or softer.
+    pub const SHARPNESS: &str = "sharpness";
+    /// What the lens is focused on.
+    pub const FOCUS: &str = "focus-position";
     /// What kind of film lies on the glass.
     pub const FILM_TYPE: &str = "film-type";
     /// The scanner's own colour correction.

@@ -1,0 +1,68 @@
+//! What a scanner does to colours when it is told to: curves, a matrix, sharpness, focus.
+
+mod support;
+
+use support::{Page, bench, expected, open, scan};
+use virtual_scanner::glass::Glass;
+
+/// Both dialects, and a scanner without curves of its own.
+const SCANNERS: [&str; 4] = ["esci", "esci,dialect=esc", "esci,dialect=esc,level=B4", "esci,dialect=esc,level=D8"];
+
+fn page(description: &str, options: &[(&str, &str)]) -> Page {
+    let mut all = vec![("resolution", "50"), ("br-y", "200")];
+    all.extend(options);
+    scan(&mut *open(&bench(description)).expect("it opens"), &all).expect("a page")
+}
+
+fn glass(page: &Page) -> Vec<u8> {
+    expected(&Glass::chart(), &page.format.expect("a page"), 0, 0, 128)
+}
+
+#[test]
+fn a_gamma_value_is_the_root_of_what_lies_on_the_glass() {
+    for scanner in SCANNERS {
+        for (mode, value) in [("color", "2.2"), ("gray", "1.8"), ("gray", "0.5")] {
+            let page = page(scanner, &[("mode", mode), ("gamma", "custom"), ("gamma-value", value)]);
+            let exponent = 1.0 / value.parse::<f64>().expect("a number");
+            let curve = |light: u8| ((f64::from(light) / 255.0).powf(exponent) * 255.0).round() as u8;
+            let curved: Vec<u8> = glass(&page).into_iter().map(curve).collect();
+            assert!(page.bytes == curved, "{scanner} {mode} {value}");
+        }
+    }
+}
+
+#[test]
+fn a_curve_is_forgotten_by_the_next_page() {
+    for scanner in SCANNERS {
+        let bench = bench(scanner);
+        let mut scanner = open(&bench).expect("it opens");
+        let small = [("resolution", "50"), ("br-y", "100"), ("gamma", "custom")];
+        let curved = scan(&mut *scanner, &small).expect("a page");
+        assert!(curved.bytes != glass(&curved));
+        for gamma in ["linear", "built-in"] {
+            let plain = scan(&mut *scanner, &[("gamma", gamma)]).expect("a page");
+            assert!(plain.bytes == glass(&plain), "{gamma}");
+        }
+    }
+}
+
+#[test]
+fn sharpness_and_focus_are_told_to_the_scanner() {
+    let said = |description: &str, options: &[(&str, &str)]| {
+        let bench = bench(description);
+        let all = [&[("resolution", "50"), ("br-y", "10")], options].concat();
+        scan(&mut *open(&bench).expect("it opens"), &all).expect("a page");
+        let written = bench.lock().written.clone();
+        written
+    };
+    let has = |written: &[Vec<u8>], command: &[u8], parameter: &[u8]| {
+        written.windows(2).any(|pair| pair[0] == command && pair[1] == parameter)
+    };
+    let plain = said("esci,dialect=esc,level=B8", &[("sharpness", "-1"), ("focus-position", "2.5 mm above the glass")]);
+    assert!(has(&plain, b"\x1bQ", &[0xff]) && has(&plain, b"\x1bp", &[0x59]));
+    let extended = said("esci", &[("sharpness", "2"), ("focus-position", "automatic")]);
+    assert!(has(&extended, b"\x1bp", &[0xff]));
+    assert!(extended.windows(2).any(|pair| pair[0] == b"\x1cW" && pair[1][35] == 2));
+    assert!(has(&said("esci", &[]), b"\x1bp", &[0x40]), "the focus stays where another left it, so it is always said");
+    assert!(open(&bench("esci,dialect=esc")).expect("it opens").options().get("focus-position").is_err());
+}
