@@ -12,11 +12,13 @@ pub fn value_type(constraint: &Constraint) -> ValueType {
         Constraint::Switch => ValueType::Bool,
         Constraint::IntRange { .. } => ValueType::Int,
         Constraint::FixedRange { .. } => ValueType::Fixed,
+        Constraint::Numbers { whole: true, .. } => ValueType::Int,
+        Constraint::Numbers { whole: false, .. } => ValueType::Fixed,
         Constraint::List(values) => match values.first() {
             Some(scan::Value::Bool(_)) => ValueType::Bool,
             Some(scan::Value::Int(_)) => ValueType::Int,
             Some(scan::Value::Fixed(_)) => ValueType::Fixed,
-            Some(scan::Value::Text(_)) | None => ValueType::String,
+            Some(scan::Value::Text(_) | scan::Value::Numbers(_)) | None => ValueType::String,
         },
     }
 }
@@ -50,6 +52,11 @@ pub fn to_c(value: &scan::Value, value_type: ValueType) -> Value {
         scan::Value::Int(number) if value_type == ValueType::Fixed => Value::Words(vec![fix(f64::from(*number))]),
         scan::Value::Int(number) => Value::Words(vec![*number]),
         scan::Value::Fixed(number) => Value::Words(vec![fix(*number)]),
+        // Whole ones are small: the cast keeps to the ends.
+        scan::Value::Numbers(numbers) if value_type == ValueType::Int => {
+            Value::Words(numbers.iter().map(|number| *number as Word).collect())
+        }
+        scan::Value::Numbers(numbers) => Value::Words(numbers.iter().copied().map(fix).collect()),
     }
 }
 
@@ -77,6 +84,13 @@ pub fn fit(constraint: &Constraint, wanted: &Value) -> Result<Fitted, Status> {
             let inside = (fix(*min)..=fix(*max)).contains(&wanted);
             Ok(Fitted { value: scan::Value::Fixed(unfix(wanted).clamp(*min, *max)), exact: inside })
         }
+        (Constraint::Numbers { count, min, max, whole }, Value::Words(words)) if words.len() == *count => {
+            let number = |word: &Word| if *whole { f64::from(*word) } else { unfix(*word) };
+            let wanted: Vec<f64> = words.iter().map(number).collect();
+            let numbers: Vec<f64> = wanted.iter().map(|number| number.clamp(*min, *max)).collect();
+            let exact = numbers == wanted;
+            Ok(Fitted { value: scan::Value::Numbers(numbers), exact })
+        }
         (Constraint::List(values), Value::Words(words)) => nearest_of(values, single(words)?),
         (Constraint::List(values), wanted) => word_of(values, wanted),
         _ => Err(Status::Invalid),
@@ -102,7 +116,7 @@ fn nearest_of(values: &[scan::Value], wanted: Word) -> Result<Fitted, Status> {
     let word = |value: &scan::Value| match value {
         scan::Value::Int(number) => Some(*number),
         scan::Value::Fixed(number) => Some(fix(*number)),
-        scan::Value::Bool(_) | scan::Value::Text(_) => None,
+        scan::Value::Bool(_) | scan::Value::Text(_) | scan::Value::Numbers(_) => None,
     };
     let with_words = values.iter().filter_map(|value| Some((value, word(value)?)));
     let nearest = with_words.min_by_key(|(_, word)| (i64::from(*word) - i64::from(wanted)).abs());
@@ -160,6 +174,20 @@ mod tests {
         assert_eq!(fit(&modes, &Value::Nothing), Err(Status::Invalid));
         assert_eq!(fit(&Constraint::List(Vec::new()), &Value::Words(vec![0])), Err(Status::Invalid));
         assert_eq!(fit(&Constraint::Switch, &Value::Words(vec![1])), Err(Status::Invalid));
+    }
+
+    #[test]
+    fn several_numbers_are_several_words_each_within() {
+        for (whole, wanted, got, exact) in [
+            (true, vec![0, 300, -1], vec![0, 255, 0], false),
+            (true, vec![0, 255, 7], vec![0, 255, 7], true),
+            (false, vec![fix(0.5), fix(-2.0), fix(255.0)], vec![fix(0.5), 0, fix(255.0)], false),
+        ] {
+            let constraint = Constraint::Numbers { count: 3, min: 0.0, max: 255.0, whole };
+            let fitted = fit(&constraint, &Value::Words(wanted)).expect("three words");
+            assert_eq!((to_c(&fitted.value, value_type(&constraint)), fitted.exact), (Value::Words(got), exact));
+            assert_eq!(fit(&constraint, &Value::Words(vec![0; 2])), Err(Status::Invalid));
+        }
     }
 
     proptest! {

@@ -60,7 +60,10 @@ impl Constrained {
                 // Every number is a step of one, and SANE's word for that is none.
                 range = Range { min: *min, max: *max, quant: if *step > 1 { *step } else { 0 } };
             }
-            Constraint::FixedRange { min, max } => {
+            Constraint::Numbers { min, max, whole: true, .. } => {
+                range = Range { min: *min as Word, max: *max as Word, quant: 0 };
+            }
+            Constraint::FixedRange { min, max } | Constraint::Numbers { min, max, .. } => {
                 range = Range { min: choice::fix(*min), max: choice::fix(*max), quant: 0 };
             }
             Constraint::List(values) => {
@@ -69,7 +72,7 @@ impl Constrained {
                         scan::Value::Text(text) => strings.push(keep(text, &mut texts)),
                         scan::Value::Int(number) => words.push(*number),
                         scan::Value::Fixed(number) => words.push(choice::fix(*number)),
-                        scan::Value::Bool(_) => {}
+                        scan::Value::Bool(_) | scan::Value::Numbers(_) => {}
                     }
                 }
                 words.insert(0, Word::try_from(words.len()).expect("a list that a person can choose from"));
@@ -98,6 +101,7 @@ impl Constrained {
                     values.iter().map(|value| if let scan::Value::Text(text) = value { text.len() } else { 0 });
                 lengths.max().unwrap_or(0) + 1
             }
+            (Constraint::Numbers { count, .. }, _) => count * size_of::<Word>(),
             _ => size_of::<Word>(),
         };
         Word::try_from(bytes).expect("a word that a person can read")

@@ -32,6 +32,46 @@ fn a_gamma_value_is_the_root_of_what_lies_on_the_glass() {
 }
 
 #[test]
+fn a_gamma_table_says_what_every_shade_becomes() {
+    let negative: Vec<String> = (0..256).map(|shade| (255 - shade).to_string()).collect();
+    for scanner in SCANNERS {
+        for mode in ["color", "gray"] {
+            let page = page(scanner, &[("mode", mode), ("gamma", "table"), ("gamma-table", &negative.join(","))]);
+            assert!(page.bytes.iter().zip(glass(&page)).all(|(got, had)| *got == 255 - had), "{scanner} {mode}");
+        }
+    }
+}
+
+#[test]
+fn a_color_matrix_mixes_the_colors_of_every_pixel() {
+    let matrix = [[1.5, -0.25, -0.25], [0.0, 0.75, 0.25], [-0.46875, 0.0, 1.46875]];
+    let text = matrix.as_flattened().iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+    for scanner in ["esci,matrix=yes", "esci,dialect=esc,matrix=yes", "esci,dialect=esc,level=B3,matrix=yes"] {
+        for depth in ["8", "16"] {
+            if depth == "16" && scanner.contains("B3") {
+                continue;
+            }
+            let options = [("depth", depth), ("color-correction", "matrix"), ("color-matrix", &text)];
+            let page = page(scanner, &options);
+            let wide = depth == "16";
+            let most = if wide { 65_535.0 } else { 255.0 };
+            let samples = |bytes: &[u8]| -> Vec<f64> {
+                let two = |pair: &[u8]| f64::from(u16::from_be_bytes([pair[0], pair[1]]));
+                if wide { bytes.chunks(2).map(two).collect() } else { bytes.iter().map(|v| f64::from(*v)).collect() }
+            };
+            let (got, had) = (samples(&page.bytes), samples(&glass(&page)));
+            for (got, had) in got.chunks(3).zip(had.chunks(3)) {
+                for (row, got) in matrix.iter().zip(got) {
+                    let mixed: f64 = row.iter().zip(had).map(|(part, had)| part * had).sum();
+                    // Halves go up.
+                    assert_eq!(*got, (mixed + 0.5).floor().clamp(0.0, most), "{scanner} {depth} {had:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_curve_is_forgotten_by_the_next_page() {
     for scanner in SCANNERS {
         let bench = bench(scanner);

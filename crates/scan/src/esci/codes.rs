@@ -52,6 +52,7 @@ pub(super) const THRESHOLD: Code = esc(b't', "ESC t");
 pub(super) const STATUS: Code = esc(b'F', "ESC F");
 pub(super) const FOCUS: Code = esc(b'p', "ESC p");
 pub(super) const FOCUS_POSITION: Code = esc(b'q', "ESC q");
+pub(super) const COLOR_MATRIX: Code = esc(b'm', "ESC m");
 pub(super) const SHARPNESS: Code = esc(b'Q', "ESC Q");
 pub(super) const HARDWARE: Code = esc(b'i', "ESC i");
 pub(super) const OPTION_UNIT: Code = esc(b'e', "ESC e");
@@ -77,6 +78,7 @@ pub(super) const GAMMA_DOWNLOADED: u8 = 0x03;
 pub(super) const GAMMA_ON_BASE: u8 = 0x04;
 /// Values of ESC M.
 pub(super) const NO_CORRECTION: u8 = 0x00;
+pub(super) const DOWNLOADED_CORRECTION: u8 = 0x01;
 pub(super) const CRT_CORRECTION: u8 = 0x80;
 /// Values of ESC e and of FS W's byte 26.
 pub(super) const NO_UNIT: u8 = 0x00;

@@ -22,7 +22,7 @@ const TABLE: [([u8; 2], &str); 15] = [
 /// Whether a scanner of this level has ESC and this letter. A level that is not known has what the highest known one below
 /// it in its family has.
 pub(super) fn has(level: [u8; 2], letter: u8) -> bool {
-    let nearest = TABLE.iter().filter(|(known, _)| known[0] == level[0] && known[1] <= level[1]).next_back();
+    let nearest = TABLE.iter().rfind(|(known, _)| known[0] == level[0] && known[1] <= level[1]);
     b"IFGRA".contains(&letter) || nearest.is_some_and(|(_, letters)| letters.as_bytes().contains(&letter))
 }
 

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`identity`], [`status`], [`blocks`] | the scanner's bytes as values; public, for fuzzing |
 //! | `levels` | which commands there are |
-//! | `abilities`, `plan`, `parameters` | options of people to bytes for the scanner |
+//! | `abilities`, `offers`, `plan`, `parameters` | options of people to bytes for the scanner |
 //! | `dialogue` | command, ACK, parameter, ACK |
 //! | `feed`, `delivery` | blocks as they come; lines as they leave |
 //! | `paper` | the document feeder: batches, sheets in and out |
@@ -27,6 +27,7 @@ mod identify;
 pub mod identity;
 mod levels;
 mod nonsense;
+mod offers;
 mod paper;
 mod parameters;
 mod patience;

@@ -2,9 +2,9 @@
 
 use super::abilities::{Abilities, Dialect};
 use super::codes::{
-    AREA, BLOCK_LINES, BRIGHTNESS, COLOR, COLOR_CORRECTION, Code, DEPTH, FILM, FOCUS, FS_PARAMETERS, GAMMA,
-    GAMMA_BILEVEL, GAMMA_DOWNLOADED, GAMMA_MULTILEVEL, GAMMA_ON_BASE, GAMMA_TABLE, HALFTONE, MONOCHROME, NO_HALFTONE,
-    NO_UNIT, OPTION_UNIT, POSITIVE, RESOLUTION, RGB_PIXELS, SHARPNESS, THRESHOLD,
+    AREA, BLOCK_LINES, BRIGHTNESS, COLOR, COLOR_CORRECTION, COLOR_MATRIX, Code, DEPTH, DOWNLOADED_CORRECTION, FILM,
+    FOCUS, FS_PARAMETERS, GAMMA, GAMMA_BILEVEL, GAMMA_DOWNLOADED, GAMMA_MULTILEVEL, GAMMA_ON_BASE, GAMMA_TABLE,
+    HALFTONE, MONOCHROME, NO_HALFTONE, NO_UNIT, OPTION_UNIT, POSITIVE, RESOLUTION, RGB_PIXELS, SHARPNESS, THRESHOLD,
 };
 use super::plan::{Gamma, Plan};
 
@@ -25,6 +25,7 @@ pub(super) fn parameters(abilities: &Abilities, plan: &Plan) -> Vec<Parameter> {
         Dialect::Esc => plain(abilities, plan),
     };
     all.extend(gamma_tables(abilities, plan));
+    all.extend(plan.matrix.as_ref().filter(|_| plan.correction == DOWNLOADED_CORRECTION).map(color_matrix));
     if let Some(focus) = plan.focus {
         // It stays where it is, whatever is reset.
         all.push(one(FOCUS, focus, "the focus".to_owned()));
@@ -48,11 +49,11 @@ fn color(plan: &Plan) -> u8 {
 }
 
 fn gamma(abilities: &Abilities, plan: &Plan) -> u8 {
-    match (plan.gamma, plan.depth()) {
+    match (&plan.gamma, plan.depth()) {
         (_, 1) => GAMMA_BILEVEL,
         (Gamma::BuiltIn, _) if abilities.is_dumb() => GAMMA_ON_BASE,
         (Gamma::BuiltIn, _) => GAMMA_MULTILEVEL,
-        (Gamma::Linear | Gamma::Exponent(_), _) => GAMMA_DOWNLOADED,
+        (Gamma::Linear | Gamma::Exponent(_) | Gamma::Table(_), _) => GAMMA_DOWNLOADED,
     }
 }
 
@@ -131,11 +132,13 @@ fn gamma_tables(abilities: &Abilities, plan: &Plan) -> Vec<Parameter> {
     if !matches!(gamma(abilities, plan), GAMMA_DOWNLOADED | GAMMA_ON_BASE) {
         return Vec::new();
     }
-    let curve = match plan.gamma {
-        Gamma::Exponent(exponent) => gamma_curve(exponent),
+    let curve = match &plan.gamma {
+        Gamma::Exponent(exponent) => gamma_curve(*exponent),
+        Gamma::Table(table) => **table,
         Gamma::BuiltIn | Gamma::Linear => std::array::from_fn(|at| at as u8),
     };
-    let says = match plan.gamma {
+    let says = match &plan.gamma {
+        Gamma::Table(_) => "the gamma table".to_owned(),
         Gamma::Exponent(exponent) => format!("the gamma curve of {exponent}"),
         Gamma::BuiltIn | Gamma::Linear => "a linear gamma curve".to_owned(),
     };
@@ -146,6 +149,19 @@ fn gamma_tables(abilities: &Abilities, plan: &Plan) -> Vec<Parameter> {
         says: says.clone(),
     };
     letters.iter().map(table).collect()
+}
+
+/// Nine numbers in 1/32, the sign in the highest bit, in the scanner's order: what green, red and blue get of green, of
+/// red, of blue.
+fn color_matrix(rows: &[f64; 9]) -> Parameter {
+    let [rr, rg, rb, gr, gg, gb, br, bg, bb] = *rows;
+    let number = |value: f64| {
+        // The option's range is that of seven bits.
+        let size = (value.abs() * 32.0).round().min(127.0) as u8;
+        if value < 0.0 && size > 0 { size | 0x80 } else { size }
+    };
+    let bytes = [gg, rg, bg, gr, rr, br, gb, rb, bb].map(number).to_vec();
+    Parameter { code: COLOR_MATRIX, bytes, says: "the colour matrix".to_owned() }
 }
 
 /// Numbers proportional to light become its root.
@@ -261,6 +277,16 @@ mod tests {
         assert!(bytes(&b7, &[("sharpness", "-2")]).iter().any(|p| p.code == SHARPNESS && p.bytes == [0xfe]));
         assert!(bytes(&b7, &[]).iter().all(|p| p.code != SHARPNESS));
         assert_eq!(bytes(&v850(), &[("sharpness", "2")])[0].bytes[35], 2);
+    }
+
+    #[test]
+    fn a_matrix_goes_in_the_order_of_the_scanner() {
+        let matrix = "1.5,-0.25,-0.25, -0.1875,1.21875,-0.03125, 0,-0.46875,1.46875";
+        let all = bytes(&v850(), &[("color-correction", "matrix"), ("color-matrix", matrix)]);
+        assert_eq!(all[0].code, COLOR_MATRIX);
+        assert_eq!(all[0].bytes, [39, 0x88, 0x8f, 0x86, 48, 0, 0x81, 0x88, 47]);
+        assert_eq!(all[1].bytes[31], 1);
+        assert_eq!(bytes(&v850(), &[]).len(), 1);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! One page as it is to be scanned: from the options of people to the numbers of the scanner. Values only.
 
-use super::abilities::{Abilities, CORRECTIONS, CUSTOM, Dialect, FILMS, FOCUSES, GRAY, LINEAR, LINEART, Source};
+use super::abilities::{Abilities, Dialect, Source};
 use super::blocks::{Asked, ESC_HEADER_BYTES, LINE_HEADER_BYTES};
 use super::codes::{NO_CORRECTION, POSITIVE};
+use super::offers::{CORRECTIONS, CUSTOM, FILMS, FOCUSES, GRAY, LINEAR, LINEART, TABLE};
 use crate::options::names;
 use crate::{Area, AreaError, Dpi, Options, PageFormat, PixelArea, Pixels};
 
@@ -16,12 +17,14 @@ const MOST_PLAIN_LINE_BYTES: u32 = 65_535;
 const MOST_LINE_BYTES: u32 = client::wire::PAYLOAD_LIMIT as u32 - 1;
 
 /// Which curve the samples go through.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Gamma {
     BuiltIn,
     Linear,
     /// This exponent.
     Exponent(f64),
+    /// These.
+    Table(Box<[u8; 256]>),
 }
 
 /// One page as it is to be scanned.
@@ -44,6 +47,8 @@ pub(super) struct Plan {
     pub distance: u32,
     /// ESC M.
     pub correction: u8,
+    /// Rows for red, green and blue, should ESC M say so.
+    pub matrix: Option<[f64; 9]>,
     /// The image data that follows from it.
     pub asked: Asked,
 }
@@ -94,8 +99,10 @@ impl Plan {
             gamma: match options.text(names::GAMMA) {
                 Some(LINEAR) => Gamma::Linear,
                 Some(CUSTOM) => Gamma::Exponent(options.fixed(names::GAMMA_VALUE).unwrap_or(1.0)),
+                Some(TABLE) => Gamma::Table(Box::new(table(options.numbers(names::GAMMA_TABLE)))),
                 _ => Gamma::BuiltIn,
             },
+            matrix: options.numbers(names::COLOR_MATRIX).and_then(|numbers| numbers.try_into().ok()),
             sharpness: options.int(names::SHARPNESS).and_then(|value| i8::try_from(value).ok()).unwrap_or(0),
             focus: focus.map(|(_, value)| *value),
             distance,
@@ -112,6 +119,11 @@ impl Plan {
         // 1, 8 or 16.
         self.page.pixels.bits_per_sample() as u8
     }
+}
+
+/// Whole numbers from 0 to 255, as the option has them.
+fn table(numbers: Option<&[f64]>) -> [u8; 256] {
+    std::array::from_fn(|at| numbers.and_then(|numbers| numbers.get(at)).map_or(at as u8, |number| *number as u8))
 }
 
 /// Where colours lie lines apart, the first and the last lines of the glass have not all of them, and are left out.

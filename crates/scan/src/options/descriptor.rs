@@ -54,6 +54,17 @@ pub enum Constraint {
     },
     /// One of these.
     List(Vec<Value>),
+    /// So many numbers, each from `min` to `max`.
+    Numbers {
+        /// How many.
+        count: usize,
+        /// The least.
+        min: f64,
+        /// The most.
+        max: f64,
+        /// Nothing between two whole ones.
+        whole: bool,
+    },
 }
 
 /// When an option means something.
@@ -115,6 +126,10 @@ impl OptionDescriptor {
             Constraint::FixedRange { min, max } => {
                 format!("from {} to {}{suffix}", Value::Fixed(*min), Value::Fixed(*max))
             }
+            Constraint::Numbers { count, min, max, whole } => {
+                let kind = if *whole { "whole numbers" } else { "numbers" };
+                format!("{count} {kind} from {} to {}{suffix}", Value::Fixed(*min), Value::Fixed(*max))
+            }
             Constraint::List(values) => {
                 let mut words: Vec<String> = values.iter().map(Value::to_string).collect();
                 let last = words.pop().unwrap_or_default();
@@ -159,6 +174,10 @@ impl OptionDescriptor {
                 (value >= min - SAME && value <= max + SAME).then(|| Value::Fixed(value.clamp(*min, *max)))
             }
             (Constraint::List(values), value) => values.iter().find(|one| same(one, value)).cloned(),
+            (Constraint::Numbers { count, min, max, whole }, Value::Numbers(values)) => {
+                let fits = |value: &f64| (*min..=*max).contains(value) && (!whole || value.fract() == 0.0);
+                (values.len() == *count && values.iter().all(fits)).then(|| value.clone())
+            }
             _ => None,
         }
     }
@@ -174,6 +193,11 @@ impl OptionDescriptor {
                 _ => None,
             },
             Constraint::IntRange { .. } | Constraint::FixedRange { .. } => of_number(),
+            Constraint::Numbers { .. } => {
+                let texts = text.split([',', ' ']).filter(|text| !text.is_empty());
+                let numbers: Result<Vec<f64>, _> = texts.map(str::parse).collect();
+                numbers.ok().map(Value::Numbers)
+            }
             Constraint::List(values) => match values.first() {
                 Some(Value::Int(_) | Value::Fixed(_)) => of_number(),
                 _ => Some(Value::from(text)),

@@ -38,6 +38,10 @@ pub mod names {
     pub const GAMMA: &str = "gamma";
     /// The exponent of a curve of one's own.
     pub const GAMMA_VALUE: &str = "gamma-value";
+    /// A curve by its points.
+    pub const GAMMA_TABLE: &str = "gamma-table";
+    /// A colour correction of one's own.
+    pub const COLOR_MATRIX: &str = "color-matrix";
     /// Sharper or softer.
     pub const SHARPNESS: &str = "sharpness";
     /// What the lens is focused on.
@@ -146,6 +150,14 @@ impl Options {
     /// The value of a number.
     pub fn fixed(&self, name: &str) -> Option<f64> {
         self.value(name).and_then(number)
+    }
+
+    /// The values of several numbers.
+    pub fn numbers(&self, name: &str) -> Option<&[f64]> {
+        match self.value(name) {
+            Some(Value::Numbers(numbers)) => Some(numbers),
+            _ => None,
+        }
     }
 
     /// The value of a word.
@@ -315,6 +327,24 @@ mod tests {
         options.set_text("mode", "lineart").expect("a mode");
         options.set_text("threshold", "100").expect("in lineart");
         assert_eq!(options.int("threshold"), Some(100));
+    }
+
+    #[test]
+    fn several_numbers_are_as_many_as_there_must_be_and_each_is_within() {
+        let constraint = Constraint::Numbers { count: 3, min: -1.0, max: 2.0, whole: false };
+        let matrix = option("matrix", constraint, Value::Numbers(vec![0.0; 3]));
+        let whole = Constraint::Numbers { count: 2, min: 0.0, max: 255.0, whole: true };
+        let mut options = Options::new(vec![matrix, option("table", whole, Value::Numbers(vec![0.0; 2]))]);
+        options.set_text("matrix", "1, -0.5 2").expect("three numbers");
+        assert_eq!(options.numbers("matrix"), Some(&[1.0, -0.5, 2.0][..]));
+        assert_eq!(options.get("matrix").expect("it is there").value.to_string(), "1,-0.5,2");
+        for text in ["1,1", "1,1,1,1", "1,1,3", "1,1,NaN", "1,1,x", ""] {
+            let error = options.set_text("matrix", text).expect_err("refused").to_string();
+            assert!(error.ends_with("possible: 3 numbers from -1 to 2"), "{error}");
+        }
+        let error = options.set_text("table", "1,1.5").expect_err("refused").to_string();
+        assert_eq!(error, "table can't be 1,1.5; possible: 2 whole numbers from 0 to 255");
+        assert_eq!(serde_json::to_value(&options.get("matrix").unwrap().value).unwrap()[1], -0.5);
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub enum Value {
     Fixed(f64),
     /// One of a list of words.
     Text(String),
+    /// Several numbers: a curve, a matrix.
+    Numbers(Vec<f64>),
 }
 
 impl fmt::Display for Value {
@@ -24,11 +26,27 @@ impl fmt::Display for Value {
             Value::Bool(true) => f.write_str("yes"),
             Value::Bool(false) => f.write_str("no"),
             Value::Int(value) => value.fmt(f),
-            // As many digits as it takes, at most three.
-            Value::Fixed(value) => ((value * 1000.0).round() / 1000.0).fmt(f),
+            Value::Fixed(value) => short(*value).fmt(f),
+            // A curve is looked at in JSON.
+            Value::Numbers(values) if values.len() > MOST_SHOWN => {
+                let (first, last) = (short(values[0]), short(values[values.len() - 1]));
+                write!(f, "{} numbers, {first} ... {last}", values.len())
+            }
+            Value::Numbers(values) => {
+                let texts: Vec<String> = values.iter().map(|value| short(*value).to_string()).collect();
+                f.write_str(&texts.join(","))
+            }
             Value::Text(value) => f.write_str(value),
         }
     }
+}
+
+/// Numbers that fit a line.
+const MOST_SHOWN: usize = 16;
+
+/// As many digits as it takes, at most three.
+fn short(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }
 
 impl From<&str> for Value {

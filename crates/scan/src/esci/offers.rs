@@ -1,0 +1,265 @@
+//! The options that a scanner's abilities make.
+
+use super::abilities::{Abilities, Place, Resolutions, Source};
+use super::codes::{CRT_CORRECTION, DOWNLOADED_CORRECTION, NEGATIVE, NO_CORRECTION, POSITIVE};
+use crate::options::names;
+use crate::{Constraint, Dependence, Glass, OptionDescriptor, Options, Unit, Value, Variant};
+
+pub(super) const COLOR: &str = "Color";
+pub(super) const GRAY: &str = "Gray";
+pub(super) const LINEART: &str = "Lineart";
+
+/// Gamma: the scanner's own curve, none, one by its exponent, or any.
+pub(super) const BUILT_IN: &str = "built-in";
+pub(super) const LINEAR: &str = "linear";
+pub(super) const CUSTOM: &str = "custom";
+pub(super) const TABLE: &str = "table";
+
+/// Kinds of film and their ESC N values.
+pub(super) const FILMS: [(&str, u8); 2] = [("Positive Film", POSITIVE), ("Negative Film", NEGATIVE)];
+
+/// Colour corrections and their ESC M values.
+pub(super) const CORRECTIONS: [(&str, u8); 3] =
+    [("none", NO_CORRECTION), ("crt", CRT_CORRECTION), (MATRIX, DOWNLOADED_CORRECTION)];
+const MATRIX: &str = "matrix";
+
+/// The largest number of a colour matrix: 127 in units of 1/32.
+const MOST_OF_MATRIX: f64 = 127.0 / 32.0;
+
+impl Abilities {
+    /// The options, in the order in which they are best set.
+    pub(super) fn options(&self) -> Options {
+        let Glass { width, height } = self.glass(self.place(None));
+        let mut all = vec![
+            self.mode(),
+            self.source(),
+            self.depth(),
+            self.resolution(),
+            edge(names::TL_X, "Left edge", "Where the area begins, from the left edge of the glass.", width, 0.0),
+            edge(names::TL_Y, "Upper edge", "Where the area begins, from the upper edge of the glass.", height, 0.0),
+            edge(names::BR_X, "Right edge", "Where the area ends, from the left edge of the glass.", width, width),
+            edge(names::BR_Y, "Lower edge", "Where the area ends, from the upper edge of the glass.", height, height),
+        ];
+        let has_film = self.places.iter().any(|place| place.source.is_film());
+        let more = [
+            (self.has(b'L'), brightness as fn() -> OptionDescriptor),
+            (self.has(b't'), threshold),
+            (self.has(b'z'), gamma),
+            (self.has(b'z'), gamma_value),
+            (self.has(b'z'), gamma_table),
+            (self.has(b'Q'), sharpness),
+            (self.has(b'M') && self.has(b'C'), correction),
+            (self.has(b'm') && self.has(b'C'), matrix),
+            (self.has(b'N') && has_film, film),
+            (self.has_focus, focus),
+        ];
+        all.extend(more.into_iter().filter(|(has, _)| *has).map(|(_, option)| option()));
+        Options::varying(all, self.edges())
+    }
+
+    fn mode(&self) -> OptionDescriptor {
+        let description = "Red, green and blue; shades of gray; or black and white.";
+        let all = [COLOR, GRAY, LINEART];
+        let can = if self.has(b'C') { &all[..] } else { &all[1..] };
+        option(names::MODE, "Mode", description, words(can), can[0].into())
+    }
+
+    fn source(&self) -> OptionDescriptor {
+        let list: Vec<&str> = self.places.iter().map(|place| place.source.word()).collect();
+        option(names::SOURCE, "Source", "Where the page lies.", words(&list), list[0].into())
+    }
+
+    /// What the edges of the area may be with each source.
+    fn edges(&self) -> Vec<Variant> {
+        let edge = |option, place: &Place, max: f64, default: f64| Variant {
+            option,
+            when: Dependence { on: names::SOURCE, values: vec![place.source.word().into()] },
+            constraint: Constraint::FixedRange { min: 0.0, max },
+            default: default.into(),
+        };
+        let all = |place: &Place| {
+            let Glass { width, height } = self.glass(*place);
+            [
+                edge(names::TL_X, place, width, 0.0),
+                edge(names::TL_Y, place, height, 0.0),
+                edge(names::BR_X, place, width, width),
+                edge(names::BR_Y, place, height, height),
+            ]
+        };
+        self.places.iter().flat_map(all).collect()
+    }
+
+    fn depth(&self) -> OptionDescriptor {
+        let mut depths = vec![Value::Int(8)];
+        if self.sixteen_bits {
+            depths.push(Value::Int(16));
+        }
+        OptionDescriptor {
+            unit: Unit::Bit,
+            active_when: Some(Dependence { on: names::MODE, values: vec![COLOR.into(), GRAY.into()] }),
+            ..option(names::DEPTH, "Depth", "Bits of each sample.", Constraint::List(depths), 8.into())
+        }
+    }
+
+    fn resolution(&self) -> OptionDescriptor {
+        let whole = |dpi: u32| i32::try_from(dpi).unwrap_or(i32::MAX);
+        let (constraint, default) = match &self.resolutions {
+            Resolutions::Any { least, most } => {
+                let (min, max) = (whole(*least), whole(*most));
+                (Constraint::IntRange { min, max, step: 1 }, 300.clamp(min, max))
+            }
+            Resolutions::Listed(listed) => {
+                let nearest = listed.iter().min_by_key(|dpi| dpi.abs_diff(300)).copied().unwrap_or(300);
+                let values = listed.iter().map(|dpi| Value::Int(i32::from(*dpi))).collect();
+                (Constraint::List(values), i32::from(nearest))
+            }
+        };
+        let description = "Dots per inch, across and down.";
+        OptionDescriptor {
+            unit: Unit::Dpi,
+            ..option(names::RESOLUTION, "Resolution", description, constraint, default.into())
+        }
+    }
+}
+
+fn option(
+    name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    constraint: Constraint,
+    default: Value,
+) -> OptionDescriptor {
+    OptionDescriptor {
+        name,
+        title,
+        description,
+        unit: Unit::None,
+        constraint,
+        value: default.clone(),
+        default,
+        active: true,
+        active_when: None,
+    }
+}
+
+fn words(words: &[&str]) -> Constraint {
+    Constraint::List(words.iter().map(|word| Value::from(*word)).collect())
+}
+
+/// Where the lens is focused, and the ESC p values.
+pub(super) const FOCUSES: [(&str, u8); 3] =
+    [("on the glass", 0x40), ("2.5 mm above the glass", 0x59), ("automatic", 0xff)];
+
+fn focus() -> OptionDescriptor {
+    let description = "What is sharp: what lies on the glass, film in a holder, or whatever the scanner finds.";
+    let list = words(&FOCUSES.map(|(name, _)| name));
+    option(names::FOCUS, "Focus", description, list, FOCUSES[0].0.into())
+}
+
+fn sharpness() -> OptionDescriptor {
+    let constraint = Constraint::IntRange { min: -2, max: 2, step: 1 };
+    option(names::SHARPNESS, "Sharpness", "Sharper (above 0) or softer, by the scanner.", constraint, 0.into())
+}
+
+fn gamma_value() -> OptionDescriptor {
+    let description = "The exponent of the curve: 1 is proportional to light, more makes dark parts lighter.";
+    OptionDescriptor {
+        active_when: Some(Dependence { on: names::GAMMA, values: vec![CUSTOM.into()] }),
+        ..option(
+            names::GAMMA_VALUE,
+            "Gamma value",
+            description,
+            Constraint::FixedRange { min: 0.3, max: 5.0 },
+            2.2.into(),
+        )
+    }
+}
+
+fn film() -> OptionDescriptor {
+    let film: Vec<Value> = Source::ALL.iter().filter(|source| source.is_film()).map(|s| s.word().into()).collect();
+    OptionDescriptor {
+        active_when: Some(Dependence { on: names::SOURCE, values: film }),
+        ..option(
+            names::FILM_TYPE,
+            "Film type",
+            "Slides and prints as they are, or negatives, of which the scanner makes positives.",
+            words(&FILMS.map(|(name, _)| name)),
+            FILMS[0].0.into(),
+        )
+    }
+}
+
+fn edge(
+    name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    max: f64,
+    default: f64,
+) -> OptionDescriptor {
+    let constraint = Constraint::FixedRange { min: 0.0, max };
+    OptionDescriptor { unit: Unit::Mm, ..option(name, title, description, constraint, default.into()) }
+}
+
+fn brightness() -> OptionDescriptor {
+    let constraint = Constraint::IntRange { min: -3, max: 3, step: 1 };
+    option(names::BRIGHTNESS, "Brightness", "Lighter (above 0) or darker, by the scanner.", constraint, 0.into())
+}
+
+fn threshold() -> OptionDescriptor {
+    let constraint = Constraint::IntRange { min: 0, max: 255, step: 1 };
+    OptionDescriptor {
+        active_when: Some(Dependence { on: names::MODE, values: vec![LINEART.into()] }),
+        ..option(names::THRESHOLD, "Threshold", "Shades below this become black.", constraint, 128.into())
+    }
+}
+
+fn gamma() -> OptionDescriptor {
+    let description =
+        "The scanner's own curve, made for screens; none: numbers proportional to light; or one of your own.";
+    OptionDescriptor {
+        active_when: Some(Dependence { on: names::MODE, values: vec![COLOR.into(), GRAY.into()] }),
+        ..option(names::GAMMA, "Gamma", description, words(&[BUILT_IN, LINEAR, CUSTOM, TABLE]), BUILT_IN.into())
+    }
+}
+
+fn correction() -> OptionDescriptor {
+    let list = CORRECTIONS.map(|(name, _)| name);
+    OptionDescriptor {
+        active_when: Some(Dependence { on: names::MODE, values: vec![COLOR.into()] }),
+        ..option(
+            names::COLOR_CORRECTION,
+            "Colour correction",
+            "Done by the scanner: none, its own for screens, or by a matrix of yours.",
+            words(&list),
+            list[0].into(),
+        )
+    }
+}
+
+fn gamma_table() -> OptionDescriptor {
+    let straight = (0..=255).map(f64::from).collect();
+    OptionDescriptor {
+        active_when: Some(Dependence { on: names::GAMMA, values: vec![TABLE.into()] }),
+        ..option(
+            names::GAMMA_TABLE,
+            "Gamma table",
+            "What each of 256 shades becomes, from black to white.",
+            Constraint::Numbers { count: 256, min: 0.0, max: 255.0, whole: true },
+            Value::Numbers(straight),
+        )
+    }
+}
+
+fn matrix() -> OptionDescriptor {
+    let same = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+    OptionDescriptor {
+        active_when: Some(Dependence { on: names::COLOR_CORRECTION, values: vec![MATRIX.into()] }),
+        ..option(
+            names::COLOR_MATRIX,
+            "Colour matrix",
+            "How much red, green and blue make red, then green, then blue. Each three should sum to 1.",
+            Constraint::Numbers { count: 9, min: -MOST_OF_MATRIX, max: MOST_OF_MATRIX, whole: false },
+            Value::Numbers(same.to_vec()),
+        )
+    }
+}
