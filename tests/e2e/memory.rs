@@ -34,3 +34,35 @@ fn a_page_of_100_megabytes_takes_neither_program_more_than_24_mib() {
     std::io::copy(&mut page, &mut std::io::sink()).expect("the rest");
     assert_eq!(program.end().code, Some(0));
 }
+
+/// Scans a page to a file and asks for the program's peak when the page is written and it waits for the next one.
+fn peak_of(dpi: &str, area: &str, arguments: &[&str]) -> u64 {
+    let rig = Rig::new("esci");
+    let mut command = rig.usbscan(&["--json", "scan", "--batch", "-r", dpi, "--mode", "color", "--area", area]);
+    let mut program = Program::start(command.args(arguments));
+    program.wait_for_words("\"page\":1", 1);
+    let peak = peak(program.pid());
+    println!("{arguments:?} at {dpi} dpi: usbscan had {} KiB at most", peak >> 10);
+    program.say("q");
+    assert_eq!(program.end().code, Some(0));
+    peak
+}
+
+#[test]
+fn a_pdf_of_100_megabytes_takes_usbscan_no_more_than_24_mib() {
+    assert!(peak_of("600", "A4", &["-o", "scan.pdf"]) < MOST);
+}
+
+#[test]
+fn a_file_of_any_format_takes_usbscan_no_more_than_24_mib() {
+    for arguments in [
+        &["-o", "page-%d.png"][..],
+        &["-o", "page-%d.jpg"],
+        &["-o", "scan.tiff"],
+        &["-o", "scan.pdf"],
+        &["-o", "scan.pdf", "--quality", "lossless"],
+    ] {
+        // As wide as at any height, and 38 MB: the virtual scanner takes a while for each pixel.
+        assert!(peak_of("1200", "0,0,215.9,26", arguments) < MOST, "{arguments:?}");
+    }
+}
