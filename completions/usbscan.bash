@@ -16,8 +16,14 @@ _usbscan() {
             ",$1")
                 cmd="usbscan"
                 ;;
+            usbscan,actions)
+                cmd="usbscan__subcmd__actions"
+                ;;
             usbscan,cancel)
                 cmd="usbscan__subcmd__cancel"
+                ;;
+            usbscan,capture)
+                cmd="usbscan__subcmd__capture"
                 ;;
             usbscan,doctor)
                 cmd="usbscan__subcmd__doctor"
@@ -49,8 +55,14 @@ _usbscan() {
             usbscan,watch)
                 cmd="usbscan__subcmd__watch"
                 ;;
+            usbscan__subcmd__help,actions)
+                cmd="usbscan__subcmd__help__subcmd__actions"
+                ;;
             usbscan__subcmd__help,cancel)
                 cmd="usbscan__subcmd__help__subcmd__cancel"
+                ;;
+            usbscan__subcmd__help,capture)
+                cmd="usbscan__subcmd__help__subcmd__capture"
                 ;;
             usbscan__subcmd__help,doctor)
                 cmd="usbscan__subcmd__help__subcmd__doctor"
@@ -122,12 +134,38 @@ _usbscan() {
 
     case "${cmd}" in
         usbscan)
-            opts="-v -h -V --socket --virtual --json --verbose --help --version list status options scan cancel wait-event watch reset doctor raw help"
+            opts="-v -h -V --socket --virtual --json --verbose --help --version list status options scan cancel wait-event watch capture actions reset doctor raw help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --virtual)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        usbscan__subcmd__actions)
+            opts="-v -h --config --socket --virtual --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -173,6 +211,36 @@ _usbscan() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        usbscan__subcmd__capture)
+            opts="-o -v -h --output --socket --virtual --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --virtual)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         usbscan__subcmd__doctor)
             opts="-v -h --socket --virtual --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -196,7 +264,7 @@ _usbscan() {
             return 0
             ;;
         usbscan__subcmd__help)
-            opts="list status options scan cancel wait-event watch reset doctor raw help"
+            opts="list status options scan cancel wait-event watch capture actions reset doctor raw help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -209,7 +277,35 @@ _usbscan() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        usbscan__subcmd__help__subcmd__actions)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         usbscan__subcmd__help__subcmd__cancel)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        usbscan__subcmd__help__subcmd__capture)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

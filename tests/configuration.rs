@@ -65,15 +65,33 @@ fn every_key_is_in_the_page_and_in_the_shipped_file() {
         assert!(keys.len() >= 5, "{keys:?}");
         for key in keys {
             assert!(
-                describes(&page, &key) || page.contains(&format!(".SS [{key}]")),
+                describes(&page, &key)
+                    || page.contains(&format!(".SS [{key}]"))
+                    || page.contains(&format!(".SS [[{key}]]")),
                 "{key} is not in usbscand.toml(5)"
             );
             assert!(
-                shipped.contains(&format!("#{key} = ")) || shipped.contains(&format!("#[{key}]")),
+                shipped.contains(&format!("#{key} = "))
+                    || shipped.contains(&format!("#[{key}]"))
+                    || shipped.contains(&format!("# [[{key}]]")),
                 "{key} is not in packaging/usbscand.toml"
             );
         }
     }
+}
+
+#[test]
+fn every_key_of_an_action_is_in_the_page_and_the_pages_example_is_understood() {
+    let page = source("man/usbscand.toml.5");
+    let folder = Folder::new();
+    let refusal = folder.read("[[action]]\nnonsense = 1").unwrap_err();
+    for key in known_keys(&refusal) {
+        assert!(describes(&page, &key), "{key} is not in usbscand.toml(5)");
+    }
+    let (_, example) = page.split_once(".EX\n[[action]]").expect("an example");
+    let (example, _) = example.split_once(".EE").expect("its end");
+    let text = format!("models = @MODELS@\n[[action]]{}", example.replace("\\-", "-"));
+    assert_eq!(folder.read(&text).expect("it is understood").actions.len(), 1);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! one loopback device, and what the daemon answers must be what the page prints, byte by byte.
 //!
 //! In an example `->` is sent and `<-` expected; an indented line goes on with the one above. Hex digits in square
-//! brackets are a payload. `...` in an expected line stands for anything: process ids, what another example shows. Each example is a connection of its own, in
+//! brackets are a payload; three dots in them a payload that is different each time, whose length the line before says. `...` in an expected line stands for anything: process ids, what another example shows. Each example is a connection of its own, in
 //! the order of the page; only one that is marked `replay hello` shows the daemon's greeting.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,6 +23,7 @@ enum Step {
     Say(Vec<u8>),
     Hear(String),
     HearBytes(Vec<u8>),
+    HearAnyBytes,
 }
 
 #[derive(Debug)]
@@ -45,6 +46,9 @@ fn bytes_in_brackets(text: &str) -> Option<Vec<u8>> {
 fn step(text: &str) -> Step {
     let text = plain(text);
     let (arrow, rest) = text.split_at(3);
+    if text == "<- [...]" {
+        return Step::HearAnyBytes;
+    }
     match (arrow, bytes_in_brackets(rest)) {
         ("-> ", Some(bytes)) => Step::Say(bytes),
         ("-> ", None) => Step::Say(format!("{rest}\n").into_bytes()),
@@ -89,11 +93,14 @@ fn matches(pattern: &str, heard: &str) -> bool {
     rest.is_empty()
 }
 
-fn hear_line(reader: &mut impl BufRead, pattern: &str, line: usize) {
+/// Gives back the length of the payload that follows.
+fn hear_line(reader: &mut impl BufRead, pattern: &str, line: usize) -> usize {
     let mut heard = String::new();
     reader.read_line(&mut heard).expect("the daemon answers");
     let heard = heard.trim_end_matches('\n');
     assert!(matches(pattern, heard), "example at line {line} of the page\n page: {pattern}\nheard: {heard}");
+    let header: serde_json::Value = serde_json::from_str(heard).expect("a header");
+    header["payload"].as_u64().unwrap_or_default() as usize
 }
 
 fn replay(stream: UnixStream, example: &Example) {
@@ -102,10 +109,12 @@ fn replay(stream: UnixStream, example: &Example) {
     if !example.greeting {
         hear_line(&mut reader, "{\"event\":\"hello\",...}", example.line);
     }
+    let mut payload = 0;
     for step in example.lines.iter().map(|line| step(line)) {
         match step {
             Step::Say(bytes) => (&stream).write_all(&bytes).expect("the daemon listens"),
-            Step::Hear(pattern) => hear_line(&mut reader, &pattern, example.line),
+            Step::Hear(pattern) => payload = hear_line(&mut reader, &pattern, example.line),
+            Step::HearAnyBytes => reader.read_exact(&mut vec![0; payload]).expect("the payload"),
             Step::HearBytes(expected) => {
                 let mut heard = vec![0; expected.len()];
                 reader.read_exact(&mut heard).expect("the payload");

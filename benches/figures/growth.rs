@@ -47,8 +47,14 @@ fn micros_since(began: Instant) -> f64 {
 /// No limit is in the way of what is measured.
 fn wide() -> Config {
     let most = 1 << 20;
-    let limits =
-        Limits { connections: most, requests: 20_000, bytes: 1 << 32, all_requests: most as u32, all_bytes: 1 << 40 };
+    let limits = Limits {
+        connections: most,
+        requests: 20_000,
+        bytes: 1 << 32,
+        all_requests: most as u32,
+        all_bytes: 1 << 40,
+        ..Limits::default()
+    };
     Config { limits, ..Config::default() }
 }
 

@@ -1,5 +1,6 @@
 //! `usbscan`: the command line. Joins src/cli with a daemon inside this process for `--virtual`.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -7,7 +8,8 @@ use usbscan::cli::{self, Connect};
 use usbscan::daemon::{Config, Running};
 
 fn main() -> ExitCode {
-    cli::main(start_virtual)
+    let read_actions = |named: Option<&Path>| Ok(Config::read(named)?.actions);
+    cli::main(cli::Daemon { start_virtual, read_actions })
 }
 
 /// With what a daemon has by default; no configuration of this machine's is read.

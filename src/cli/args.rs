@@ -66,6 +66,10 @@ pub enum Command {
     WaitEvent(WaitEvent),
     /// Print what happens at the scanners, as it happens: plugging, buttons, cancels
     Watch(Watch),
+    /// Record what goes over a scanner's pipes, whoever uses it, in a file for Wireshark
+    Capture(Capture),
+    /// Run the commands that the configuration has for buttons, as usbscan-actions.service does
+    Actions(Actions),
     /// Reset a pipe, or the whole device, after everything pending was cancelled
     Reset(Reset),
     /// Look at all that scanning needs on this machine, and say how to mend what is wrong
@@ -222,6 +226,26 @@ pub struct Watch {
     /// Leave the scanners alone: watching buttons keeps a scanner open, and so from programs that don't use usbscand
     #[arg(long)]
     pub no_buttons: bool,
+}
+
+/// `capture`.
+#[derive(Debug, Args)]
+pub struct Capture {
+    /// Which scanner.
+    #[command(flatten)]
+    pub device: Device,
+
+    /// Where to, in pcapng, readable only by you; - is standard output
+    #[arg(short, long, value_name = "FILE.pcapng|-")]
+    pub output: PathBuf,
+}
+
+/// `actions`.
+#[derive(Debug, Args)]
+pub struct Actions {
+    /// Read this configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// `reset`.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use client::Session;
@@ -12,12 +12,21 @@ use super::args::Global;
 use super::failure::Failure;
 use super::interrupt::Interrupts;
 use super::output::Leftover;
+use crate::action::Action;
 
 /// Connects to a daemon inside this process, which ends when this is dropped.
 pub type Connect = Box<dyn Fn() -> io::Result<UnixStream> + Send + Sync>;
 
-/// Starts a daemon with these virtual scanners inside this process.
-pub type StartVirtual = fn(&[String]) -> Result<Connect, Box<dyn std::error::Error + Send + Sync>>;
+type Anything = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the program brings along of the daemon, since the two halves don't know each other.
+#[derive(Debug, Clone, Copy)]
+pub struct Daemon {
+    /// Starts one with these virtual scanners inside this process.
+    pub start_virtual: fn(&[String]) -> Result<Connect, Anything>,
+    /// Reads the actions of this configuration, or of the usual one.
+    pub read_actions: fn(Option<&Path>) -> Result<Vec<Action>, Anything>,
+}
 
 /// The way to the daemon, for any thread.
 #[derive(Clone)]
@@ -53,6 +62,7 @@ impl Connector {
 /// What every command needs.
 pub struct Context<'a> {
     global: &'a Global,
+    daemon: Daemon,
     connector: Connector,
     /// What signals do.
     pub interrupts: Interrupts,
@@ -67,15 +77,15 @@ impl<'a> Context<'a> {
     /// [`Failure::Virtual`].
     pub fn new(
         global: &'a Global,
-        start_virtual: StartVirtual,
+        daemon: Daemon,
         interrupts: Interrupts,
         leftover: Leftover,
     ) -> Result<Context<'a>, Failure> {
         let connector = match global.virtual_scanners.as_slice() {
             [] => Connector::Socket(global.socket.clone()),
-            models => Connector::Inside(Arc::new(start_virtual(models).map_err(Failure::Virtual)?)),
+            models => Connector::Inside(Arc::new((daemon.start_virtual)(models).map_err(Failure::Virtual)?)),
         };
-        Ok(Context { global, connector, interrupts, leftover })
+        Ok(Context { global, daemon, connector, interrupts, leftover })
     }
 
     /// A session with the daemon.
@@ -84,6 +94,14 @@ impl<'a> Context<'a> {
     /// Those of [`client::Session`].
     pub fn connect(&self) -> Result<Session, Failure> {
         self.connector.connect()
+    }
+
+    /// The actions of this configuration, or of the usual one.
+    ///
+    /// # Errors
+    /// [`Failure::Config`].
+    pub fn actions(&self, config: Option<&Path>) -> Result<Vec<Action>, Failure> {
+        (self.daemon.read_actions)(config).map_err(Failure::Config)
     }
 
     /// The way to the daemon, for threads that connect themselves.

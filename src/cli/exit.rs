@@ -105,12 +105,12 @@ impl From<&Failure> for Exit {
             Failure::Output(error) => of_output(error),
             Failure::Picture(error) => of_picture(error),
             Failure::NoScanner | Failure::NoRequest { .. } => Exit::NoScanner,
-            Failure::WhichScanner(_) | Failure::Virtual(_) => Exit::Usage,
+            Failure::WhichScanner(_) | Failure::Virtual(_) | Failure::Config(_) => Exit::Usage,
             Failure::NotIdle { .. } | Failure::System(_) => Exit::Io,
             Failure::NoEvent { .. } => Exit::Timeout,
             Failure::Doctor => Exit::Trouble,
             Failure::Interrupted { signal, .. } => Exit::Interrupted(*signal),
-            Failure::Stdout(error) | Failure::Stdin(error) => of_io(error),
+            Failure::Stdout(error) | Failure::Stdin(error) | Failure::File { source: error, .. } => of_io(error),
         }
     }
 }

@@ -102,6 +102,17 @@ pub enum Failure {
         /// Whether the scanner is idle.
         idle: bool,
     },
+    /// A file that is no page.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The configuration.
+    #[error("{0}")]
+    Config(Box<dyn std::error::Error + Send + Sync>),
     /// Standard output.
     #[error("standard output: {0}")]
     Stdout(#[source] io::Error),

@@ -1,9 +1,11 @@
 //! The command line: subcommands, output, exit codes. Everything runs on the main thread, but for the one that hears of
 //! signals (interrupt.rs) and, with `--virtual`, those of the daemon inside.
 
+mod actions;
 mod area;
 pub mod args;
 mod cancel;
+mod capture;
 mod context;
 mod device;
 pub mod doctor;
@@ -30,18 +32,17 @@ use clap::Parser;
 
 use args::{Arguments, Command, Global};
 use context::Context;
-pub use context::{Connect, StartVirtual};
+pub use context::{Connect, Daemon};
 use exit::Exit;
 use failure::Failure;
 use interrupt::Interrupts;
 use output::Leftover;
 
-/// Does what the command line says. `start_virtual` starts a daemon with virtual scanners inside this process, and gives
-/// back what connects to it.
-pub fn main(start_virtual: StartVirtual) -> ExitCode {
+/// Does what the command line says, with what `daemon` brings along.
+pub fn main(daemon: Daemon) -> ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr(arguments.global.verbose);
-    let outcome = run(&arguments, start_virtual);
+    let outcome = run(&arguments, daemon);
     let exit = match &outcome {
         Ok(()) => Exit::Done,
         Err(failure) => Exit::from(failure),
@@ -52,10 +53,10 @@ pub fn main(start_virtual: StartVirtual) -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-fn run(arguments: &Arguments, start_virtual: StartVirtual) -> Result<(), Failure> {
+fn run(arguments: &Arguments, daemon: Daemon) -> Result<(), Failure> {
     let leftover = Leftover::default();
     let interrupts = Interrupts::listen(leftover.clone()).map_err(Failure::System)?;
-    let context = Context::new(&arguments.global, start_virtual, interrupts, leftover)?;
+    let context = Context::new(&arguments.global, daemon, interrupts, leftover)?;
     match &arguments.command {
         Command::List => list::run(&context),
         Command::Status(device) => status::run(&context, device),
@@ -64,6 +65,8 @@ fn run(arguments: &Arguments, start_virtual: StartVirtual) -> Result<(), Failure
         Command::Cancel(wish) => cancel::run(&context, wish),
         Command::WaitEvent(wish) => event::run(&context, wish),
         Command::Watch(wish) => watch::run(&context, wish),
+        Command::Capture(wish) => capture::run(&context, wish),
+        Command::Actions(wish) => actions::run(&context, wish),
         Command::Reset(wish) => reset::run(&context, wish),
         Command::Raw(wish) => raw::run(&context, wish),
         Command::Doctor => examine(&context, &arguments.global),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::unbounded;
-use usb::{Device, EndpointAddress, EndpointDescriptor, Error, ErrorKind, InterfaceNumber};
+use usb::{Device, EndpointAddress, EndpointDescriptor, Error, ErrorKind, InterfaceNumber, TransferType};
 
+use super::capture::Tap;
 use super::function::{self, Function};
 use super::message::Message;
 use super::pipe::{self, News, Order, PipeHandle, Role, Settings, WATCHDOG, Worker};
@@ -111,13 +112,24 @@ impl Claimed {
         };
         let scanner = self.scanner.clone();
         let news = move |news| hear(&scanner, address, news);
-        let worker = pipe::start(&self.scanner.name, role, endpoint, done, settings, news).map_err(|error| {
-            let code = error.raw_os_error().unwrap_or_default();
-            Error::new(ErrorKind::NoResources, format!("start a thread for endpoint {address}")).with_code(code)
-        })?;
+        let worker = pipe::start(&self.scanner.name, role, endpoint, done, settings, self.tap(role, address), news)
+            .map_err(|error| {
+                let code = error.raw_os_error().unwrap_or_default();
+                Error::new(ErrorKind::NoResources, format!("start a thread for endpoint {address}")).with_code(code)
+            })?;
         let handle = worker.handle.clone();
         self.workers.push(worker);
         Ok(handle)
+    }
+
+    fn tap(&self, role: Role, endpoint: EndpointAddress) -> Tap {
+        let transfer = match role {
+            Role::Control => TransferType::Control,
+            Role::Event => TransferType::Interrupt,
+            Role::Read | Role::Write => TransferType::Bulk,
+        };
+        let usb::Location { bus, address, .. } = self.scanner.info.location;
+        Tap { taps: self.scanner.taps.clone(), endpoint, transfer, bus, address }
     }
 
     /// What some models need before a halt is cleared (see quirks/). Choosing an alternate setting ends every transfer of

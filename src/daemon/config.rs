@@ -13,6 +13,7 @@ use wire::{CLIENT_HEADER_LIMIT, PAYLOAD_LIMIT};
 use super::budget::Amount;
 use super::claim::PipeDefaults;
 use super::quirks::{QuirkError, Table};
+use crate::action::{Action, Actions};
 
 /// Where the configuration is, unless the command line says otherwise.
 pub const FILE: &str = "/etc/usbscan/usbscand.toml";
@@ -48,11 +49,23 @@ pub struct Limits {
     pub all_requests: u32,
     /// Bytes that they may hold: the daemon's memory is bounded by it.
     pub all_bytes: u64,
+    /// Captures at a time. Few debug scanners, and each may hold as much memory as the next says.
+    pub captures: usize,
+    /// Bytes that a capture holds which its client has not read yet; what comes then is counted, and not recorded.
+    pub capture_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { connections: 64, requests: 256, bytes: 8 << 20, all_requests: 2048, all_bytes: 64 << 20 }
+        Limits {
+            connections: 64,
+            requests: 256,
+            bytes: 8 << 20,
+            all_requests: 2048,
+            all_bytes: 64 << 20,
+            captures: 4,
+            capture_bytes: 16 << 20,
+        }
     }
 }
 
@@ -81,6 +94,8 @@ pub struct Config {
     pub exit_idle: Option<Duration>,
     /// The model table.
     pub models: Table,
+    /// Commands for buttons, which `usbscan actions` runs.
+    pub actions: Vec<Action>,
     /// Everything that can grow.
     pub limits: Limits,
 }
@@ -99,6 +114,7 @@ impl Default for Config {
             stop: Duration::from_secs(15),
             exit_idle: None,
             models: Table::built_in(),
+            actions: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -159,6 +175,8 @@ struct File {
     exit_idle_seconds: Option<u64>,
     models: Option<PathBuf>,
     #[serde(default)]
+    action: Actions,
+    #[serde(default)]
     limits: LimitsTable,
 }
 
@@ -170,6 +188,8 @@ struct LimitsTable {
     bytes: Option<u64>,
     all_requests: Option<u32>,
     all_bytes: Option<u64>,
+    captures: Option<usize>,
+    capture_bytes: Option<usize>,
 }
 
 impl Config {
@@ -284,6 +304,7 @@ fn understand(file: File, config: &mut Config) -> Result<(), Wrong> {
         let octal = u32::from_str_radix(&mode, 8).ok().filter(|mode| *mode <= 0o777);
         config.mode = octal.ok_or(("mode", "permission bits in octal, such as \"0660\""))?;
     }
+    config.actions = file.action.0;
     config.depth = within(file.depth, "depth", 1..=16, "from 1 to 16", config.depth)?;
     config.chunk = within(file.chunk, "chunk", 16 << 10..=1 << 20, "from 16384 to 1048576 bytes", config.chunk)?;
     let (table, limits) = (file.limits, &mut config.limits);
@@ -295,6 +316,10 @@ fn understand(file: File, config: &mut Config) -> Result<(), Wrong> {
     limits.all_requests =
         within(table.all_requests, "limits.all_requests", 1..=1 << 20, "from 1 to 1048576", limits.all_requests)?;
     limits.all_bytes = within(table.all_bytes, "limits.all_bytes", 1 << 20..=1 << 40, bytes, limits.all_bytes)?;
+    limits.captures = within(table.captures, "limits.captures", 0..=64, "from 0 (none) to 64", limits.captures)?;
+    let bytes = "from 65536 to 1073741824";
+    limits.capture_bytes =
+        within(table.capture_bytes, "limits.capture_bytes", 1 << 16..=1 << 30, bytes, limits.capture_bytes)?;
     Ok(())
 }
 
@@ -331,12 +356,20 @@ mod tests {
             "socket = \"/x\"\nmode = \"0600\"\ngroup = \"lp\"\nclaim = \"always\"\nidle_seconds = 9\ndepth = 4\n\
              chunk = 65536\nstall_seconds = 2\nstop_seconds = 3\n\
              exit_idle_seconds = 60\n[limits]\nconnections = 2\nrequests = 3\n\
-             bytes = 2097152\nall_requests = 5\nall_bytes = 3145728",
+             bytes = 2097152\nall_requests = 5\nall_bytes = 3145728\ncaptures = 6\ncapture_bytes = 65536",
         )
         .unwrap();
         assert_eq!((config.mode, config.claim, config.depth), (0o600, Claim::Always, 4));
         assert_eq!(config.exit_idle, Some(Duration::from_secs(60)));
-        let limits = Limits { connections: 2, requests: 3, bytes: 2 << 20, all_requests: 5, all_bytes: 3 << 20 };
+        let limits = Limits {
+            connections: 2,
+            requests: 3,
+            bytes: 2 << 20,
+            all_requests: 5,
+            all_bytes: 3 << 20,
+            captures: 6,
+            capture_bytes: 65536,
+        };
         assert_eq!(config.limits, limits);
     }
 

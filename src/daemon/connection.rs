@@ -68,6 +68,7 @@ impl<'a> Connection<'a> {
             log::debug!("{} begins", session.label());
             self.hello();
             while self.next() {}
+            session.end_capture();
             leave(&session, Leave::Died);
             self.core.sessions.remove(session.id());
             log::debug!("{} ends", session.label());

@@ -1,7 +1,7 @@
 //! What every connection's threads share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::budget::Whole;
 use super::config::Configured;
@@ -22,6 +22,8 @@ pub(crate) struct Core {
     pub sessions: Arc<Sessions>,
     /// What all of them have outstanding.
     pub whole: Arc<Whole>,
+    /// How many captures are under way.
+    pub captures: Arc<AtomicUsize>,
     next_session: AtomicU64,
     ending: AtomicBool,
 }
@@ -31,7 +33,8 @@ impl Core {
     pub fn new(configured: Arc<Configured>, registry: Arc<Scanners>, sessions: Arc<Sessions>) -> Arc<Core> {
         let whole = Whole::new(configured.now().all());
         let (next_session, ending) = (AtomicU64::new(1), AtomicBool::new(false));
-        Arc::new(Core { configured, registry, sessions, whole, next_session, ending })
+        let captures = Arc::default();
+        Arc::new(Core { configured, registry, sessions, whole, captures, next_session, ending })
     }
 
     /// A number for a connection, never used before.

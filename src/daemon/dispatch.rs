@@ -11,6 +11,7 @@ macro_rules! or_fail {
 }
 
 mod cancelling;
+mod capturing;
 mod looking;
 mod moving;
 
@@ -56,9 +57,10 @@ pub(crate) fn status(failure: &Failure) -> Status {
         },
         Failure::Unknown { .. } | Failure::Gone { .. } => Status::NoDevice,
         Failure::Wedged { .. } => Status::IoError,
-        Failure::Locked { .. } | Failure::ControlPending { .. } => Status::Busy,
+        Failure::Locked { .. } | Failure::ControlPending { .. } | Failure::CaptureIsRead => Status::Busy,
         Failure::NotOpen { .. }
         | Failure::NotLocked { .. }
+        | Failure::NotCapturing
         | Failure::NoSuchRequest { .. }
         | Failure::NoSuchSession { .. } => Status::NotFound,
         Failure::NoPipe { .. } | Failure::NotResettable { .. } => Status::NotSupported,
@@ -66,6 +68,7 @@ pub(crate) fn status(failure: &Failure) -> Status {
         Failure::Ending => Status::NoDevice,
         Failure::Ambiguous { .. }
         | Failure::AlreadyOpen { .. }
+        | Failure::Capturing
         | Failure::BadIndex { .. }
         | Failure::BadInterface { .. }
         | Failure::ForeignInterface { .. }
@@ -120,6 +123,9 @@ pub(crate) fn dispatch(core: &Core, answer: Answer, request: Request) {
         Command::Unlock {} => asked.unlock(answer),
         Command::ArmAbort { steps } => asked.arm_abort(answer, steps),
         Command::DisarmAbort {} => asked.disarm_abort(answer),
+        Command::Capture { device } => asked.capture(answer, &device),
+        Command::ReadCapture {} => asked.read_capture(answer),
+        Command::StopCapture {} => asked.stop_capture(answer),
         Command::Subscribe { events } => {
             session.subscribe(events);
             answer.done();
@@ -131,6 +137,7 @@ pub(crate) fn dispatch(core: &Core, answer: Answer, request: Request) {
 pub(crate) fn bytes_held(request: &Request) -> u64 {
     let asked_for = match request.command {
         Command::Read { length, .. } => u64::from(length).min(PAYLOAD_LIMIT as u64),
+        Command::ReadCapture {} => PAYLOAD_LIMIT as u64,
         Command::UsbRequest { length, .. } | Command::ReadRegisters { length, .. } => u64::from(length),
         _ => 0,
     };

@@ -23,6 +23,9 @@ pub(crate) enum Limit {
     /// Likewise.
     #[error("all outstanding requests may hold {0} bytes together")]
     AllBytes(u64),
+    /// Captures.
+    #[error("{0} captures are under way, and there may not be more")]
+    Captures(usize),
     /// Connections.
     #[error("{0} connections are open, and there may not be more")]
     Connections(usize),
@@ -228,6 +231,15 @@ pub(crate) enum Failure {
         /// Which.
         session: u64,
     },
+    /// One at a time.
+    #[error("this connection captures already, or its last capture was not read to its end")]
+    Capturing,
+    /// None.
+    #[error("this connection captures nothing")]
+    NotCapturing,
+    /// One at a time.
+    #[error("another read-capture waits already")]
+    CaptureIsRead,
     /// The header.
     #[error("{0}")]
     BadCommand(wire::RequestError),

@@ -15,6 +15,7 @@ mod answer;
 pub mod args;
 mod budget;
 mod cancellation;
+mod capture;
 mod claim;
 pub mod config;
 mod connection;

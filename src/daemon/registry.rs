@@ -186,6 +186,7 @@ impl Watcher {
                 scanner.set_gone(true);
                 scanner.tell_pipes(|| super::pipe::Order::Lost);
                 scanner.tell(Message::Removed);
+                scanner.taps.end_all();
                 let event = Event::Removal { name: scanner.name.to_string(), stable_id: scanner.stable_id.clone() };
                 self.terms.sessions.broadcast(event, |session| {
                     session.binding().is_some_and(|binding| Arc::ptr_eq(&binding.scanner, scanner))

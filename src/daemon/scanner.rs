@@ -12,6 +12,7 @@ use wire::{DeviceEntry, DeviceStatus, Peer, PipeState, SessionEntry};
 
 use super::answer::Answer;
 use super::cancellation::Cancellation;
+use super::capture::Taps;
 use super::failure::Failure;
 use super::function::Function;
 use super::lock::{Lock, Taken};
@@ -69,6 +70,8 @@ pub(crate) struct Scanner {
     pub function: Function,
     /// Its entry in the model table.
     pub model: Option<Model>,
+    /// Who records what goes over its pipes.
+    pub taps: Arc<Taps>,
     accessible: AtomicBool,
     inbox: Sender<Message>,
     state: Mutex<State>,
@@ -96,7 +99,8 @@ impl Scanner {
         let Parts { name, stable_id, info, bus, function, model } = parts;
         let accessible = AtomicBool::new(info.access == Access::Granted);
         let state = Mutex::default();
-        Arc::new(Scanner { name, stable_id, info, bus, function, model, accessible, inbox, state })
+        let taps = Arc::default();
+        Arc::new(Scanner { name, stable_id, info, bus, function, model, taps, accessible, inbox, state })
     }
 
     /// Passes a message to the supervisor, which outlives whoever has the scanner open.
@@ -283,12 +287,16 @@ impl Scanner {
 
     /// A session has it open.
     pub fn attach(&self, session: Arc<Session>) {
-        self.state.lock().sessions.push(Attached { session, since: Instant::now() });
+        let mut state = self.state.lock();
+        state.sessions.push(Attached { session, since: Instant::now() });
+        self.taps.set_users(users(&state));
     }
 
     /// It has not any more.
     pub fn detach(&self, session: u64) {
-        self.state.lock().sessions.retain(|attached| attached.session.id() != session);
+        let mut state = self.state.lock();
+        state.sessions.retain(|attached| attached.session.id() != session);
+        self.taps.set_users(users(&state));
     }
 
     /// Who has it open.
@@ -364,6 +372,10 @@ impl Scanner {
             pipes: handles.iter().map(of_pipe).collect(),
         }
     }
+}
+
+fn users(state: &State) -> Vec<u32> {
+    state.sessions.iter().map(|attached| attached.session.peer.uid).collect()
 }
 
 fn session_entry(attached: &Attached, holder: Option<u64>) -> SessionEntry {

@@ -16,6 +16,7 @@ use wire::{AbortStep, DEFAULT_TIMEOUT_SECONDS, Event, EventName, Peer};
 
 use super::answer::Answer;
 use super::budget::Budget;
+use super::capture::{Capture, Taps};
 use super::failure::Failure;
 use super::outbox::Outbox;
 use super::pipe::{PipeHandle, Role};
@@ -89,6 +90,17 @@ pub(crate) enum Place {
     Pipe(PipeHandle, Arc<Pending>),
     /// Waiting for a scanner's lock.
     Lock(Arc<Scanner>),
+    /// Waiting for something to be captured.
+    Capture(Arc<Capture>),
+}
+
+/// A capture, and where it is fed.
+#[derive(Debug, Clone)]
+pub(crate) struct Capturing {
+    /// The scanner's.
+    pub taps: Arc<Taps>,
+    /// What was recorded.
+    pub capture: Arc<Capture>,
 }
 
 /// One connection.
@@ -106,6 +118,7 @@ pub(crate) struct Session {
     /// Since the last time that the scanner was known to be idle, this session has used it.
     touched: AtomicBool,
     subscribed: Mutex<Vec<EventName>>,
+    capturing: Mutex<Option<Capturing>>,
     /// Dropped when it has left the scanner that it had open.
     present: Mutex<Option<Sender<()>>>,
     left: Mutex<Receiver<()>>,
@@ -125,6 +138,7 @@ impl Session {
             armed: Mutex::default(),
             touched: AtomicBool::new(false),
             subscribed: Mutex::default(),
+            capturing: Mutex::default(),
             present: Mutex::default(),
             left: Mutex::new(never()),
         })
@@ -198,7 +212,7 @@ impl Session {
     pub fn pending(&self) -> Vec<Arc<Pending>> {
         let pending = |place: &Place| match place {
             Place::Pipe(_, pending) => Some(pending.clone()),
-            Place::Here | Place::Lock(_) => None,
+            Place::Here | Place::Lock(_) | Place::Capture(_) => None,
         };
         self.outstanding.lock().values().filter_map(pending).collect()
     }
@@ -272,6 +286,26 @@ impl Session {
     /// Whether it has used the scanner since that was known.
     pub fn has_touched(&self) -> bool {
         self.touched.load(Ordering::Relaxed)
+    }
+
+    // ---- its capture
+
+    /// What it captures.
+    pub fn capturing(&self) -> Option<Capturing> {
+        self.capturing.lock().clone()
+    }
+
+    /// Begins. Only the reader thread does.
+    pub fn set_capturing(&self, capturing: Option<Capturing>) {
+        *self.capturing.lock() = capturing;
+    }
+
+    /// The connection ends, and with it the capture.
+    pub fn end_capture(&self) {
+        if let Some(Capturing { taps, capture }) = self.capturing.lock().take() {
+            taps.end(&capture);
+            capture.leave(None);
+        }
     }
 
     // ---- events

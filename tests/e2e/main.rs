@@ -1,7 +1,9 @@
 //! What a user does with a scanner, with both real programs: usbscand and usbscan. See rig.rs for the two kinds of
 //! scanner that this runs on.
 
+mod actions;
 mod cancel;
+mod capture;
 mod clients;
 mod death;
 mod faults;

@@ -24,6 +24,11 @@ impl EndpointAddress {
         if self.0 & 0x80 != 0 { Direction::In } else { Direction::Out }
     }
 
+    /// Whether the direction bit says IN.
+    pub fn is_in(self) -> bool {
+        self.direction() == Direction::In
+    }
+
     /// The endpoint's number, 0 to 15.
     pub fn number(self) -> u8 {
         self.0 & 0x0f

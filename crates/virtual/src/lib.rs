@@ -50,6 +50,7 @@ mod link;
 mod loopback;
 mod model;
 mod port;
+mod replay;
 pub mod spec;
 mod standard;
 
@@ -60,4 +61,5 @@ pub use link::{Event, Given, Link, Turn, Urb, UrbId};
 pub use loopback::Loopback;
 pub use model::{Control, Descriptors, In, Model, Out, Unlink};
 pub use port::{Port, Unplugged};
+pub use replay::{Place, Replay, ReplayError};
 pub use spec::SpecError;

@@ -11,13 +11,14 @@
 //! ```
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::faults::{self, Fault, FaultError, Faulty, Plan};
 use crate::glass::{Glass, GlassError};
 use crate::{
-    Busy, Dialect, Esci, Esci2, Esci2Setup, EsciSetup, FeederSetup, Formats, Level, Loopback, Model, Panel, Sheet,
-    Unlink,
+    Busy, Dialect, Esci, Esci2, Esci2Setup, EsciSetup, FeederSetup, Formats, Level, Loopback, Model, Panel, Place,
+    Replay, ReplayError, Sheet, Unlink,
 };
 
 /// Why a description describes nothing that can be built.
@@ -57,6 +58,9 @@ pub enum SpecError {
     /// Nothing that can be put on the glass.
     #[error("glass: {0}")]
     Glass(#[from] GlassError),
+    /// No capture that can be replayed.
+    #[error("replay: {0}")]
+    Replay(#[from] ReplayError),
 }
 
 /// A key that a model takes.
@@ -154,6 +158,16 @@ const LOOPBACK: Kind = Kind {
     },
 };
 
+const REPLAY: Kind = Kind {
+    name: "replay",
+    about: "a scanner that was captured says again what it said then, once",
+    keys: &[
+        Key { name: "file", value: "FILE.pcapng", about: "what `usbscan capture` wrote, or Wireshark of usbmon" },
+        Key { name: "device", value: "BUS:ADDRESS", about: "which one, if several scanners are in it" },
+    ],
+    build: build_replay,
+};
+
 /// What every model takes.
 const COMMON: &[Key] = &[
     Key { name: "fault", value: "silence@N[:MS]", about: "sends no more from byte N on, for MS or until a bus reset" },
@@ -174,7 +188,7 @@ const COMMON: &[Key] = &[
     Key { name: "chaos", value: "SEED", about: "a mixture of these, drawn from a seed" },
 ];
 
-const KINDS: &[Kind] = &[ESCI, ESCI2, LOOPBACK];
+const KINDS: &[Kind] = &[ESCI, ESCI2, LOOPBACK, REPLAY];
 
 /// The keys and values of one description, in order; each is taken out by whom it concerns.
 struct Values(Vec<(String, String)>);
@@ -316,6 +330,16 @@ fn feeder(values: &mut Values) -> Result<Option<FeederSetup>, SpecError> {
         }
     };
     Ok(Some(FeederSetup { sheets, duplex }))
+}
+
+fn build_replay(values: &mut Values) -> Result<Built, SpecError> {
+    let place = |text: &str| {
+        let (bus, address) = text.split_once(':')?;
+        Some(Place { bus: bus.parse().ok()?, address: address.parse().ok()? })
+    };
+    let which = values.read("device", "BUS:ADDRESS, two numbers", place)?;
+    let file = values.last("file").ok_or(ReplayError::NoFile)?;
+    Ok((Box::new(Replay::open(Path::new(&file), which)?), None))
 }
 
 fn build_esci(values: &mut Values) -> Result<Built, SpecError> {

@@ -177,6 +177,22 @@ pub struct OpenBody {
     pub pipes: Vec<PipeDescription>,
 }
 
+/// `capture`. `information` is the length of the payload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureBody {
+    /// The scanner that was meant, by its name.
+    pub device: String,
+}
+
+/// `read-capture`. `information` is the length of the payload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadCaptureBody {
+    /// Records that there was no room for, since the beginning.
+    pub dropped: u64,
+    /// Whether this was the last: nothing comes any more.
+    pub over: bool,
+}
+
 /// `pipe-configuration`. `information` is the number of pipes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipeConfigurationBody {

@@ -330,6 +330,16 @@ pub enum Command {
     },
     /// Takes it back: the job is over.
     DisarmAbort {},
+    /// Records what goes over a scanner's pipes from now on, whoever uses it. The payload is how the file begins. One
+    /// at a time on a connection; needs no `open`.
+    Capture {
+        /// Which scanner.
+        device: String,
+    },
+    /// What was recorded and not read yet, as soon as there is something.
+    ReadCapture {},
+    /// Records no more. What was recorded can still be read.
+    StopCapture {},
     /// Events from now on. An empty list ends it.
     Subscribe {
         /// Which.
@@ -367,6 +377,9 @@ impl Command {
             Command::Unlock {} => "unlock",
             Command::ArmAbort { .. } => "arm-abort",
             Command::DisarmAbort {} => "disarm-abort",
+            Command::Capture { .. } => "capture",
+            Command::ReadCapture {} => "read-capture",
+            Command::StopCapture {} => "stop-capture",
             Command::Subscribe { .. } => "subscribe",
         }
     }
@@ -477,6 +490,9 @@ mod tests {
             Command::WaitEvent { timeout: None },
             Command::CancelPipe { pipe: Pipe::All, device: None },
             Command::ArmAbort { steps: vec![AbortStep::Drain { quiet: 200, timeout: 2000 }] },
+            Command::Capture { device: "usbscan0".to_owned() },
+            Command::ReadCapture {},
+            Command::StopCapture {},
             Command::Subscribe { events: vec![] },
         ];
         for command in commands {

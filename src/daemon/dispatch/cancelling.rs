@@ -36,6 +36,10 @@ impl Asked<'_> {
                     _ => answer.done(),
                 }
             }
+            Some(Place::Capture(capture)) => match capture.leave(Some(request)) {
+                true => answer.done(),
+                false => answer.fail(&not_found),
+            },
             Some(Place::Here) | None => answer.fail(&not_found),
         }
     }
@@ -49,6 +53,9 @@ impl Asked<'_> {
 
     pub(super) fn cancel_session(&self, answer: Answer, session: Option<u64>) {
         let target = or_fail!(answer, self.session_named(session));
+        if let Some(capturing) = target.capturing() {
+            capturing.capture.leave(None);
+        }
         let Some(binding) = target.binding() else { return answer.done() };
         log::info!("{} cancels what {} has outstanding", self.session.label(), target.label());
         let id = target.id();

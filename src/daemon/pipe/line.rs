@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use usb::{Cancel, Completion, Endpoint, ErrorKind, Rejected, Token};
 
+use crate::daemon::capture::Tap;
 use crate::daemon::queue::Ticket;
 
 /// How long the host may take to give back a transfer that was asked back, before the device counts as wedged.
@@ -22,6 +23,8 @@ pub(super) const DOUBT: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 struct Flight {
     token: Token,
+    /// Its number in captures.
+    urb: u64,
     /// Bytes that the request wanted of it; the buffer may be longer.
     length: usize,
     asked_back: Option<Instant>,
@@ -59,6 +62,7 @@ pub(super) struct Line {
     flights: Vec<Flight>,
     packet: usize,
     patience: Duration,
+    tap: Option<Tap>,
 }
 
 /// A transfer that came back.
@@ -81,7 +85,13 @@ impl Line {
         let packet = endpoint.max_packet_size().max(1);
         let (place, back) = (Place::Here(endpoint), unbounded());
         let (to_ask, flights) = (Vec::new(), Vec::new());
-        Line { name, place, asker: None, to_ask, back, completions, flights, packet, patience }
+        Line { name, place, asker: None, to_ask, back, completions, flights, packet, patience, tap: None }
+    }
+
+    /// Records what is submitted and what comes back.
+    pub fn with_tap(mut self, tap: Tap) -> Line {
+        self.tap = Some(tap);
+        self
     }
 
     /// Where transfers come back.
@@ -119,8 +129,12 @@ impl Line {
             let error = usb::Error::new(ErrorKind::NoDevice, "submit");
             return Err(Rejected { error, buffer });
         };
-        endpoint.submit(token, buffer)?;
-        self.flights.push(Flight { token, length, asked_back: None });
+        let urb = self.tap.as_ref().map_or(0, |tap| tap.submit(&buffer));
+        if let Err(rejected) = endpoint.submit(token, buffer) {
+            self.tap.iter().for_each(|tap| tap.rejected(urb, &rejected.buffer));
+            return Err(rejected);
+        }
+        self.flights.push(Flight { token, urb, length, asked_back: None });
         Ok(())
     }
 
@@ -182,6 +196,7 @@ impl Line {
     pub fn landed(&mut self, completion: Completion) -> Option<Landed> {
         let at = self.flights.iter().position(|flight| flight.token == completion.token)?;
         let flight = self.flights.remove(at);
+        self.tap.iter().for_each(|tap| tap.landed(flight.urb, &completion));
         Some(Landed { ticket: Ticket(flight.token.0), length: flight.length, completion })
     }
 

@@ -20,6 +20,7 @@ pub(crate) use line::WATCHDOG;
 pub(crate) use orders::{News, Order, PipeHandle, Role, Which};
 pub(crate) use stream::Settings;
 
+use super::capture::Tap;
 use event::Events;
 use line::Line;
 use stream::Stream;
@@ -58,6 +59,7 @@ pub(crate) fn start(
     endpoint: Box<dyn Endpoint>,
     completions: Receiver<Completion>,
     settings: Settings,
+    tap: Tap,
     news: impl Fn(News) + Send + 'static,
 ) -> std::io::Result<Worker> {
     let (orders, inbox) = unbounded();
@@ -65,7 +67,7 @@ pub(crate) fn start(
     let handle = PipeHandle { address: endpoint.address(), role, orders, halted: halted.clone() };
     let place = format!("{device}/{}", handle.address);
     let name = format!("pipe {place}");
-    let line = Line::new(place, endpoint, completions, WATCHDOG);
+    let line = Line::new(place, endpoint, completions, WATCHDOG).with_tap(tap);
     let news = Box::new(news);
     let run: Box<dyn FnOnce() + Send> = match role {
         Role::Event => {
