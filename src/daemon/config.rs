@@ -208,7 +208,11 @@ impl Config {
         Config::parse(path, &text)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+    /// Understands what a file says, and reads the administrator's model tables. `path` is for what is said of it.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         let syntax = |error| ConfigError::Syntax { path: path.to_owned(), error: Box::new(error) };
         let file: File = toml::from_str(text).map_err(syntax)?;
         let mut config = Config::default();

@@ -193,7 +193,11 @@ impl Table {
         self.models.values()
     }
 
-    fn add(&mut self, path: &Path, text: &str) -> Result<(), QuirkError> {
+    /// Adds what a file says; an entry replaces one for the same model.
+    ///
+    /// # Errors
+    /// When it can't be understood.
+    pub fn add(&mut self, path: &Path, text: &str) -> Result<(), QuirkError> {
         let file: File = toml::from_str(text)
             .map_err(|error| QuirkError::Syntax { path: path.to_owned(), error: Box::new(error) })?;
         for entry in &file.model {

@@ -9,7 +9,6 @@ mod pump;
 mod serve;
 mod table;
 mod tcp;
-mod usbip;
 mod vhci;
 
 use std::error::Error;
@@ -22,6 +21,7 @@ use console::Order;
 use crossbeam_channel::{Sender, unbounded};
 use parking_lot::Mutex;
 use virtual_scanner::{Model, Panel, spec};
+use vscan::usbip;
 
 /// Shows a virtual scanner to a Linux kernel. Stays in the foreground; prints "ready ..." when it is plugged in and
 /// "unplugged" when it is out; obeys the lines "unplug", "plug", "plug SPEC" and "quit" on standard input, and those of

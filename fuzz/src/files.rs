@@ -1,0 +1,52 @@
+//! What an administrator or a user hands over: the configuration, tables of models, descriptions of virtual scanners,
+//! pictures for their glass.
+
+use std::path::Path;
+
+use usbscan::daemon::Config;
+use usbscan::daemon::quirks::Table;
+use virtual_scanner::glass::{Bits, Glass, Mode, View};
+
+/// usbscand.toml.
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    // It names a folder to read, which is nobody's to look into from here.
+    if text.contains("models") {
+        return;
+    }
+    if let Err(error) = Config::parse(Path::new("fuzz.toml"), text) {
+        assert!(error.to_string().contains("fuzz.toml") || error.to_string().contains("quirks"), "{error}");
+    }
+}
+
+/// A file of quirks.
+pub fn quirks(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut table = Table::default();
+    if let Err(error) = table.add(Path::new("fuzz.toml"), text) {
+        assert!(error.to_string().contains("fuzz.toml"), "{error}");
+    }
+}
+
+/// A description of a virtual scanner.
+pub fn spec(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    // Files are another target's.
+    if text.contains('/') {
+        return;
+    }
+    if let Err(error) = virtual_scanner::spec::parse(text) {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+/// A picture on the glass, looked at through a small window.
+pub fn glass(bytes: &[u8]) {
+    let Ok(glass) = Glass::png_bytes(bytes) else { return };
+    let view = View { dpi: (50, 50), left: 3, top: 2, width: 40, height: 9 };
+    for (mode, bits) in [(Mode::Color, Bits::Eight), (Mode::Gray, Bits::Sixteen)] {
+        if let Ok(samples) = glass.render(&view, mode, bits) {
+            assert!(samples.len() >= 40 * 9);
+        }
+    }
+}
