@@ -19,6 +19,8 @@ use virtual_scanner::{Control, In, Model, Out};
 
 /// How long a wait for the kernel lasts before the thread looks up.
 const GLANCE: Duration = Duration::from_millis(20);
+/// The same for what the host sends: whoever makes the model forget waits for it.
+const OUT_GLANCE: Duration = Duration::from_millis(5);
 /// A chunk handed to the kernel.
 const CHUNK: usize = 64 * 1024;
 /// A control request that the model never answers is refused after so long: FunctionFS can't tell whether
@@ -39,7 +41,16 @@ struct State {
     stopping: bool,
     /// For each chunk in the kernel: what the model's `forgotten` was when it was drawn.
     drawn: Vec<(EndpointAddress, u64)>,
+    /// How often the model forgot what the host had sent, and of how many of these each OUT endpoint knows.
+    flushes: u64,
+    flushed: Vec<(EndpointAddress, u64)>,
     fell_off: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl State {
+    fn known_flush(&self, endpoint: EndpointAddress) -> u64 {
+        self.flushed.iter().find(|(address, _)| *address == endpoint).map_or(0, |(_, flush)| *flush)
+    }
 }
 
 /// A model on a gadget.
@@ -52,7 +63,8 @@ impl Pump {
     /// `fell_off` is called when the model leaves the bus by itself.
     pub fn new(model: Box<dyn Model>, fell_off: impl FnOnce() + Send + 'static) -> Arc<Pump> {
         let fell_off: Option<Box<dyn FnOnce() + Send>> = Some(Box::new(fell_off));
-        let state = State { model, enabled: false, stopping: false, drawn: Vec::new(), fell_off };
+        let (drawn, flushed) = (Vec::new(), Vec::new());
+        let state = State { model, enabled: false, stopping: false, drawn, flushes: 0, flushed, fell_off };
         Arc::new(Pump { state: Mutex::new(state), changed: Condvar::new() })
     }
 
@@ -165,27 +177,41 @@ impl Pump {
     pub fn pump_out(&self, endpoint: &EndpointDescriptor, mut receiver: EndpointReceiver) {
         let packet = usize::from(endpoint.max_packet_size).max(1);
         while !self.is_stopping() {
+            let flush = self.state.lock().flushes;
             if !self.state.lock().enabled {
+                self.is_flushed(endpoint.address, flush);
                 let mut state = self.state.lock();
                 self.wait(&mut state, Some(Instant::now() + GLANCE));
                 continue;
             }
             let fetched = match receiver.is_empty() {
                 true => receiver.try_recv(BytesMut::with_capacity(packet)).map(|()| None),
-                false => receiver.fetch_timeout(GLANCE),
+                false => receiver.fetch_timeout(OUT_GLANCE),
             };
             match fetched {
-                Ok(None) => {}
+                // Nothing was there that came before the flush.
+                Ok(None) => self.is_flushed(endpoint.address, flush),
                 Ok(Some(bytes)) => self.hand_over(endpoint.address, &bytes, &mut receiver),
                 Err(error) => self.settle(endpoint.address, Err(error)),
             }
         }
     }
 
-    /// Offers a packet to the model until it takes it; the host is not acknowledged another one before.
+    /// An OUT endpoint has nothing any more that the model was to forget.
+    fn is_flushed(&self, endpoint: EndpointAddress, flush: u64) {
+        let mut state = self.state.lock();
+        if state.known_flush(endpoint) != flush {
+            state.flushed.retain(|(address, _)| *address != endpoint);
+            state.flushed.push((endpoint, flush));
+            self.changed.notify_all();
+        }
+    }
+
+    /// Offers a packet to the model until it takes it; the host is not acknowledged another one before. One that the
+    /// host had sent before the model forgot everything is thrown away.
     fn hand_over(&self, endpoint: EndpointAddress, packet: &[u8], receiver: &mut EndpointReceiver) {
         let mut state = self.state.lock();
-        while !state.stopping {
+        while !state.stopping && state.known_flush(endpoint) == state.flushes {
             match state.model.bulk_out(Instant::now(), endpoint, packet) {
                 Out::Ack => {
                     self.changed.notify_all();
@@ -279,6 +305,7 @@ impl Pump {
     /// Puts a request to the model; `None`: refused.
     fn ask(&self, setup: Setup, data: &[u8], out_files: &[(EndpointAddress, Box<Path>)]) -> Option<Vec<u8>> {
         let mut state = self.state.lock();
+        let before = state.model.forgotten();
         let answer = loop {
             match state.model.control(Instant::now(), setup, data) {
                 Control::Done(answer) => break Some(answer),
@@ -297,8 +324,11 @@ impl Pump {
                 }
             }
         };
+        if state.model.forgotten() != before {
+            state.flushes += 1;
+        }
         self.changed.notify_all();
-        self.take_back(&mut state);
+        self.take_back(&mut state, out_files);
         for (endpoint, file) in out_files {
             if state.model.is_halted(*endpoint) {
                 state.model.clear_halt(*endpoint);
@@ -308,12 +338,14 @@ impl Pump {
         answer
     }
 
-    /// Waits until no chunk is in the kernel that the model has forgotten.
-    fn take_back(&self, state: &mut MutexGuard<'_, State>) {
+    /// Waits until nothing is in the kernel that the model has forgotten: neither a chunk for the host, nor a packet of
+    /// the host's, for a control request overtakes those.
+    fn take_back(&self, state: &mut MutexGuard<'_, State>, out_files: &[(EndpointAddress, Box<Path>)]) {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline && !state.stopping {
             let forgotten = state.model.forgotten();
-            if state.drawn.iter().all(|(_, drawn)| *drawn == forgotten) {
+            let flushed = out_files.iter().all(|(endpoint, _)| state.known_flush(*endpoint) == state.flushes);
+            if flushed && state.drawn.iter().all(|(_, drawn)| *drawn == forgotten) {
                 return;
             }
             self.wait(state, Some(deadline));
