@@ -137,6 +137,24 @@ fn every_example_of_the_protocol_page_is_what_the_daemon_says() {
     running.stop(DEADLINE);
 }
 
+/// The names of all commands, which the refusal of one that there is not lists.
+fn commands() -> Vec<String> {
+    let refusal =
+        serde_json::from_str::<wire::Command>("{\"command\":\"?\"}").expect_err("there is none such").to_string();
+    refusal.split('`').skip(1).step_by(2).filter(|name| *name != "?").map(str::to_owned).collect()
+}
+
+#[test]
+fn every_command_is_said_in_an_example() {
+    let said: Vec<String> = examples().iter().flat_map(|example| &example.lines).map(|line| plain(line)).collect();
+    let commands = commands();
+    assert!(commands.len() > 20, "{commands:?}");
+    for command in commands {
+        let words = format!("\"command\":\"{command}\"");
+        assert!(said.iter().any(|line| line.starts_with("-> ") && line.contains(&words)), "{command}");
+    }
+}
+
 #[test]
 fn an_example_is_read_without_its_roff() {
     assert_eq!(step("-> {\"a\":\"cancel\\-pipe\"}"), Step::Say(b"{\"a\":\"cancel-pipe\"}\n".to_vec()));
