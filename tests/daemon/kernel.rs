@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 /// `vscan` while its device is plugged in; dropping it pulls it out.
 pub struct Plugged {
     child: Child,
+    /// Whether it is a gadget at dummy_hcd.
+    pub is_gadget: bool,
 }
 
 /// Plugs a loopback device in where the environment says so.
@@ -21,7 +23,7 @@ pub fn plug_where_told() -> Option<Plugged> {
     let mut line = String::new();
     let said = BufReader::new(child.stdout.as_mut().expect("it is piped")).read_line(&mut line);
     assert!(said.is_ok() && line.starts_with("ready"), "vscan says {line:?}");
-    Some(Plugged { child })
+    Some(Plugged { child, is_gadget: controller == "functionfs" })
 }
 
 impl Drop for Plugged {

@@ -14,6 +14,8 @@ use crate::rig::{Client, Rig, vendor_out};
 
 const FORGET: u8 = 0x14;
 const PACKET: usize = 512;
+/// What fits a gadget's FIFO, see [`Rig::has_a_fifo`].
+const FIFO: usize = 64;
 /// Bytes of a round's stream at most.
 const STREAM: usize = 8 * PACKET;
 
@@ -114,7 +116,7 @@ impl Arena {
     }
 
     fn round(&mut self, member: Member, dice: &mut Dice) {
-        let written = 2 * dice.below(STREAM / 2 + 1);
+        let written = self.writable(2 * dice.below(STREAM / 2 + 1));
         let lengths: Vec<u32> = (0..1 + dice.below(4)).map(|_| 2 * (1 + dice.below(1200)) as u32).collect();
         let timeout = matches!(member, Member::Deadline).then(|| dice.below(300) as f64 / 1e6);
         let mut reads = Vec::new();
@@ -138,6 +140,12 @@ impl Arena {
             }
         }
         self.settle(member, &reads, &lengths, written, wrote, cancel);
+    }
+
+    /// So many bytes, or more where their last packet would lie in a controller's FIFO for good.
+    fn writable(&self, bytes: usize) -> usize {
+        let last = if bytes == 0 { 0 } else { (bytes - 1) % PACKET + 1 };
+        if self.rig.has_a_fifo() && last <= FIFO { bytes + FIFO + 2 } else { bytes }
     }
 
     /// Sends the cancel. What it sends on the reader's connection it sends behind the reads so far.
@@ -268,7 +276,8 @@ fn a_read_cancelled_at_every_offset_of_a_transfer_ends_by_itself_or_cancelled_wi
         // An emulated machine is slow, and goes by packets.
         let step = if at_a_kernel { 61 } else { 1 } * if depth == 1 { 1 } else { 7 };
         let length = 3 * PACKET;
-        for offset in (0..=length).step_by(step) {
+        let offsets: Vec<usize> = (0..=length).step_by(step).filter(|at| arena.writable(*at) == *at).collect();
+        for offset in offsets {
             let wrote = arena.other.write(&words(0, offset + offset % 2)[..offset]);
             let read = arena.reader.read(length as u32);
             let cancel = arena.reader.send(Command::CancelRequest { request: read, session: None });

@@ -49,6 +49,12 @@ impl Rig {
         rig
     }
 
+    /// Whether the scanner is a gadget: its controller, dummy_hcd, keeps an IN packet of up to 64 bytes that nobody has
+    /// read yet in a FIFO, and neither the gadget nor the host can empty that.
+    pub fn has_a_fifo(&self) -> bool {
+        self.plugged.as_ref().is_some_and(|plugged| plugged.is_gadget)
+    }
+
     /// Whether the scanner is at this machine's kernel.
     pub fn is_at_a_kernel(&self) -> bool {
         self.plugged.is_some()

@@ -3,7 +3,8 @@
 //! A thread an endpoint and one for endpoint zero share the model behind a lock; each waits for the
 //! kernel in short steps, so that it sees when it is to end. Unlike a host controller a gadget is not told
 //! when the host asks, so what the device offers is handed to the kernel ahead of that: as much as one
-//! chunk, taken back when the model throws it away.
+//! chunk, taken back when the model throws it away. dummy_hcd keeps up to 64 bytes of that in a FIFO of its own, which
+//! nothing takes back.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
@@ -177,9 +178,10 @@ impl Pump {
     pub fn pump_out(&self, endpoint: &EndpointDescriptor, mut receiver: EndpointReceiver) {
         let packet = usize::from(endpoint.max_packet_size).max(1);
         while !self.is_stopping() {
-            let flush = self.state.lock().flushes;
+            if self.flush(endpoint.address, &mut receiver) {
+                continue;
+            }
             if !self.state.lock().enabled {
-                self.is_flushed(endpoint.address, flush);
                 let mut state = self.state.lock();
                 self.wait(&mut state, Some(Instant::now() + GLANCE));
                 continue;
@@ -189,22 +191,31 @@ impl Pump {
                 false => receiver.fetch_timeout(OUT_GLANCE),
             };
             match fetched {
-                // Nothing was there that came before the flush.
-                Ok(None) => self.is_flushed(endpoint.address, flush),
+                Ok(None) => {}
                 Ok(Some(bytes)) => self.hand_over(endpoint.address, &bytes, &mut receiver),
                 Err(error) => self.settle(endpoint.address, Err(error)),
             }
         }
     }
 
-    /// An OUT endpoint has nothing any more that the model was to forget.
-    fn is_flushed(&self, endpoint: EndpointAddress, flush: u64) {
-        let mut state = self.state.lock();
-        if state.known_flush(endpoint) != flush {
-            state.flushed.retain(|(address, _)| *address != endpoint);
-            state.flushed.push((endpoint, flush));
-            self.changed.notify_all();
+    /// Throws away what the controller has taken and the model was to forget, if there was an order for that.
+    fn flush(&self, endpoint: EndpointAddress, receiver: &mut EndpointReceiver) -> bool {
+        let state = self.state.lock();
+        let flushes = state.flushes;
+        if state.known_flush(endpoint) == flushes {
+            return false;
         }
+        drop(state);
+        // It waits for what is on its way to us: that nothing has come yet would not tell.
+        if let Err(error) = receiver.cancel() {
+            log::debug!("endpoint {endpoint}: {error}");
+        }
+        let mut state = self.state.lock();
+        state.flushed.retain(|(address, _)| *address != endpoint);
+        state.flushed.push((endpoint, flushes));
+        drop(state);
+        self.changed.notify_all();
+        true
     }
 
     /// Offers a packet to the model until it takes it; the host is not acknowledged another one before. One that the
@@ -350,6 +361,7 @@ impl Pump {
             }
             self.wait(state, Some(deadline));
         }
+        log::warn!("what the model has forgotten could not be taken back from the controller in time");
     }
 
     /// Halts an OUT endpoint under the thread that waits on it: writing to it is how FunctionFS is told.
