@@ -178,6 +178,8 @@ fn of_scan(error: &ScanError) -> Exit {
         ScanError::Option(_) | ScanError::Area(_) | ScanError::NotSupported(_) => Exit::Usage,
         ScanError::OutOfStep => Exit::Person,
         ScanError::Refused { .. } | ScanError::Nonsense(_) | ScanError::Mute { .. } => Exit::Io,
+        ScanError::Esci2(_) | ScanError::Image(_) => Exit::Io,
+        ScanError::Spool(error) => of_io(error),
         ScanError::Transport(error) => of_transport(error),
         ScanError::Sink(error) => of_sink(error),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::Unsupported;
-use crate::{Cancel, Options, PageFormat, PageSink, ScanError, Transport, esci};
+use crate::{Cancel, Options, PageFormat, PageSink, ScanError, Transport, esci, esci2};
 
 /// A scan protocol.
 pub trait Driver: Send + Sync {
@@ -122,7 +122,7 @@ pub enum Outcome {
 }
 
 /// All drivers.
-pub const DRIVERS: &[&dyn Driver] = &[&esci::Esci];
+pub const DRIVERS: &[&dyn Driver] = &[&esci::Esci, &esci2::Esci2];
 
 /// The driver of a protocol.
 ///

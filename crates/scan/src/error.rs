@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::esci::Nonsense;
-use crate::{AreaError, OptionError, SinkError, TransportError};
+use crate::jpeg::JpegError;
+use crate::{AreaError, OptionError, SinkError, TransportError, esci2};
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,15 @@ pub enum ScanError {
     /// The scanner sent what makes no sense at this point.
     #[error(transparent)]
     Nonsense(#[from] Nonsense),
+    /// The same, of a scanner of ESC/I-2.
+    #[error(transparent)]
+    Esci2(#[from] esci2::Nonsense),
+    /// It sent an image that can't be decoded.
+    #[error(transparent)]
+    Image(#[from] JpegError),
+    /// The back of a sheet could not be kept until it is asked for.
+    #[error("keep the back of the sheet in a temporary file: {0}")]
+    Spool(#[source] std::io::Error),
     /// The scanner said nothing, for as long as one may wait.
     #[error("the scanner did not answer {during} for {} s", after.as_secs())]
     Mute {
@@ -119,6 +129,15 @@ pub enum Problem {
     /// The transparency unit, without saying what.
     #[error("the transparency unit reports an error")]
     TransparencyUnit,
+    /// The carriage is locked for transport.
+    #[error("the scanner's carriage is locked for transport; unlock it")]
+    CarriageLocked,
+    /// It wants to know who asks.
+    #[error("the scanner lets only those scan who log in, or who are allowed to, at its panel or in its settings")]
+    NotAllowed,
+    /// Its battery.
+    #[error("the scanner's battery is too low to scan")]
+    BatteryLow,
     /// Someone else uses it, through another interface or its panel.
     #[error("the scanner is busy: it is in use at its panel or through another connection")]
     Busy,

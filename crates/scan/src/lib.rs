@@ -29,6 +29,7 @@ mod driver;
 mod elsewhere;
 mod error;
 pub mod esci;
+pub mod esci2;
 mod geometry;
 pub mod jpeg;
 mod options;

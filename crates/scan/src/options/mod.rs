@@ -3,6 +3,7 @@
 //! A value that the scanner can't do exactly is refused, with a sentence that says what it can.
 
 mod descriptor;
+pub(crate) mod usual;
 mod value;
 
 use serde::Serialize;

@@ -1,0 +1,426 @@
+//! What one scanner can do, from its answers to INFO and CAPA; and the options that this makes.
+
+use super::Nonsense;
+use super::words::{Token, Value as Word};
+use crate::options::usual::{edges, edges_of, modes, option, with, words};
+use crate::options::{names, sources};
+use crate::{Constraint, Dpi, Glass, Identity, MM_PER_INCH, OptionDescriptor, Options, Unit, Value, Variant};
+
+/// How the image comes over the wire; the driver's own options.
+pub(super) const COMPRESSION: &str = "compression";
+pub(super) const NONE: &str = "None";
+pub(super) const JPEG: &str = "JPEG";
+pub(super) const QUALITY: &str = "jpeg-quality";
+/// Gamma, as ESC/I calls them.
+const BUILT_IN: &str = "built-in";
+const LINEAR: &str = "linear";
+
+/// Areas are told in hundredths of an inch.
+const UNITS_PER_INCH: u32 = 100;
+
+/// Where pages lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Flatbed,
+    Feeder,
+    FeederDuplex,
+}
+
+impl Source {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Source::Flatbed => sources::FLATBED,
+            Source::Feeder => sources::FEEDER,
+            Source::FeederDuplex => sources::FEEDER_DUPLEX,
+        }
+    }
+
+    /// Its part in errors.
+    pub(super) fn part(self) -> &'static [u8; 4] {
+        if self == Source::Flatbed { b"FB  " } else { b"ADF " }
+    }
+}
+
+/// A source, the area that it sees in hundredths of an inch, and the most it can across.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub source: Source,
+    pub area: (u32, u32),
+    pub most_dpi: u32,
+}
+
+impl Place {
+    pub(super) fn glass(&self) -> Glass {
+        let mm = |units: u32| f64::from(units) / f64::from(UNITS_PER_INCH) * MM_PER_INCH;
+        Glass { width: mm(self.area.0), height: mm(self.area.1) }
+    }
+
+    pub(super) fn most_pixels(&self, dpi: Dpi) -> (u32, u32) {
+        let side = |units: u32| (u64::from(units) * u64::from(dpi.0) / u64::from(UNITS_PER_INCH)) as u32;
+        (side(self.area.0), side(self.area.1))
+    }
+}
+
+/// Values that can be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Numbers {
+    Range(u32, u32),
+    List(Vec<u32>),
+}
+
+impl Numbers {
+    fn has(&self, number: u32) -> bool {
+        match self {
+            Numbers::Range(least, most) => (*least..=*most).contains(&number),
+            Numbers::List(list) => list.contains(&number),
+        }
+    }
+
+    /// Those that are in both.
+    fn and(&self, other: &Numbers) -> Numbers {
+        match (self, other) {
+            (Numbers::Range(a, b), Numbers::Range(c, d)) => Numbers::Range(*a.max(c), *b.min(d)),
+            (Numbers::List(list), other) | (other, Numbers::List(list)) => {
+                Numbers::List(list.iter().copied().filter(|number| other.has(*number)).collect())
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Numbers::Range(least, most) => least > most,
+            Numbers::List(list) => list.is_empty(),
+        }
+    }
+
+    fn constraint(&self) -> Constraint {
+        let whole = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        match self {
+            Numbers::Range(least, most) => Constraint::IntRange { min: whole(*least), max: whole(*most), step: 1 },
+            Numbers::List(list) => Constraint::List(list.iter().map(|number| Value::Int(whole(*number))).collect()),
+        }
+    }
+
+    /// The one nearest to a wish.
+    fn nearest(&self, wish: u32) -> u32 {
+        match self {
+            Numbers::Range(least, most) => wish.clamp(*least, *(most.max(least))),
+            Numbers::List(list) => list.iter().copied().min_by_key(|one| one.abs_diff(wish)).unwrap_or(wish),
+        }
+    }
+}
+
+/// What one scanner can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Abilities {
+    /// At least one.
+    pub places: Vec<Place>,
+    resolutions: Numbers,
+    /// The words of COL for color, gray and lineart, as far as there are.
+    modes: Vec<&'static str>,
+    pub raw: bool,
+    pub jpeg: bool,
+    quality: Option<Numbers>,
+    threshold: Option<Numbers>,
+    /// The words of GMM for its own curve and for none.
+    pub gammas: Vec<(&'static str, &'static str)>,
+    /// Pixels across and down that an image may have.
+    pub most_pixels: (u32, u32),
+}
+
+/// The values of a key whose first value is a certain word: `#FB AREAd850i0001170`.
+fn after<'a>(tokens: &'a [Token], key: &[u8; 4], word: &[u8; 4]) -> Option<&'a [Word]> {
+    tokens.iter().filter(|token| token.key == *key).find_map(|token| match token.values.split_first() {
+        Some((Word::Word(first), rest)) if first == word => Some(rest),
+        _ => None,
+    })
+}
+
+fn pair(values: &[Word]) -> Option<(u32, u32)> {
+    let [Word::Number(a), Word::Number(b), ..] = values else { return None };
+    Some((u32::try_from(*a).ok()?, u32::try_from(*b).ok()?))
+        .filter(|(a, b)| (1..=100_000).contains(a) && (1..=100_000).contains(b))
+}
+
+fn numbers(tokens: &[Token], key: &[u8; 4]) -> Option<Numbers> {
+    if let Some(range) = after(tokens, key, b"RANG").and_then(range) {
+        return Some(range);
+    }
+    let list = after(tokens, key, b"LIST")?;
+    let mut list: Vec<u32> = list.iter().filter_map(number).collect();
+    list.sort_unstable();
+    list.dedup();
+    Some(Numbers::List(list)).filter(|list| !list.is_empty())
+}
+
+fn range(values: &[Word]) -> Option<Numbers> {
+    let [low, high, ..] = values else { return None };
+    let range = match (low, high) {
+        (Word::Number(0), _) => Numbers::Range(0, number(high)?),
+        _ => Numbers::Range(number(low)?, number(high)?),
+    };
+    Some(range).filter(|range| !range.is_empty())
+}
+
+fn number(value: &Word) -> Option<u32> {
+    let Word::Number(number) = value else { return None };
+    u32::try_from(*number).ok().filter(|number| (1..=100_000).contains(number))
+}
+
+fn listed(tokens: &[Token], key: &[u8; 4], word: &[u8; 4]) -> bool {
+    after(tokens, key, b"LIST").is_some_and(|list| list.contains(&Word::Word(*word)))
+}
+
+/// What INFO says it is.
+pub(super) fn identity(information: &[Token]) -> Identity {
+    let text = |key: &[u8; 4]| {
+        let bytes = information.iter().filter(|token| token.key == *key).find_map(|token| match token.values.first() {
+            Some(Word::Bytes(bytes)) => Some(bytes),
+            _ => None,
+        });
+        let text = String::from_utf8_lossy(bytes.map_or(&[][..], Vec::as_slice)).into_owned();
+        let printable: String = text.chars().filter(|c| !c.is_control()).collect();
+        printable.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    Identity { protocol: "ESC/I-2".to_owned(), model: text(b"#PRD"), firmware: text(b"#VER") }
+}
+
+impl Abilities {
+    /// From the data of INFO and of CAPA.
+    pub(super) fn read(information: &[Token], capabilities: &[Token]) -> Result<Abilities, Nonsense> {
+        let place = |key: &[u8; 4], source| {
+            let area = after(information, key, b"AREA").or(after(information, key, b"AMAX")).and_then(pair)?;
+            let most_dpi = after(information, key, b"RESO").and_then(|values| number(values.first()?));
+            Some(Place { source, area, most_dpi: most_dpi.unwrap_or(u32::MAX) })
+        };
+        let feeder = place(b"#ADF", Source::Feeder);
+        let duplex = after(capabilities, b"#ADF", b"DPLX").is_some();
+        let both_sides = feeder.filter(|_| duplex).map(|place| Place { source: Source::FeederDuplex, ..place });
+        let places: Vec<Place> = [place(b"#FB ", Source::Flatbed), feeder, both_sides].into_iter().flatten().collect();
+        if places.is_empty() {
+            return Err(Nonsense::Abilities("there is no place for a page"));
+        }
+        let across = numbers(capabilities, b"#RSM").ok_or(Nonsense::Abilities("it has no resolution"))?;
+        let resolutions = numbers(capabilities, b"#RSS").map_or(across.clone(), |down| across.and(&down));
+        let first = places.iter().map(|place| Numbers::Range(1, place.most_dpi));
+        if first.into_iter().any(|most| resolutions.and(&most).is_empty()) {
+            return Err(Nonsense::Abilities("it has no resolution"));
+        }
+        let (raw, jpeg) = (listed(capabilities, b"#FMT", b"RAW "), listed(capabilities, b"#FMT", b"JPG "));
+        let modes = [(modes::COLOR, b"C024"), (modes::GRAY, b"M008"), (modes::LINEART, b"M001")];
+        // Bits can't be JPEG.
+        let modes = modes
+            .into_iter()
+            .filter(|(mode, word)| listed(capabilities, b"#COL", word) && (raw || *mode != modes::LINEART));
+        let modes: Vec<&'static str> = modes.map(|(mode, _)| mode).collect();
+        if !(raw || jpeg) || modes.is_empty() {
+            return Err(Nonsense::Abilities("it has no form of image that is known"));
+        }
+        let gammas = [(BUILT_IN, "UG18", b"UG18"), (BUILT_IN, "UG22", b"UG22"), (LINEAR, "UG10", b"UG10")];
+        let mut gammas: Vec<(&str, &str)> = gammas
+            .into_iter()
+            .filter(|(_, _, word)| listed(capabilities, b"#GMM", word))
+            .map(|(name, text, _)| (name, text))
+            .collect();
+        gammas.dedup_by_key(|(name, _)| *name);
+        Ok(Abilities {
+            places,
+            resolutions,
+            modes,
+            raw,
+            jpeg,
+            quality: numbers(capabilities, b"#JPG").filter(|_| jpeg),
+            threshold: numbers(capabilities, b"#THR"),
+            gammas,
+            most_pixels: information
+                .iter()
+                .find(|token| token.key == *b"#IMX")
+                .and_then(|token| pair(&token.values))
+                .unwrap_or((65_535, 65_535)),
+        })
+    }
+
+    /// The place that an option's word stands for; the first without one.
+    pub(super) fn place(&self, word: Option<&str>) -> Place {
+        let named = self.places.iter().find(|place| Some(place.source.word()) == word);
+        *named.or(self.places.first()).expect("abilities have a place")
+    }
+
+    fn resolutions_of(&self, place: &Place) -> Numbers {
+        self.resolutions.and(&Numbers::Range(1, place.most_dpi))
+    }
+
+    /// The options, in the order in which they are best set.
+    pub(super) fn options(&self) -> Options {
+        let first = self.place(None);
+        let list: Vec<&str> = self.places.iter().map(|place| place.source.word()).collect();
+        let description = "Red, green and blue; shades of gray; or black and white.";
+        let mut all = vec![
+            option(names::MODE, "Mode", description, words(&self.modes), self.modes[0].into()),
+            option(names::SOURCE, "Source", "Where the page lies.", words(&list), list[0].into()),
+            self.resolution(&first),
+        ];
+        all.extend(edges(first.glass()));
+        if let Some(threshold) = &self.threshold {
+            all.push(OptionDescriptor {
+                active_when: Some(with(names::MODE, &[modes::LINEART])),
+                ..option(
+                    names::THRESHOLD,
+                    "Threshold",
+                    "Shades below this become black.",
+                    threshold.constraint(),
+                    Value::Int(threshold.nearest(128) as i32),
+                )
+            });
+        }
+        all.extend(self.gamma());
+        all.extend(self.compression());
+        Options::varying(all, self.variants())
+    }
+
+    fn resolution(&self, place: &Place) -> OptionDescriptor {
+        let numbers = self.resolutions_of(place);
+        let default = Value::Int(numbers.nearest(300) as i32);
+        let description = "Dots per inch, across and down.";
+        OptionDescriptor {
+            unit: Unit::Dpi,
+            ..option(names::RESOLUTION, "Resolution", description, numbers.constraint(), default)
+        }
+    }
+
+    /// What depends on the source.
+    fn variants(&self) -> Vec<Variant> {
+        let of = |place: &Place| {
+            let resolution = self.resolution(place);
+            let mut all = edges_of(place.source.word(), place.glass()).to_vec();
+            all.push(Variant {
+                option: names::RESOLUTION,
+                when: with(names::SOURCE, &[place.source.word()]),
+                constraint: resolution.constraint,
+                default: resolution.default,
+            });
+            all
+        };
+        self.places.iter().flat_map(of).collect()
+    }
+
+    fn gamma(&self) -> Option<OptionDescriptor> {
+        let list: Vec<&str> = self.gammas.iter().map(|(name, _)| *name).collect();
+        let description = "The scanner's own curve, made for screens; or none: numbers proportional to light.";
+        let first = *list.first()?;
+        Some(OptionDescriptor {
+            active_when: Some(with(names::MODE, &[modes::COLOR, modes::GRAY])),
+            ..option(names::GAMMA, "Gamma", description, words(&list), first.into())
+        })
+    }
+
+    /// How images come, where there is a choice, and how good JPEG is.
+    fn compression(&self) -> Vec<OptionDescriptor> {
+        let list: Vec<&str> =
+            [(self.raw, NONE), (self.jpeg, JPEG)].into_iter().filter(|(has, _)| *has).map(|(_, word)| word).collect();
+        let description = "How the scanner sends the image; JPEG is quicker, and loses a little.";
+        let mut all = vec![OptionDescriptor {
+            active_when: Some(with(names::MODE, &[modes::COLOR, modes::GRAY])),
+            ..option(COMPRESSION, "Compression", description, words(&list), list[0].into())
+        }];
+        if let Some(quality) = &self.quality {
+            all.push(OptionDescriptor {
+                active_when: Some(with(COMPRESSION, &[JPEG])),
+                ..option(
+                    QUALITY,
+                    "JPEG quality",
+                    "Higher is better, and more to transfer.",
+                    quality.constraint(),
+                    Value::Int(quality.nearest(90) as i32),
+                )
+            });
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::super::words::tokens;
+    use super::*;
+
+    /// What a PX-M7050 and a DS-530 answer, as far as it matters here.
+    const M7050: (&str, &str) = (
+        "#ADFTYPEFEED#ADFDPLX1SCN#ADFAREAi0001170i0001700#ADFAMAXi0001170i0002000#ADFRESOd600#FB ALGNLEFT\
+         #FB AREAi0001170i0001700#FB RESOi0001200#IMXi0065535i0065535#PRDh010PID 08BC        #VERh010FB      SPECF   ",
+        "#ADFDPLX#ADFPEDT#ADFRSMSLISTd600#COLLISTC024M001M008#FMTLISTRAW JPG #JPGRANGd001d100#THRRANGd000d255\
+         #GMMLISTUG10UG18#RSMLISTd075d150d300d600i0001200#RSSLISTd075d150d300d400d600i0001200i0002400",
+    );
+    const DS530: (&str, &str) = (
+        "#ADFTYPEFEED#ADFDPLX1SCN#ADFAREAd850i0001550#ADFAMAXd850i0024000#ADFRESOd600#PRDh007DS-530 .",
+        "#ADFDPLX#COLLISTC024M008R008G008B008#FMTLISTJPG #JPGRANGd001d100#GMMLISTUG10UG18\
+         #RSMLISTd050d075d100d600#RSSLISTd050d075d100d600",
+    );
+
+    fn read((information, capabilities): (&str, &str)) -> Result<Abilities, Nonsense> {
+        Abilities::read(&tokens(information.as_bytes()), &tokens(capabilities.as_bytes()))
+    }
+
+    pub(crate) fn m7050() -> Abilities {
+        read(M7050).expect("a scanner")
+    }
+
+    #[test]
+    fn an_all_in_one_has_glass_a_feeder_and_a_resolution_for_each() {
+        let mut options = m7050().options();
+        assert_eq!(options.text("source"), Some("Flatbed"));
+        assert!((options.fixed("br-y").expect("a number") - 431.8).abs() < 0.01);
+        options.set_text("resolution", "1200").expect("on the glass");
+        options.set_text("source", "ADF Duplex").expect("a source");
+        assert_eq!(options.int("resolution"), Some(300));
+        let refused = options.set_text("resolution", "1200").expect_err("too fine").to_string();
+        assert_eq!(refused, "resolution can't be 1200; possible: 75, 150, 300 or 600 dpi");
+        assert!((options.fixed("br-y").expect("a number") - 431.8).abs() < 0.01);
+        let identity = identity(&tokens(M7050.0.as_bytes()));
+        assert_eq!((identity.model.as_str(), identity.firmware.as_str()), ("PID 08BC", "FB SPECF"));
+    }
+
+    #[test]
+    fn a_document_scanner_that_sends_jpeg_only_has_no_lineart() {
+        let mut options = read(DS530).expect("a scanner").options();
+        assert_eq!(options.text("source"), Some("Automatic Document Feeder"));
+        assert_eq!((options.text("compression"), options.int("jpeg-quality")), (Some("JPEG"), Some(90)));
+        assert!(options.set_text("mode", "lineart").is_err());
+    }
+
+    #[test]
+    fn lineart_has_a_threshold_and_no_jpeg() {
+        let mut options = m7050().options();
+        options.set_text("compression", "jpeg").expect("offered");
+        options.set_text("mode", "lineart").expect("a mode");
+        assert_eq!((options.int("threshold"), options.text("compression")), (Some(128), None));
+        assert_eq!(options.int("jpeg-quality"), None);
+    }
+
+    #[test]
+    fn what_makes_no_page_is_refused_in_words() {
+        for (bad, what) in [
+            (("", M7050.1), "there is no place for a page"),
+            ((M7050.0, "#FMTLISTRAW #COLLISTC024"), "it has no resolution"),
+            ((M7050.0, "#RSMLISTd075#RSSLISTd100#FMTLISTRAW #COLLISTC024"), "it has no resolution"),
+            ((M7050.0, "#RSMLISTd075#FMTLISTGIF #COLLISTC024"), "it has no form of image that is known"),
+            ((M7050.0, "#RSMLISTd075#FMTLISTJPG #COLLISTM001"), "it has no form of image that is known"),
+        ] {
+            assert_eq!(read(bad), Err(Nonsense::Abilities(what)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_answers_break_it(
+            information in "(#ADF|#FB |#IMX|AREA|AMAX|RESO|d[0-9]{3}|i[0-9-]{7}|h00[0-9]){0,20}",
+            capabilities in "(#RSM|#RSS|#FMT|#COL|#JPG|#THR|LIST|RANG|RAW |JPG |C024|M001|d[0-9]{3}|i[0-9-]{7}){0,30}",
+        ) {
+            if let Ok(abilities) = read((&information, &capabilities)) {
+                let _ = abilities.options();
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! From the scanner's data to lines of the page: raw lines without what fills them up, JPEG decoded; and the pixels left out
+//! that were scanned only because the scanner counts in eights. Bytes in, bytes out.
+
+use super::Nonsense;
+use super::notes::Start;
+use super::plan::Plan;
+use crate::jpeg::{Decoder, Source};
+use crate::{Pixels, ScanError};
+
+/// The lines of one image.
+#[derive(Debug)]
+pub(super) struct Lines {
+    form: Form,
+    /// Bytes of a line as it comes, of it as the page has it.
+    stride: usize,
+    keep: usize,
+    /// Lines that may still come.
+    left: u32,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// What has come of the next line.
+    Raw(Vec<u8>),
+    Jpeg(Box<Decoder>),
+}
+
+impl Lines {
+    /// Of an image that begins so; JPEG data is read up to its first pixel.
+    pub(super) fn new(
+        plan: &Plan,
+        start: Start,
+        source: &mut dyn Source<Error = ScanError>,
+    ) -> Result<Lines, ScanError> {
+        let expected = plan.area.width;
+        if start.width != expected {
+            return Err(Nonsense::Width { expected, got: start.width }.into());
+        }
+        let line_bytes = plan.line_bytes();
+        let form = if plan.is_jpeg {
+            let decoder = Decoder::new(source)?;
+            let frame = decoder.frame();
+            if frame.width != expected || frame.channels != plan.page.pixels.channels() {
+                return Err(Nonsense::Width { expected, got: frame.width }.into());
+            }
+            Form::Jpeg(Box::new(decoder))
+        } else {
+            Form::Raw(Vec::new())
+        };
+        let stride = if plan.is_jpeg { line_bytes } else { line_bytes.saturating_add(start.dummy as usize) };
+        // Rather more than a scanner would fill up, and nothing that is worth to be allocated.
+        if stride > line_bytes + 65_536 {
+            return Err(Nonsense::Width { expected, got: u32::MAX }.into());
+        }
+        Ok(Lines { form, stride, keep: plan.page.bytes_per_line(), left: plan.area.height })
+    }
+
+    /// The lines of the page that there are next; `None` behind the last.
+    pub(super) fn next(&mut self, source: &mut dyn Source<Error = ScanError>) -> Result<Option<Vec<u8>>, ScanError> {
+        let mut lines = match &mut self.form {
+            Form::Jpeg(decoder) => {
+                let mut lines = Vec::new();
+                if !decoder.lines(source, &mut lines)? {
+                    return Ok(None);
+                }
+                lines
+            }
+            Form::Raw(carry) => match whole_lines(carry, self.stride, source)? {
+                Some(lines) => lines,
+                None => return Ok(None),
+            },
+        };
+        let count = (lines.len() / self.stride) as u32;
+        self.left = self.left.checked_sub(count).ok_or(Nonsense::Endless)?;
+        crop(&mut lines, self.stride, self.keep);
+        Ok(Some(lines))
+    }
+
+    /// Lines that did not come.
+    pub(super) fn missing(&self) -> u32 {
+        self.left
+    }
+}
+
+/// At least one line of raw data.
+fn whole_lines(
+    carry: &mut Vec<u8>,
+    stride: usize,
+    source: &mut dyn Source<Error = ScanError>,
+) -> Result<Option<Vec<u8>>, ScanError> {
+    while carry.len() < stride {
+        match source.more()? {
+            Some(more) if carry.is_empty() => *carry = more,
+            Some(more) => carry.extend(more),
+            None if carry.is_empty() => return Ok(None),
+            None => return Err(Nonsense::Order("that ends in the middle of a line").into()),
+        }
+    }
+    let rest = carry.split_off(carry.len() / stride * stride);
+    Ok(Some(std::mem::replace(carry, rest)))
+}
+
+/// Keeps the first `keep` bytes of every `stride` bytes.
+fn crop(bytes: &mut Vec<u8>, stride: usize, keep: usize) {
+    if keep >= stride {
+        return;
+    }
+    let lines = bytes.len() / stride;
+    for at in 1..lines {
+        bytes.copy_within(at * stride..at * stride + keep, at * keep);
+    }
+    bytes.truncate(lines * keep);
+}
+
+/// Bytes of the largest piece of a page that is handed on at once.
+pub(super) fn piece(pixels: Pixels, width: u32) -> usize {
+    (128 * 1024 / pixels.bytes_per_line(width).max(1)).max(1) * pixels.bytes_per_line(width)
+}

@@ -1,0 +1,153 @@
+//! One page as it is to be scanned: from the options of people to the scanner's parameters. Values only.
+
+use super::abilities::{Abilities, COMPRESSION, JPEG, Place, QUALITY, Source};
+use super::words::{integer, number};
+use crate::options::names;
+use crate::options::usual::modes;
+use crate::{Area, AreaError, Dpi, Options, PageFormat, PixelArea, Pixels};
+
+/// Image data that is asked for at once. Two such chunks are held: one being looked at, one on its way.
+const CHUNK_BYTES: u32 = 128 * 1024;
+/// Widths that scanners state as their own are multiples of this.
+const PIXELS: u32 = 8;
+
+/// One page as it is to be scanned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub place: Place,
+    /// What leaves us.
+    pub page: PageFormat,
+    /// What the scanner is asked for: as wide as the page or some pixels wider.
+    pub area: PixelArea,
+    pub is_jpeg: bool,
+    /// The block of PARA.
+    pub parameters: String,
+}
+
+impl Plan {
+    pub(super) fn new(abilities: &Abilities, options: &Options) -> Result<Plan, AreaError> {
+        let pixels = match options.text(names::MODE) {
+            Some(modes::LINEART) => Pixels::Bit,
+            Some(modes::GRAY) => Pixels::Gray8,
+            _ => Pixels::Rgb8,
+        };
+        let place = abilities.place(options.text(names::SOURCE));
+        let dpi = Dpi(options.int(names::RESOLUTION).and_then(|dpi| u32::try_from(dpi).ok()).unwrap_or(300));
+        let edge = |name| options.fixed(name).unwrap_or(0.0);
+        let wanted = Area::between(edge(names::TL_X), edge(names::TL_Y), edge(names::BR_X), edge(names::BR_Y));
+        let most = place.most_pixels(dpi);
+        let wanted = wanted.pixels((dpi, dpi), place.glass(), most)?;
+        let area = fit(wanted, most.0, abilities.most_pixels.0)?;
+        let is_jpeg = match options.text(COMPRESSION) {
+            Some(word) => word == JPEG,
+            None => !abilities.raw,
+        };
+        // A sheet may be shorter than the area; the scanner says so behind it.
+        let height = Some(area.height).filter(|_| place.source == Source::Flatbed);
+        let page = PageFormat { width: wanted.width.min(area.width), height, pixels, dpi: (dpi, dpi) };
+        let mut plan = Plan { place, page, area, is_jpeg, parameters: String::new() };
+        plan.parameters = plan.parameters(abilities, options);
+        Ok(plan)
+    }
+
+    /// Images that a job has.
+    pub(super) fn images(&self) -> u32 {
+        if self.place.source == Source::FeederDuplex { 2 } else { 1 }
+    }
+
+    /// Bytes of a line as the scanner sends it raw, without its dummy bytes.
+    pub(super) fn line_bytes(&self) -> usize {
+        self.page.pixels.bytes_per_line(self.area.width)
+    }
+
+    /// In the order in which Epson's own driver has them.
+    fn parameters(&self, abilities: &Abilities, options: &Options) -> String {
+        let (source, color) = (self.place.source, self.page.pixels);
+        let mut all = match source {
+            Source::Flatbed => "#FB ",
+            Source::Feeder => "#ADF",
+            Source::FeederDuplex => "#ADFDPLX",
+        }
+        .to_owned();
+        let dpi = integer(self.page.dpi.0.0);
+        let color = match color {
+            Pixels::Bit => "M001",
+            Pixels::Gray8 | Pixels::Gray16 => "M008",
+            Pixels::Rgb8 | Pixels::Rgb16 => "C024",
+        };
+        all += &format!("#RSM{dpi}#RSS{dpi}#COL{color}#FMT{}", if self.is_jpeg { "JPG " } else { "RAW " });
+        let small = |name| options.int(name).and_then(|value| u32::try_from(value).ok());
+        if let Some(quality) = small(QUALITY).filter(|_| self.is_jpeg) {
+            all += &format!("#JPG{}", number(quality));
+        }
+        if let Some(threshold) = small(names::THRESHOLD) {
+            all += &format!("#THR{}", number(threshold));
+        }
+        let gamma = options.text(names::GAMMA);
+        if let Some((_, word)) = abilities.gammas.iter().find(|(name, _)| Some(*name) == gamma) {
+            all += &format!("#GMM{word}");
+        }
+        let images = if source == Source::Flatbed { 0 } else { self.images() };
+        let PixelArea { x, y, width, height } = self.area;
+        let area: String = [x, y, width, height].map(integer).concat();
+        all + &format!("#PAG{}#ACQ{area}#BSZ{}", number(images), integer(CHUNK_BYTES))
+    }
+}
+
+/// The area that the scanner is asked for where this one is wanted.
+fn fit(wanted: PixelArea, most: u32, longest: u32) -> Result<PixelArea, AreaError> {
+    let mut area = wanted;
+    let room = most / PIXELS * PIXELS;
+    area.width = wanted.width.next_multiple_of(PIXELS);
+    if wanted.x.saturating_add(area.width) > room {
+        // Rather some pixels less at the right edge than others than were asked for.
+        area.width = room.saturating_sub(wanted.x) / PIXELS * PIXELS;
+    }
+    if area.width < PIXELS {
+        return Err(AreaError::TooSmall { width: wanted.width, height: wanted.height, least_width: PIXELS });
+    }
+    if area.width > longest {
+        return Err(AreaError::TooWide { width: area.width, most: longest });
+    }
+    Ok(area)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::abilities::tests::m7050;
+    use super::*;
+
+    fn plan(values: &[(&str, &str)]) -> Result<Plan, AreaError> {
+        let abilities = m7050();
+        let mut options = abilities.options();
+        options.set_all(values.iter().copied()).expect("good options");
+        Plan::new(&abilities, &options)
+    }
+
+    #[test]
+    fn a_page_is_its_parameters() {
+        let a4 = plan(&[("br-x", "210"), ("br-y", "297")]).expect("A4");
+        assert_eq!((a4.page.width, a4.page.height, a4.area.width), (2480, Some(3508), 2480));
+        assert_eq!(
+            a4.parameters,
+            "#FB #RSMi0000300#RSSi0000300#COLC024#FMTRAW #GMMUG18#PAGd000#ACQi0000000i0000000i0002480i0003508#BSZi0131072"
+        );
+        let both = plan(&[("source", "adf duplex"), ("compression", "jpeg"), ("jpeg-quality", "80"), ("br-x", "100")]);
+        let both = both.expect("a sheet");
+        assert_eq!((both.page.height, both.page.width, both.area.width), (None, 1181, 1184));
+        assert!(
+            both.parameters.starts_with("#ADFDPLX#RSMi0000300#RSSi0000300#COLC024#FMTJPG #JPGd080#GMMUG18#PAGd002")
+        );
+        let bits = plan(&[("mode", "lineart"), ("threshold", "90")]).expect("a page");
+        assert!(bits.parameters.contains("#COLM001#FMTRAW #THRd090#PAG"));
+    }
+
+    #[test]
+    fn parameters_are_whole_groups() {
+        for values in
+            [&[("mode", "gray")][..], &[("source", "adf duplex"), ("mode", "lineart")], &[("compression", "jpeg")]]
+        {
+            assert_eq!(plan(values).expect("a page").parameters.len() % 4, 0);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Getting in step with a scanner that somebody left in the middle of a session. No source tells how; deduced from what is
+//! known of requests (docs/esc-i2.md).
+//!
+//! It is (a) outside of a session, (b) in one, (c) in the middle of images, waiting for a request; or (d) waiting for the rest of a
+//! request or of its parameters; or sending, deaf until that was read. Hence: read until it is silent; CAN, which (c) obeys and
+//! (b) answers too; FIN, which (b) obeys; FS X, which (a) obeys. A scanner that answers with anything else is fed single
+//! bytes until it answers, which is where its next request begins.
+//!
+//! The same as a program without branches, for the daemon to run when we are dead: [`while_setting`], [`while_scanning`].
+
+use std::time::Duration;
+
+use client::wire::{AbortStep, HexBytes, Pipe};
+
+use super::dialogue::{At, Dialogue};
+use super::words::{REPLY_BYTES, REQUEST_BYTES, request};
+use crate::{ReadEnd, ScanError, TransportError};
+
+/// How much is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// Somebody waits for a cancel: one attempt with short waits.
+    Brief,
+    /// Everything, the reset of the port included.
+    Thorough,
+}
+
+/// Attempts on a scanner that answers, but not as it should.
+const ROUNDS: usize = 6;
+/// Bytes read at once: whole packets of any USB speed.
+const CHUNK: usize = 64 * 1024;
+/// Bytes after which a scanner that should send one chunk counts as one that never stops.
+const MOST_DRAINED: usize = 16 << 20;
+/// Empty packets likewise.
+const MOST_EMPTY: usize = 1024;
+/// More parameters than any scanner takes (DSZ is 1536 in all that are known).
+const MOST_PARAMETERS: usize = 4096;
+/// Bytes given at once to a scanner that waits for parameters.
+const PADDING: usize = 64;
+
+impl Dialogue {
+    /// Brings the scanner out of any session, whatever it is doing.
+    ///
+    /// Cancelled, gone, or [`ScanError::OutOfStep`].
+    pub(super) fn resync(&mut self, effort: Effort) -> Result<(), ScanError> {
+        self.at = At::Unknown;
+        self.drop_reading()?;
+        if self.rounds(effort)? {
+            return Ok(());
+        }
+        if effort == Effort::Thorough {
+            match self.transport.reset_device() {
+                Ok(()) if self.rounds(effort)? => return Ok(()),
+                Ok(()) | Err(TransportError::NotSupported { .. }) => {}
+                Err(error) => log::warn!("reset the scanner's port: {error}"),
+            }
+        }
+        Err(ScanError::OutOfStep)
+    }
+
+    fn rounds(&mut self, effort: Effort) -> Result<bool, ScanError> {
+        let (rounds, wait) = match effort {
+            Effort::Brief => (1, self.patience.resync / 4),
+            Effort::Thorough => (ROUNDS, self.patience.resync),
+        };
+        for _ in 0..rounds {
+            let mut heard = self.drain(self.patience.silence)?;
+            let answer = self.say_and_listen(&request("CAN ", 0), wait)?;
+            heard |= !answer.is_empty();
+            if is_reply(&answer, &[b"CAN ", b"INVD"]) {
+                // In a session, and listening.
+                let answer = self.say_and_listen(&request("FIN ", 0), wait)?;
+                if is_reply(&answer, &[b"FIN "]) && self.comes_back(wait)? {
+                    return Ok(true);
+                }
+            } else if answer.len() < REPLY_BYTES && self.comes_back(wait)? {
+                return Ok(true);
+            }
+            heard |= self.pad()?;
+            if !heard {
+                return Ok(false);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether FS X and FIN are answered as they should, by themselves.
+    fn comes_back(&mut self, wait: Duration) -> Result<bool, ScanError> {
+        self.drain(self.patience.silence / 2)?;
+        if self.say_and_listen(b"\x1cX", wait)? != [0x06] || self.drain(self.patience.silence / 2)? {
+            return Ok(false);
+        }
+        let answer = self.say_and_listen(&request("FIN ", 0), wait)?;
+        let is_out = is_reply(&answer, &[b"FIN "]);
+        if is_out {
+            self.at = At::Outside;
+        }
+        Ok(is_out)
+    }
+
+    /// Gives bytes to a scanner that waits for some, until it says something; then one by one until it does so again: there its
+    /// next request begins. Whether it said anything.
+    fn pad(&mut self) -> Result<bool, ScanError> {
+        let mut heard = false;
+        for _ in 0..MOST_PARAMETERS / PADDING {
+            if !self.say(&[b' '; PADDING])? {
+                return Ok(heard);
+            }
+            heard = self.drain(self.patience.silence / 4)?;
+            if heard {
+                break;
+            }
+        }
+        for _ in 0..if heard { REQUEST_BYTES } else { 0 } {
+            if !self.say(b" ")? || self.drain(self.patience.silence / 4)? {
+                break;
+            }
+        }
+        Ok(heard)
+    }
+
+    fn say_and_listen(&mut self, bytes: &[u8], wait: Duration) -> Result<Vec<u8>, ScanError> {
+        if !self.say(bytes)? {
+            return Ok(Vec::new());
+        }
+        match self.transport.read(CHUNK, wait) {
+            Ok(received) if received.end == ReadEnd::Cancelled => Err(ScanError::Cancelled { idle: false }),
+            Ok(received) => Ok(received.bytes),
+            Err(error) => self.recover(error, Pipe::Read).map(|()| Vec::new()),
+        }
+    }
+
+    /// Sends; false when the scanner does not take it.
+    fn say(&mut self, bytes: &[u8]) -> Result<bool, ScanError> {
+        match self.transport.write(bytes, self.patience.resync) {
+            Ok(()) => Ok(true),
+            Err(error) => self.recover(error, Pipe::Write).map(|()| false),
+        }
+    }
+
+    /// Reads until the scanner is silent. Whether it said anything.
+    fn drain(&mut self, silence: Duration) -> Result<bool, ScanError> {
+        let (mut bytes, mut empty) = (0, 0);
+        while bytes < MOST_DRAINED && empty < MOST_EMPTY {
+            match self.transport.read(CHUNK, silence) {
+                Ok(received) => {
+                    bytes += received.bytes.len();
+                    match received.end {
+                        ReadEnd::Cancelled => return Err(ScanError::Cancelled { idle: false }),
+                        ReadEnd::TimedOut if received.bytes.is_empty() => return Ok(bytes > 0),
+                        ReadEnd::Done if received.bytes.is_empty() => empty += 1,
+                        _ => {}
+                    }
+                }
+                Err(error) => {
+                    empty += 1;
+                    self.recover(error, Pipe::Read)?;
+                }
+            }
+        }
+        log::warn!("the scanner does not stop sending");
+        Err(ScanError::OutOfStep)
+    }
+
+    /// After a failed transfer the pipe is usable again, or it is worth nothing to go on.
+    fn recover(&mut self, error: TransportError, pipe: Pipe) -> Result<(), ScanError> {
+        match error {
+            TransportError::Timeout { .. } => Ok(()),
+            TransportError::Stall { .. } | TransportError::Overrun | TransportError::Bus { .. } => {
+                Ok(self.transport.clear_halt(pipe)?)
+            }
+            other => Err(other.into()),
+        }
+    }
+}
+
+/// Whether these bytes are one reply with one of these codes.
+fn is_reply(bytes: &[u8], codes: &[&[u8; 4]]) -> bool {
+    bytes.len() == REPLY_BYTES && codes.iter().any(|code| bytes.starts_with(*code))
+}
+
+/// Milliseconds of the steps that a dead driver leaves. They are run while somebody else waits for the scanner.
+const QUIET_MS: u32 = 200;
+const QUIET_AGAIN_MS: u32 = 100;
+const CHUNK_MS: u32 = 5000;
+const REPLY_MS: u32 = 1000;
+const WRITE_MS: u32 = 1000;
+
+fn write(bytes: Vec<u8>) -> AbortStep {
+    AbortStep::Write { bytes: HexBytes(bytes), timeout: WRITE_MS }
+}
+
+fn read() -> AbortStep {
+    AbortStep::Read { length: 512, timeout: REPLY_MS }
+}
+
+fn drain(quiet: u32) -> AbortStep {
+    AbortStep::Drain { quiet, timeout: CHUNK_MS }
+}
+
+/// For the time in which a block of so many bytes of parameters is set: the scanner is outside, in the session, or waits for
+/// those bytes. What is written has their length, and is a request with parameters of its own: it fills up the one, or is
+/// carried out as the other, and is answered once either way.
+pub(super) fn while_setting(parameters: usize) -> Vec<AbortStep> {
+    let own = parameters.saturating_sub(REQUEST_BYTES);
+    let mut filler = request("PARA", own);
+    filler.extend(b"#PAGd000".iter().cycle().take(own));
+    vec![
+        drain(QUIET_MS),
+        write(filler),
+        read(),
+        drain(QUIET_AGAIN_MS),
+        write(request("FIN ", 0)),
+        read(),
+        drain(QUIET_AGAIN_MS),
+    ]
+}
+
+/// For all other times: outside, in the session, or in the middle of images. CAN twice, for a chunk may come so slowly that the
+/// first lies in the middle of it.
+pub(super) fn while_scanning() -> Vec<AbortStep> {
+    let mut steps = Vec::new();
+    for quiet in [QUIET_MS, QUIET_AGAIN_MS] {
+        steps.extend([drain(quiet), write(request("CAN ", 0)), read()]);
+    }
+    steps.extend([drain(QUIET_AGAIN_MS), write(request("FIN ", 0)), read(), drain(QUIET_AGAIN_MS)]);
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_are_within_the_limits_of_the_protocol() {
+        for steps in [while_setting(12), while_setting(180), while_scanning()] {
+            assert!(steps.len() <= client::wire::ABORT_STEPS_LIMIT);
+            let header = serde_json::to_string(&client::wire::Command::ArmAbort { steps }).expect("JSON");
+            assert!(header.len() < client::wire::CLIENT_HEADER_LIMIT, "{}", header.len());
+        }
+    }
+
+    #[test]
+    fn what_fills_up_parameters_is_as_long_as_they_are_and_a_request_with_its_own() {
+        let steps = while_setting(172);
+        let AbortStep::Write { bytes, .. } = &steps[1] else { panic!("{steps:?}") };
+        assert_eq!(bytes.0.len(), 172);
+        assert!(bytes.0.starts_with(b"PARAx00000a0#PAGd000"));
+    }
+}

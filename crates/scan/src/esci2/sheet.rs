@@ -1,0 +1,208 @@
+//! The images of one job as they come: that of the side which is wanted now goes on, the other one waits. Runs on the thread
+//! that scans.
+
+use std::io::{Read, Seek, Write};
+use std::time::Instant;
+
+use tempfile::SpooledTempFile;
+
+use super::Nonsense;
+use super::dialogue::{At, Dialogue};
+use super::notes::{Side, Start};
+use super::plan::Plan;
+use crate::jpeg::Source;
+use crate::{Problem, ScanError};
+
+/// Bytes of a waiting image that are kept in memory; what is more goes into a file.
+const IN_MEMORY: usize = 1 << 20;
+/// Bytes read back at once.
+const READ_BACK: usize = 64 * 1024;
+
+/// An image that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub start: Start,
+    file: SpooledTempFile,
+}
+
+impl Waiting {
+    /// Its beginning.
+    pub(super) fn rewound(mut self) -> Result<Waiting, ScanError> {
+        self.file.rewind().map_err(ScanError::Spool)?;
+        Ok(self)
+    }
+}
+
+impl Source for Waiting {
+    type Error = ScanError;
+
+    fn more(&mut self) -> Result<Option<Vec<u8>>, ScanError> {
+        let mut bytes = vec![0; READ_BACK];
+        let read = self.file.read(&mut bytes).map_err(ScanError::Spool)?;
+        bytes.truncate(read);
+        Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
+    }
+}
+
+/// Where one side's image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Image {
+    NotYet,
+    Begun(Start),
+    Ended(Start),
+}
+
+/// One job.
+#[derive(Debug)]
+pub(super) struct Sheet {
+    images: u32,
+    /// Bytes that the image of a side may have at most.
+    most: u64,
+    front: Image,
+    back: Image,
+    came: [u64; 2],
+    spool: Option<SpooledTempFile>,
+    /// All images ended, and the scanner knows that.
+    pub over: bool,
+}
+
+/// What a reply brought.
+enum Came {
+    Data(Side, Vec<u8>),
+    /// Something else, or nothing.
+    News,
+}
+
+impl Sheet {
+    /// The job has been started; the first image is asked for.
+    pub(super) fn begin(plan: &Plan, dialogue: &mut Dialogue) -> Result<Sheet, ScanError> {
+        dialogue.request_image()?;
+        // Raw data with dummy bytes, or JPEG of the worst kind.
+        let lines = u64::from(plan.area.height);
+        let most = (plan.line_bytes() as u64 + 64) * lines * 2 + (1 << 20);
+        let (front, back) = (Image::NotYet, Image::NotYet);
+        Ok(Sheet { images: plan.images(), most, front, back, came: [0; 2], spool: None, over: false })
+    }
+
+    fn image(&mut self, side: Side) -> &mut Image {
+        match side {
+            Side::Front => &mut self.front,
+            Side::Back => &mut self.back,
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        let ended = |image| matches!(image, Image::Ended(_));
+        ended(self.front) && (self.images < 2 || ended(self.back))
+    }
+
+    /// Waits for a reply, and asks for the next image if there is to be one.
+    fn pull(&mut self, dialogue: &mut Dialogue) -> Result<Came, ScanError> {
+        let began = Instant::now();
+        loop {
+            let (notes, data) = dialogue.image(dialogue.patience.image)?;
+            if let Some(problem) = notes.problem {
+                return Err(problem.into());
+            }
+            if notes.is_cancel {
+                return Err(Problem::CancelledThere.into());
+            }
+            let side = if self.images < 2 { Side::Front } else { notes.side };
+            if let Some(start) = notes.start {
+                match self.image(side) {
+                    image @ Image::NotYet => *image = Image::Begun(start),
+                    _ => return Err(Nonsense::Order("of an image that it has sent already").into()),
+                }
+            }
+            if !data.is_empty() && !matches!(self.image(side), Image::Begun(_)) {
+                return Err(Nonsense::Order("before it says how large the image is").into());
+            }
+            if notes.end.is_some() {
+                let Image::Begun(start) = *self.image(side) else {
+                    return Err(Nonsense::Order("that ends before it begins").into());
+                };
+                *self.image(side) = Image::Ended(start);
+            }
+            if self.is_whole() {
+                self.over = true;
+                if notes.left == Some(0) {
+                    dialogue.at = At::Session;
+                }
+            } else {
+                let has_news = notes.start.is_some() || notes.end.is_some() || !data.is_empty();
+                if !has_news && began.elapsed() >= dialogue.patience.image {
+                    return Err(ScanError::Mute { during: "the image", after: dialogue.patience.image });
+                }
+                if !has_news {
+                    // The paper is on its way.
+                    dialogue.cancel.pause(dialogue.patience.poll)?;
+                }
+                dialogue.request_image()?;
+                if !has_news {
+                    continue;
+                }
+            }
+            self.came[side as usize] += data.len() as u64;
+            if self.came[side as usize] > self.most {
+                return Err(Nonsense::Endless.into());
+            }
+            return Ok(if data.is_empty() { Came::News } else { Came::Data(side, data) });
+        }
+    }
+
+    /// The same, with what has to wait put aside: the front's data, if that is what came.
+    fn pull_front(&mut self, dialogue: &mut Dialogue) -> Result<Option<Vec<u8>>, ScanError> {
+        match self.pull(dialogue)? {
+            Came::Data(Side::Front, data) => Ok(Some(data)),
+            Came::Data(Side::Back, data) => {
+                let spool = self.spool.get_or_insert_with(|| SpooledTempFile::new(IN_MEMORY));
+                spool.write_all(&data).map_err(ScanError::Spool)?;
+                Ok(None)
+            }
+            Came::News => Ok(None),
+        }
+    }
+
+    /// Waits until the front begins. Its first data may have come with that.
+    pub(super) fn front(&mut self, dialogue: &mut Dialogue) -> Result<(Start, Option<Vec<u8>>), ScanError> {
+        loop {
+            let data = self.pull_front(dialogue)?;
+            if let Image::Begun(start) | Image::Ended(start) = self.front {
+                return Ok((start, data));
+            }
+        }
+    }
+
+    /// Reads the rest of the job. The back, if there is one.
+    pub(super) fn finish(&mut self, dialogue: &mut Dialogue) -> Result<Option<Waiting>, ScanError> {
+        while !self.over {
+            self.pull_front(dialogue)?;
+        }
+        let Image::Ended(start) = self.back else { return Ok(None) };
+        let file = self.spool.take().unwrap_or_else(|| SpooledTempFile::new(IN_MEMORY));
+        Ok(Some(Waiting { start, file }))
+    }
+}
+
+/// The front of a sheet, from the scanner.
+pub(super) struct Front<'a> {
+    pub sheet: &'a mut Sheet,
+    pub dialogue: &'a mut Dialogue,
+    pub first: Option<Vec<u8>>,
+}
+
+impl Source for Front<'_> {
+    type Error = ScanError;
+
+    fn more(&mut self) -> Result<Option<Vec<u8>>, ScanError> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        while !matches!(self.sheet.front, Image::Ended(_)) {
+            if let Some(data) = self.sheet.pull_front(self.dialogue)? {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+}
