@@ -37,7 +37,9 @@ pub(crate) fn scanner(info: &DeviceInfo, model: Option<&Model>) -> Option<Functi
     let known = model.and_then(|model| model.protocol);
     let interface = match known {
         Some(Protocol::Escl) => by_class(configuration, IPP_OVER_USB),
-        Some(Protocol::Esci) => vendor_interface(configuration).or_else(|| by_class(configuration, STILL_IMAGE)),
+        Some(Protocol::Esci | Protocol::Esci2) => {
+            vendor_interface(configuration).or_else(|| by_class(configuration, STILL_IMAGE))
+        }
         None => by_class(configuration, STILL_IMAGE).or_else(|| by_class(configuration, IPP_OVER_USB)),
     }?;
     let protocol = match (known, interface.class_triple()) {

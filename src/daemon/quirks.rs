@@ -25,6 +25,8 @@ const LONGEST_FILE: u64 = 1 << 20;
 pub enum Protocol {
     /// Epson's ESC/I.
     Esci,
+    /// ESC/I-2, the protocol of Epson's document scanners.
+    Esci2,
     /// eSCL over IPP over USB.
     Escl,
 }
@@ -34,6 +36,7 @@ impl Protocol {
     pub fn word(self) -> &'static str {
         match self {
             Protocol::Esci => "esci",
+            Protocol::Esci2 => "esci2",
             Protocol::Escl => "escl",
         }
     }

@@ -112,7 +112,9 @@ impl Notes {
             }
             (b"#pen", [Value::Number(_), Value::Number(height), ..]) => self.end = Some(size(height)),
             (b"#lft", [Value::Number(left), ..]) => self.left = Some(size(left)),
-            (b"#typ", [Value::Word(word), ..]) if word == b"IMGB" => self.side = Side::Back,
+            (b"#typ", [Value::Word(word), ..]) => {
+                self.side = if word == b"IMGB" { Side::Back } else { Side::Front };
+            }
             (b"#atn", [Value::Word(word), ..]) => self.is_cancel = word == b"CAN ",
             (b"#par", [Value::Word(word), ..]) => self.taken = Some(word == b"OK  "),
             _ => {}
