@@ -1,6 +1,7 @@
 //! The daemon over its socket, on the in-process bus: everything between a client's bytes and a scanner's.
 
 mod cancelling;
+mod capturing;
 mod chaos;
 mod ending;
 mod kernel;

@@ -357,3 +357,48 @@ fn string_descriptor(text: &str) -> Vec<u8> {
     bytes.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody who runs tests.
+    const ALICE: u32 = 654_321;
+    const BOB: u32 = 654_322;
+
+    fn capture_of(uid: u32) -> (Tap, Arc<Capture>) {
+        let taps: Arc<Taps> = Arc::default();
+        let permit = Permit::take(&Arc::default(), 1).unwrap();
+        let capture = Capture::new(uid, 1 << 20, permit);
+        taps.captures.lock().push(capture.clone());
+        taps.any.store(true, Ordering::Relaxed);
+        let endpoint = EndpointAddress(0x02);
+        (Tap { taps, endpoint, transfer: TransferType::Bulk, bus: 1, address: 2 }, capture)
+    }
+
+    fn holds(capture: &Capture, bytes: &[u8]) -> bool {
+        capture.state.lock().take().windows(bytes.len()).any(|window| window == bytes)
+    }
+
+    #[test]
+    fn a_capture_has_its_users_data_and_nobody_elses() {
+        let (tap, capture) = capture_of(ALICE);
+        tap.taps.set_users(vec![ALICE, ALICE]);
+        tap.submit(b"a letter of alice");
+        assert!(holds(&capture, b"a letter of alice"));
+        for users in [vec![BOB], vec![ALICE, BOB]] {
+            tap.taps.set_users(users);
+            tap.submit(b"a letter of bob");
+            assert!(!holds(&capture, b"a letter of bob"));
+        }
+        assert_eq!(capture.state.lock().recorded, 3, "that there was one is no secret");
+    }
+
+    #[test]
+    fn root_captures_everybodys_data() {
+        let (tap, capture) = capture_of(0);
+        tap.taps.set_users(vec![ALICE, BOB]);
+        tap.submit(b"a letter of bob");
+        assert!(holds(&capture, b"a letter of bob"));
+    }
+}
