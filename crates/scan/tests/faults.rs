@@ -10,11 +10,13 @@ use parking_lot::Mutex;
 use usb::EndpointAddress;
 use virtual_scanner::{Descriptors, In, Model, Out};
 
-use scan::{OptionError, Problem, ScanError, TransportError};
+use scan::{OptionError, Problem, ScanError, TransportError, sources};
 use support::{Page, bench, open, scan};
 
 const SMALL: [(&str, &str); 4] = [("mode", "gray"), ("resolution", "150"), ("br-x", "130"), ("br-y", "110")];
 const DIALECTS: [&str; 2] = ["fs", "esc"];
+/// Scanners of all kinds, behind `esci,dialect=`.
+const KINDS: [&str; 6] = ["fs", "esc", "fs,adf=3,duplex", "esc,adf=3,duplex", "esc,level=D1", "esc,level=B3"];
 
 fn failure(description: &str) -> ScanError {
     let bench = bench(description);
@@ -66,11 +68,15 @@ fn when_it_is_put_right_the_same_scanner_scans() {
 
 #[test]
 fn a_lamp_that_warms_up_is_waited_for() {
-    for dialect in DIALECTS {
+    for dialect in ["fs", "esc", "fs,adf=1", "esc,adf=1", "fs,tpu", "esc,tpu", "esc,level=D1", "esc,level=B3"] {
         // On the rig's clock, which moves with every question.
         let bench = bench(&format!("esci,dialect={dialect},warmup=0.05"));
         let mut scanner = open(&bench).expect("it opens");
         scanner.options_mut().set_all(SMALL).expect("good options");
+        for source in [sources::FEEDER, sources::TRANSPARENCY] {
+            // Where there is one.
+            let _ = scanner.options_mut().set_text("source", source);
+        }
         let (mut page, mut warming) = (Page::default(), 0);
         scanner
             .scan(&mut page, &mut |progress| warming += u32::from(matches!(progress, scan::Progress::WarmingUp { .. })))
@@ -251,8 +257,8 @@ fn a_header_that_announces_the_moon_is_refused_before_anything_is_made_for_it() 
 
 #[test]
 fn a_scanner_that_talks_rubbish_ends_in_an_error_or_a_page() {
-    for dialect in DIALECTS {
-        for seed in 1..150u64 {
+    for dialect in KINDS {
+        for seed in 1..100u64 {
             let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let bench = twisted(dialect, None, move |reply| {
                 for byte in reply {
@@ -264,7 +270,11 @@ fn a_scanner_that_talks_rubbish_ends_in_an_error_or_a_page() {
             });
             if let Ok(mut scanner) = open(&bench) {
                 // Of what its identity offers, anything.
+                let _ = scanner.options_mut().set_text("source", sources::FEEDER_DUPLEX);
                 let _ = scan(&mut *scanner, &SMALL);
+                let _ = scan(&mut *scanner, &[("mode", "color"), ("br-x", "40"), ("br-y", "30")]);
+                let _ = scanner.pressed_button();
+                let _ = scanner.end_batch();
                 let _ = scan(&mut *scanner, &SMALL[..2]);
             }
             assert!(bench.lock().most_read <= 300 * 1024, "{dialect} {seed}");
@@ -286,12 +296,13 @@ fn bad_options_change_nothing_and_send_nothing() {
 
 #[test]
 fn any_mixture_of_faults_ends() {
-    for dialect in DIALECTS {
-        for seed in 0..60 {
+    for dialect in KINDS {
+        for seed in 0..40 {
             let bench = bench(&format!("esci,dialect={dialect},chaos={seed}"));
             // A page, an error, anything: but an end, without a panic, and with nothing said of a page that is not whole.
             for _ in 0..3 {
                 let Ok(mut scanner) = open(&bench) else { continue };
+                let _ = scanner.options_mut().set_text("source", sources::FEEDER_DUPLEX);
                 for _ in 0..2 {
                     if let Ok(page) = scan(&mut *scanner, &SMALL) {
                         assert!(page.is_whole, "{dialect} {seed}");

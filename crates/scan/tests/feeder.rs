@@ -195,6 +195,20 @@ fn what_goes_wrong_with_paper_is_said_and_when_it_is_put_right_the_rest_is_scann
 }
 
 #[test]
+fn how_double_feeds_are_looked_for_is_told_where_the_feeder_can() {
+    for (word, value) in [("off", 0), ("low", 1), ("high", 2)] {
+        let bench = bench("esci,adf=1");
+        let mut scanner = open(&bench).expect("it opens");
+        assert!(scanner.options_mut().set_text("double-feed-detection", word).is_err(), "not on the glass");
+        choose(&mut *scanner, sources::FEEDER, "gray", "8");
+        scanner.options_mut().set_text("double-feed-detection", word).expect("of the feeder");
+        next_page(&mut *scanner).expect("a page");
+        let written = bench.lock().written.clone();
+        assert!(written.windows(2).any(|pair| pair[0] == b"\x1cW" && pair[1][39] == value), "{word}");
+    }
+}
+
+#[test]
 fn an_open_feeder_and_a_missing_tray_are_said() {
     for (condition, problem, dialects) in
         [("feeder=open", Problem::CoverOpen, &FEEDERS[..]), ("tray=out", Problem::TrayOut, &FEEDERS[..2])]

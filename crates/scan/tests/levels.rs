@@ -120,3 +120,31 @@ fn a_line_by_line_scan_is_cancelled_and_the_next_is_right() {
     let page = scan(&mut *scanner, &options).expect("a page");
     assert!(page.bytes == expected(&Glass::chart(), &page.format.expect("a page"), 0, 0, 128));
 }
+
+#[test]
+fn a_client_of_any_level_may_die_anywhere_and_the_next_page_is_right() {
+    let options = [("mode", "gray"), ("resolution", "75"), ("br-x", "100"), ("br-y", "20")];
+    for level in ["B2", "B3", "D1", "B8"] {
+        let description = format!("esci,dialect=esc,level={level}");
+        let right = scan(&mut *open(&bench(&description)).expect("it opens"), &options).expect("a page").bytes;
+        let mut at = 0;
+        loop {
+            let bench = bench(&description);
+            bench.lock().die = support::When::Transfer(at);
+            let died = open(&bench).and_then(|mut scanner| scan(&mut *scanner, &options)).is_err();
+            assert_eq!(died, bench.lock().dead, "{level} {at}");
+            if !died {
+                break;
+            }
+            if at % 2 == 1 {
+                bench.lock().armed = None;
+            }
+            bench.lock().bury();
+            let page = open(&bench).and_then(|mut scanner| scan(&mut *scanner, &options));
+            assert!(page.expect("a page").bytes == right, "{level} {at}");
+            assert_eq!(bench.lock().resets, 0, "{level} {at}");
+            at += 1;
+        }
+        assert!(at > 20, "{level}: only {at} transfers");
+    }
+}

@@ -1,7 +1,7 @@
 //! What one scanner can do, put together from what it says it is.
 
 use super::codes::{FEEDER_DUPLEX, FEEDER_OR_FILM, NO_UNIT, WIDE_FILM};
-use super::identity::{EscIdentity, FsIdentity, Hardware, Units};
+use super::identity::{EscIdentity, FsIdentity, Hardware, Units, true_glass};
 use super::levels;
 use super::status::Installed;
 use crate::options::sources;
@@ -121,6 +121,8 @@ pub(super) struct Abilities {
     pub spacing: Spacing,
     /// It can be focused.
     pub has_focus: bool,
+    /// Its feeder can tell when it takes two sheets at once.
+    pub detects_double_feed: bool,
 }
 
 /// How far the sensor's colours are apart.
@@ -175,6 +177,7 @@ impl Abilities {
             sixteen_bits: identity.depth >= 16,
             spacing: Spacing::NONE,
             has_focus,
+            detects_double_feed: feeder.is_some() && identity.detects_double_feed,
         }
     }
 
@@ -196,7 +199,7 @@ impl Abilities {
                 None => identity.resolutions.clone(),
             }),
             places: places(
-                (u32::from(identity.area.0), u32::from(identity.area.1)),
+                true_glass(model, (u32::from(identity.area.0), u32::from(identity.area.1))),
                 unit(units.feeder),
                 units.kind.is_duplex(),
                 unit(units.film),
@@ -210,6 +213,8 @@ impl Abilities {
             sixteen_bits,
             spacing: hardware.map_or(Spacing::NONE, sensor),
             has_focus,
+            // There is no command for it.
+            detects_double_feed: false,
         })
     }
 
@@ -271,6 +276,7 @@ pub(super) mod tests {
             sixteen_bits: true,
             spacing: Spacing::NONE,
             has_focus: false,
+            detects_double_feed: false,
         }
     }
 

@@ -74,6 +74,8 @@ pub struct FsIdentity {
     pub kind: Kind,
     /// Its feeder gets the next page by itself.
     pub feeds_by_itself: bool,
+    /// Its feeder can tell when it takes two sheets at once.
+    pub detects_double_feed: bool,
     /// Its name, without padding.
     pub model: String,
     /// The version of its firmware.
@@ -219,16 +221,22 @@ impl FsIdentity {
             least_dpi,
             most_dpi,
             longest_line: word(16),
-            area: glass,
+            area: true_glass(&text(&bytes[46..62]), glass),
             feeder_area,
             film_areas,
             kind,
             feeds_by_itself: bytes[45] & 0x04 != 0,
+            detects_double_feed: bytes[45] & 0x08 != 0,
             model: text(&bytes[46..62]),
             firmware: text(&bytes[62..66]),
             depth: bytes[67],
         })
     }
+}
+
+/// The glass as it is: the Perfection 1650 ("GT-8200") states half of its height, as SANE's epson2 knows.
+pub fn true_glass(model: &str, (width, height): (u32, u32)) -> (u32, u32) {
+    if model.starts_with("GT-8200") && width > height { (width, height * 2) } else { (width, height) }
 }
 
 /// The model's name in ESC f: 16 bytes at the end of 42, 7 at the end of 33; empty in anything shorter.
@@ -310,6 +318,13 @@ mod tests {
         assert_eq!(name_in_status(&bytes), "GT-X980");
         assert_eq!(name_in_status(&bytes[..26]), "");
         assert_eq!(name_in_status(&[]), "");
+    }
+
+    #[test]
+    fn the_one_that_states_half_its_height_is_known() {
+        assert_eq!(true_glass("GT-8200", (13_600, 9360)), (13_600, 18_720));
+        assert_eq!(true_glass("GT-8200", (13_600, 18_720)), (13_600, 18_720));
+        assert_eq!(true_glass("GT-X980", (13_600, 9360)), (13_600, 9360));
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl Abilities {
             (self.has(b'm') && self.has(b'C'), matrix),
             (self.has(b'N') && has_film, film),
             (self.has_focus, focus),
+            (self.detects_double_feed, double_feed),
         ];
         all.extend(more.into_iter().filter(|(has, _)| *has).map(|(_, option)| option()));
         Options::varying(all, self.edges())
@@ -154,6 +155,23 @@ fn focus() -> OptionDescriptor {
     let description = "What is sharp: what lies on the glass, film in a holder, or whatever the scanner finds.";
     let list = words(&FOCUSES.map(|(name, _)| name));
     option(names::FOCUS, "Focus", description, list, FOCUSES[0].0.into())
+}
+
+/// How soon two sheets at once are noticed, and the values in FS W.
+pub(super) const DOUBLE_FEEDS: [(&str, u8); 3] = [("off", 0), ("low", 1), ("high", 2)];
+
+fn double_feed() -> OptionDescriptor {
+    let feeders = Source::ALL.iter().filter(|source| source.is_feeder()).map(|source| source.word().into());
+    OptionDescriptor {
+        active_when: Some(Dependence { on: names::SOURCE, values: feeders.collect() }),
+        ..option(
+            names::DOUBLE_FEED,
+            "Double feed detection",
+            "How sensitively the feeder looks for two sheets at once.",
+            words(&DOUBLE_FEEDS.map(|(name, _)| name)),
+            DOUBLE_FEEDS[1].0.into(),
+        )
+    }
 }
 
 fn sharpness() -> OptionDescriptor {

@@ -187,8 +187,8 @@ fn extended(abilities: &Abilities, plan: &Plan) -> Parameter {
         NO_HALFTONE,
         plan.threshold.unwrap_or(0x80),
     ]);
-    let (segmentation, mirror) = (0, 0);
-    bytes.extend([segmentation, plan.sharpness as u8, mirror, plan.film]);
+    let (segmentation, mirror, lamp) = (0, 0, 0);
+    bytes.extend([segmentation, plan.sharpness as u8, mirror, plan.film, lamp, plan.double_feed]);
     bytes.resize(64, 0);
     let from = match plan.source.unit() {
         NO_UNIT => String::new(),

@@ -3,7 +3,7 @@
 use super::abilities::{Abilities, Dialect, Source};
 use super::blocks::{Asked, ESC_HEADER_BYTES, LINE_HEADER_BYTES};
 use super::codes::{NO_CORRECTION, POSITIVE};
-use super::offers::{CORRECTIONS, CUSTOM, FILMS, FOCUSES, GRAY, LINEAR, LINEART, TABLE};
+use super::offers::{CORRECTIONS, CUSTOM, DOUBLE_FEEDS, FILMS, FOCUSES, GRAY, LINEAR, LINEART, TABLE};
 use crate::options::names;
 use crate::{Area, AreaError, Dpi, Options, PageFormat, PixelArea, Pixels};
 
@@ -43,6 +43,8 @@ pub(super) struct Plan {
     pub sharpness: i8,
     /// ESC p.
     pub focus: Option<u8>,
+    /// FS W, byte 39.
+    pub double_feed: u8,
     /// Lines that lie between two colours of what the scanner sends.
     pub distance: u32,
     /// ESC M.
@@ -85,6 +87,8 @@ impl Plan {
         };
         let focus = options.text(names::FOCUS);
         let focus = FOCUSES.iter().find(|(name, _)| Some(*name) == focus);
+        let double_feed = options.text(names::DOUBLE_FEED);
+        let double_feed = DOUBLE_FEEDS.iter().find(|(name, _)| Some(*name) == double_feed);
         let film = options.text(names::FILM_TYPE);
         let film = FILMS.iter().find(|(name, _)| Some(*name) == film);
         let correction = options.text(names::COLOR_CORRECTION);
@@ -105,6 +109,7 @@ impl Plan {
             matrix: options.numbers(names::COLOR_MATRIX).and_then(|numbers| numbers.try_into().ok()),
             sharpness: options.int(names::SHARPNESS).and_then(|value| i8::try_from(value).ok()).unwrap_or(0),
             focus: focus.map(|(_, value)| *value),
+            double_feed: double_feed.map_or(0, |(_, value)| *value),
             distance,
             correction: correction.map_or(NO_CORRECTION, |(_, value)| *value),
             asked,

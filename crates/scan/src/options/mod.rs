@@ -47,6 +47,8 @@ pub mod names {
     pub const SHARPNESS: &str = "sharpness";
     /// What the lens is focused on.
     pub const FOCUS: &str = "focus-position";
+    /// Whether two sheets at once are noticed.
+    pub const DOUBLE_FEED: &str = "double-feed-detection";
     /// What kind of film lies on the glass.
     pub const FILM_TYPE: &str = "film-type";
     /// The scanner's own colour correction.

@@ -314,6 +314,8 @@ impl Traits {
             bytes[at + 4..at + 8].copy_from_slice(&height.to_le_bytes());
         }
         bytes[44] = self.kind_bits();
+        // It notices two sheets at once.
+        bytes[45] = u8::from(self.feeder.is_some()) << 3;
         bytes[46..62].copy_from_slice(&self.padded_name());
         bytes[62..66].copy_from_slice(b"1.00");
         bytes[66..68].copy_from_slice(&[16, 16]); // bits in, bits out
