@@ -1,4 +1,4 @@
-/* What both C programs of the backend's tests share: checks that print where they failed, and the backend's entry points
+/* What the C programs of the backend's tests share: checks that print where they failed, and the backend's entry points
    under their second names. */
 #ifndef CALLS_H
 #define CALLS_H

@@ -8,6 +8,7 @@ mod abi;
 mod backend;
 mod bench;
 mod desktop;
+mod feeder;
 mod needs;
 mod peer;
 mod picture;

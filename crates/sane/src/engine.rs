@@ -1,11 +1,11 @@
 //! A scanner behind the daemon, as a SANE application holds it: identified when it is opened, then kept with its session but
 //! without its lock, so that others can use it between two pages; and found again when the daemon was restarted
-//! meanwhile.
+//! meanwhile. Between two pages of a document feeder the lock is kept, because the sheets are in the middle of something.
 //!
 //! Runs on a thread of ours ([`crate::apart`]); a scan, on that of its [`crate::job`].
 
 use client::{Lock, Session};
-use scan::{Cancel, Options, PageFormat, PageSink, ScanError, Scanner, SessionTransport};
+use scan::{Cancel, Options, Outcome, PageFormat, PageSink, ScanError, Scanner, SessionTransport, names, sources};
 
 use crate::abi::Status;
 use crate::devices;
@@ -29,6 +29,8 @@ pub struct Engine {
     device: String,
     scanner: Box<dyn Scanner>,
     lock: Lock,
+    /// A page came from the feeder and the next may be asked for; the lock is ours until then.
+    in_batch: bool,
 }
 
 impl std::fmt::Debug for Engine {
@@ -60,7 +62,7 @@ impl Engine {
             log::error!("open {name}: {error}");
             status::of_scan(&error)
         })?;
-        let engine = Engine { device: device.stable_id, scanner, lock };
+        let engine = Engine { device: device.stable_id, scanner, lock, in_batch: false };
         engine.give_back();
         Ok(engine)
     }
@@ -89,7 +91,7 @@ impl Engine {
             log::info!("open {} again", self.device);
             *self = Engine::open(&self.device, watched)?;
         }
-        watched(Reins { cancel: self.scanner.cancel_handle(), lock: self.lock.clone() })?;
+        watched(self.reins())?;
         choose(self.scanner.options_mut(), options)?;
         self.lock.take_soon().map_err(|error| {
             log::error!("scan with {}: {error}", self.device);
@@ -100,13 +102,67 @@ impl Engine {
             Ok(outcome) => log::info!("{}: {outcome:?}", self.device),
             Err(error) => log::error!("scan with {}: {error}", self.device),
         }
+        self.in_batch = is_fed(self.scanner.options());
         if ended.as_ref().is_err_and(leaves_it_astray) {
-            // The end of the session makes the daemon bring it back to idle.
-            self.lock.hang_up();
+            self.leave_to_daemon();
+        } else if !matches!(ended, Ok(Outcome::Complete)) || !self.in_batch {
+            self.end_batch();
+        }
+        ended.map(drop).map_err(|error| status::of_scan(&error))
+    }
+
+    /// What ends its work from another thread.
+    pub fn reins(&self) -> Reins {
+        Reins { cancel: self.scanner.cancel_handle(), lock: self.lock.clone() }
+    }
+
+    /// Whether the scanner has buttons that can be asked for.
+    pub fn has_buttons(&self) -> bool {
+        self.scanner.has_buttons()
+    }
+
+    /// The number of the button that was pressed since this was last asked; 0 for none, and where the scanner can't be asked
+    /// because another program scans.
+    pub fn pressed_button(&mut self) -> Result<u8, Status> {
+        self.reins().cancel.reset();
+        match self.lock.take() {
+            Ok(()) => {}
+            Err(error) if error.status() == Some(client::wire::Status::Busy) => return Ok(0),
+            Err(error) => return Err(status::of_client(&error)),
+        }
+        let pressed = self.scanner.pressed_button();
+        if pressed.as_ref().is_err_and(leaves_it_astray) {
+            self.leave_to_daemon();
         } else {
             self.give_back();
         }
-        ended.map(drop).map_err(|error| status::of_scan(&error))
+        pressed.map(Option::unwrap_or_default).map_err(|error| {
+            log::error!("ask {} for its buttons: {error}", self.device);
+            status::of_scan(&error)
+        })
+    }
+
+    /// Whether the next page from the feeder may be asked for, and nobody else can use the scanner.
+    pub fn is_in_batch(&self) -> bool {
+        self.in_batch
+    }
+
+    /// No more pages are wanted: what the feeder holds is put out, and others may use the scanner.
+    pub fn end_batch(&mut self) {
+        if std::mem::take(&mut self.in_batch) {
+            self.scanner.cancel_handle().reset();
+            if let Err(error) = self.scanner.end_batch() {
+                log::error!("end the batch of {}: {error}", self.device);
+                return self.leave_to_daemon();
+            }
+        }
+        self.give_back();
+    }
+
+    /// The end of the session makes the daemon bring the scanner back to idle.
+    fn leave_to_daemon(&mut self) {
+        self.in_batch = false;
+        self.lock.hang_up();
     }
 
     fn give_back(&self) {
@@ -125,6 +181,11 @@ fn choose(options: &mut Options, chosen: &Options) -> Result<(), Status> {
         })?;
     }
     Ok(())
+}
+
+/// Whether pages come from a document feeder.
+fn is_fed(options: &Options) -> bool {
+    matches!(options.text(names::SOURCE), Some(sources::FEEDER | sources::FEEDER_DUPLEX))
 }
 
 /// Whether the scanner may not be idle after this.

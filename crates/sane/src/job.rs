@@ -8,7 +8,9 @@
 //!                               sane_cancel
 //! ```
 //!
-//! The scanning thread ends when the scanner is idle; it rings the bell too, so that the watching thread ends with it.
+//! The scanning thread ends when the scanner is idle; it rings the bell too, so that the watching thread ends with it. Behind
+//! a page from the document feeder it stays until the next page is asked for, or until the batch is cancelled: then it is
+//! the one that puts the sheets out.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use scan::Options;
 
 use crate::abi::{Parameters, Status};
@@ -35,6 +37,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 struct Ending {
     asked: bool,
+    /// The page is over, and the next of the batch is wanted.
+    goes_on: bool,
     driver: Option<Reins>,
 }
 
@@ -46,6 +50,8 @@ pub struct Scan {
     cancels_before: u64,
     stream: Stream,
     ending: Mutex<Ending>,
+    /// [`Ending`] says something new.
+    told: Condvar,
     /// The scanning thread is at its end.
     done: AtomicBool,
 }
@@ -94,9 +100,25 @@ impl Scan {
             }
             ending.driver.clone()
         };
+        self.told.notify_all();
         if let Some(driver) = driver {
             driver.cancel.cancel();
         }
+    }
+
+    /// The scanning thread need not wait for the next page any more: it is wanted.
+    fn go_on(&self) {
+        self.ending.lock().goes_on = true;
+        self.told.notify_all();
+    }
+
+    /// Between two pages of a batch: waits until it is known whether there will be another.
+    fn will_go_on(&self) -> bool {
+        let mut ending = self.ending.lock();
+        while !ending.asked && !ending.goes_on {
+            self.told.wait(&mut ending);
+        }
+        !ending.asked
     }
 
     /// The driver stops cleaning up, and its session ends.
@@ -146,12 +168,26 @@ impl Drop for End {
     }
 }
 
-/// The scanning thread.
-fn work(mut engine: Engine, options: &Options, end: &End) -> Engine {
+/// The scanning thread. Without options there is no page, only a batch to be watched over.
+fn work(mut engine: Engine, options: Option<&Options>, end: &End) -> Engine {
     let scan = &end.scan;
-    let status = engine.scan(options, &mut Sink::new(&scan.stream), &mut |driver| scan.reach(driver));
-    scan.stream.end(status);
+    if let Some(options) = options {
+        let status = engine.scan(options, &mut Sink::new(&scan.stream), &mut |driver| scan.reach(driver));
+        scan.stream.end(status);
+    }
+    if engine.is_in_batch() && !scan.will_go_on() {
+        engine.end_batch();
+    }
     engine
+}
+
+/// What comes after a scan that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Perhaps the next page of the batch.
+    NextPage,
+    /// Nothing: a batch ends.
+    Nothing,
 }
 
 /// A scan from `sane_start` to the next, or to `sane_close`.
@@ -168,15 +204,20 @@ pub struct Job {
 }
 
 impl Job {
-    /// Begins a page. Where the process has no descriptors or threads left, the engine comes back, if it can.
+    /// Begins a page; without options, only watches over the batch that the engine is in. Where the process has no
+    /// descriptors or threads left, the engine comes back, if it can.
     pub fn begin(
         engine: Engine,
-        options: Options,
+        options: Option<Options>,
         slot: &'static Slot,
         cancels_before: u64,
     ) -> Result<Job, (Option<Engine>, Status)> {
         let Ok(stream) = Stream::new() else { return Err((Some(engine), Status::NoMem)) };
-        let scan = Scan { slot, cancels_before, stream, ending: Mutex::default(), done: AtomicBool::new(false) };
+        if options.is_none() {
+            stream.end(Status::Eof);
+        }
+        let done = AtomicBool::new(false);
+        let scan = Scan { slot, cancels_before, stream, ending: Mutex::default(), told: Condvar::new(), done };
         let scan = Arc::new(scan);
         let watched = scan.clone();
         let Ok(watching) = apart::spawn("usbscan cancel", move || watched.watch()) else {
@@ -184,7 +225,7 @@ impl Job {
         };
         let (finish, finished) = channel();
         let end = End { scan: scan.clone(), _finished: finish };
-        match apart::spawn("usbscan scan", move || work(engine, &options, &end)) {
+        match apart::spawn("usbscan scan", move || work(engine, options.as_ref(), &end)) {
             Ok(scanning) => Ok(Job { scan, wait: Wait::ForBytes, scanning, watching, finished }),
             // The engine went with the thread that there is none of; and so did `end`, which ends the watching thread.
             Err(_) => Err((None, Status::NoMem)),
@@ -192,10 +233,11 @@ impl Job {
     }
 
     /// Ends it, if it has not ended by itself, and waits for that. The engine comes back unless its thread panicked.
-    pub fn finish(self) -> Option<Engine> {
-        if !self.scan.is_over() || self.scan.is_cancelled() {
+    pub fn finish(self, then: Then) -> Option<Engine> {
+        if then == Then::Nothing || !self.scan.is_over() || self.scan.is_cancelled() {
             self.scan.cancel();
         }
+        self.scan.go_on();
         if self.finished.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             log::error!("the scanner does not stop; left to usbscand");
             self.scan.abandon();

@@ -21,6 +21,7 @@ pub mod abi;
 mod apart;
 mod backend;
 mod bell;
+mod button;
 mod choice;
 mod debug;
 mod devices;

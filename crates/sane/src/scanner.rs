@@ -7,13 +7,14 @@ use parking_lot::{Mutex, MutexGuard};
 use scan::{Options, PageFormat, names};
 
 use crate::abi::{self, Frame, OptionDescriptor, Parameters, Status, Word};
+use crate::button;
 use crate::choice;
 use crate::engine::Engine;
 use crate::handle::Slot;
-use crate::job::Job;
+use crate::job::{Job, Then};
 use crate::sink;
 use crate::stream::Wait;
-use crate::table::{Row, Table};
+use crate::table::{Buttons, Row, Table};
 use crate::value::{Shape, Value};
 
 /// An option that was set.
@@ -33,6 +34,8 @@ struct State {
     /// `None` while a job has it.
     engine: Option<Engine>,
     job: Option<Job>,
+    /// [`Slot::cancels`] when the last page was started.
+    cancels_before: u64,
 }
 
 /// An open scanner.
@@ -46,8 +49,11 @@ impl Scanner {
     /// A scanner that was just opened, at its place in the table of handles.
     pub fn new(engine: Engine, slot: &'static Slot) -> Scanner {
         let options = engine.options().clone();
-        let table = Table::new(&options);
-        Scanner { slot, state: Mutex::new(State { options, preview: false, table, engine: Some(engine), job: None }) }
+        let buttons = if engine.has_buttons() { Buttons::AskedFor } else { Buttons::None };
+        let table = Table::new(&options, buttons);
+        let engine = Some(engine);
+        let state = State { options, preview: false, table, engine, job: None, cancels_before: slot.cancels() };
+        Scanner { slot, state: Mutex::new(state) }
     }
 
     /// Ends what is under way, and the session.
@@ -56,7 +62,7 @@ impl Scanner {
             let mut state = self.state.lock();
             (state.job.take(), state.engine.take())
         };
-        let back = job.and_then(Job::finish);
+        let back = job.and_then(|job| job.finish(Then::Nothing));
         drop((back, engine));
     }
 
@@ -77,6 +83,10 @@ impl Scanner {
             Row::Count => Ok(Value::Words(vec![state.table.len()])),
             Row::Group => Err(Status::Invalid),
             Row::Preview => Ok(Value::Bool(state.preview)),
+            Row::Button => {
+                drop(state);
+                self.pressed_button().map(|button| Value::Words(vec![button.into()]))
+            }
             Row::Option(name) => {
                 let option = state.options.get(name).expect("an option stays");
                 let held = option.active.then(|| choice::to_c(&option.value, choice::value_type(&option.constraint)));
@@ -85,12 +95,28 @@ impl Scanner {
         }
     }
 
+    /// Asks the scanner which button was pressed; 0 for none. Nor is it asked while it scans.
+    fn pressed_button(&self) -> Result<u8, Status> {
+        let mut state = match self.idle() {
+            Ok(state) => state,
+            Err(Status::DeviceBusy) => return Ok(0),
+            Err(status) => return Err(status),
+        };
+        state.watch_over_batch(self.slot);
+        if state.job.is_some() {
+            return Ok(0);
+        }
+        let (engine, pressed) = button::ask(state.engine.take().ok_or(Status::IoError)?);
+        state.engine = engine;
+        pressed
+    }
+
     /// Sets an option.
     pub fn set(&self, option: Word, wanted: &Value) -> Result<Set, Status> {
         let row = self.state.lock().table.row(option)?;
         let mut state = self.idle()?;
-        match row {
-            Row::Count | Row::Group => Err(Status::Invalid),
+        let set = match row {
+            Row::Count | Row::Group | Row::Button => Err(Status::Invalid),
             Row::Preview => match wanted {
                 Value::Bool(preview) => {
                     state.preview = *preview;
@@ -99,7 +125,9 @@ impl Scanner {
                 _ => Err(Status::Invalid),
             },
             Row::Option(name) => state.set(name, wanted),
-        }
+        };
+        state.watch_over_batch(self.slot);
+        set
     }
 
     /// `SANE_ACTION_SET_AUTO`: no option has that.
@@ -113,7 +141,10 @@ impl Scanner {
         if let Some(known) = self.state.lock().job.as_ref().and_then(|job| job.scan.parameters()) {
             return Ok(known);
         }
-        Ok(self.idle()?.estimate())
+        let mut state = self.idle()?;
+        let estimate = state.estimate();
+        state.watch_over_batch(self.slot);
+        Ok(estimate)
     }
 
     /// Begins a page, and waits until the scanner has begun it.
@@ -124,7 +155,8 @@ impl Scanner {
             let mut state = self.idle()?;
             let options = state.ordered();
             let engine = state.engine.take().ok_or(Status::IoError)?;
-            match Job::begin(engine, options, self.slot, cancels_before) {
+            state.cancels_before = cancels_before;
+            match Job::begin(engine, Some(options), self.slot, cancels_before) {
                 Ok(job) => state.job.insert(job).scan.clone(),
                 Err((engine, status)) => {
                     state.engine = engine;
@@ -163,7 +195,7 @@ impl Scanner {
         }
         if let Some(job) = state.job.take() {
             drop(state);
-            let engine = job.finish();
+            let engine = job.finish(Then::NextPage);
             state = self.state.lock();
             state.engine = engine;
         }
@@ -172,6 +204,16 @@ impl Scanner {
 }
 
 impl State {
+    /// Between two pages of a batch a cancel must be heard, so a thread waits for it.
+    fn watch_over_batch(&mut self, slot: &'static Slot) {
+        let Some(engine) = self.engine.take_if(|engine| engine.is_in_batch()) else { return };
+        match Job::begin(engine, None, slot, self.cancels_before) {
+            Ok(job) => self.job = Some(job),
+            // Without a thread: whoever comes next ends the batch or goes on with it.
+            Err((engine, _)) => self.engine = engine,
+        }
+    }
+
     fn set(&mut self, name: &'static str, wanted: &Value) -> Result<Set, Status> {
         let constraint = &self.options.get(name).expect("an option stays").constraint;
         let value_type = choice::value_type(constraint);

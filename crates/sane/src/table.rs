@@ -19,6 +19,8 @@ pub enum Row {
     Group,
     /// `preview`.
     Preview,
+    /// `button`.
+    Button,
     /// The driver's option of that name.
     Option(&'static str),
 }
@@ -176,6 +178,16 @@ impl Entry {
         Entry::new(Row::Preview, &words, ValueType::Bool, size_of::<Word>() as Word, capabilities)
     }
 
+    fn button() -> Entry {
+        let words = Words {
+            name: "button",
+            title: "Button",
+            description: "The number of the button at the scanner that was pressed since this was last read; 0 for none.",
+        };
+        let capabilities = abi::CAP_SOFT_DETECT | abi::CAP_HARD_SELECT | abi::CAP_ADVANCED;
+        Entry::new(Row::Button, &words, ValueType::Int, size_of::<Word>() as Word, capabilities)
+    }
+
     fn option(option: &scan::OptionDescriptor) -> Entry {
         let words = Words { name: option.name, title: option.title, description: option.description };
         let advanced = if group_of(option.name) == ADVANCED { abi::CAP_ADVANCED } else { 0 };
@@ -219,6 +231,15 @@ impl Entry {
     }
 }
 
+/// Whether there is an option for the scanner's buttons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Buttons {
+    /// They can be asked for.
+    AskedFor,
+    /// There are none, or they can't.
+    None,
+}
+
 /// All options of an open scanner.
 #[derive(Debug)]
 pub struct Table {
@@ -227,7 +248,7 @@ pub struct Table {
 
 impl Table {
     /// Those of a driver, and ours.
-    pub fn new(options: &Options) -> Table {
+    pub fn new(options: &Options, buttons: Buttons) -> Table {
         let mut entries = vec![Entry::count()];
         for (group, title, _) in GROUPS {
             let in_group = options.iter().filter(|option| group_of(option.name) == group);
@@ -239,6 +260,9 @@ impl Table {
                 entries.push(Entry::group(group, title));
                 entries.append(&mut members);
             }
+        }
+        if buttons == Buttons::AskedFor {
+            entries.extend([Entry::group("sensors", "Sensors"), Entry::button()]);
         }
         Table { entries }
     }
@@ -330,7 +354,7 @@ mod tests {
 
     #[test]
     fn options_are_grouped_and_the_first_counts_them() {
-        let table = Table::new(&options());
+        let table = Table::new(&options(), Buttons::None);
         let rows: Vec<Row> = (0..table.len()).map(|number| table.row(number).expect("it is there")).collect();
         let expected = [
             Row::Count,
@@ -352,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_descriptor_says_what_values_there_are() {
-        let table = Table::new(&options());
+        let table = Table::new(&options(), Buttons::None);
         let mode = named(&table, "mode");
         assert_eq!(
             (mode.value_type, mode.size, mode.constraint_type),
@@ -385,7 +409,7 @@ mod tests {
     #[test]
     fn a_descriptor_stays_at_its_place_when_it_changes() {
         let mut options = options();
-        let mut table = Table::new(&options);
+        let mut table = Table::new(&options, Buttons::AskedFor);
         let before = std::ptr::from_ref(named(&table, "threshold"));
         assert_eq!(named(&table, "threshold").capabilities & abi::CAP_INACTIVE, abi::CAP_INACTIVE);
         assert!(!table.refresh(&options));

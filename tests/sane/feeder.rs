@@ -1,0 +1,137 @@
+//! Pages from a document feeder, and the buttons: scanimage's batch, and a C program for what lies between two pages.
+
+use std::io::Read;
+
+use rustix::process::Signal;
+
+use crate::abi::{run, valgrind};
+use crate::bench::Bench;
+use crate::needs::{self, LIBSANE_DEV, SANE_UTILS, VALGRIND};
+use crate::picture::Pnm;
+use crate::program::Program;
+
+const FEEDER: &str = "--source=Automatic Document Feeder";
+/// No longer than the glass is, and than the feeder's sheets.
+const PAGE: [&str; 4] = ["--format=pnm", "--mode=Gray", "--resolution=75", "-y250"];
+
+/// Scans until there is no more paper, and gives the pages.
+fn whole_batch(bench: &Bench, source: &str) -> Vec<Pnm> {
+    let ended = bench.run(&[&PAGE[..], &[source, "--batch=page-%d.pnm"]].concat());
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("out of documents"), "{}", ended.stderr);
+    let paths = (1..).map(|number| bench.path(&format!("page-{number}.pnm")));
+    paths.take_while(|path| path.exists()).map(|path| Pnm::read(&path)).collect()
+}
+
+/// Pictures of pages that can be told apart, made by scanning in different modes.
+fn sheets() -> (Bench, Vec<String>) {
+    let bench = Bench::new(&["esci"]);
+    let mut sheets = Vec::new();
+    for (name, mode) in [("first.png", "color"), ("second.png", "gray"), ("third.png", "lineart")] {
+        bench.rig.done(&["scan", "-r", "100", "--mode", mode, "-o", name]);
+        sheets.push(bench.rig.path(name).to_str().expect("a path in ASCII").to_owned());
+    }
+    (bench, sheets)
+}
+
+#[test]
+fn a_batch_has_the_sheets_in_their_order_and_ends_behind_the_last() {
+    if !needs::are_there("scanimage: --batch from a feeder", &[&SANE_UTILS]) {
+        return;
+    }
+    let (_kept, sheets) = sheets();
+    let bench = Bench::new(&[&format!("esci,adf={}", sheets.join(":"))]);
+    let pages = whole_batch(&bench, FEEDER);
+    assert_eq!(pages.len(), 3);
+    for (number, (page, sheet)) in pages.iter().zip(&sheets).enumerate() {
+        let flat = Bench::new(&[&format!("esci,glass={sheet}")]);
+        flat.done(&[&PAGE[..], &["-o", "flat.pnm"]].concat());
+        page.assert_equals(&Pnm::read(&flat.path("flat.pnm")), &format!("sheet {number} as on the glass"));
+    }
+}
+
+#[test]
+fn both_sides_of_a_sheet_come_one_after_the_other_in_each_dialect() {
+    if !needs::are_there("scanimage: --batch of both sides", &[&SANE_UTILS]) {
+        return;
+    }
+    for dialect in ["fs", "esc"] {
+        let bench = Bench::new(&[&format!("esci,dialect={dialect},adf=2,duplex=yes")]);
+        let pages = whole_batch(&bench, "--source=ADF Duplex");
+        assert_eq!(pages.len(), 4, "{dialect}");
+        let alike = pages.iter().enumerate().filter(|(at, page)| pages[..*at].contains(page)).count();
+        assert_eq!(alike, 0, "{dialect}: every side has a picture of its own");
+    }
+}
+
+#[test]
+fn a_batch_that_is_ended_in_mid_page_leaves_the_scanner_idle() {
+    if !needs::are_there("scanimage: a batch ended", &[&SANE_UTILS]) {
+        return;
+    }
+    for signal in [Signal::INT, Signal::KILL] {
+        let bench = Bench::new(&["esci,adf=2"]);
+        // The whole batch goes to standard output, and nobody takes more than its beginning.
+        let page = ["--format=pnm", "--mode=Color", "--resolution=600", FEEDER];
+        let (scan, mut page) = Program::start_unread(&mut bench.scanimage(&page));
+        page.read_exact(&mut [0; 4096]).expect("the page begins");
+        scan.signal(signal);
+        std::io::copy(&mut page, &mut std::io::sink()).expect("the rest of what came");
+        scan.end();
+        let right = ["--format=pnm", "--mode=Gray", "--resolution=75", "-o"];
+        bench.done(&[&right[..], &["flat.pnm"]].concat());
+        let fresh = Bench::new(&["esci"]);
+        fresh.done(&[&right[..], &["flat.pnm"]].concat());
+        let flat = Pnm::read(&bench.path("flat.pnm"));
+        flat.assert_equals(&Pnm::read(&fresh.path("flat.pnm")), &format!("the glass after {signal:?}"));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_feeder_is_said_in_sanes_words() {
+    if !needs::are_there("scanimage: statuses of a feeder", &[&SANE_UTILS]) {
+        return;
+    }
+    for (keys, words) in [
+        ("adf=0", "out of documents"),
+        ("adf=2,fault=jam@1", "jammed"),
+        ("adf=2,fault=double-feed@1", "jammed"),
+        ("adf=2,feeder=open", "cover is open"),
+        ("adf=2,tray=out", "cover is open"),
+    ] {
+        let bench = Bench::new(&[&format!("esci,{keys}")]);
+        let ended = bench.run(&[&PAGE[..], &[FEEDER, "-o", "never.pnm"]].concat());
+        assert_ne!(ended.code, Some(0), "{keys}: {}", ended.stderr);
+        assert!(ended.stderr.contains(words), "{keys}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_pressed_button_is_an_option_that_is_read() {
+    if !needs::are_there("scanimage: buttons", &[&SANE_UTILS]) {
+        return;
+    }
+    let bench = Bench::new(&["esci,button=3"]);
+    assert!(bench.done(&["-A"]).contains("--button <int> [3] [hardware]"));
+    assert!(bench.done(&["-A"]).contains("--button <int> [0] [hardware]"), "it was read");
+}
+
+fn bench() -> Bench {
+    Bench::new(&["esci,adf=3,duplex=yes,button=2"])
+}
+
+#[test]
+fn between_two_pages_every_call_answers_as_sane_says() {
+    if needs::are_there("the feeder, called from C", &[&LIBSANE_DEV]) {
+        let bench = bench();
+        run(bench.backend(), "feeder", |program| bench.command(program));
+    }
+}
+
+#[test]
+fn between_two_pages_no_call_touches_memory_that_is_not_its_own() {
+    if needs::are_there("the feeder, under valgrind", &[&LIBSANE_DEV, &VALGRIND]) {
+        let bench = bench();
+        run(bench.backend(), "feeder", |program| valgrind(bench.command("valgrind"), program));
+    }
+}
