@@ -71,6 +71,8 @@ pub(crate) enum Message {
     ResetDevice(Pending),
     /// A pipe has something to tell.
     News(News),
+    /// Its rights came, some time after itself.
+    Accessible,
     /// It was unplugged.
     Removed,
     /// The daemon ends.

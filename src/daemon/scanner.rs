@@ -272,7 +272,9 @@ impl Scanner {
 
     /// Its rights were looked at again.
     pub fn set_accessible(&self, accessible: bool) {
-        self.accessible.store(accessible, Ordering::Relaxed);
+        if !self.accessible.swap(accessible, Ordering::Relaxed) && accessible {
+            self.tell(Message::Accessible);
+        }
     }
 
     /// Another program has it.

@@ -129,6 +129,10 @@ impl Works {
             Message::ResetPipes { pipes, by, answer } => self.reset_pipes(pipes, by, answer),
             Message::ResetDevice(pending) => self.reset_device(pending),
             Message::News(news) => self.news(news),
+            Message::Accessible if self.terms.configured.now().kept().is_none() && !self.removed => {
+                self.claim_at_arrival();
+            }
+            Message::Accessible => {}
             Message::Removed => {
                 self.removed = true;
                 self.lost();
@@ -321,7 +325,7 @@ fn refuse_the_rest(inbox: &Receiver<Message>, scanner: &Scanner) {
             }
             Message::CancelPending(pending) | Message::ResetDevice(pending) => pending.answer.fail(&gone()),
             Message::ResetPipes { answer, .. } => answer.fail(&gone()),
-            Message::News(_) | Message::Removed | Message::Stop => {}
+            Message::News(_) | Message::Accessible | Message::Removed | Message::Stop => {}
         }
     }
     scanner.take_those_who_joined().into_iter().for_each(|joined| joined.answer.fail(&gone()));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use usb::{Holder, InterfaceNumber};
+use usb::{Bus, Holder, InterfaceNumber};
 use usbscan::daemon::Config;
 use wire::{
     Command, DescriptorBody, DeviceDescriptorBody, Event, EventName, ListBody, OpenBody, Pipe, PipeConfigurationBody,
@@ -194,6 +194,49 @@ fn claimed_always_a_scanner_is_taken_at_its_arrival() {
     while state(&mut client) != "idle" {
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn claimed_always_a_scanner_is_taken_when_its_rights_come_after_it() {
+    let always = Config { claim: usbscan::daemon::config::Claim::Always, ..Config::default() };
+    let bus = virtual_scanner::VirtualBus::new();
+    let location = bus.plug_spec("loopback").unwrap();
+    bus.set_access(&location, usb::Access::Denied);
+    let daemon = usbscan::daemon::Running::start(always, vec![std::sync::Arc::new(bus.clone())]).unwrap();
+    let mut client = Client::new(daemon.connect().expect("a connection"));
+    assert_eq!(state(&mut client), "closed");
+    bus.set_access(&location, usb::Access::Granted);
+    // Whatever is plugged in has the daemon look again; it also does so by itself for some seconds.
+    bus.plug_spec("loopback,serial=OTHER").unwrap();
+    while state(&mut client) != "idle" {
+        std::thread::yield_now();
+    }
+}
+
+/// What a suspended machine does to its USB ports, as far as a daemon can see it.
+#[test]
+fn a_scanner_that_is_gone_and_back_at_a_new_address_is_the_same_to_those_who_name_it() {
+    let rig = Rig::new(&["loopback"]);
+    let mut before = rig.open();
+    let hangs = before.read(512);
+    let old = rig.bus.list().unwrap()[0].location.clone();
+    let mut watching = rig.client();
+    watching.done(Command::Subscribe { events: vec![EventName::Arrival, EventName::Removal] });
+    rig.bus.unplug(&old);
+    let new = rig.bus.plug_spec("loopback").unwrap();
+    assert_ne!(new.address, old.address);
+    assert_eq!(before.answer(hangs).status, Status::NoDevice);
+    let mut arrived = None;
+    while arrived.is_none() {
+        if let Event::Arrival { device } = watching.event() {
+            arrived = Some(device);
+        }
+    }
+    assert_eq!(arrived.unwrap().stable_id, "1209:0001:LOOP0001");
+    let mut after = rig.client();
+    after.open("1209:0001:LOOP0001");
+    after.write_all(b"awake");
+    assert_eq!(after.read_all(512), b"awake");
 }
 
 #[test]
