@@ -25,34 +25,69 @@ struct Used {
     closed: bool,
 }
 
-/// All connections together.
+impl Used {
+    fn amount(&self) -> Amount {
+        Amount { requests: self.requests, bytes: self.bytes }
+    }
+}
+
+/// All connections together. Half of what there is belongs to each connection in equal shares, so that no number of
+/// greedy ones can leave another without any; the rest goes to whoever comes first.
 #[derive(Debug)]
 pub(crate) struct Whole {
-    most: Amount,
-    used: Mutex<(u32, u64)>,
+    all: Amount,
+    share: Amount,
+    /// What connections use beyond their shares.
+    beyond: Mutex<Amount>,
+    most_beyond: Amount,
 }
 
 impl Whole {
-    /// Nothing used yet.
-    pub fn new(most: Amount) -> Arc<Whole> {
-        Arc::new(Whole { most, used: Mutex::default() })
+    /// Nothing used yet, by at most so many connections.
+    pub fn new(all: Amount, connections: usize) -> Arc<Whole> {
+        let connections = u64::try_from(connections).unwrap_or(u64::MAX).max(1);
+        let share =
+            Amount { requests: (u64::from(all.requests) / 2 / connections) as u32, bytes: all.bytes / 2 / connections };
+        let most_beyond = Amount {
+            requests: all.requests - share.requests * connections as u32,
+            bytes: all.bytes - share.bytes * connections,
+        };
+        let beyond = Mutex::new(Amount { requests: 0, bytes: 0 });
+        Arc::new(Whole { all, share, beyond, most_beyond })
     }
 
-    fn take(&self, bytes: u64) -> Result<(), Limit> {
-        let mut used = self.used.lock();
-        if used.0 >= self.most.requests {
-            return Err(Limit::AllRequests(self.most.requests));
+    /// What a connection that uses this much has of what is for whoever comes first.
+    fn beyond_share(&self, used: Amount) -> Amount {
+        Amount {
+            requests: used.requests.saturating_sub(self.share.requests),
+            bytes: used.bytes.saturating_sub(self.share.bytes),
         }
-        if used.1 + bytes > self.most.bytes {
-            return Err(Limit::AllBytes(self.most.bytes));
+    }
+
+    /// A connection that used `before` will use `after`, which is more.
+    fn take(&self, before: Amount, after: Amount) -> Result<(), Limit> {
+        let (before, after) = (self.beyond_share(before), self.beyond_share(after));
+        let mut beyond = self.beyond.lock();
+        let sum = Amount {
+            requests: beyond.requests + (after.requests - before.requests),
+            bytes: beyond.bytes + (after.bytes - before.bytes),
+        };
+        if sum.requests > self.most_beyond.requests {
+            return Err(Limit::AllRequests(self.all.requests));
         }
-        *used = (used.0 + 1, used.1 + bytes);
+        if sum.bytes > self.most_beyond.bytes {
+            return Err(Limit::AllBytes(self.all.bytes));
+        }
+        *beyond = sum;
         Ok(())
     }
 
-    fn give(&self, bytes: u64) {
-        let mut used = self.used.lock();
-        *used = (used.0 - 1, used.1 - bytes);
+    /// A connection that used `before` uses `after`, which is less.
+    fn give(&self, before: Amount, after: Amount) {
+        let (before, after) = (self.beyond_share(before), self.beyond_share(after));
+        let mut beyond = self.beyond.lock();
+        beyond.requests -= before.requests - after.requests;
+        beyond.bytes -= before.bytes - after.bytes;
     }
 }
 
@@ -86,9 +121,11 @@ impl Budget {
         if used.bytes + bytes > self.most.bytes {
             return Err(Failure::Limit(Limit::Bytes(self.most.bytes)));
         }
-        self.whole.take(bytes).map_err(Failure::Limit)?;
-        used.requests += 1;
-        used.bytes += bytes;
+        let before = used.amount();
+        let after = Amount { requests: before.requests + 1, bytes: before.bytes + bytes };
+        self.whole.take(before, after).map_err(Failure::Limit)?;
+        used.requests = after.requests;
+        used.bytes = after.bytes;
         Ok(Credit { budget: self.clone(), kind: Kind::Request(bytes) })
     }
 
@@ -130,9 +167,10 @@ impl Drop for Credit {
         let mut used = self.budget.used.lock();
         match self.kind {
             Kind::Request(bytes) => {
+                let before = used.amount();
                 used.requests -= 1;
                 used.bytes -= bytes;
-                self.budget.whole.give(bytes);
+                self.budget.whole.give(before, used.amount());
             }
             Kind::Refusal => {
                 used.refusals -= 1;
@@ -159,7 +197,7 @@ mod tests {
 
     #[test]
     fn each_limit_is_named_and_a_dropped_credit_counts_no_more() {
-        let whole = Whole::new(Amount { requests: 3, bytes: 150 });
+        let whole = Whole::new(Amount { requests: 3, bytes: 150 }, usize::MAX);
         let (one, two) = (budget(&whole), budget(&whole));
         let first = one.request(60).unwrap();
         assert_eq!(refused(&one, 41), Limit::Bytes(100));
@@ -173,8 +211,25 @@ mod tests {
     }
 
     #[test]
+    fn greedy_connections_leave_each_other_one_its_share() {
+        let whole = Whole::new(Amount { requests: 16, bytes: 160 }, 4);
+        let wide = || Budget::new(Amount { requests: 99, bytes: 999 }, whole.clone());
+        let (greedy, other) = (wide(), wide());
+        // Its share of 2 requests and 20 bytes, and all that is nobody's: 8 and 80.
+        let held: Vec<_> = (0..10).map(|_| greedy.request(10).unwrap()).collect();
+        assert_eq!(refused(&greedy, 0), Limit::AllRequests(16));
+        let own: Vec<_> = (0..2).map(|_| other.request(10).unwrap()).collect();
+        assert_eq!(refused(&other, 0), Limit::AllRequests(16));
+        drop(held);
+        assert!(other.request(80).is_ok());
+        drop(own);
+        let beyond = *whole.beyond.lock();
+        assert_eq!(beyond, Amount { requests: 0, bytes: 0 }, "all of it came back");
+    }
+
+    #[test]
     fn whoever_waits_to_refuse_stops_when_the_connection_is_over() {
-        let budget = budget(&Whole::new(Amount { requests: 1, bytes: 1 }));
+        let budget = budget(&Whole::new(Amount { requests: 1, bytes: 1 }, 1));
         let held: Vec<_> = (0..REFUSALS).map(|_| budget.refusal().unwrap()).collect();
         let waiting = {
             let budget = budget.clone();

@@ -45,9 +45,10 @@ pub struct Limits {
     pub requests: u32,
     /// Bytes that one connection's outstanding requests may hold: eight of the longest.
     pub bytes: u64,
-    /// Requests outstanding on all connections together: a tenth of what their own limits would add up to.
+    /// Requests outstanding on all connections together: an eighth of what their own limits would add up to. Half of
+    /// them belong to the connections in equal shares, so that greedy ones leave the others theirs.
     pub all_requests: u32,
-    /// Bytes that they may hold: the daemon's memory is bounded by it.
+    /// Bytes that they may hold: the daemon's memory is bounded by it. Shared out like the requests.
     pub all_bytes: u64,
     /// Captures at a time. Few debug scanners, and each may hold as much memory as the next says.
     pub captures: usize,

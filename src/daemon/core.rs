@@ -31,7 +31,7 @@ pub(crate) struct Core {
 impl Core {
     /// One without connections.
     pub fn new(configured: Arc<Configured>, registry: Arc<Scanners>, sessions: Arc<Sessions>) -> Arc<Core> {
-        let whole = Whole::new(configured.now().all());
+        let whole = Whole::new(configured.now().all(), configured.now().limits.connections);
         let (next_session, ending) = (AtomicU64::new(1), AtomicBool::new(false));
         let captures = Arc::default();
         Arc::new(Core { configured, registry, sessions, whole, captures, next_session, ending })

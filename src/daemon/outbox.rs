@@ -168,7 +168,7 @@ mod tests {
 
     fn budget() -> Arc<Budget> {
         let most = Amount { requests: 99, bytes: 99 };
-        Budget::new(most, Whole::new(most))
+        Budget::new(most, Whole::new(most, 1))
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod cancelling;
 mod capturing;
 mod chaos;
 mod ending;
+mod hostile;
 mod kernel;
 mod moving;
 mod opening;
