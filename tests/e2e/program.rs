@@ -109,6 +109,12 @@ impl Program {
         kill_process(self.pid, signal).unwrap_or_else(|error| panic!("{} is not there: {error}", self.name));
     }
 
+    /// Sends it a signal, if it has not ended.
+    #[allow(dead_code)]
+    pub fn try_signal(&self, signal: Signal) {
+        let _ = kill_process(self.pid, signal);
+    }
+
     /// Waits for its own end.
     pub fn end(mut self) -> Ended {
         let status = self.ended.recv_timeout(DEADLINE).unwrap_or_else(|_| {
