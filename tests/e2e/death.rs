@@ -1,6 +1,7 @@
 //! Whoever dies, the scanner survives: the scanning program by SIGKILL, at every message of its dialogue; the daemon.
 
 use rustix::process::Signal;
+use virtual_scanner::Side;
 use virtual_scanner::glass::{Glass, View};
 
 use crate::page::{Kind, Page};
@@ -62,6 +63,39 @@ fn a_program_killed_at_any_message_leaves_the_scanner_usable_in_the_fs_dialect()
 #[test]
 fn a_program_killed_at_any_message_leaves_the_scanner_usable_in_the_esc_dialect() {
     sweep("esc");
+}
+
+/// The front of a sheet, as little of it as tells it from others.
+fn front(number: u32) -> Page {
+    let view = View { dpi: (100, 100), left: 0, top: 0, width: 800, height: 200 };
+    Page::on_glass(&Glass::numbered_sheet(number, Side::Front), view, Kind::Gray8)
+}
+
+#[test]
+fn a_program_killed_in_a_batch_leaves_a_feeder_that_begins_with_a_front() {
+    let feeder = ["--source", "adf-duplex", "-r", "100", "--mode", "gray", "--area", "0,0,203.2,50.8"];
+    for dialect in ["fs", "esc"] {
+        let rig = Rig::new(&format!("esci,dialect={dialect},adf=500,duplex"));
+        let killed = |kill: Option<Kill>| {
+            let proxy = Proxy::start(&rig.path("proxy"), &rig.socket(), kill);
+            let arguments = [&["scan", "--pages", "3", "-o", "dead.pdf"], &feeder[..]].concat();
+            let scan = Program::start(&mut rig.usbscan_at(&rig.path("proxy"), &arguments));
+            let sent = proxy.serve(|| scan.signal(Signal::KILL));
+            scan.end();
+            sent
+        };
+        let messages = killed(None);
+        let mut last = 2;
+        for at in (1..=messages).step_by(messages.div_ceil(12)) {
+            killed(Some(Kill::AfterRequest(at)));
+            let ended = rig.run(&[&["scan", "--pages", "1", "-o", "page.png"], &feeder[..]].concat());
+            assert_eq!(ended.code, Some(0), "{dialect}, after {at} of {messages}: {}", ended.stderr);
+            let page = Page::read_png(&rig.path("page.png"));
+            // The sheets that the dead one had, at most two, and perhaps one that was put out for it, are gone.
+            let next = (last + 1..=last + 4).find(|number| page.samples == front(*number).samples);
+            last = next.unwrap_or_else(|| panic!("{dialect}, after {at} of {messages}: no front of the next sheets"));
+        }
+    }
 }
 
 #[test]

@@ -88,12 +88,11 @@ fn a_curve_is_forgotten_by_the_next_page() {
 
 #[test]
 fn sharpness_and_focus_are_told_to_the_scanner() {
-    let said = |description: &str, options: &[(&str, &str)]| {
+    let said = |description: &str, options: &[(&str, &str)]| -> Vec<Vec<u8>> {
         let bench = bench(description);
         let all = [&[("resolution", "50"), ("br-y", "10")], options].concat();
         scan(&mut *open(&bench).expect("it opens"), &all).expect("a page");
-        let written = bench.lock().written.clone();
-        written
+        bench.lock().written.clone()
     };
     let has = |written: &[Vec<u8>], command: &[u8], parameter: &[u8]| {
         written.windows(2).any(|pair| pair[0] == command && pair[1] == parameter)
