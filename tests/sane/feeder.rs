@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use rustix::process::Signal;
+use tempfile::TempDir;
 
 use crate::abi::{run, valgrind};
 use crate::bench::Bench;
@@ -23,15 +24,24 @@ fn whole_batch(bench: &Bench, source: &str) -> Vec<Pnm> {
     paths.take_while(|path| path.exists()).map(|path| Pnm::read(&path)).collect()
 }
 
-/// Pictures of pages that can be told apart, made by scanning in different modes.
-fn sheets() -> (Bench, Vec<String>) {
+/// Pictures of pages that can be told apart, made by scanning in different modes; in a folder of their own, for a kernel has the
+/// scanners of all benches, so there is one at a time.
+fn sheets() -> (TempDir, Vec<String>) {
+    let folder = tempfile::tempdir().expect("a folder");
     let bench = Bench::new(&["esci"]);
     let mut sheets = Vec::new();
     for (name, mode) in [("first.png", "color"), ("second.png", "gray"), ("third.png", "lineart")] {
-        bench.rig.done(&["scan", "-r", "100", "--mode", mode, "-o", name]);
-        sheets.push(bench.rig.path(name).to_str().expect("a path in ASCII").to_owned());
+        let sheet = folder.path().join(name).to_str().expect("a path in ASCII").to_owned();
+        bench.rig.done(&["scan", "-r", "100", "--mode", mode, "-o", &sheet]);
+        sheets.push(sheet);
     }
-    (bench, sheets)
+    (folder, sheets)
+}
+
+/// The page on the glass.
+fn flat(bench: &Bench) -> Pnm {
+    bench.done(&[&PAGE[..], &["-o", "flat.pnm"]].concat());
+    Pnm::read(&bench.path("flat.pnm"))
 }
 
 #[test]
@@ -40,13 +50,11 @@ fn a_batch_has_the_sheets_in_their_order_and_ends_behind_the_last() {
         return;
     }
     let (_kept, sheets) = sheets();
-    let bench = Bench::new(&[&format!("esci,adf={}", sheets.join(":"))]);
-    let pages = whole_batch(&bench, FEEDER);
+    let pages = whole_batch(&Bench::new(&[&format!("esci,adf={}", sheets.join(":"))]), FEEDER);
     assert_eq!(pages.len(), 3);
     for (number, (page, sheet)) in pages.iter().zip(&sheets).enumerate() {
-        let flat = Bench::new(&[&format!("esci,glass={sheet}")]);
-        flat.done(&[&PAGE[..], &["-o", "flat.pnm"]].concat());
-        page.assert_equals(&Pnm::read(&flat.path("flat.pnm")), &format!("sheet {number} as on the glass"));
+        let on_the_glass = flat(&Bench::new(&[&format!("esci,glass={sheet}")]));
+        page.assert_equals(&on_the_glass, &format!("sheet {number} as on the glass"));
     }
 }
 
@@ -69,6 +77,7 @@ fn a_batch_that_is_ended_in_mid_page_leaves_the_scanner_idle() {
     if !needs::are_there("scanimage: a batch ended", &[&SANE_UTILS]) {
         return;
     }
+    let expected = flat(&Bench::new(&["esci"]));
     for signal in [Signal::INT, Signal::KILL] {
         let bench = Bench::new(&["esci,adf=2"]);
         // The whole batch goes to standard output, and nobody takes more than its beginning.
@@ -78,12 +87,7 @@ fn a_batch_that_is_ended_in_mid_page_leaves_the_scanner_idle() {
         scan.signal(signal);
         std::io::copy(&mut page, &mut std::io::sink()).expect("the rest of what came");
         scan.end();
-        let right = ["--format=pnm", "--mode=Gray", "--resolution=75", "-o"];
-        bench.done(&[&right[..], &["flat.pnm"]].concat());
-        let fresh = Bench::new(&["esci"]);
-        fresh.done(&[&right[..], &["flat.pnm"]].concat());
-        let flat = Pnm::read(&bench.path("flat.pnm"));
-        flat.assert_equals(&Pnm::read(&fresh.path("flat.pnm")), &format!("the glass after {signal:?}"));
+        flat(&bench).assert_equals(&expected, &format!("the glass after {signal:?}"));
     }
 }
 
