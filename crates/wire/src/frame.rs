@@ -75,11 +75,11 @@ pub(crate) fn read_frame_with<R: BufRead>(
     Ok(Some(Frame { header, payload }))
 }
 
+/// A header's fields.
+type Fields = Map<String, Value>;
+
 /// The header's fields, and the length of the payload behind it.
-fn read_header(
-    reader: &mut impl BufRead,
-    header_limit: usize,
-) -> Result<Option<(Map<String, Value>, usize)>, FrameError> {
+fn read_header(reader: &mut impl BufRead, header_limit: usize) -> Result<Option<(Fields, usize)>, FrameError> {
     let mut line = Vec::new();
     reader.by_ref().take(header_limit as u64).read_until(b'\n', &mut line)?;
     match line.pop() {
