@@ -92,6 +92,15 @@ fn a_scan_goes_on_while_a_watch_runs() {
 }
 
 #[test]
+fn a_scanner_without_an_event_pipe_is_asked_for_its_buttons() {
+    let rig = Rig::new("esci,button=2@1");
+    let watch = Program::start(&mut rig.usbscan(&["watch"]));
+    watch.wait_for_words("usbscan0: button 2\n", 1);
+    watch.signal(Signal::INT);
+    assert_eq!(watch.end().code, Some(130));
+}
+
+#[test]
 fn a_watch_ends_with_the_daemon_and_says_so() {
     let mut rig = Rig::new("loopback");
     let watch = Program::start(&mut rig.usbscan(&["watch"]));
