@@ -123,6 +123,23 @@ fn a_page_equals_that_of_usbscan_in_every_mode_and_dialect() {
 }
 
 #[test]
+fn curves_and_matrices_are_arrays_of_words() {
+    if !is_there("gamma tables") {
+        return;
+    }
+    let bench = Bench::new(&["esci,matrix=yes"]);
+    let negative = (0..256).rev().map(|shade: u32| shade.to_string()).collect::<Vec<_>>().join(",");
+    let table = format!("gamma-table={negative}");
+    let ours = ["-r", "75", "--mode", "gray", "--set", "gamma=table", "--set", &table];
+    let theirs = ["--resolution=75", "--mode=Gray", "--gamma=table", &format!("--{table}")];
+    assert_pages_are_equal(&bench, &ours, &theirs);
+    let matrix = "color-matrix=1.5,-0.25,-0.25,0,0.75,0.25,-0.5,0,1.5";
+    let ours = ["-r", "75", "--mode", "color", "--set", "color-correction=matrix", "--set", matrix];
+    let theirs = ["--resolution=75", "--mode=Color", "--color-correction=matrix", &format!("--{matrix}")];
+    assert_pages_are_equal(&bench, &ours, &theirs);
+}
+
+#[test]
 fn several_pages_come_one_after_the_other() {
     if !is_there("--batch") {
         return;
