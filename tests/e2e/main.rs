@@ -6,6 +6,7 @@ mod cancel;
 mod capture;
 mod clients;
 mod death;
+mod esci2;
 mod faults;
 mod memory;
 mod page;

@@ -1,0 +1,84 @@
+//! ESC/I-2 through the daemon, which picks its driver by the scanner's ids: pages from every source, and a program that is
+//! killed at any message.
+
+use rustix::process::Signal;
+use virtual_scanner::Esci2;
+use virtual_scanner::glass::{Glass, View};
+
+use crate::page::{Kind, Page};
+use crate::program::Program;
+use crate::proxy::{Kill, Proxy};
+use crate::rig::Rig;
+
+const AREA: [&str; 4] = ["-r", "150", "--area", "25.4,25.4,101.6,50.8"];
+const VIEW: View = View { dpi: (150, 150), left: 150, top: 150, width: 600, height: 300 };
+
+fn on_side(side: u32) -> View {
+    View { top: VIEW.top + Esci2::shift(side, 150), ..VIEW }
+}
+
+fn scan(rig: &Rig, arguments: &[&str]) {
+    let mut all = vec!["scan"];
+    all.extend(AREA);
+    all.extend(arguments);
+    rig.done(&all);
+}
+
+fn assert_shows(rig: &Rig, file: &str, view: View, kind: Kind) {
+    Page::read_png(&rig.path(file)).assert_shows(&Page::on_glass(&Glass::chart(), view, kind));
+}
+
+#[test]
+fn a_page_from_the_glass_is_the_glass() {
+    let rig = Rig::new("esci2");
+    for (mode, kind) in [("color", Kind::Color8), ("gray", Kind::Gray8), ("lineart", Kind::Lineart)] {
+        scan(&rig, &["--mode", mode, "-o", "page.png"]);
+        assert_shows(&rig, "page.png", VIEW, kind);
+    }
+}
+
+#[test]
+fn the_feeder_gives_all_its_sheets_one_side_or_both() {
+    let rig = Rig::new("esci2,sheets=2");
+    scan(&rig, &["--source", "adf", "--mode", "gray", "-o", "front-%d.png"]);
+    for page in 0..2 {
+        assert_shows(&rig, &format!("front-{}.png", page + 1), on_side(page), Kind::Gray8);
+    }
+    let rig = Rig::new("esci2,sheets=2");
+    scan(&rig, &["--source", "adf-duplex", "--mode", "color", "-o", "side-%d.png"]);
+    for page in 0..4 {
+        assert_shows(&rig, &format!("side-{}.png", page + 1), on_side(page), Kind::Color8);
+    }
+}
+
+/// Scans through a proxy that kills the program at one message, and returns how many messages it sent.
+fn scan_killed(rig: &Rig, kill: Option<Kill>) -> usize {
+    let proxy = Proxy::start(&rig.path("proxy"), &rig.socket(), kill);
+    let mut arguments = vec!["scan", "--source", "adf-duplex", "--pages", "1", "-o", "dead.png"];
+    arguments.extend(AREA);
+    let scan = Program::start(&mut rig.usbscan_at(&rig.path("proxy"), &arguments));
+    let sent = proxy.serve(|| scan.signal(Signal::KILL));
+    let ended = scan.end();
+    assert!(ended.code == Some(0) || kill.is_some() && ended.code.is_none(), "{kill:?}: {ended:?}");
+    let _ = std::fs::remove_file(rig.path("dead.png"));
+    sent
+}
+
+#[test]
+fn a_program_killed_at_any_message_leaves_the_scanner_usable() {
+    let rig = Rig::new("esci2,sheets=1000");
+    let messages = scan_killed(&rig, None);
+    assert!(messages > 20, "a dialogue has many messages: {messages}");
+    let step = match std::env::var("USBSCAN_SWEEP").as_deref() {
+        Ok("all") => 1,
+        Ok("few") => messages.div_ceil(4),
+        _ => messages.div_ceil(8),
+    };
+    for at in (1..=messages).step_by(step) {
+        for kill in [Kill::AfterRequest(at), Kill::AfterAnswer(at)] {
+            scan_killed(&rig, Some(kill));
+            scan(&rig, &["--mode", "color", "-o", "page.png"]);
+            assert_shows(&rig, "page.png", VIEW, Kind::Color8);
+        }
+    }
+}
