@@ -1,11 +1,13 @@
 //! What an administrator or a user hands over: the configuration, tables of models, descriptions of virtual scanners,
-//! pictures for their glass.
+//! pictures for their glass, captures to be replayed.
 
 use std::path::Path;
+use std::time::Instant;
 
 use usbscan::daemon::Config;
 use usbscan::daemon::quirks::Table;
 use virtual_scanner::glass::{Bits, Glass, Mode, View};
+use virtual_scanner::{Model, Replay};
 
 /// usbscand.toml.
 pub fn config(bytes: &[u8]) {
@@ -48,5 +50,27 @@ pub fn glass(bytes: &[u8]) {
         if let Ok(samples) = glass.render(&view, mode, bits) {
             assert!(samples.len() >= 40 * 9);
         }
+    }
+}
+
+/// A capture, and a host that does what comes to its mind.
+pub fn replay(bytes: &[u8]) {
+    let Ok(mut replay) = Replay::of_bytes(bytes.to_vec(), None) else { return };
+    let endpoints: Vec<_> = replay
+        .descriptors()
+        .configuration
+        .interfaces
+        .iter()
+        .flat_map(|interface| interface.endpoints.iter().map(|endpoint| endpoint.address))
+        .collect();
+    let mut room = vec![0; 4096];
+    for _ in 0..4 {
+        for endpoint in &endpoints {
+            let _ = replay.bulk_in(Instant::now(), *endpoint, &mut room);
+            let _ = replay.interrupt_in(Instant::now(), *endpoint, &mut room[..64]);
+            let _ = replay.bulk_out(Instant::now(), *endpoint, b"\x1b@");
+            replay.clear_halt(*endpoint);
+        }
+        let _ = replay.control(Instant::now(), usb::Setup::vendor(usb::Direction::In, 0x12, 5, 0, 3), &[]);
     }
 }

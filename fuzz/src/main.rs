@@ -27,6 +27,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("quirks", files::quirks),
     ("spec", files::spec),
     ("glass", files::glass),
+    ("replay", files::replay),
     ("requests", requests::requests),
 ];
 
