@@ -150,7 +150,7 @@ fn status_shows_who_has_it_and_what_is_pending() {
 
 #[test]
 fn status_fits_its_header_however_much_is_pending() {
-    let limits = usbscan::daemon::config::Limits { requests: 3000, all_requests: 5000, ..Default::default() };
+    let limits = usbscan::daemon::config::Limits { requests: 3000, all_requests: 50_000, ..Default::default() };
     let specs: Vec<String> = (0..8).map(|serial| format!("loopback,serial={serial}")).collect();
     let specs: Vec<&str> = specs.iter().map(String::as_str).collect();
     let rig = Rig::with(Config { limits, ..Config::default() }, &specs);
