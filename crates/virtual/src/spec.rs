@@ -471,7 +471,10 @@ mod tests {
 
     #[test]
     fn an_unknown_model_or_key_is_answered_with_those_there_are() {
-        assert_eq!(refusal("copier"), "there is no virtual scanner \"copier\"; there are: esci, esci2, loopback");
+        assert_eq!(
+            refusal("copier"),
+            "there is no virtual scanner \"copier\"; there are: esci, esci2, loopback, replay"
+        );
         assert_eq!(
             refusal("loopback,colour=red"),
             "the virtual scanner loopback has no key \"colour\"; it has: serial, fault, slow, slow-unlink, stuck-halt, chaos"
