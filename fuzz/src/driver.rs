@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use client::wire::Pipe;
 use scan::esci::{Esci, Patience};
+use scan::esci2::Esci2;
 use scan::{
     AbortStep, Cancel, ControlRequest, Flow, PageFormat, PageSink, Progress, ReadEnd, Received, ScanError, Scanner,
     SinkError, Transport, TransportError,
@@ -11,6 +12,11 @@ use scan::{
 
 /// A page that is larger than this was made up.
 const PAGE: usize = 64 << 20;
+
+/// ESC/I-2.
+pub fn esci2(bytes: &[u8]) {
+    with(bytes, |transport| Esci2.open_with(hasty(), transport, &mut |_: Progress| {}));
+}
 
 /// ESC/I. Another protocol's driver is another line like this.
 pub fn esci(bytes: &[u8]) {

@@ -1,8 +1,8 @@
 //! libFuzzer's program for every target: `USBSCAN_FUZZ=NAME usbscan-fuzz [LIBFUZZER'S ARGUMENTS]`; tools/fuzz runs it.
 //!
 //! A target is a function of bytes that panics when something is wrong. To add one: write it in the file that it
-//! belongs to, name it in [`TARGETS`], and put some inputs of its kind into `corpus/NAME`. Capture files, other
-//! protocols' replies and pictures come in so.
+//! belongs to, name it in [`TARGETS`], and put some inputs of its kind into `corpus/NAME`. Other
+//! protocols' replies come in so.
 #![no_main]
 
 mod driver;
@@ -23,6 +23,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("descriptor", messages::descriptor),
     ("usbip", messages::usbip),
     ("esci", driver::esci),
+    ("esci2", driver::esci2),
     ("config", files::config),
     ("quirks", files::quirks),
     ("spec", files::spec),
