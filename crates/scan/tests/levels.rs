@@ -91,6 +91,8 @@ fn a_d_level_with_extended_commands_scans_with_them() {
     for mode in ["color", "gray", "lineart"] {
         check("esci,level=D8", &[("mode", mode), ("resolution", "50")], 0);
     }
+    // FS I says nothing of colours that lie apart: here 2 lines at 150 dpi.
+    check("esci,level=D1", &[("resolution", "150"), ("br-x", "50"), ("br-y", "30")], 2);
     let scanner = open(&bench("esci,level=D8")).expect("it opens");
     assert!(scanner.options().get("brightness").is_err() && scanner.options().get("color-correction").is_err());
 }

@@ -135,6 +135,10 @@ pub(super) struct Spacing {
 impl Spacing {
     const NONE: Spacing = Spacing { lines: 0, base_dpi: 1 };
 
+    fn of(sensor: &Hardware) -> Spacing {
+        Spacing { lines: sensor.line_spacing.into(), base_dpi: sensor.base_dpi.into() }
+    }
+
     /// The same at a resolution.
     pub(super) fn at(self, dpi: Dpi) -> u32 {
         self.lines * dpi.0 / self.base_dpi
@@ -155,7 +159,12 @@ pub(super) struct Plain<'a> {
 
 impl Abilities {
     /// `installed` tells of units that can be taken off; their areas are stated all the same.
-    pub(super) fn extended(identity: &FsIdentity, installed: Installed, has_focus: bool) -> Abilities {
+    pub(super) fn extended(
+        identity: &FsIdentity,
+        installed: Installed,
+        sensor: Option<&Hardware>,
+        has_focus: bool,
+    ) -> Abilities {
         let unit = |area: (u32, u32), there: bool| Some(area).filter(|area| there && *area != (0, 0));
         let [film, wide_film] = identity.film_areas;
         let feeder = unit(identity.feeder_area, installed.feeder || !identity.kind.is_flatbed());
@@ -175,7 +184,7 @@ impl Abilities {
             has_button: identity.kind.has_button() && has_button_command(identity.level),
             longest_line: Some(identity.longest_line).filter(|longest| *longest > 0),
             sixteen_bits: identity.depth >= 16,
-            spacing: Spacing::NONE,
+            spacing: sensor.map_or(Spacing::NONE, Spacing::of),
             has_focus,
             detects_double_feed: feeder.is_some() && identity.detects_double_feed,
         }
@@ -190,7 +199,6 @@ impl Abilities {
             return Err(Unsupported::Level { model, level: String::from_utf8_lossy(&identity.level).into_owned() });
         }
         let unit = |area: Option<(u32, u32)>| area.filter(|_| has(b'e'));
-        let sensor = |of: &Hardware| Spacing { lines: of.line_spacing.into(), base_dpi: of.base_dpi.into() };
         Ok(Abilities {
             dialect: Dialect::Esc,
             level: identity.level,
@@ -211,7 +219,7 @@ impl Abilities {
             has_button: units.kind.has_button() && has_button_command(identity.level),
             longest_line: None,
             sixteen_bits,
-            spacing: hardware.map_or(Spacing::NONE, sensor),
+            spacing: hardware.map_or(Spacing::NONE, Spacing::of),
             has_focus,
             // There is no command for it.
             detects_double_feed: false,

@@ -7,6 +7,7 @@ use super::codes::{DEPTH, EXTENDED_STATUS, FOCUS_POSITION, FS_IDENTITY, FS_STATU
 use super::dialogue::Dialogue;
 use super::identity::{self, EscIdentity, FsIdentity, Hardware, Units};
 use super::levels;
+use super::nonsense::Nonsense;
 use super::status::{FS_STATUS_BYTES, Installed};
 use crate::{Identity, ScanError, TransportError};
 
@@ -41,7 +42,12 @@ fn identify_extended(dialogue: &mut Dialogue) -> Result<(Identity, Abilities), S
         false => Installed::default(),
     };
     let has_focus = levels::has(extended.level, b'q') && answers_focus(dialogue)?;
-    let abilities = Abilities::extended(&extended, installed, has_focus);
+    // FS I does not say how far apart the colours of a sensor lie.
+    let sensor = match levels::has(extended.level, b'i') {
+        true => answers_hardware(dialogue, extended.most_dpi)?,
+        false => None,
+    };
+    let abilities = Abilities::extended(&extended, installed, sensor.as_ref(), has_focus);
     let protocol = format!("ESC/I {}, extended commands", String::from_utf8_lossy(&extended.level));
     Ok((Identity { protocol, model: extended.model, firmware: extended.firmware }, abilities))
 }
@@ -67,6 +73,21 @@ fn identify_plain(dialogue: &mut Dialogue, identity: &EscIdentity) -> Result<(Id
     let abilities = Abilities::plain(found).map_err(ScanError::NotSupported)?;
     let protocol = format!("ESC/I {}", String::from_utf8_lossy(&identity.level));
     Ok((Identity { protocol, model, firmware: String::new() }, abilities))
+}
+
+/// A scanner that does everything with extended commands may refuse the plain question: then its colours come together.
+fn answers_hardware(dialogue: &mut Dialogue, most_dpi: u32) -> Result<Option<Hardware>, ScanError> {
+    match dialogue.information(HARDWARE) {
+        Ok((_, bytes)) => {
+            let hardware = Hardware::parse(&bytes)?;
+            match hardware.keeps_colors_near(most_dpi) {
+                true => Ok(Some(hardware)),
+                false => Err(Nonsense::Identity { item: "ESC i", at: 4 }.into()),
+            }
+        }
+        Err(ScanError::Refused { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Not all scanners of the level that has the command can be focused; those refuse to say where they are.

@@ -145,7 +145,7 @@ pub struct Hardware {
 }
 
 /// Lines that may lie between two colours: more would take more memory than any such scanner had.
-const MOST_DISTANCE: u32 = 512;
+const MOST_DISTANCE: u64 = 512;
 
 impl Hardware {
     /// Reads the payload.
@@ -166,13 +166,17 @@ impl Hardware {
         if base_dpi == 0 {
             return Err(wrong(0));
         }
-        let highest = *resolutions.last().ok_or(wrong(14))?;
-        let line_spacing = head[4];
-        let distance = u32::from(line_spacing) * u32::from(highest) / u32::from(base_dpi);
-        if head[4] != head[5] || distance > MOST_DISTANCE {
+        let highest = u32::from(*resolutions.last().ok_or(wrong(14))?);
+        let hardware = Hardware { base_dpi, line_spacing: head[4], resolutions };
+        if head[4] != head[5] || !hardware.keeps_colors_near(highest) {
             return Err(wrong(4));
         }
-        Ok(Hardware { base_dpi, line_spacing, resolutions })
+        Ok(hardware)
+    }
+
+    /// Whether colours that lie so far apart can be put together in bounded memory, up to this resolution.
+    pub fn keeps_colors_near(&self, highest_dpi: u32) -> bool {
+        u64::from(self.line_spacing) * u64::from(highest_dpi) / u64::from(self.base_dpi) <= MOST_DISTANCE
     }
 }
 
