@@ -184,6 +184,11 @@ impl<T> Entry<T> {
         matches!(self.stage, Stage::Done(_))
     }
 
+    /// Whether it need not wait for those in front of it.
+    fn may_overtake(&self) -> bool {
+        matches!(self.stage, Stage::Done(outcome) if outcome.leaves_at_once())
+    }
+
     /// Whether another request's transfer may start behind this one's. A read of no whole number of packets is
     /// rounded up on the wire and may leave surplus bytes, which belong to the next request.
     fn lets_pass(&self, packet: usize) -> bool {
@@ -195,6 +200,34 @@ impl<T> Entry<T> {
             }
             None => self.is_done(),
         }
+    }
+}
+
+/// What a queue would else count in all of its entries again and again, with thousands of them waiting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct Tally {
+    /// Those whose transfer the host has.
+    in_flight: usize,
+    /// Those that may overtake.
+    overtaking: usize,
+}
+
+impl Tally {
+    fn add<T>(&mut self, entry: &Entry<T>) {
+        self.in_flight += usize::from(entry.flying().is_some());
+        self.overtaking += usize::from(entry.may_overtake());
+    }
+
+    fn take<T>(&mut self, entry: &Entry<T>) {
+        self.in_flight -= usize::from(entry.flying().is_some());
+        self.overtaking -= usize::from(entry.may_overtake());
+    }
+
+    /// The one way in which an entry of a queue comes to its next stage.
+    fn change<T>(&mut self, entry: &mut Entry<T>, stage: Stage) {
+        self.take(entry);
+        entry.stage = stage;
+        self.add(entry);
     }
 }
 
@@ -217,7 +250,9 @@ pub(crate) struct Rules {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Queue<T> {
     rules: Rules,
+    /// In the order of their tickets.
     entries: VecDeque<Entry<T>>,
+    tally: Tally,
     next_ticket: u64,
     frozen: bool,
     held: bool,
@@ -229,7 +264,8 @@ impl<T> Queue<T> {
     /// An empty one.
     pub fn new(rules: Rules) -> Queue<T> {
         let next_ticket = rules.first.0;
-        Queue { rules, entries: VecDeque::new(), next_ticket, frozen: false, held: false, dead: None }
+        let (entries, tally) = (VecDeque::new(), Tally::default());
+        Queue { rules, entries, tally, next_ticket, frozen: false, held: false, dead: None }
     }
 
     /// Puts a request behind all others.
@@ -245,8 +281,14 @@ impl<T> Queue<T> {
         if entry.stage == Stage::Queued && entry.rest(self.rules.step).is_none() {
             entry.stage = Stage::Done(Outcome::Success);
         }
+        self.tally.add(&entry);
         self.entries.push_back(entry);
         ticket
+    }
+
+    /// Where the request of a ticket stands, while it is in the queue.
+    fn place(&self, ticket: Ticket) -> Option<usize> {
+        self.entries.binary_search_by_key(&ticket, |entry| entry.ticket).ok()
     }
 
     /// The next transfer to start, if one may. It counts as in flight from now on.
@@ -258,7 +300,7 @@ impl<T> Queue<T> {
         let entry = self.entries.iter_mut().find(|entry| !entry.lets_pass(packet))?;
         match (entry.stage, entry.rest(step)) {
             (Stage::Queued, Some(length)) => {
-                entry.stage = Stage::InFlight { length };
+                self.tally.change(entry, Stage::InFlight { length });
                 Some(Start { ticket: entry.ticket, offset: entry.moved, length })
             }
             _ => None,
@@ -268,12 +310,12 @@ impl<T> Queue<T> {
     /// Takes a start back: the host had no room for the transfer. With a shorter `step` it may have.
     pub fn put_back(&mut self, ticket: Ticket, step: usize) {
         self.rules.step = step;
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.ticket == ticket) {
-            match entry.stage {
-                Stage::InFlight { .. } => entry.stage = Stage::Queued,
-                Stage::Cancelling { reason, .. } => entry.stage = Stage::Done(reason.into()),
-                Stage::Queued | Stage::Done(_) => {}
-            }
+        let Some(at) = self.place(ticket) else { return };
+        let entry = &mut self.entries[at];
+        match entry.stage {
+            Stage::InFlight { .. } => self.tally.change(entry, Stage::Queued),
+            Stage::Cancelling { reason, .. } => self.tally.change(entry, Stage::Done(reason.into())),
+            Stage::Queued | Stage::Done(_) => {}
         }
     }
 
@@ -284,14 +326,16 @@ impl<T> Queue<T> {
 
     /// The host did not take the transfer, and never will.
     pub fn refuse(&mut self, ticket: Ticket, fault: Fault) {
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.ticket == ticket && !entry.is_done()) {
-            entry.stage = Stage::Done(Outcome::Fault(fault));
+        let Some(at) = self.place(ticket) else { return };
+        let entry = &mut self.entries[at];
+        if !entry.is_done() {
+            self.tally.change(entry, Stage::Done(Outcome::Fault(fault)));
         }
     }
 
     /// A transfer came back with `bytes` of it moved. Returns those to ask back, newest first: a fault freezes.
     pub fn complete(&mut self, ticket: Ticket, bytes: usize, came: Came) -> Vec<Ticket> {
-        let Some(at) = self.entries.iter().position(|entry| entry.ticket == ticket) else { return Vec::new() };
+        let Some(at) = self.place(ticket) else { return Vec::new() };
         let step = self.rules.step;
         let (frozen, dead) = (self.frozen, self.dead);
         let entry = &mut self.entries[at];
@@ -314,7 +358,7 @@ impl<T> Queue<T> {
             Came::GivenBack => Some(reason.map(Outcome::from).or(dead).unwrap_or(Outcome::Cancelled)),
             Came::Gone => Some(Outcome::Gone),
         };
-        entry.stage = outcome.map_or(Stage::Queued, Stage::Done);
+        self.tally.change(entry, outcome.map_or(Stage::Queued, Stage::Done));
         match outcome {
             Some(Outcome::Fault(_)) if self.rules.freezes => self.freeze(at),
             _ => Vec::new(),
@@ -332,14 +376,14 @@ impl<T> Queue<T> {
         let mut ask_back = Vec::new();
         for entry in self.entries.iter_mut().skip(at + 1) {
             match entry.stage {
-                Stage::Queued => entry.stage = Stage::Done(Outcome::Halted),
+                Stage::Queued => self.tally.change(entry, Stage::Done(Outcome::Halted)),
                 Stage::InFlight { .. } => {
                     entry.behind_fault = true;
                     ask_back.push(entry.ticket);
                 }
                 Stage::Cancelling { .. } => entry.behind_fault = true,
                 // Arrived before the fault was known, and not answered yet: it lies behind the gap as well.
-                Stage::Done(Outcome::Success) => entry.stage = Stage::Done(Outcome::Halted),
+                Stage::Done(Outcome::Success) => self.tally.change(entry, Stage::Done(Outcome::Halted)),
                 Stage::Done(_) => {}
             }
         }
@@ -370,9 +414,9 @@ impl<T> Queue<T> {
             }
             cancelled.found += 1;
             match entry.stage {
-                Stage::Queued => entry.stage = Stage::Done(reason.into()),
+                Stage::Queued => self.tally.change(entry, Stage::Done(reason.into())),
                 Stage::InFlight { length } => {
-                    entry.stage = Stage::Cancelling { length, reason };
+                    self.tally.change(entry, Stage::Cancelling { length, reason });
                     if !entry.behind_fault {
                         cancelled.ask_back.push(entry.ticket);
                     }
@@ -408,19 +452,20 @@ impl<T> Queue<T> {
         self.dead = Some(outcome);
         for entry in self.entries.iter_mut().filter(|entry| !entry.is_done()) {
             if entry.stage == Stage::Queued || in_flight_too(entry) {
-                entry.stage = Stage::Done(outcome);
+                self.tally.change(entry, Stage::Done(outcome));
             }
         }
     }
 
     /// The next request that ended, if one may be answered now.
     pub fn pop(&mut self) -> Option<Ended<T>> {
-        let may_leave = |(at, entry): (usize, &Entry<T>)| match entry.stage {
-            Stage::Done(outcome) => at == 0 || outcome.leaves_at_once(),
-            _ => false,
+        let at = match self.entries.front()?.is_done() {
+            true => 0,
+            false if self.tally.overtaking == 0 => return None,
+            false => self.entries.iter().position(Entry::may_overtake)?,
         };
-        let at = self.entries.iter().enumerate().position(may_leave)?;
         let entry = self.entries.remove(at)?;
+        self.tally.take(&entry);
         match entry.stage {
             Stage::Done(outcome) => Some(Ended { item: entry.item, outcome, moved: entry.moved }),
             _ => unreachable!("only what is done may leave"),
@@ -438,12 +483,12 @@ impl<T> Queue<T> {
 
     /// The request of a ticket, while it is in the queue.
     pub fn item_mut(&mut self, ticket: Ticket) -> Option<&mut T> {
-        self.entries.iter_mut().find(|entry| entry.ticket == ticket).map(|entry| &mut entry.item)
+        self.place(ticket).map(|at| &mut self.entries[at].item)
     }
 
     /// Transfers that the host has.
     pub fn in_flight(&self) -> usize {
-        self.entries.iter().filter(|entry| entry.flying().is_some()).count()
+        self.tally.in_flight
     }
 
     /// Whether no request is in it.

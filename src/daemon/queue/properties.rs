@@ -179,6 +179,13 @@ impl Run {
     }
 
     fn step(&mut self, op: Op) {
+        self.act(op);
+        let mut counted = Tally::default();
+        self.queue.entries.iter().for_each(|entry| counted.add(entry));
+        assert_eq!(self.queue.tally, counted, "what is counted as it changes is what is there");
+    }
+
+    fn act(&mut self, op: Op) {
         match op {
             Op::Push { session, bytes, empty_packet } => self.push(session, bytes, empty_packet),
             Op::Next => self.next(),
