@@ -240,11 +240,16 @@ impl Session {
         self.present.lock().take();
     }
 
-    /// If its client is gone, waits until its requests have ended and its job is aborted. So whoever opens a scanner
-    /// after another program died finds it as that is left behind, however soon that is.
-    pub fn wait_if_dead(&self) {
-        if self.has_hung_up() {
-            let left = self.left.lock().clone();
+    /// Waits for those whose clients are gone until their requests have ended and their jobs are aborted. So whoever
+    /// opens a scanner after another program died finds it as that is left behind, however soon that is.
+    pub fn wait_for_the_dead(sessions: &[Arc<Session>]) {
+        let mut asked: Vec<_> = sessions.iter().map(|session| PollFd::new(&session.stream, PollFlags::RDHUP)).collect();
+        // All in one call: there may be hundreds.
+        if poll(&mut asked, Some(&Timespec::default())).is_err() {
+            return;
+        }
+        for (session, _) in sessions.iter().zip(&asked).filter(|(_, asked)| !asked.revents().is_empty()) {
+            let left = session.left.lock().clone();
             // Nothing is ever sent: this ends when it has left, or when that takes too long to wait for.
             let _ = left.recv_timeout(LEAVING);
         }

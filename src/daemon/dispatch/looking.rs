@@ -48,7 +48,7 @@ impl Asked<'_> {
             return answer.fail(&Failure::AlreadyOpen { device: binding.scanner.name.clone() });
         }
         let scanner = or_fail!(answer, self.core.registry.find(device));
-        scanner.sessions().iter().for_each(|other| other.wait_if_dead());
+        Session::wait_for_the_dead(&scanner.sessions());
         let session = self.session.clone();
         let opened = ask(&scanner, |done| Message::Attach { session, wants, done });
         let binding = or_fail!(answer, opened.unwrap_or_else(|| Err(Failure::Gone { device: scanner.name.clone() })));
