@@ -18,6 +18,11 @@ const VENDOR_CLASS: u8 = 0xff;
 /// The test device: pid.codes' first number, for experiments.
 const LOOPBACK: (u16, u16) = (0x1209, 0x0001);
 
+/// Endpoints that an interface can have: 15 each way (USB 2.0, section 9.6.6).
+const MOST_ENDPOINTS: usize = 30;
+/// UTF-16 units of the longest string descriptor (USB 2.0, section 9.6.7).
+const LONGEST_NAME: usize = 126;
+
 /// The interface of a device that makes it a scanner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Function {
@@ -29,6 +34,22 @@ pub(crate) struct Function {
     pub still_image: bool,
     /// What it speaks, as `list` says it.
     pub protocol: &'static str,
+}
+
+/// What a device says of itself, as far as a device can: whatever a bus believed, the answers that it stands in have an end.
+pub(crate) fn within_reason(mut info: DeviceInfo) -> DeviceInfo {
+    for interface in info.configuration.iter_mut().flat_map(|configuration| &mut configuration.interfaces) {
+        interface.endpoints.truncate(MOST_ENDPOINTS);
+    }
+    for name in [&mut info.manufacturer, &mut info.product, &mut info.serial].into_iter().flatten() {
+        let ends = name.char_indices().scan(0, |units, (at, c)| {
+            *units += c.len_utf16();
+            Some((at, *units))
+        });
+        let end = ends.into_iter().find(|(_, units)| *units > LONGEST_NAME).map(|(at, _)| at);
+        name.truncate(end.unwrap_or(name.len()));
+    }
+    info
 }
 
 /// The scanner in a device, if there is one.

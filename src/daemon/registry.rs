@@ -167,6 +167,7 @@ impl Watcher {
             let bus = self.buses[at].clone();
             match bus.list() {
                 Ok(there) => {
+                    let there: Vec<_> = there.into_iter().map(function::within_reason).collect();
                     self.part_from_those_not_in(at, &there);
                     there.into_iter().for_each(|info| self.meet(at, &bus, info));
                 }

@@ -6,6 +6,7 @@ mod chaos;
 mod ending;
 mod hostile;
 mod kernel;
+mod lying;
 mod moving;
 mod opening;
 mod program;

@@ -21,7 +21,7 @@ const SMALL: [(&str, &str); 4] = [("mode", "gray"), ("resolution", "150"), ("br-
 const MOST_AT_ONCE: usize = 64 << 20;
 
 /// Of a scanner that does not stop talking, nobody listens to more: two attempts, and what opening and giving up take.
-const MOST_IN_ALL: u64 = 1 << 30;
+const MOST_IN_ALL: u64 = 256 << 20;
 
 /// What a scanner does instead, given how many packets it took and how many items it gave.
 trait Mischief: Send {

@@ -1,0 +1,242 @@
+//! Devices that lie: about themselves in their descriptors, and on the wire. Whatever they say, each request ends in success
+//! or in words, the daemon goes on, and an honest scanner beside them works.
+
+use std::time::Instant;
+
+use usb::{EndpointAddress, EndpointDescriptor, InterfaceNumber, TransferType};
+use virtual_scanner::{Descriptors, In, Loopback, Model, Out};
+use wire::{Command, Pipe, Status};
+
+use crate::rig::{Client, DEADLINE, Rig, open};
+
+/// How it answers a read.
+type Answers = fn(&mut [u8]) -> In;
+
+/// What it says of itself.
+type Lie = fn(&mut Descriptors);
+
+/// Says anything of itself, and takes everything.
+struct Liar {
+    descriptors: Descriptors,
+    answers: Answers,
+    /// So many times; then it says nothing.
+    times: usize,
+}
+
+impl Liar {
+    fn answer(&mut self, room: &mut [u8]) -> In {
+        match self.times.checked_sub(1) {
+            Some(left) => {
+                self.times = left;
+                (self.answers)(room)
+            }
+            None => In::Nak,
+        }
+    }
+}
+
+impl Model for Liar {
+    fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
+    }
+
+    fn bulk_out(&mut self, _now: Instant, _endpoint: EndpointAddress, _packet: &[u8]) -> Out {
+        Out::Ack
+    }
+
+    fn bulk_in(&mut self, _now: Instant, _endpoint: EndpointAddress, room: &mut [u8]) -> In {
+        self.answer(room)
+    }
+
+    fn interrupt_in(&mut self, _now: Instant, _endpoint: EndpointAddress, room: &mut [u8]) -> In {
+        self.answer(room)
+    }
+}
+
+/// A packet that ends every read.
+fn short(room: &mut [u8]) -> In {
+    let n = room.len().min(3);
+    room[..n].fill(b'!');
+    In::Data(n)
+}
+
+/// Full packets without an end.
+fn endless(room: &mut [u8]) -> In {
+    room.fill(b'!');
+    In::Data(room.len())
+}
+
+/// An honest scanner, usbscan0, and beside it usbscan1, which lies so.
+fn beside_an_honest_one(lie: impl FnOnce(&mut Descriptors), answers: Answers, times: usize) -> Rig {
+    let rig = Rig::new(&["loopback"]);
+    let mut descriptors = Loopback::with_serial("LIAR").descriptors().clone();
+    lie(&mut descriptors);
+    rig.bus.plug(Box::new(Liar { descriptors, answers, times }));
+    rig
+}
+
+fn listed(client: &mut Client) -> usize {
+    let list: wire::ListBody = client.done(Command::List {}).body().expect("a list");
+    list.devices.len()
+}
+
+/// The daemon lists what is plugged in when it hears of it; the first question may come before that.
+fn is_a_scanner(client: &mut Client) -> bool {
+    let hung = Instant::now() + DEADLINE;
+    while listed(client) < 2 {
+        if Instant::now() > hung {
+            return false;
+        }
+        std::thread::yield_now();
+    }
+    true
+}
+
+/// Everything that a client can ask of a scanner, with short deadlines.
+fn questions() -> Vec<(Command, Vec<u8>)> {
+    let timeout = Some(0.05);
+    let descriptor = |descriptor_type| Command::UsbDescriptor { descriptor_type, index: 0, language: 0 };
+    vec![
+        (Command::PipeConfiguration {}, vec![]),
+        (Command::ChannelSizes {}, vec![]),
+        (Command::DeviceDescriptor {}, vec![]),
+        (descriptor(1), vec![]),
+        (descriptor(2), vec![]),
+        (descriptor(3), vec![]),
+        (Command::Write { zero_packet: false, timeout }, vec![7; 1000]),
+        (Command::Write { zero_packet: true, timeout }, vec![7; 1024]),
+        (Command::Read { length: 1, salvage: true, timeout }, vec![]),
+        (Command::Read { length: 100_000, salvage: false, timeout }, vec![]),
+        (Command::WaitEvent { timeout }, vec![]),
+        (Command::ResetPipe { pipe: Pipe::Read }, vec![]),
+        (Command::CancelPipe { pipe: Pipe::Read, device: None }, vec![]),
+        (Command::CancelPending { device: None }, vec![]),
+        (Command::ResetDevice { device: None }, vec![]),
+        (Command::Status { device: None }, vec![]),
+        (Command::Close {}, vec![]),
+    ]
+}
+
+fn is_said(client: &mut Client, command: Command, payload: Vec<u8>, what: &str) -> bool {
+    let name = command.name();
+    let answer = client.call_with(command, payload);
+    let message = answer.message.clone().unwrap_or_default();
+    assert!(answer.status == Status::Success || !message.is_empty(), "{what}: {name}: {:?} in no words", answer.status);
+    answer.status == Status::Success
+}
+
+fn honest_one_works(rig: &Rig, what: &str) {
+    let mut client = rig.open();
+    client.write_all(what.as_bytes());
+    assert_eq!(client.read_all(what.len() as u32), what.as_bytes());
+}
+
+fn endpoints(of: &mut Descriptors) -> &mut Vec<EndpointDescriptor> {
+    &mut of.configuration.interfaces[0].endpoints
+}
+
+/// What a device may say of itself, by name.
+fn lies() -> Vec<(&'static str, Lie)> {
+    vec![
+        ("packets of no bytes", |of| endpoints(of).iter_mut().for_each(|e| e.max_packet_size = 0)),
+        ("packets of one byte", |of| endpoints(of).iter_mut().for_each(|e| e.max_packet_size = 1)),
+        ("packets of 65535 bytes", |of| endpoints(of).iter_mut().for_each(|e| e.max_packet_size = u16::MAX)),
+        ("packets of no bytes for control", |of| of.device.max_packet_size_0 = 0),
+        ("packets of 255 bytes for control", |of| of.device.max_packet_size_0 = 255),
+        ("no endpoints", |of| endpoints(of).clear()),
+        ("only a way in", |of| endpoints(of).truncate(1)),
+        ("one address for all endpoints", |of| {
+            endpoints(of).iter_mut().for_each(|e| e.address = EndpointAddress(0x81));
+        }),
+        ("endpoint zero as a bulk endpoint", |of| endpoints(of)[0].address = EndpointAddress(0x80)),
+        ("addresses with all bits", |of| endpoints(of)[0].address = EndpointAddress(0xff)),
+        ("isochronous endpoints", |of| {
+            endpoints(of).iter_mut().for_each(|e| e.transfer_type = TransferType::Isochronous);
+        }),
+        ("control endpoints", |of| endpoints(of).iter_mut().for_each(|e| e.transfer_type = TransferType::Control)),
+        ("a thousand endpoints", |of| {
+            let first = endpoints(of)[0];
+            endpoints(of)
+                .extend((0..1000_u32).map(|n| EndpointDescriptor { address: EndpointAddress(n as u8), ..first }));
+        }),
+        ("256 interfaces with one number", |of| {
+            let first = of.configuration.interfaces[0].clone();
+            of.configuration.interfaces.extend((0..=255).map(|n| {
+                let mut other = first.clone();
+                other.alternate = n;
+                other
+            }));
+        }),
+        ("an interface that can't be", |of| {
+            of.configuration.interfaces[0].number = InterfaceNumber(255);
+            of.configuration.interfaces[0].alternate = 255;
+        }),
+        ("names without an end", |of| {
+            of.manufacturer = "\u{7}\n\"".repeat(10_000);
+            of.product = "\u{202e}\u{0}x".repeat(10_000);
+            of.serial = Some("../\n ".repeat(10_000));
+        }),
+        ("no names", |of| {
+            of.manufacturer.clear();
+            of.product.clear();
+            of.serial = Some(String::new());
+        }),
+    ]
+}
+
+#[test]
+fn descriptors_that_lie_end_in_words_and_harm_nobody_else() {
+    for (what, lie) in lies() {
+        let rig = beside_an_honest_one(lie, short, 4);
+        let mut client = rig.client();
+        assert!(is_a_scanner(&mut client), "{what}: it has the class of a scanner");
+        if is_said(&mut client, open("usbscan1"), Vec::new(), what) {
+            for (command, payload) in questions() {
+                is_said(&mut client, command, payload, what);
+            }
+        }
+        is_said(&mut client, Command::Status { device: None }, Vec::new(), what);
+        honest_one_works(&rig, what);
+        assert!(rig.daemon.stop(DEADLINE), "{what}: all threads end");
+    }
+}
+
+#[test]
+fn a_stream_without_an_end_gives_what_was_asked_for_and_is_given_up_when_its_reader_dies() {
+    let rig = beside_an_honest_one(|_| (), endless, usize::MAX);
+    let mut client = rig.client();
+    assert!(is_a_scanner(&mut client));
+    client.open("usbscan1");
+    for length in [1, 511, 512, 100_000, 1 << 20] {
+        assert_eq!(client.read_all(length), vec![b'!'; length as usize]);
+    }
+    is_said(&mut client, Command::CancelPending { device: None }, Vec::new(), "a stream without an end");
+    let _never_answered = client.read(1 << 20);
+    drop(client);
+    // Its job is aborted, which can't drain it; whoever comes next is told, or served.
+    let mut next = rig.client();
+    if is_said(&mut next, open("usbscan1"), Vec::new(), "after a death") {
+        is_said(&mut next, Command::Read { length: 4096, salvage: true, timeout: None }, Vec::new(), "after a death");
+    }
+    honest_one_works(&rig, "beside a stream without an end");
+}
+
+#[test]
+fn babble_rubbish_and_stalls_are_errors_in_words_until_they_end() {
+    let wrong: [(&str, Answers); 3] =
+        [("babble", |_| In::Babble), ("rubbish", |_| In::Garbled), ("stalls", |_| In::Stall)];
+    for (what, answers) in wrong {
+        let rig = beside_an_honest_one(|_| (), answers, usize::MAX);
+        let mut client = rig.client();
+        assert!(is_a_scanner(&mut client));
+        client.open("usbscan1");
+        for _ in 0..3 {
+            let read = Command::Read { length: 4096, salvage: false, timeout: None };
+            assert!(!is_said(&mut client, read, Vec::new(), what), "{what}");
+            is_said(&mut client, Command::ResetPipe { pipe: Pipe::Read }, Vec::new(), what);
+        }
+        is_said(&mut client, Command::WaitEvent { timeout: Some(0.05) }, Vec::new(), what);
+        is_said(&mut client, Command::CancelPending { device: None }, Vec::new(), what);
+        honest_one_works(&rig, what);
+    }
+}
