@@ -2,6 +2,7 @@
 //!
 //!     tools/bench                  # this, and the whole pages, with the figures and plots under target/bench
 //!     cargo bench --bench figures -- [--quick] [--only bulk|cancel|growth|idle]... [--out FOLDER]
+//!     tools/bench --guest vhci     # `kernel` and `scans`, under a real kernel with a virtual host controller
 //!
 //! No absolute time is a claim; the ratio is. In each round the candidates take turns, so that whatever else the
 //! machine does meets all of them.
@@ -10,10 +11,13 @@ mod bulk;
 mod cancel;
 mod growth;
 mod idle;
+mod kernel;
 mod plot;
 mod report;
 mod rigs;
+mod scans;
 mod source;
+mod usbscand;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,21 +33,43 @@ pub struct Wishes {
     pub quick: bool,
     only: Vec<String>,
     out: PathBuf,
+    /// The kernel's host controller, where there is one to measure on: vhci or functionfs.
+    controller: Option<String>,
+    /// Of whole scans.
+    resolutions: Vec<u32>,
 }
 
 impl Wishes {
     fn read() -> Option<Wishes> {
-        let mut wishes = Wishes { quick: false, only: Vec::new(), out: PathBuf::from("target/bench") };
+        let mut wishes = Wishes {
+            quick: false,
+            only: Vec::new(),
+            out: PathBuf::from("target/bench"),
+            controller: None,
+            resolutions: Vec::new(),
+        };
         let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--quick" => wishes.quick = true,
-                "--only" => wishes.only.push(arguments.next().filter(|name| PARTS.iter().any(|p| p.0 == name))?),
+                "--only" => wishes.only.push(arguments.next().filter(|name| is_a_part(name))?),
+                "--controller" => wishes.controller = Some(arguments.next()?),
+                "--dpi" => wishes.resolutions.push(arguments.next()?.parse().ok().filter(|dpi| *dpi <= 4800)?),
                 "--out" => wishes.out = arguments.next()?.into(),
                 _ => return None,
             }
         }
         Some(wishes)
+    }
+
+    /// What a part needs that measures on this machine's kernel.
+    pub fn controller(&self) -> Outcome<&str> {
+        Ok(self.controller.as_deref().ok_or("--controller vhci or functionfs; tools/bench --guest does all of it")?)
+    }
+
+    /// What whole scans are made at.
+    pub fn resolutions(&self) -> &[u32] {
+        if self.resolutions.is_empty() { &[300, 600] } else { &self.resolutions }
     }
 
     /// `most`, or a few of them.
@@ -57,9 +83,17 @@ type Part = fn(&Wishes, &mut Report) -> Outcome<()>;
 const PARTS: &[(&str, Part)] =
     &[("bulk", bulk::measure), ("cancel", cancel::measure), ("growth", growth::measure), ("idle", idle::measure)];
 
+/// Only when they are asked for by name: they need a kernel with a virtual host controller, and root's rights.
+const KERNEL_PARTS: &[(&str, Part)] = &[("kernel", kernel::measure), ("scans", scans::measure)];
+
+fn is_a_part(name: &str) -> bool {
+    PARTS.iter().chain(KERNEL_PARTS).any(|part| part.0 == name)
+}
+
 fn main() -> ExitCode {
     let Some(wishes) = Wishes::read() else {
         eprintln!("usage: figures [--quick] [--only bulk|cancel|growth|idle]... [--out FOLDER]");
+        eprintln!("       figures --only kernel|scans... --controller vhci|functionfs [--dpi N]... [--quick]");
         return ExitCode::from(2);
     };
     match run(&wishes) {
@@ -74,8 +108,9 @@ fn main() -> ExitCode {
 fn run(wishes: &Wishes) -> Outcome<()> {
     std::fs::create_dir_all(&wishes.out)?;
     let mut report = Report::new();
-    for (name, part) in PARTS {
-        if wishes.only.is_empty() || wishes.only.iter().any(|only| only == name) {
+    let unasked = if wishes.only.is_empty() { PARTS.len() } else { 0 };
+    for (number, (name, part)) in PARTS.iter().chain(KERNEL_PARTS).enumerate() {
+        if number < unasked || wishes.only.iter().any(|only| only == name) {
             report.begin(name);
             part(wishes, &mut report)?;
         }

@@ -78,27 +78,32 @@ impl Road {
 
     /// Moves so many bytes with so many requests outstanding.
     pub fn move_bytes(&self, way: Way, bytes: usize, queued: usize, size: usize) -> Outcome<()> {
-        let mut outstanding: VecDeque<Pending> = VecDeque::new();
-        for _ in 0..bytes / size {
-            if outstanding.len() == queued {
-                outstanding.pop_front().expect("there are some").wait()?;
-            }
-            outstanding.push_back(match way {
-                Way::In => {
-                    let read = Command::Read { length: size as u32, salvage: false, timeout: None };
-                    self.session.start(read, Vec::new())?
-                }
-                Way::Out => {
-                    let write = Command::Write { zero_packet: false, timeout: None };
-                    self.session.start(write, vec![7; size])?
-                }
-            });
-        }
-        for pending in outstanding {
-            pending.wait()?;
-        }
-        Ok(())
+        move_bytes(&self.session, way, bytes, queued, size)
     }
+}
+
+/// Moves so many bytes through a session with so many requests outstanding.
+pub fn move_bytes(session: &Session, way: Way, bytes: usize, queued: usize, size: usize) -> Outcome<()> {
+    let mut outstanding: VecDeque<Pending> = VecDeque::new();
+    for _ in 0..bytes / size {
+        if outstanding.len() == queued {
+            outstanding.pop_front().expect("there are some").wait()?;
+        }
+        outstanding.push_back(match way {
+            Way::In => {
+                let read = Command::Read { length: size as u32, salvage: false, timeout: None };
+                session.start(read, Vec::new())?
+            }
+            Way::Out => {
+                let write = Command::Write { zero_packet: false, timeout: None };
+                session.start(write, vec![7; size])?
+            }
+        });
+    }
+    for pending in outstanding {
+        pending.wait()?;
+    }
+    Ok(())
 }
 
 /// The bus with nothing around it: a loop on one thread that queues transfers and takes them back.

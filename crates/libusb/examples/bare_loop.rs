@@ -1,7 +1,9 @@
-//! Bulk reads and cancels in the barest loop that libusb allows: one thread, one callback, no engine of ours.
+//! Bulk transfers and cancels in the barest loop that libusb allows: one thread, one callback, no engine of ours.
 //! The peer that the engine is measured against; `engine_loop` does the same work through it.
 //!
 //!     cargo run --release -p usbscan-libusb --example bare_loop -- --queued 4 --size 262144
+//!
+//! With `--queued 0` one synchronous call after another, as most scanner programs read.
 //!
 //! Needs the loopback device on a USB bus that libusb sees.
 
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use libusb1_sys as ffi;
 use libusb1_sys::constants::{LIBUSB_TRANSFER_CANCELLED, LIBUSB_TRANSFER_COMPLETED};
-use load::Load;
+use load::{Load, Took};
 use rusb::{Context, DeviceHandle, UsbContext};
 
 /// What the callback sees. Everything is on one thread.
@@ -46,24 +48,33 @@ fn run(load: &Load) -> Result<(), rusb::Error> {
     let handle = context.open_device_with_vid_pid(load.device.0, load.device.1).ok_or(rusb::Error::NoDevice)?;
     handle.set_auto_detach_kernel_driver(true)?;
     handle.claim_interface(0)?;
-    let endpoint = bulk_in(&handle)?;
+    let (bulk_in, bulk_out) = (bulk(&handle, 0x80)?, bulk(&handle, 0)?);
     tell(&handle, 0x14, 0)?;
-    load.report_cancels("bare", cancels(load, &context, &handle, endpoint)?);
-    for kib in load.runs() {
-        tell(&handle, 0x15, kib)?;
+    load.report_cancels("bare", cancels(load, &context, &handle, bulk_in)?);
+    if load.out {
+        tell(&handle, 0x16, 0)?;
+    } else {
+        load.runs().into_iter().try_for_each(|kib| tell(&handle, 0x15, kib))?;
     }
-    load.report_throughput("bare", reads(load, &context, &handle, endpoint)?);
+    let endpoint = if load.out { bulk_out } else { bulk_in };
+    let took = if load.queued == 0 {
+        Took::by(|| one_after_another(load, &handle, endpoint))?
+    } else {
+        Took::by(|| queued(load, &context, &handle, endpoint))?
+    };
+    load.report_throughput("bare", took);
     Ok(())
 }
 
-fn bulk_in(handle: &DeviceHandle<Context>) -> Result<u8, rusb::Error> {
+/// The first bulk endpoint of this direction, which is the address's highest bit.
+fn bulk(handle: &DeviceHandle<Context>, direction: u8) -> Result<u8, rusb::Error> {
     let configuration = handle.device().active_config_descriptor()?;
     let endpoints = configuration.interfaces().flat_map(|i| i.descriptors()).flat_map(|d| {
         let all: Vec<(u8, rusb::TransferType)> =
             d.endpoint_descriptors().map(|e| (e.address(), e.transfer_type())).collect();
         all
     });
-    let found = endpoints.into_iter().find(|(a, kind)| a & 0x80 != 0 && *kind == rusb::TransferType::Bulk);
+    let found = endpoints.into_iter().find(|(a, kind)| a & 0x80 == direction && *kind == rusb::TransferType::Bulk);
     found.map(|(address, _)| address).ok_or(rusb::Error::NotFound)
 }
 
@@ -72,13 +83,25 @@ fn tell(handle: &DeviceHandle<Context>, request: u8, value: u16) -> Result<(), r
     handle.write_control(0x40, request, value, 0, &[], Duration::from_secs(5)).map(drop)
 }
 
-/// Reads `load.bytes` with `load.queued` reads in flight.
-fn reads(
-    load: &Load,
-    context: &Context,
-    handle: &DeviceHandle<Context>,
-    endpoint: u8,
-) -> Result<Duration, rusb::Error> {
+/// Moves `load.bytes` by libusb's synchronous calls.
+fn one_after_another(load: &Load, handle: &DeviceHandle<Context>, endpoint: u8) -> Result<(), rusb::Error> {
+    let mut buffer = vec![0; load.size];
+    let patience = Duration::from_secs(30);
+    for _ in 0..load.bytes / load.size {
+        let moved = if load.out {
+            handle.write_bulk(endpoint, &buffer, patience)?
+        } else {
+            handle.read_bulk(endpoint, &mut buffer, patience)?
+        };
+        if moved != load.size {
+            return Err(rusb::Error::Io);
+        }
+    }
+    Ok(())
+}
+
+/// Moves `load.bytes` with `load.queued` transfers in flight.
+fn queued(load: &Load, context: &Context, handle: &DeviceHandle<Context>, endpoint: u8) -> Result<(), rusb::Error> {
     let state = Loop {
         left: Cell::new(load.bytes),
         in_flight: Cell::new(0),
@@ -87,7 +110,6 @@ fn reads(
     };
     let mut buffers: Vec<Vec<u8>> = (0..load.queued).map(|_| vec![0; load.size]).collect();
     let transfers: Vec<_> = buffers.iter_mut().map(|buffer| transfer(handle, endpoint, buffer, &state)).collect();
-    let began = Instant::now();
     for raw in &transfers {
         if state.left.get() > 0 {
             submit(&state, *raw, load.size);
@@ -96,10 +118,8 @@ fn reads(
     while state.in_flight.get() > 0 {
         context.handle_events(None)?;
     }
-    let took = began.elapsed();
     transfers.into_iter().for_each(free);
-    expect_no_surprise(&state)?;
-    Ok(took)
+    expect_no_surprise(&state)
 }
 
 /// Cancels one read after another; the time is from asking to the callback.

@@ -10,6 +10,7 @@
 //! | 0x13 | both | is never answered |
 //! | 0x14 | OUT | forgets all that is queued |
 //! | 0x15 | OUT | queues `wValue` KiB on bulk-in as one item, byte i = i mod 251, without a packet that ends it |
+//! | 0x16 | OUT | from here on, until 0x14, what is written is taken and does not come back |
 //!
 //! Bulk packets keep their borders: a short or empty packet comes back as one. With nothing written a
 //! read stays pending. At most 16 MiB are kept, then bulk-out is not acknowledged until some was read.
@@ -32,6 +33,8 @@ const PACKETS: usize = 1 << 18;
 const PACKET: usize = 512;
 /// Interrupt packets that are kept.
 const EVENTS: usize = 256;
+/// Bytes of the pattern that are kept ready, plus one turn of it, so that a long run is not computed byte by byte.
+const READY: usize = 251 * 256;
 /// Queued pattern runs; each may stand for 64 MiB but costs some bytes only.
 const RUNS: usize = 1024;
 
@@ -61,6 +64,8 @@ pub struct Loopback {
     events: VecDeque<Vec<u8>>,
     halted: Vec<EndpointAddress>,
     forgotten: u64,
+    swallows: bool,
+    pattern: Box<[u8]>,
     registers: [[u8; BANK]; 2],
 }
 
@@ -80,6 +85,8 @@ impl Loopback {
             events: VecDeque::new(),
             halted: Vec::new(),
             forgotten: 0,
+            swallows: false,
+            pattern: (0..READY + 251).map(|i| (i % 251) as u8).collect(),
             registers: [[0; BANK]; 2],
         }
     }
@@ -99,7 +106,9 @@ impl Loopback {
         self.events.clear();
         self.kept = 0;
         self.runs = 0;
+        self.swallows = false;
     }
+
     /// Moves what is queued into `room`, up to its end or a short packet; `None`: nothing is queued.
     fn fill(&mut self, room: &mut [u8]) -> Option<usize> {
         let mut filled = 0;
@@ -122,10 +131,8 @@ impl Loopback {
                     }
                 }
                 Some(Queued::Run { from, to }) => {
-                    let length = (*to - *from).min(room.len() - filled);
-                    for (i, byte) in room[filled..filled + length].iter_mut().enumerate() {
-                        *byte = ((*from + i) % 251) as u8;
-                    }
+                    let length = (*to - *from).min(room.len() - filled).min(READY);
+                    room[filled..filled + length].copy_from_slice(&self.pattern[*from % 251..][..length]);
                     filled += length;
                     *from += length;
                     if from == to {
@@ -183,6 +190,7 @@ impl Model for Loopback {
                 self.runs += 1;
                 self.queued.push_back(Queued::Run { from: 0, to: usize::from(setup.value) * 1024 });
             }
+            (0x16, Direction::Out) => self.swallows = true,
             _ => return Control::Stall,
         }
         Control::Done(Vec::new())
@@ -191,6 +199,9 @@ impl Model for Loopback {
     fn bulk_out(&mut self, _now: Instant, endpoint: EndpointAddress, packet: &[u8]) -> Out {
         if self.is_halted(endpoint) {
             return Out::Stall;
+        }
+        if self.swallows {
+            return Out::Ack;
         }
         if self.kept + packet.len() > ROOM || self.queued.len() >= PACKETS {
             return Out::Nak;
@@ -285,5 +296,42 @@ fn descriptors(serial: &str) -> Descriptors {
         manufacturer: "usbscan".to_owned(),
         product: "Loopback".to_owned(),
         serial: Some(serial.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tell(loopback: &mut Loopback, request: u8, value: u16) {
+        let answer = loopback.control(Instant::now(), Setup::vendor(Direction::Out, request, value, 0, 0), &[]);
+        assert!(matches!(answer, Control::Done(_)), "{answer:?}");
+    }
+
+    #[test]
+    fn what_is_swallowed_does_not_come_back_until_it_forgets() {
+        let (now, mut loopback, mut room) = (Instant::now(), Loopback::new(), [0; PACKET]);
+        tell(&mut loopback, 0x16, 0);
+        for _ in 0..2 * ROOM / PACKET {
+            assert!(matches!(loopback.bulk_out(now, BULK_OUT, &[7; PACKET]), Out::Ack));
+        }
+        assert!(matches!(loopback.bulk_in(now, BULK_IN, &mut room), In::Nak));
+        tell(&mut loopback, 0x14, 0);
+        assert!(matches!(loopback.bulk_out(now, BULK_OUT, &[7; 5]), Out::Ack));
+        assert!(matches!(loopback.bulk_in(now, BULK_IN, &mut room), In::Data(5)));
+    }
+
+    #[test]
+    fn a_run_keeps_its_pattern_across_reads_of_any_size() {
+        let (now, mut loopback, mut got) = (Instant::now(), Loopback::new(), Vec::new());
+        tell(&mut loopback, 0x15, 300);
+        let mut room = vec![0; 200 * 1024];
+        for size in [1, PACKET, READY + 3, room.len()].into_iter().cycle() {
+            match loopback.bulk_in(now, BULK_IN, &mut room[..size]) {
+                In::Data(n) => got.extend_from_slice(&room[..n]),
+                _ => break,
+            }
+        }
+        assert!(got.len() == 300 * 1024 && got.iter().enumerate().all(|(i, byte)| *byte == (i % 251) as u8));
     }
 }

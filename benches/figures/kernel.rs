@@ -1,0 +1,169 @@
+//! Throughput on a host controller of this machine's own kernel: the whole road (usbscand, socket, client) against a bare
+//! libusb loop with four transfers of 256 KiB queued, and against libusb's synchronous calls of 64 KiB, which is how SANE
+//! reads. All take turns with one and the same device.
+//!
+//! For a guest, as root: `tools/bench --guest vhci`. The peers are the program `bare_loop` of crates/libusb.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use client::{RequestData, Session, UsbRequest};
+use wire::{RequestKind, RequestRecipient};
+
+use crate::report::{Aim, Report, Series};
+use crate::rigs::{Took, Way, move_bytes};
+use crate::usbscand::Usbscand;
+use crate::{Outcome, Wishes};
+
+const MIB: usize = 64;
+const QUEUED: usize = 4;
+const SIZE: usize = 256 * 1024;
+const SYNCHRONOUS: usize = 64 * 1024;
+
+pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
+    let _device = Plugged::new(wishes.controller()?, "loopback")?;
+    for (way, name) in [(Way::In, "in"), (Way::Out, "out")] {
+        let title = |what: &str| format!("bulk-{name}, {}: {what}", wishes.controller().unwrap_or_default());
+        let mut road = Candidate::new(title("whole road, 4 x 256 KiB queued"));
+        let mut bare = Candidate::new(title("bare libusb loop, 4 x 256 KiB queued"));
+        let mut slow = Candidate::new(title("libusb's synchronous calls, 64 KiB"));
+        for round in 0..=wishes.rounds(7) {
+            let of_road = whole_road(way)?;
+            let of_bare = bare_loop(name, QUEUED, SIZE)?;
+            let of_slow = bare_loop(name, 0, SYNCHRONOUS)?;
+            // The first warms up: the programs come over a network file system.
+            if round > 0 {
+                road.add(of_road);
+                bare.add(of_bare);
+                slow.add(of_slow);
+            }
+        }
+        for candidate in [&bare, &slow, &road] {
+            report.series(&candidate.rate, "MB/s");
+        }
+        report.ratio(&road.rate, &bare.rate, Some(Aim::AtLeast(0.95)));
+        report.ratio(&road.rate, &slow.rate, Some(Aim::AtLeast(1.5)).filter(|_| way == Way::In));
+        report.ratio(&bare.rate, &slow.rate, None);
+        for candidate in [&bare, &slow, &road] {
+            report.series(&candidate.cpu, "CPU s/GB");
+        }
+        report.ratio(&road.cpu, &bare.cpu, None);
+        report.ratio(&road.cpu, &slow.cpu, None);
+    }
+    Ok(())
+}
+
+struct Candidate {
+    rate: Series,
+    cpu: Series,
+}
+
+impl Candidate {
+    fn new(what: String) -> Candidate {
+        Candidate { cpu: Series::new(what.clone()), rate: Series::new(what) }
+    }
+
+    fn add(&mut self, took: Took) {
+        self.rate.values.push(took.megabytes_per_second(MIB << 20));
+        self.cpu.values.push(took.cpu_per_gigabyte(MIB << 20));
+    }
+}
+
+/// A daemon for this round alone, so that the device is the peers' afterwards. Processor time is its and ours.
+fn whole_road(way: Way) -> Outcome<Took> {
+    let daemon = Usbscand::start(&[])?;
+    let session = daemon.session()?;
+    session.open(&only_device(&session)?)?;
+    tell(&session, 0x14, 0)?;
+    match way {
+        Way::In => (0..MIB / 32).try_for_each(|_| tell(&session, 0x15, 32768))?,
+        Way::Out => tell(&session, 0x16, 0)?,
+    }
+    let before = daemon.processor_time()?;
+    let client = Took::by(|| move_bytes(&session, way, MIB << 20, QUEUED, SIZE))?;
+    Ok(Took { cpu: client.cpu + (daemon.processor_time()? - before), ..client })
+}
+
+fn only_device(session: &Session) -> Outcome<String> {
+    Ok(session.list()?.first().ok_or("usbscand finds no device")?.name.clone())
+}
+
+/// A vendor request of the loopback device.
+fn tell(session: &Session, request: u8, value: u16) -> Outcome<()> {
+    let (kind, recipient) = (RequestKind::Vendor, RequestRecipient::Device);
+    let data = RequestData::Out(Vec::new());
+    session.usb_request(UsbRequest { kind, recipient, request, value, index: 0, data }, None)?;
+    Ok(())
+}
+
+/// The peer; see crates/libusb/examples/bare_loop.rs.
+fn bare_loop(way: &str, queued: usize, size: usize) -> Outcome<Took> {
+    let mut command = Command::new(beside("examples/bare_loop"));
+    command.args(["--rounds", "0", "--way", way, "--mib", &MIB.to_string()]);
+    command.args(["--queued", &queued.to_string(), "--size", &size.to_string()]);
+    let ended = command.stderr(Stdio::inherit()).output()?;
+    let said = String::from_utf8(ended.stdout)?;
+    let seconds = |name: &str| -> Outcome<Duration> {
+        let value = said.split_whitespace().find_map(|word| word.strip_prefix(name));
+        let value = value.ok_or_else(|| format!("bare_loop ended with {} and no {name}", ended.status))?;
+        Ok(Duration::from_secs_f64(value.parse()?))
+    };
+    Ok(Took { wall: seconds("seconds=")?, cpu: seconds("cpu_seconds=")? })
+}
+
+/// A program or library that cargo put beside ours.
+pub fn beside(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_usbscand")).with_file_name(name)
+}
+
+/// `vscan` while its device is plugged in; dropping it pulls it out.
+#[derive(Debug)]
+pub struct Plugged {
+    child: Child,
+}
+
+impl Plugged {
+    /// Returns when the kernel has configured it.
+    pub fn new(controller: &str, spec: &str) -> Outcome<Plugged> {
+        let mut command = Command::new(beside("vscan"));
+        let child = command.args([controller, spec]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut plugged = Plugged { child };
+        let mut line = String::new();
+        BufReader::new(plugged.child.stdout.as_mut().expect("it is piped")).read_line(&mut line)?;
+        if !line.starts_with("ready") {
+            return Err(format!("vscan says {line:?}").into());
+        }
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !is_configured()? {
+            if Instant::now() > deadline {
+                return Err("the kernel does not configure the device".into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(plugged)
+    }
+}
+
+/// Whether there is an interface with a bulk-in endpoint. Hubs have none.
+fn is_configured() -> Outcome<bool> {
+    for interface in std::fs::read_dir("/sys/bus/usb/devices")? {
+        for endpoint in std::fs::read_dir(interface?.path())?.flatten() {
+            let kind = std::fs::read_to_string(endpoint.path().join("type")).unwrap_or_default();
+            if kind.trim() == "Bulk" {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+impl Drop for Plugged {
+    fn drop(&mut self) {
+        // Its output ends with it; it may have ended by itself.
+        let _ = self.child.stdin.take().map(|mut orders| orders.write_all(b"quit\n"));
+        let _ = self.child.stdout.take().map(|mut rest| rest.read_to_end(&mut Vec::new()));
+        let _ = self.child.wait();
+    }
+}
