@@ -36,8 +36,9 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// What any crate's tests may use besides: the seam, the protocol, and scanners to test with.
 const FOR_TESTS: &[&str] = &["usbscan-usb", "usbscan-wire", "usbscan-virtual"];
 
-/// What one crate's tests may use besides that: tests/sane has Debian's programs load the backend that cargo built.
-const FOR_TESTS_OF: &[(&str, &[&str])] = &[("usbscan", &["usbscan-sane"])];
+/// What one crate's tests may use besides that: tests/sane has Debian's programs load the backend that cargo built,
+/// tests/corpus.rs has the fuzzer's targets.
+const FOR_TESTS_OF: &[(&str, &[&str])] = &[("usbscan", &["usbscan-sane", "vscan"])];
 
 /// Inside the root package, where cargo holds no arrows: what each half may not name. The two programs in src/bin join
 /// the halves with the buses.

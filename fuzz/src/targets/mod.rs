@@ -1,0 +1,31 @@
+//! Every fuzz target: a function of bytes that panics when something is wrong. The fuzzer's program and `tests/corpus.rs`
+//! both have them; nothing here may need libFuzzer.
+//!
+//! To add one: write it in the file that it belongs to, name it in [`TARGETS`], and put some inputs of its kind into
+//! `fuzz/corpus/NAME`. Other protocols' replies come in so.
+
+mod driver;
+mod files;
+mod messages;
+mod picture;
+mod requests;
+
+/// What is done with an input.
+pub type Target = fn(&[u8]);
+
+/// Every target by name. tools/fuzz takes the names from here.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("frame", messages::frame),
+    ("answer", messages::answer),
+    ("descriptor", messages::descriptor),
+    ("usbip", messages::usbip),
+    ("esci", driver::esci),
+    ("esci2", driver::esci2),
+    ("config", files::config),
+    ("quirks", files::quirks),
+    ("spec", files::spec),
+    ("glass", files::glass),
+    ("replay", files::replay),
+    ("jpeg", picture::jpeg),
+    ("requests", requests::requests),
+];
