@@ -96,6 +96,9 @@ fn problem(step: &AbortStep, interface: InterfaceNumber) -> Option<&'static str>
         AbortStep::Read { length, .. } if *length as usize > wire::PAYLOAD_LIMIT => {
             Some("\"length\" is at most 1048576")
         }
+        AbortStep::Read { length, expect, .. } if expect.0.len() > *length as usize => {
+            Some("\"expect\" is longer than \"length\"")
+        }
         AbortStep::Control { bytes, length, direction, .. } => {
             let (setup, _) = control(step)?;
             let foreign = setup.request_type & 0x1f == 1 && setup.index as u8 != interface.0;
@@ -205,9 +208,9 @@ impl Bench<'_> {
                 let work = Work::Write { data: bytes.0.clone(), zero_packet: false };
                 ("write", self.write(work, ms(*timeout)))
             }
-            AbortStep::Read { length, timeout } => {
-                let work = Work::Read { length: *length as usize, salvage: false };
-                ("read", self.read_what_comes(work, ms(*timeout), report))
+            AbortStep::Read { length, timeout, expect } => {
+                let work = Work::Read { length: *length as usize, salvage: true };
+                ("read", self.read_what_comes(work, ms(*timeout), &expect.0, report))
             }
             AbortStep::Drain { quiet, timeout } => {
                 ("drain", self.drain(Drain { quiet: ms(*quiet), most: ms(*timeout) }, report))
@@ -235,13 +238,18 @@ impl Bench<'_> {
         well(outcome)
     }
 
-    /// Nothing, or less than there was room for, is as good.
-    fn read_what_comes(&mut self, work: Work, timeout: Duration, report: &mut AbortReport) -> Went {
+    /// Nothing, or less than there was room for, is as good, unless something is expected at its end.
+    fn read_what_comes(&mut self, work: Work, timeout: Duration, expect: &[u8], report: &mut AbortReport) -> Went {
         let Some(pipe) = self.read.clone() else { return Went::Badly("there is no such pipe") };
         let read = self.own(&pipe, "abort", work, timeout);
         report.drained += read.moved as u64;
         self.unhalt(&pipe);
-        if read.outcome == Outcome::Timeout { Went::Well } else { well(read.outcome) }
+        match read.outcome {
+            Outcome::Success | Outcome::Timeout if read.received.to_vec().ends_with(expect) => Went::Well,
+            Outcome::Timeout if read.moved == 0 => Went::Badly("the scanner did not answer"),
+            Outcome::Success | Outcome::Timeout => Went::Badly("the scanner gave another answer than expected"),
+            outcome => well(outcome),
+        }
     }
 
     /// Reads until the device is quiet.
@@ -368,8 +376,9 @@ mod tests {
         for step in [
             AbortStep::Write { bytes: HexBytes(vec![0; 513]), timeout: 1 },
             AbortStep::Write { bytes: HexBytes(vec![]), timeout: 0 },
-            AbortStep::Read { length: 2 << 20, timeout: 1 },
-            AbortStep::Read { length: 1, timeout: 10_001 },
+            AbortStep::Read { length: 2 << 20, timeout: 1, expect: HexBytes::default() },
+            AbortStep::Read { length: 1, timeout: 10_001, expect: HexBytes::default() },
+            AbortStep::Read { length: 1, timeout: 1, expect: HexBytes(vec![6, 6]) },
             AbortStep::Drain { quiet: 0, timeout: 1 },
             AbortStep::ClearHalt { pipe: Pipe::All },
             class_request(0),

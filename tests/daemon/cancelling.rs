@@ -285,8 +285,8 @@ fn cancel_pending_runs_the_sequence_that_is_armed() {
     client.done(Command::ArmAbort {
         steps: vec![
             AbortStep::Write { bytes: HexBytes(b"CAN".to_vec()), timeout: 1000 },
-            AbortStep::Read { length: 16, timeout: 1000 },
-            AbortStep::Read { length: 16, timeout: 1 },
+            AbortStep::Read { length: 16, timeout: 1000, expect: HexBytes(b"AN".to_vec()) },
+            AbortStep::Read { length: 16, timeout: 1, expect: HexBytes::default() },
         ],
     });
     let answer = client.done(Command::CancelPending { device: None });
@@ -317,6 +317,25 @@ fn a_step_that_fails_is_named_and_the_others_are_tried() {
     let answer = client.done(Command::CancelPending { device: None });
     assert_eq!(report(&answer).failed_step.as_deref(), Some("step 1 (control): the scanner answered with a stall"));
     assert_eq!(client.read_all(512), b"still");
+}
+
+#[test]
+fn a_scanner_that_does_not_answer_as_its_sequence_expects_is_not_called_idle() {
+    let write = AbortStep::Write { bytes: HexBytes(b"nak".to_vec()), timeout: 1000 };
+    let read = AbortStep::Read { length: 16, timeout: 50, expect: HexBytes(b"ack".to_vec()) };
+    let cases = [
+        (vec![write, read.clone()], "step 2 (read): the scanner gave another answer than expected"),
+        (vec![read], "step 1 (read): the scanner did not answer"),
+    ];
+    for (steps, failed) in cases {
+        let rig = Rig::new(&["loopback"]);
+        let mut client = rig.open();
+        client.done(Command::ArmAbort { steps });
+        let answer = client.done(Command::CancelPending { device: None });
+        assert_eq!(report(&answer).failed_step.as_deref(), Some(failed));
+        client.write_all(b"on");
+        assert_eq!(client.read_all(512), b"on", "it can be used all the same");
+    }
 }
 
 #[test]

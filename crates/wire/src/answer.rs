@@ -112,6 +112,19 @@ mod tests {
     }
 
     #[test]
+    fn a_number_too_large_to_be_whole_is_passed_on_as_it_came() {
+        let line = b"{\"id\":2,\"status\":\"success\",\"information\":0,\"n\":400000143287711563216}\n";
+        let understood = |mut bytes: &[u8]| {
+            let frame = read_frame(&mut bytes, crate::DAEMON_HEADER_LIMIT).unwrap().unwrap();
+            FromDaemon::from_frame(frame).unwrap()
+        };
+        let FromDaemon::Answer(answer) = understood(line) else { panic!("another message") };
+        let mut again = Vec::new();
+        answer.write_to(&mut again).unwrap();
+        assert_eq!(understood(&again), FromDaemon::Answer(answer));
+    }
+
+    #[test]
     fn fields_stand_in_the_order_of_the_manual() {
         let answer = Answer::new(2, Status::Success);
         assert_eq!(answer.header_line(), b"{\"id\":2,\"status\":\"success\",\"information\":0}\n");

@@ -90,12 +90,15 @@ pub enum AbortStep {
         /// How long the device may take.
         timeout: u32,
     },
-    /// Read up to `length` bytes; nothing, or less, is as good.
+    /// Read up to `length` bytes; nothing, or less, is as good, unless something is expected.
     Read {
         /// At most 1 MiB.
         length: u32,
         /// How long to wait for them.
         timeout: u32,
+        /// How what comes must end, by which the device shows that the steps have worked; empty: nobody looks at it.
+        #[serde(default, skip_serializing_if = "is_default")]
+        expect: HexBytes,
     },
     /// Read and throw away until the device has been quiet for `quiet`, for `timeout` in all.
     Drain {

@@ -184,7 +184,12 @@ fn write(bytes: Vec<u8>) -> AbortStep {
 }
 
 fn read() -> AbortStep {
-    AbortStep::Read { length: 512, timeout: REPLY_MS }
+    AbortStep::Read { length: 512, timeout: REPLY_MS, expect: HexBytes::default() }
+}
+
+/// ESC @, and the ACK by which a scanner shows that it is back.
+fn reset() -> [AbortStep; 2] {
+    [write(RESET.bytes.to_vec()), AbortStep::Read { length: 512, timeout: REPLY_MS, expect: HexBytes(vec![ACK]) }]
 }
 
 fn drain(quiet: u32) -> AbortStep {
@@ -197,7 +202,9 @@ fn drain(quiet: u32) -> AbortStep {
 /// stray bytes whose effect on real firmware nobody knows.
 pub(super) fn while_setting(longest: usize) -> Vec<AbortStep> {
     let padding = RESET.bytes.repeat(longest.div_ceil(2) + 1);
-    vec![drain(QUIET_MS), write(padding), drain(QUIET_AGAIN_MS), write(RESET.bytes.to_vec()), read()]
+    let mut steps = vec![drain(QUIET_MS), write(padding), drain(QUIET_AGAIN_MS)];
+    steps.extend(reset());
+    steps
 }
 
 /// For the time in which the feeder moves, and that between two pages of it: idle, or about to answer. The sheet is put out
@@ -205,12 +212,13 @@ pub(super) fn while_setting(longest: usize) -> Vec<AbortStep> {
 pub(super) fn while_feeding() -> Vec<AbortStep> {
     let mut steps = vec![drain(QUIET_MS)];
     steps.extend(eject());
-    steps.extend([drain(QUIET_AGAIN_MS), write(RESET.bytes.to_vec()), read()]);
+    steps.push(drain(QUIET_AGAIN_MS));
+    steps.extend(reset());
     steps
 }
 
 fn eject() -> [AbortStep; 2] {
-    [write(vec![FF.byte]), AbortStep::Read { length: 512, timeout: EJECT_MS }]
+    [write(vec![FF.byte]), AbortStep::Read { length: 512, timeout: EJECT_MS, expect: HexBytes::default() }]
 }
 
 /// For the time from the start of the scan to its end: idle, (b) or (c). CAN twice, for a block may come in pieces so slow that
@@ -224,7 +232,8 @@ pub(super) fn while_scanning(from_feeder: bool) -> Vec<AbortStep> {
         steps.push(drain(QUIET_AGAIN_MS));
         steps.extend(eject());
     }
-    steps.extend([drain(QUIET_AGAIN_MS), write(RESET.bytes.to_vec()), read()]);
+    steps.push(drain(QUIET_AGAIN_MS));
+    steps.extend(reset());
     steps
 }
 
@@ -243,7 +252,7 @@ mod tests {
                     AbortStep::Write { bytes, timeout } => {
                         assert!(bytes.0.len() <= 512 && (1..=10_000).contains(timeout));
                     }
-                    AbortStep::Read { length, timeout } => assert!(*length <= 1 << 20 && *timeout <= 10_000),
+                    AbortStep::Read { length, timeout, .. } => assert!(*length <= 1 << 20 && *timeout <= 10_000),
                     AbortStep::Drain { quiet, timeout } => assert!(quiet < timeout && *timeout <= 10_000),
                     other => panic!("{other:?}"),
                 }

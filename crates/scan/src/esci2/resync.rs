@@ -191,7 +191,7 @@ fn write(bytes: Vec<u8>) -> AbortStep {
 }
 
 fn read() -> AbortStep {
-    AbortStep::Read { length: 512, timeout: REPLY_MS }
+    AbortStep::Read { length: 512, timeout: REPLY_MS, expect: HexBytes::default() }
 }
 
 fn drain(quiet: u32) -> AbortStep {

@@ -106,7 +106,8 @@ impl Rig {
         self.reading = None;
         self.carry.clear();
         if let Some(steps) = self.armed.take() {
-            self.run_steps(&steps);
+            let as_expected = self.run_steps(&steps);
+            assert!(as_expected, "the scanner shows that the steps have worked: {steps:?}");
         }
         self.carry.clear();
     }
@@ -238,15 +239,16 @@ impl Rig {
         }
     }
 
-    /// What the daemon does when the session of a dead client is armed.
-    pub fn run_steps(&mut self, steps: &[AbortStep]) {
+    /// What the daemon does when the session of a dead client is armed. Whether what was expected came.
+    pub fn run_steps(&mut self, steps: &[AbortStep]) -> bool {
+        let mut as_expected = true;
         for step in steps {
             match step {
                 AbortStep::Write { bytes, timeout } => {
                     let _ = self.write(&bytes.0, ms(*timeout));
                 }
-                AbortStep::Read { length, timeout } => {
-                    let _ = self.take(*length as usize, ms(*timeout));
+                AbortStep::Read { length, timeout, expect } => {
+                    as_expected &= self.take(*length as usize, ms(*timeout)).ends_with(&expect.0);
                 }
                 AbortStep::Drain { quiet, timeout } => {
                     let deadline = self.now + ms(*timeout);
@@ -255,6 +257,7 @@ impl Rig {
                 other => panic!("not needed here: {other:?}"),
             }
         }
+        as_expected
     }
 
     /// Reads up to so many bytes.
