@@ -105,8 +105,11 @@ impl Umockdev {
     pub fn root(self, testbed: Object) -> String {
         // SAFETY: `testbed` is one.
         let root = unsafe { (self.functions.umockdev_testbed_get_root_dir)(testbed) };
-        // SAFETY: the function returns a string that ends with NUL, for us to keep; it is small and leaks.
-        unsafe { CStr::from_ptr(root) }.to_string_lossy().into_owned()
+        // SAFETY: the function returns a string that ends with NUL.
+        let path = unsafe { CStr::from_ptr(root) }.to_string_lossy().into_owned();
+        // SAFETY: the string is ours, from GLib's allocator, and nothing points at it any more.
+        unsafe { (self.functions.g_free)(root.cast()) };
+        path
     }
 
     pub fn add(self, testbed: Object, description: &str) {

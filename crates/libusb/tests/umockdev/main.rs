@@ -18,6 +18,7 @@ mod testbed;
 mod usbfs;
 
 use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use usb::contract;
 
@@ -31,6 +32,9 @@ const INSIDE: &str = "USBSCAN_INSIDE_UMOCKDEV";
 /// Set where leaving these tests out would hide something.
 const REQUIRED: &str = "USBSCAN_REQUIRE_UMOCKDEV";
 
+/// The test bed, at the end too: whoever looks for lost memory then finds that it is not.
+static KEPT: AtomicPtr<Testbed> = AtomicPtr::new(std::ptr::null_mut());
+
 /// A program, with arguments, to run the child under.
 const UNDER: &str = "USBSCAN_UMOCKDEV_UNDER";
 
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
     sleep_exactly();
     let Some(api) = Umockdev::load() else { return left_out("libumockdev.so.0 can't be loaded") };
     let testbed: &'static Testbed = Box::leak(Box::new(Testbed::new(api)));
+    KEPT.store(std::ptr::from_ref(testbed).cast_mut(), Ordering::Relaxed);
     let mut tests: Vec<Test> = contract::CASES
         .iter()
         .map(|case| Test::new(case.name, move || contract::run(&mut UmockdevRig::new(testbed), case.name)))
