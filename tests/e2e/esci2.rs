@@ -44,6 +44,8 @@ fn the_feeder_gives_all_its_sheets_one_side_or_both() {
     for page in 0..2 {
         assert_shows(&rig, &format!("front-{}.png", page + 1), on_side(page), Kind::Gray8);
     }
+    // One after the other: a kernel shows both scanners to both daemons.
+    drop(rig);
     let rig = Rig::new("esci2,sheets=2");
     scan(&rig, &["--source", "adf-duplex", "--mode", "color", "-o", "side-%d.png"]);
     for page in 0..4 {

@@ -134,6 +134,8 @@ fn a_jam_in_page_3_leaves_no_pdf_or_tiff_unless_the_part_is_wanted() {
         assert!(ended.stderr.contains(&words), "{}", ended.stderr);
         assert!(files(&rig, "scan").is_empty(), "{:?}", files(&rig, "scan"));
 
+        // One after the other: a kernel shows both scanners to both daemons.
+        drop(rig);
         let rig = Rig::new("esci,adf=5,fault=jam@3");
         let ended = rig.run(&with(&["scan", "--keep-partial", "-o", name], &SMALL));
         assert_eq!(ended.code, Some(7), "{}", ended.stderr);
