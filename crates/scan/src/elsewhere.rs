@@ -10,6 +10,10 @@ pub(crate) struct Elsewhere {
     event_owed: bool,
     /// The driver heard it from the event, while a request was pending that will end so too.
     answer_owed: bool,
+    /// The event came while the driver waited for a request, whose end tells it.
+    untold: bool,
+    /// That request ended otherwise, so the driver is told at its next.
+    word_owed: bool,
 }
 
 impl Elsewhere {
@@ -22,11 +26,32 @@ impl Elsewhere {
         true
     }
 
+    /// The same while the driver waits for a request. Whether that has to be cancelled.
+    pub(crate) fn event_while_waiting(&mut self) -> bool {
+        let news = self.event(true);
+        self.untold |= news;
+        news
+    }
+
     /// A request ended cancelled that was not cancelled from here.
     pub(crate) fn answer(&mut self) {
+        self.untold = false;
         if !std::mem::take(&mut self.answer_owed) {
             self.event_owed = true;
         }
+    }
+
+    /// A request ended otherwise.
+    pub(crate) fn missed(&mut self) {
+        if std::mem::take(&mut self.untold) {
+            self.answer_owed = false;
+            self.word_owed = true;
+        }
+    }
+
+    /// Whether the driver has yet to be told.
+    pub(crate) fn owes_word(&mut self) -> bool {
+        std::mem::take(&mut self.word_owed)
     }
 
     /// The job is over: what others do until the next one begins is none of its business.
@@ -52,6 +77,19 @@ mod tests {
         assert!(elsewhere.event(true), "this is another one");
         elsewhere.answer();
         assert!(elsewhere.event(false), "that answer was owed; this is a third one");
+    }
+
+    #[test]
+    fn a_cancel_that_missed_its_request_is_told_at_the_next() {
+        let mut elsewhere = Elsewhere::default();
+        assert!(elsewhere.event_while_waiting());
+        elsewhere.missed();
+        assert!(elsewhere.owes_word() && !elsewhere.owes_word());
+        assert!(elsewhere.event_while_waiting());
+        elsewhere.answer();
+        assert!(elsewhere.event(true), "told at once, whatever becomes of its request");
+        elsewhere.missed();
+        assert!(!elsewhere.owes_word(), "it knows");
     }
 
     #[test]

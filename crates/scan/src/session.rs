@@ -106,7 +106,13 @@ impl SessionTransport {
         }
         let pending = matches!(self.reading, Some(Started::Reading(_)));
         let told = (0..cancels).filter(|_| self.elsewhere.event(pending)).count();
-        if told > 0 { Err(TransportError::Cancelled) } else { Ok(()) }
+        if self.elsewhere.owes_word() || told > 0 { Err(TransportError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Whether somebody cancels everything while a request of ours is under way.
+    fn is_cancelled_elsewhere(&mut self) -> bool {
+        let cancels = self.session.events().try_iter().filter(|event| matches!(event, Event::CancelIo { .. })).count();
+        (0..cancels).filter(|_| self.elsewhere.event_while_waiting()).count() > 0
     }
 
     /// The answer, whatever its status.
@@ -117,19 +123,25 @@ impl SessionTransport {
             Err(TransportError::Daemon(client::Error::Refused(refusal))) => refusal.answer,
             answer => answer?,
         };
-        if answer.status == Status::Cancelled && !self.cancel.is_asked() {
-            self.elsewhere.answer();
+        match answer.status {
+            Status::Cancelled if self.cancel.is_asked() => {}
+            Status::Cancelled => self.elsewhere.answer(),
+            _ => self.elsewhere.missed(),
         }
         Ok(answer)
     }
 
-    /// Nothing wakes a thread that waits for a daemon which is stopped, so it looks up now and then.
-    fn wait(&self, reading: &mut Reading) -> Result<Answer, TransportError> {
+    /// Nothing wakes a thread that waits for a daemon which is stopped, so it looks up now and then. A request that came to
+    /// the scanner just behind somebody's cancel was not hit, and waits for what will never come: it is cancelled from here.
+    fn wait(&mut self, reading: &mut Reading) -> Result<Answer, TransportError> {
         let began = Instant::now();
         let mut cancelled: Option<Instant> = None;
         loop {
             if let Some(answer) = reading.pending.wait_for(LOOK_UP)? {
                 return Ok(answer);
+            }
+            if self.is_cancelled_elsewhere() {
+                self.session.canceller().ask_cancel_request(reading.id)?;
             }
             if self.cancel.is_asked() {
                 cancelled.get_or_insert_with(Instant::now);

@@ -240,6 +240,30 @@ fn the_other_commands_say_what_they_mean() {
 }
 
 #[test]
+fn a_read_that_came_just_behind_a_cancel_from_elsewhere_is_ended_too() {
+    let peer = wire::Peer { session: 9, pid: 1, uid: 0, program: "usbscan".to_owned() };
+    let mut read = None;
+    let (mut transport, daemon) = transport(move |daemon, request| match request.command {
+        // It waits until the cancel is over, and is not hit by it.
+        Command::Read { .. } => {
+            read = Some(request.id);
+            let event = Event::CancelIo { name: "usbscan0".to_owned(), by: peer.clone() };
+            event.write_to(&mut daemon.writer).expect("the client is there");
+        }
+        Command::CancelRequest { request: cancelled, .. } => {
+            assert_eq!(Some(cancelled), read);
+            daemon.say(cancelled, Status::Cancelled, b"");
+        }
+        Command::Write { .. } => daemon.say(request.id, Status::Success, b""),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(transport.read(100, Duration::from_secs(200)).expect("no error").end, ReadEnd::Cancelled);
+    transport.write(b"1", SECOND).expect("told once, and cleaning up goes on");
+    drop(transport);
+    daemon.join().expect("no panic");
+}
+
+#[test]
 fn a_cancel_from_elsewhere_ends_a_job_that_has_nothing_pending_and_only_once() {
     let peer = wire::Peer { session: 9, pid: 1, uid: 0, program: "usbscan".to_owned() };
     let cancelled = move |daemon: &mut Daemon| {
