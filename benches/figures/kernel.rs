@@ -22,31 +22,39 @@ const QUEUED: usize = 4;
 const SIZE: usize = 256 * 1024;
 const SYNCHRONOUS: usize = 64 * 1024;
 
+/// Two configurations of usbscand.
+const DEFAULTS: &str = "";
+const DEEP: &str = "depth = 4\n";
+
 pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let _device = Plugged::new(wishes.controller()?, "loopback")?;
     for (way, name) in [(Way::In, "in"), (Way::Out, "out")] {
         let title = |what: &str| format!("bulk-{name}, {}: {what}", wishes.controller().unwrap_or_default());
         let mut road = Candidate::new(title("whole road, 4 x 256 KiB queued"));
+        let mut deep = Candidate::new(title("whole road, the same, usbscand's depth 4"));
         let mut bare = Candidate::new(title("bare libusb loop, 4 x 256 KiB queued"));
         let mut slow = Candidate::new(title("libusb's synchronous calls, 64 KiB"));
         for round in 0..=wishes.rounds(7) {
-            let of_road = whole_road(way)?;
+            let of_road = whole_road(way, DEFAULTS)?;
+            let of_deep = whole_road(way, DEEP)?;
             let of_bare = bare_loop(name, QUEUED, SIZE)?;
             let of_slow = bare_loop(name, 0, SYNCHRONOUS)?;
             // The first warms up: the programs come over a network file system.
             if round > 0 {
                 road.add(of_road);
+                deep.add(of_deep);
                 bare.add(of_bare);
                 slow.add(of_slow);
             }
         }
-        for candidate in [&bare, &slow, &road] {
+        for candidate in [&bare, &slow, &road, &deep] {
             report.series(&candidate.rate, "MB/s");
         }
         report.ratio(&road.rate, &bare.rate, Some(Aim::AtLeast(0.95)));
         report.ratio(&road.rate, &slow.rate, Some(Aim::AtLeast(1.5)).filter(|_| way == Way::In));
+        report.ratio(&deep.rate, &bare.rate, None);
         report.ratio(&bare.rate, &slow.rate, None);
-        for candidate in [&bare, &slow, &road] {
+        for candidate in [&bare, &slow, &road, &deep] {
             report.series(&candidate.cpu, "CPU s/GB");
         }
         report.ratio(&road.cpu, &bare.cpu, None);
@@ -72,8 +80,11 @@ impl Candidate {
 }
 
 /// A daemon for this round alone, so that the device is the peers' afterwards. Processor time is its and ours.
-fn whole_road(way: Way) -> Outcome<Took> {
-    let daemon = Usbscand::start(&[])?;
+fn whole_road(way: Way, configuration: &str) -> Outcome<Took> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("usbscand.toml");
+    std::fs::write(&file, configuration)?;
+    let daemon = Usbscand::start(&[format!("--config={}", file.display())])?;
     let session = daemon.session()?;
     session.open(&only_device(&session)?)?;
     tell(&session, 0x14, 0)?;
