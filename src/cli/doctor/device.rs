@@ -48,6 +48,17 @@ impl Interface {
     fn is_scanner_by_class(&self) -> bool {
         ["060101", "070104"].contains(&self.class.as_str())
     }
+
+    /// Of the maker's own class, as those of ESC/I are.
+    fn is_vendors(&self) -> bool {
+        self.class.starts_with("ff")
+    }
+
+    /// `0 (ff/ff/ff): usbfs`.
+    fn words(&self) -> String {
+        let triple: Vec<&str> = [0..2, 2..4, 4..6].into_iter().filter_map(|two| self.class.get(two)).collect();
+        format!("{} ({}): {}", self.number, triple.join("/"), self.driver.as_deref().unwrap_or("no driver"))
+    }
 }
 
 impl Device {
@@ -128,7 +139,7 @@ pub fn findings(
             0 => "the kernel sees no USB device but hubs: plug the scanner in, switch it on, and try another cable or port".to_owned(),
             count => format!("none of the {count} USB devices is known to be a scanner; if one is, see MODELS in usbscand.toml(5)"),
         };
-        return vec![Finding::problem("devices", text).mended_by("lsusb")];
+        return vec![Finding::problem("devices", text).shown_by("lsusb")];
     }
     let of_each = candidates.into_iter().flat_map(|device| {
         let mut found = vec![of_link(device)];
@@ -175,8 +186,13 @@ fn of_daemon(host: &Host, device: &Device, entry: Option<&DeviceEntry>) -> Optio
     }
 }
 
+/// The driver of each, and more of one that is in the scanner's place. An all-in-one's printer is none.
 fn of_interfaces(device: &Device) -> Vec<Finding> {
-    let scanner = |interface: &&Interface| device.interfaces.len() == 1 || interface.is_scanner_by_class();
+    let words: Vec<String> = device.interfaces.iter().map(Interface::words).collect();
+    let all = Finding::ok(&check(device), format!("drivers of its interfaces: {}", words.join(", ")));
+    let scanner = |interface: &&Interface| {
+        device.interfaces.len() == 1 || interface.is_scanner_by_class() || interface.is_vendors()
+    };
     let taken = device.interfaces.iter().filter(scanner).filter_map(|interface| {
         let driver = interface.driver.as_deref().filter(|driver| *driver != "usbfs")?;
         let text = format!(
@@ -185,7 +201,7 @@ fn of_interfaces(device: &Device) -> Vec<Finding> {
         );
         Some(Finding::note(&check(device), text))
     });
-    taken.collect()
+    std::iter::once(all).chain(taken).collect()
 }
 
 fn of_holders(device: &Device, holders: &[Holder]) -> Vec<Finding> {
@@ -198,7 +214,7 @@ fn of_holders(device: &Device, holders: &[Holder]) -> Vec<Finding> {
     let claimed = device.interfaces.iter().any(|interface| interface.driver.as_deref() == Some("usbfs"));
     if claimed && holders.is_empty() {
         let text = "a program that you may not look into has it, perhaps usbscand itself; root may know";
-        return vec![Finding::note(&check, text).mended_by("sudo usbscan doctor")];
+        return vec![Finding::note(&check, text).shown_by("sudo usbscan doctor")];
     }
     Vec::new()
 }
@@ -244,11 +260,20 @@ mod tests {
         for (name, text) in files {
             put(root.path(), &format!("{DEVICES}/1-1/{name}"), text);
         }
-        let names = ["bInterfaceClass", "bInterfaceSubClass", "bInterfaceProtocol"];
-        for (name, text) in names.into_iter().zip(class).chain([("bInterfaceNumber", "00")]) {
-            put(root.path(), &format!("{DEVICES}/1-1:1.0/{name}"), text);
-        }
+        put_interface(root.path(), "00", class);
         root
+    }
+
+    fn put_interface(root: &Path, number: &str, class: [&str; 3]) {
+        let names = ["bInterfaceClass", "bInterfaceSubClass", "bInterfaceProtocol"];
+        for (name, text) in names.into_iter().zip(class).chain([("bInterfaceNumber", number)]) {
+            put(root, &format!("{DEVICES}/1-1:1.{}/{name}", number.parse::<u8>().unwrap()), text);
+        }
+    }
+
+    fn bind(root: &Path, driver: &str, interface: u8) {
+        let link = root.join(format!("sys/bus/usb/devices/1-1:1.{interface}/driver"));
+        symlink(format!("../drivers/{driver}"), link).unwrap();
     }
 
     fn found(root: &Path, daemons: Option<&[DeviceEntry]>, holders: Vec<Holder>) -> Vec<Finding> {
@@ -289,9 +314,25 @@ mod tests {
     #[test]
     fn a_kernel_driver_is_named() {
         let root = machine(["06", "01", "01"]);
-        symlink("../drivers/usblp", root.path().join("sys/bus/usb/devices/1-1:1.0/driver")).unwrap();
+        bind(root.path(), "usblp", 0);
         let findings = found(root.path(), None, vec![]);
         assert!(findings.iter().any(|finding| finding.text.contains("usblp")), "{findings:?}");
+    }
+
+    #[test]
+    fn every_interface_is_shown_with_its_driver_and_an_all_in_ones_printer_is_in_nobodys_way() {
+        let root = machine(["ff", "ff", "ff"]);
+        put_interface(root.path(), "01", ["07", "01", "02"]);
+        put(root.path(), "/run/udev/data/c189:6", "E:USBSCAN_MATCHED=yes");
+        bind(root.path(), "usblp", 1);
+        let found_with_usblp = found(root.path(), None, vec![]);
+        let text = "drivers of its interfaces: 0 (ff/ff/ff): no driver, 1 (07/01/02): usblp";
+        assert!(found_with_usblp.iter().any(|finding| finding.text == text), "{found_with_usblp:?}");
+        assert!(found_with_usblp.iter().all(|finding| finding.level == Level::Ok), "{found_with_usblp:?}");
+        bind(root.path(), "usbserial_generic", 0);
+        let notes = found(root.path(), None, vec![]).into_iter().filter(|finding| finding.level == Level::Note);
+        let texts: Vec<String> = notes.map(|finding| finding.text).collect();
+        assert!(texts.len() == 1 && texts[0].contains("usbserial_generic is bound to interface 0"), "{texts:?}");
     }
 
     #[test]

@@ -28,12 +28,15 @@ pub struct Finding {
     /// The one command that mends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mend: Option<String>,
+    /// The command that shows more of it, where no command mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub look: Option<String>,
 }
 
 impl Finding {
     /// As it should be.
     pub fn ok(check: &str, text: impl Into<String>) -> Finding {
-        Finding { check: check.to_owned(), level: Level::Ok, text: text.into(), mend: None }
+        Finding { check: check.to_owned(), level: Level::Ok, text: text.into(), mend: None, look: None }
     }
 
     /// Worth knowing.
@@ -50,6 +53,11 @@ impl Finding {
     pub fn mended_by(self, command: impl Into<String>) -> Finding {
         Finding { mend: Some(command.into()), ..self }
     }
+
+    /// The same, with the command that shows more of what only a person can mend.
+    pub fn shown_by(self, command: impl Into<String>) -> Finding {
+        Finding { look: Some(command.into()), ..self }
+    }
 }
 
 /// All that was found, in the order in which it was looked at.
@@ -65,6 +73,10 @@ impl Report {
         self.findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok)
     }
 
+    fn problems(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.level == Level::Problem)
+    }
+
     /// Lines for people; the commands stand on lines of their own, to be copied.
     ///
     /// # Errors
@@ -77,15 +89,16 @@ impl Report {
                 Level::Problem => "PROBLEM ",
             };
             writeln!(out, "{mark} {}: {}", finding.check, finding.text)?;
-            if let Some(command) = &finding.mend {
+            for command in [&finding.mend, &finding.look].into_iter().flatten() {
                 writeln!(out, "             {command}")?;
             }
         }
-        let problems = self.findings.iter().filter(|finding| finding.level == Level::Problem).count();
-        match problems {
+        let can =
+            if self.problems().all(|problem| problem.mend.is_some()) { "mends it" } else { "mends it, or shows more" };
+        match self.problems().count() {
             0 => writeln!(out, "\nNothing is in the way of scanning."),
-            1 => writeln!(out, "\n1 problem; the command below it mends it."),
-            more => writeln!(out, "\n{more} problems; the command below each mends it. Begin with the first."),
+            1 => writeln!(out, "\n1 problem; the command below it {can}."),
+            more => writeln!(out, "\n{more} problems; the command below each {can}. Begin with the first."),
         }
     }
 }
@@ -111,6 +124,24 @@ mod tests {
         let text = String::from_utf8(text).unwrap();
         assert!(text.lines().any(|line| line.trim() == "sudo usermod --append --groups scanner alice"), "{text}");
         assert!(text.contains("1 problem"), "{text}");
+    }
+
+    #[test]
+    fn a_command_that_mends_nothing_is_not_said_to() {
+        let text = |report: Report| {
+            let mut text = Vec::new();
+            report.write_text(&mut text).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        assert!(text(report()).ends_with("the command below it mends it.\n"));
+        let unplugged = Finding::problem("devices", "there is none").shown_by("lsusb");
+        let value = serde_json::to_value(&unplugged).unwrap();
+        assert_eq!((value.get("mend"), value["look"].as_str()), (None, Some("lsusb")));
+        let shown = text(Report { findings: vec![unplugged] });
+        assert!(
+            shown.contains(" lsusb\n") && shown.ends_with("the command below it mends it, or shows more.\n"),
+            "{shown}"
+        );
     }
 
     #[test]

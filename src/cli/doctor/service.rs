@@ -85,7 +85,7 @@ fn of_service(unit: &Unit) -> Option<Finding> {
     match unit.active.as_str() {
         "failed" => {
             let text = format!("usbscand.service failed ({}); the journal says why", unit.result);
-            Some(Finding::problem("service", text).mended_by("journalctl --boot --lines=50 --unit=usbscand.service"))
+            Some(Finding::problem("service", text).shown_by("journalctl --boot --lines=50 --unit=usbscand.service"))
         }
         "active" => Some(Finding::ok("service", "usbscand.service runs")),
         "" => None,
