@@ -12,6 +12,7 @@ macro_rules! or_fail {
 
 mod cancelling;
 mod capturing;
+mod fitting;
 mod looking;
 mod moving;
 

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use wire::{Answer, Event};
+use wire::{Answer, DAEMON_HEADER_LIMIT, Event, Status};
 
 use super::budget::{Budget, Credit};
 use super::payload::Payload;
@@ -115,7 +115,7 @@ fn write_until_the_end(stream: &UnixStream, outgo: &Outgo) -> io::Result<()> {
 /// still holds all but one batch.
 fn write_batch(mut stream: &UnixStream, batch: &mut [Outgoing]) -> io::Result<()> {
     drop(batch.iter_mut().filter_map(Outgoing::take_credit).collect::<Vec<_>>());
-    let headers: Vec<Vec<u8>> = batch.iter().map(header).collect();
+    let headers: Vec<Vec<u8>> = batch.iter_mut().map(header).collect();
     let mut slices = Vec::with_capacity(2 * batch.len());
     for (message, header) in batch.iter().zip(&headers) {
         slices.push(IoSlice::new(header));
@@ -135,8 +135,23 @@ fn write_batch(mut stream: &UnixStream, batch: &mut [Outgoing]) -> io::Result<()
     Ok(())
 }
 
-/// The header line. `payload` is the last member, as the manual shows it.
-fn header(message: &Outgoing) -> Vec<u8> {
+/// The header line of what is sent: of the message, or of a refusal where no client would take that.
+fn header(message: &mut Outgoing) -> Vec<u8> {
+    let line = line(message);
+    let Outgoing::Answer(parts) = message else { return line };
+    if line.len() <= DAEMON_HEADER_LIMIT {
+        return line;
+    }
+    // Lists see to it that they fit (dispatch/fitting.rs); this is for what nobody thought of.
+    log::error!("the answer to request {:?} would have a header of {} bytes", parts.0.id, line.len());
+    let why = format!("the answer is longer than the {DAEMON_HEADER_LIMIT} bytes that a header may have");
+    parts.0 = Answer::failure(parts.0.id, Status::InsufficientResources, why);
+    parts.1 = Payload::default();
+    self::line(message)
+}
+
+/// A message's header line. `payload` is the last member, as the manual shows it.
+fn line(message: &Outgoing) -> Vec<u8> {
     let mut line = match message {
         Outgoing::Answer(parts) => {
             let (answer, payload, _) = &**parts;
@@ -161,7 +176,7 @@ fn header(message: &Outgoing) -> Vec<u8> {
 mod tests {
     use std::io::{BufReader, Read};
 
-    use wire::{DAEMON_HEADER_LIMIT, FromDaemon, Status, read_frame};
+    use wire::{FromDaemon, read_frame};
 
     use super::*;
     use crate::daemon::budget::{Amount, Whole};
@@ -193,6 +208,25 @@ mod tests {
         }
         assert_eq!(reader.read(&mut [0]).unwrap(), 0);
         assert!(budget.request(99).is_ok(), "all credits came back");
+    }
+
+    #[test]
+    fn an_answer_that_no_header_holds_is_refused_in_words_and_its_payload_with_it() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (outbox, outgo) = outbox();
+        let mut answer = Answer::new(7, Status::Success);
+        answer.body.insert("text".to_owned(), "x".repeat(DAEMON_HEADER_LIMIT).into());
+        outbox.answer(answer, Payload::from(vec![1; 100]), None);
+        outbox.answer(Answer::new(8, Status::Success), Payload::default(), None);
+        outbox.end();
+        write(&ours, &outgo, &budget()).unwrap();
+        let mut reader = BufReader::new(theirs);
+        for (id, status) in [(7, Status::InsufficientResources), (8, Status::Success)] {
+            let frame = read_frame(&mut reader, DAEMON_HEADER_LIMIT).unwrap().unwrap();
+            let FromDaemon::Answer(answer) = FromDaemon::from_frame(frame).unwrap() else { panic!("an answer") };
+            assert_eq!((answer.id, answer.status, answer.payload.len()), (Some(id), status, 0));
+            assert_eq!(answer.message.is_some(), id == 7);
+        }
     }
 
     #[test]

@@ -240,3 +240,27 @@ fn babble_rubbish_and_stalls_are_errors_in_words_until_they_end() {
         honest_one_works(&rig, what);
     }
 }
+
+#[test]
+fn however_many_scanners_have_however_long_names_they_are_listed_in_a_header_that_clients_take() {
+    // More than a header holds with all that they say of themselves.
+    const MANY: usize = 40;
+    let rig = Rig::new(&["loopback"]);
+    for number in 0..MANY {
+        let mut descriptors = Loopback::with_serial("LIAR").descriptors().clone();
+        descriptors.manufacturer = "\u{7}".repeat(126);
+        descriptors.product = "\u{7}".repeat(126);
+        descriptors.serial = Some(format!("{number:x<126}"));
+        rig.bus.plug(Box::new(Liar { descriptors, answers: short, times: 0 }));
+    }
+    let mut client = rig.client();
+    let hung = Instant::now() + DEADLINE;
+    // Its reader takes no longer header than any client does.
+    while listed(&mut client) <= MANY {
+        assert!(Instant::now() < hung, "all of them are listed");
+        std::thread::yield_now();
+    }
+    let status: wire::StatusBody = client.done(Command::Status { device: None }).body().expect("a status");
+    assert_eq!(status.devices.len(), MANY + 1);
+    honest_one_works(&rig, "beside many");
+}

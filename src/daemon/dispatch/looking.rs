@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use wire::{
-    ChannelSizesBody, DAEMON_HEADER_LIMIT, DeviceDescriptorBody, ListBody, OpenBody, PROTOCOL_VERSION, Pipe,
-    PipeConfigurationBody, PipeDescription, StatusBody, VersionBody,
+    ChannelSizesBody, DeviceDescriptorBody, ListBody, OpenBody, PROTOCOL_VERSION, Pipe, PipeConfigurationBody,
+    PipeDescription, StatusBody, VersionBody,
 };
 
-use super::Asked;
+use super::{Asked, fitting};
 use crate::daemon::answer::Answer;
 use crate::daemon::core::SERVER;
 use crate::daemon::failure::Failure;
@@ -17,15 +17,11 @@ use crate::daemon::message::{Leave, Message, Wants};
 use crate::daemon::session::{Binding, Session};
 use crate::daemon::supervisor::ask;
 
-/// Requests of one pipe that `status` lists at most; fewer where that would be too long.
-const LISTED: [usize; 4] = [32, 8, 2, 0];
-/// Bytes of a header beside its body.
-const ROOM: usize = 1024;
-
 impl Asked<'_> {
     pub(super) fn list(&self, answer: Answer) {
-        let devices: Vec<_> = self.core.registry.scanners().iter().map(|scanner| scanner.entry()).collect();
-        answer.done_with_body(devices.len() as u64, &ListBody { devices });
+        let scanners = self.core.registry.scanners();
+        let devices = fitting::list(scanners.iter().map(|scanner| scanner.entry()).collect());
+        answer.done_with_body(scanners.len() as u64, &ListBody { devices });
     }
 
     pub(super) fn status(&self, answer: Answer, device: Option<&str>) {
@@ -33,14 +29,8 @@ impl Asked<'_> {
             Some(device) => vec![or_fail!(answer, self.core.registry.find(device))],
             None => self.core.registry.scanners(),
         };
-        // The header line has an end; where much is pending, the oldest of it is shown.
-        for listed in LISTED {
-            let body = StatusBody { devices: scanners.iter().map(|scanner| scanner.status(listed)).collect() };
-            let length = serde_json::to_vec(&body).map_or(usize::MAX, |line| line.len());
-            if length < DAEMON_HEADER_LIMIT - ROOM || listed == 0 {
-                return answer.done_with_body(body.devices.len() as u64, &body);
-            }
-        }
+        let devices = fitting::status(|listed| scanners.iter().map(|scanner| scanner.status(listed)).collect());
+        answer.done_with_body(scanners.len() as u64, &StatusBody { devices });
     }
 
     pub(super) fn open(&self, answer: Answer, device: &str, wants: Wants) {
