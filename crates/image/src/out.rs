@@ -30,6 +30,16 @@ impl Out {
         Ok(Out { file: Some(file.try_clone()?), sink: Box::new(file), written: 0 })
     }
 
+    /// A nameless file that has so many bytes already, none of which take up room.
+    #[cfg(test)]
+    pub fn hole(written: u64) -> Out {
+        use std::io::Seek;
+
+        let mut file = tempfile::tempfile().expect("a nameless file");
+        file.seek(io::SeekFrom::Start(written)).expect("files can be so long");
+        Out { written, ..Out::file(file).expect("a file") }
+    }
+
     /// How many bytes it has.
     pub fn written(&self) -> u64 {
         self.written

@@ -104,7 +104,7 @@ impl TiffFile {
             self.write(&[0])?;
         }
         let at = self.offset()?;
-        let directory = directory(&page, self.pages, at);
+        let directory = directory(&page, self.pages, at).ok_or_else(too_large)?;
         self.write(&directory.bytes)?;
         self.out.mend(self.link, &at.to_be_bytes()).map_err(ImageError::Write)?;
         self.link = u64::from(at) + directory.link;
@@ -145,12 +145,18 @@ impl TiffFile {
     }
 }
 
-/// Where the next byte goes: TIFF counts in 32 bits. What follows is no longer than a strip and a directory.
+/// Where the next byte goes: TIFF counts in 32 bits. BigTIFF, which counts further, is what many readers don't know; who
+/// scans so much is better off with another format.
 fn offset(out: &Out) -> Result<u32, ImageError> {
-    u32::try_from(out.written()).map_err(|_| ImageError::TooLarge { format: FileFormat::Tiff, most: "4 GiB" })
+    u32::try_from(out.written()).map_err(|_| too_large())
+}
+
+fn too_large() -> ImageError {
+    ImageError::TooLarge { format: FileFormat::Tiff, most: "4 GiB; take PDF, or PNG with a file a page" }
 }
 
 /// A directory as bytes.
+#[derive(Debug)]
 struct Directory {
     bytes: Vec<u8>,
     /// Where in it the link to the next one is.
@@ -177,7 +183,8 @@ impl Field {
     }
 }
 
-fn directory(page: &Page, number: u16, at: u32) -> Directory {
+/// The directory of a page, to be written at this place; `None` where it would end behind what 32 bits can point to.
+fn directory(page: &Page, number: u16, at: u32) -> Option<Directory> {
     let fields = fields(page, number);
     let link = 2 + 12 * fields.len();
     let mut bytes = (fields.len() as u16).to_be_bytes().to_vec();
@@ -188,7 +195,7 @@ fn directory(page: &Page, number: u16, at: u32) -> Directory {
         bytes.extend(kind.to_be_bytes());
         bytes.extend(count.to_be_bytes());
         if value.len() > 4 {
-            let place = at + (link + 4 + behind.len()) as u32;
+            let place = at.checked_add(u32::try_from(link + 4 + behind.len()).ok()?)?;
             value.resize(value.len().next_multiple_of(2), 0);
             behind.append(&mut value);
             value = place.to_be_bytes().to_vec();
@@ -198,7 +205,8 @@ fn directory(page: &Page, number: u16, at: u32) -> Directory {
     }
     bytes.extend([0; 4]);
     bytes.extend(behind);
-    Directory { bytes, link: link as u64 }
+    at.checked_add(u32::try_from(bytes.len()).ok()?)?;
+    Some(Directory { bytes, link: link as u64 })
 }
 
 /// The fields of a page, in the order of their tags.
@@ -245,7 +253,7 @@ mod tests {
         tiff.begin(&format).expect("a page");
         let page = tiff.page.as_mut().expect("it began");
         (page.bytes, page.offsets, page.lengths) = (18, vec![8], vec![20]);
-        let Directory { bytes, link } = directory(page, 0, 1000);
+        let Directory { bytes, link } = directory(page, 0, 1000).expect("there is room");
         let count = usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
         assert_eq!(link as usize, 2 + 12 * count);
         let tags: Vec<u16> = bytes[2..link as usize].chunks(12).map(|f| u16::from_be_bytes([f[0], f[1]])).collect();
@@ -253,5 +261,33 @@ mod tests {
         let bits = bytes[2..].chunks(12).find(|field| field[..2] == [1, 2]).expect("258");
         let at = u32::from_be_bytes([bits[8], bits[9], bits[10], bits[11]]) as usize - 1000;
         assert_eq!(bytes[at..at + 6], [0, 8, 0, 8, 0, 8]);
+    }
+
+    /// A TIFF that has so many bytes already, all but the first of them a hole.
+    fn grown_to(length: u64) -> TiffFile {
+        let mut tiff = TiffFile::new(Out::hole(length)).expect("a file");
+        tiff.begin(&PIXEL).expect("a page");
+        tiff
+    }
+
+    const PIXEL: PageFormat =
+        PageFormat { width: 1, height: None, pixels: Pixels::Gray8, dpi: (scan::Dpi(300), scan::Dpi(300)) };
+
+    #[test]
+    fn a_file_of_more_than_four_gibibytes_is_refused_in_words_at_whatever_byte_it_would_get_so_large() {
+        let limit = 1 << 32;
+        let mut refused = 0;
+        // From where the strip begins behind the limit down to where the whole directory lies in front of it.
+        for before in 0..600 {
+            let mut tiff = grown_to(limit + 50 - before);
+            match tiff.lines(&[7]).and_then(|()| tiff.end_page()) {
+                Ok(()) => assert!(tiff.out.written() <= limit, "{before}: {} bytes", tiff.out.written()),
+                Err(error) => {
+                    refused += 1;
+                    assert!(error.to_string().contains("a TIFF can have at most 4 GiB; take PDF"), "{error}");
+                }
+            }
+        }
+        assert!((100..500).contains(&refused), "{refused} of 600");
     }
 }
