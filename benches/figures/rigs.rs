@@ -169,9 +169,7 @@ impl Bare {
 
 impl Drop for Bare {
     fn drop(&mut self) {
-        if let Some(device) = self.device.take()
-            && let Err(error) = device.close(Duration::from_secs(5))
-        {
+        if let Some(Err(error)) = self.device.take().map(|device| device.close(Duration::from_secs(5))) {
             eprintln!("figures: {error}");
         }
     }

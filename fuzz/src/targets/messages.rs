@@ -41,9 +41,7 @@ pub fn descriptor(bytes: &[u8]) {
 
 /// A USB/IP client's headers.
 pub fn usbip(bytes: &[u8]) {
-    if let Some(header) = bytes.first_chunk()
-        && let Ok(vscan::usbip::Command::Submit(submit)) = vscan::usbip::Command::parse(header)
-    {
+    if let Some(Ok(vscan::usbip::Command::Submit(submit))) = bytes.first_chunk().map(vscan::usbip::Command::parse) {
         assert!(submit.data_length() <= vscan::usbip::LONGEST as usize);
     }
     if let Some(head) = bytes.first_chunk() {
