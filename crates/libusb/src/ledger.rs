@@ -5,6 +5,8 @@
 //! - The handle may be given to libusb only while a [`Use`] of it lives, and it is closed only when none does.
 //! - A flight (a submitted transfer) counts as a use until its callback is through.
 //! - A transfer's C struct is reached through an `Arc`, so that a cancel never meets a freed one.
+//! - A cancel finds a flight only when its submit has returned: libusb writes to the struct before it takes the struct's
+//!   lock, and a cancel reads it before it does. Whoever submits looks afterwards whether a close has passed it over.
 //!
 //! The lock is taken by callbacks; nobody holds it while calling libusb.
 
@@ -49,9 +51,16 @@ struct State {
     /// Somebody is about to do what no submit may run into.
     exclusive: bool,
     uses: usize,
-    flights: HashMap<FlightKey, Arc<Transfer>>,
+    flights: HashMap<FlightKey, Flight>,
     next_endpoint: u32,
     next_flight: u64,
+}
+
+#[derive(Debug)]
+struct Flight {
+    transfer: Arc<Transfer>,
+    /// Whether `libusb_submit_transfer` has returned.
+    accepted: bool,
 }
 
 /// The books of one open device.
@@ -108,7 +117,7 @@ impl Ledger {
         if state.closed {
             return Err(Refusal::Closed);
         }
-        if state.flights.values().any(|transfer| concerns(transfer.endpoint())) {
+        if state.flights.values().any(|flight| concerns(flight.transfer.endpoint())) {
             return Err(Refusal::InFlight);
         }
         state.exclusive = true;
@@ -128,8 +137,18 @@ impl Ledger {
         if state.flights.contains_key(&key) {
             return false;
         }
-        state.flights.insert(key, transfer);
+        state.flights.insert(key, Flight { transfer, accepted: false });
         true
+    }
+
+    /// libusb has accepted a flight, which may have landed since: from now on cancels find it. Whether the device is
+    /// closing: then all flights were asked for, and this one perhaps passed over.
+    pub(crate) fn accepted(&self, key: FlightKey) -> bool {
+        let mut state = self.state.lock();
+        if let Some(flight) = state.flights.get_mut(&key) {
+            flight.accepted = true;
+        }
+        state.closed
     }
 
     /// Strikes a flight out: no cancel finds it any more.
@@ -142,15 +161,15 @@ impl Ledger {
     /// A flight to cancel. As long as this lives the handle stays open, also while the device is closing.
     pub(crate) fn borrow(self: &Arc<Ledger>, key: FlightKey) -> Option<Borrowed> {
         let mut state = self.state.lock();
-        let transfer = state.flights.get(&key)?.clone();
+        let transfer = state.flights.get(&key).filter(|flight| flight.accepted)?.transfer.clone();
         Some(Borrowed { transfer, _usage: self.count_use(&mut state) })
     }
 
     /// All flights that `concerns` picks, newest first: so that what data there is stays in the oldest.
     pub(crate) fn borrow_newest_first(self: &Arc<Ledger>, concerns: impl Fn(EndpointId) -> bool) -> Vec<Borrowed> {
         let mut state = self.state.lock();
-        let picked = state.flights.iter().filter(|((endpoint, _), _)| concerns(*endpoint));
-        let mut transfers: Vec<Arc<Transfer>> = picked.map(|(_, transfer)| transfer.clone()).collect();
+        let picked = state.flights.iter().filter(|((endpoint, _), flight)| flight.accepted && concerns(*endpoint));
+        let mut transfers: Vec<Arc<Transfer>> = picked.map(|(_, flight)| flight.transfer.clone()).collect();
         transfers.sort_by_key(|transfer| std::cmp::Reverse(transfer.number()));
         transfers.into_iter().map(|transfer| Borrowed { transfer, _usage: self.count_use(&mut state) }).collect()
     }
@@ -159,10 +178,6 @@ impl Ledger {
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;
         self.changed.notify_all();
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.state.lock().closed
     }
 
     /// How many transfers are in flight.
@@ -269,7 +284,23 @@ mod tests {
         let number = ledger.next_flight();
         let transfer = Transfer::allocate(Kind::Bulk, EndpointAddress(address), number).expect("memory");
         assert!(ledger.take_off((endpoint, Token(token)), Arc::new(transfer)));
+        assert!(!ledger.accepted((endpoint, Token(token))));
         number
+    }
+
+    #[test]
+    fn a_flight_that_libusb_is_just_taking_is_found_by_no_cancel_and_its_submitter_hears_of_a_close() {
+        let ledger = ledger();
+        let endpoint = ledger.new_endpoint();
+        let key = (endpoint, Token(3));
+        let transfer = Transfer::allocate(Kind::Bulk, EndpointAddress(0x81), 1).expect("memory");
+        assert!(ledger.take_off(key, Arc::new(transfer)));
+        assert!(ledger.borrow(key).is_none());
+        ledger.close();
+        assert!(ledger.borrow_newest_first(|_| true).is_empty());
+        assert_eq!(ledger.in_flight(), 1, "yet it is one");
+        assert!(ledger.accepted(key), "it is closing");
+        assert!(ledger.borrow(key).is_some());
     }
 
     #[test]

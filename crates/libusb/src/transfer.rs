@@ -36,8 +36,9 @@ pub(crate) struct Transfer {
     number: u64,
 }
 
-// SAFETY: libusb locks each transfer for submit, cancel and completion; the fields we read and write ourselves
-// are touched only before submit and in the callback, which are ordered by libusb.
+// SAFETY: libusb locks each transfer for submit, cancel and completion, but for what submit writes first; the ledger
+// lets no cancel begin before submit has returned. The fields we read and write ourselves are touched only before submit
+// and in the callback, which are ordered by libusb.
 unsafe impl Send for Transfer {}
 // SAFETY: as above; through a shared reference there is only `cancel`.
 unsafe impl Sync for Transfer {}
@@ -190,8 +191,8 @@ pub(crate) fn submit(departure: Departure) -> Result<(), NotStarted> {
     // keeps the buffer where it is, until the callback takes the flight back.
     let code = unsafe { ffi::libusb_submit_transfer(raw) };
     if code == 0 {
-        // A close that began meanwhile may have asked for it before it was there to be asked for.
-        if ledger.is_closed() {
+        // A close that began meanwhile asked for all but this one.
+        if ledger.accepted(key) {
             if let Some(borrowed) = ledger.borrow(key) {
                 borrowed.transfer().cancel();
             }
