@@ -57,6 +57,7 @@ pub(crate) fn status(failure: &Failure) -> Status {
             ErrorKind::Wedged | ErrorKind::Io => Status::IoError,
         },
         Failure::Unknown { .. } | Failure::Gone { .. } => Status::NoDevice,
+        Failure::JobIsOver => Status::Cancelled,
         Failure::Wedged { .. } => Status::IoError,
         Failure::Locked { .. } | Failure::ControlPending { .. } | Failure::CaptureIsRead => Status::Busy,
         Failure::NotOpen { .. }

@@ -64,6 +64,9 @@ fn fault_words(fault: Fault) -> &'static str {
 /// Why an open, a claim or the like failed, and of which scanner.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
+    /// The session's job.
+    #[error("somebody's cancel has ended this session's job; it goes on after disarm-abort")]
+    JobIsOver,
     /// A transfer.
     #[error("{command} of {length} bytes, endpoint {endpoint} of {device}: {mishap}")]
     Transfer {

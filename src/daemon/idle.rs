@@ -81,7 +81,7 @@ impl Works {
             None if unfinished && self.others_are_still(id) => self.abort_job(session, None),
             None => {}
         }
-        session.arm(None);
+        session.disarm();
         self.scanner.tell_pipes(|| Order::DropSurplus { session: Some(id) });
         self.scanner.detach(id);
         if healthy && self.scanner.sessions().is_empty() {
@@ -105,6 +105,7 @@ impl Works {
         let kind = if steps.is_some() { "runs its abort sequence" } else { "is brought back to idle" };
         log::info!("{name}: {} ended in the middle of something; the scanner {kind}", session.label());
         self.scanner.set_cancelling(true);
+        self.scanner.end_jobs(session.id());
         let clears_event =
             steps.is_some_and(|s| s.iter().any(|s| matches!(s, AbortStep::ClearHalt { pipe: Pipe::Event })));
         let pipes: Vec<_> =

@@ -54,6 +54,23 @@ struct State {
     pipes: Vec<PipeHandle>,
     /// While a cancel of everything is under way: others that joined it.
     joined: Option<Vec<Pending>>,
+    /// Sessions that disarm, while the scanner is being brought to idle.
+    disarming: Vec<Answer>,
+}
+
+impl State {
+    /// Whether no cancel of everything was under way; now there is one.
+    fn begin_cancel(&mut self) -> bool {
+        let is_first = self.joined.is_none();
+        self.joined.get_or_insert_default();
+        is_first
+    }
+
+    /// Those whose time has come.
+    fn take_disarming(&mut self) -> Vec<Answer> {
+        let is_busy = self.cancelling || self.joined.is_some();
+        if is_busy { Vec::new() } else { std::mem::take(&mut self.disarming) }
+    }
 }
 
 /// One scanner.
@@ -225,22 +242,67 @@ impl Scanner {
 
     /// `cancel-pending`: cancels at once, whatever the supervisor is doing, and has it bring the scanner to idle. While
     /// that is under way another one joins it.
-    pub fn cancel_pending(&self, pending: Pending) {
-        Scanner::cancel(&self.pipes(), Which::All, &pending.by);
+    pub fn cancel_pending(&self, by: &Session, pending: Pending) {
+        let is_first = self.state.lock().begin_cancel();
+        self.cancel_everything(by, &pending);
         let mut state = self.state.lock();
         match &mut state.joined {
-            Some(joined) => joined.push(pending),
-            None => {
-                state.joined = Some(Vec::new());
-                drop(state);
-                self.tell(Message::CancelPending(pending));
-            }
+            Some(joined) if !is_first => return joined.push(pending),
+            Some(_) => {}
+            // The one that this would have joined has ended meanwhile.
+            None => state.joined = Some(Vec::new()),
         }
+        drop(state);
+        self.tell(Message::CancelPending(pending));
     }
 
-    /// Its end: those who joined are answered, and the next one is a new one.
+    /// `reset-device`: cancels at once likewise, and has the supervisor reset the port.
+    pub fn reset(&self, by: &Session, pending: Pending) {
+        self.cancel_everything(by, &pending);
+        self.tell(Message::ResetDevice(pending));
+    }
+
+    fn cancel_everything(&self, by: &Session, pending: &Pending) {
+        self.end_jobs(by.id());
+        Scanner::cancel(&self.pipes(), Which::All, &pending.by);
+    }
+
+    /// The scanner is about to be brought to idle, so whatever the sessions are in the middle of is over. Not for the one
+    /// that does so: it knows.
+    pub fn end_jobs(&self, but: u64) {
+        let others = self.sessions().into_iter().filter(|session| session.id() != but);
+        others.for_each(|session| session.end_job());
+    }
+
+    /// The end of `cancel-pending`: those who joined are answered, and the next one is a new one.
     pub fn take_those_who_joined(&self) -> Vec<Pending> {
-        self.state.lock().joined.take().unwrap_or_default()
+        let mut state = self.state.lock();
+        let joined = state.joined.take().unwrap_or_default();
+        let disarming = state.take_disarming();
+        drop(state);
+        self.disarm_all(disarming);
+        joined
+    }
+
+    /// `disarm-abort`. While the scanner is being brought to idle it is answered after that: so whoever was told of the end
+    /// of its job, and goes on, finds it idle.
+    pub fn disarm(&self, answer: Answer) {
+        let mut state = self.state.lock();
+        state.disarming.push(answer);
+        let disarming = state.take_disarming();
+        drop(state);
+        self.disarm_all(disarming);
+    }
+
+    fn disarm_all(&self, disarming: Vec<Answer>) {
+        for answer in disarming {
+            let binding = answer.session().binding();
+            // Unless it has gone on to another one.
+            if binding.is_some_and(|binding| std::ptr::eq(&*binding.scanner, self)) {
+                answer.session().disarm();
+            }
+            answer.done();
+        }
     }
 
     // ---- what the supervisor writes down
@@ -284,7 +346,11 @@ impl Scanner {
 
     /// A job of the supervisor's begins or ends.
     pub fn set_cancelling(&self, cancelling: bool) {
-        self.state.lock().cancelling = cancelling;
+        let mut state = self.state.lock();
+        state.cancelling = cancelling;
+        let disarming = state.take_disarming();
+        drop(state);
+        self.disarm_all(disarming);
     }
 
     /// A session has it open.

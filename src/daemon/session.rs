@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use usb::InterfaceNumber;
 use wire::{AbortStep, DEFAULT_TIMEOUT_SECONDS, Event, EventName, Peer};
@@ -103,6 +103,15 @@ pub(crate) struct Capturing {
     pub capture: Arc<Capture>,
 }
 
+/// What a session is doing with its scanner, as far as it says.
+#[derive(Debug, Default)]
+pub(crate) struct Job {
+    /// How the scanner is brought back to idle.
+    armed: Option<Arc<Vec<AbortStep>>>,
+    /// Somebody has done so, or is about to.
+    is_over: bool,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -114,7 +123,7 @@ pub(crate) struct Session {
     outstanding: Mutex<HashMap<u64, Place>>,
     timeouts: Mutex<Timeouts>,
     binding: Mutex<Option<Arc<Binding>>>,
-    armed: Mutex<Option<Arc<Vec<AbortStep>>>>,
+    job: Mutex<Job>,
     /// Since the last time that the scanner was known to be idle, this session has used it.
     touched: AtomicBool,
     subscribed: Mutex<Vec<EventName>>,
@@ -135,7 +144,7 @@ impl Session {
             outstanding: Mutex::default(),
             timeouts: Mutex::default(),
             binding: Mutex::default(),
-            armed: Mutex::default(),
+            job: Mutex::default(),
             touched: AtomicBool::new(false),
             subscribed: Mutex::default(),
             capturing: Mutex::default(),
@@ -230,7 +239,7 @@ impl Session {
         *self.present.lock() = Some(present);
         *self.left.lock() = left;
         *self.binding.lock() = Some(binding);
-        self.armed.lock().take();
+        *self.job.lock() = Job::default();
         self.touched.store(false, Ordering::Relaxed);
     }
 
@@ -267,15 +276,42 @@ impl Session {
 
     // ---- the job
 
-    /// Leaves an abort sequence, or takes it back.
-    pub fn arm(&self, steps: Option<Vec<AbortStep>>) {
-        self.touched.store(steps.is_some(), Ordering::Relaxed);
-        *self.armed.lock() = steps.map(Arc::new);
+    /// Leaves an abort sequence: a job begins, or goes on.
+    ///
+    /// # Errors
+    /// When the job is over; it has to be disarmed first.
+    pub fn arm(&self, steps: Vec<AbortStep>) -> Result<(), Failure> {
+        self.job()?.armed = Some(Arc::new(steps));
+        self.touch();
+        Ok(())
+    }
+
+    /// Takes it back: no job any more.
+    pub fn disarm(&self) {
+        let mut job = self.job.lock();
+        *job = Job::default();
+        self.untouch();
     }
 
     /// The abort sequence that it left.
     pub fn armed(&self) -> Option<Arc<Vec<AbortStep>>> {
-        self.armed.lock().clone()
+        self.job.lock().armed.clone()
+    }
+
+    /// Somebody is about to bring its scanner to idle. If it left a sequence, then whatever it asks of the pipes from now on
+    /// is cancelled, until it has disarmed; what it asked for before is with the pipes already, for that cancel to find.
+    pub fn end_job(&self) {
+        let mut job = self.job.lock();
+        job.is_over = job.armed.is_some();
+    }
+
+    /// Its job, which does not end while this is held; long enough to hand a request to a pipe.
+    ///
+    /// # Errors
+    /// [`Failure::JobIsOver`].
+    pub fn job(&self) -> Result<MutexGuard<'_, Job>, Failure> {
+        let job = self.job.lock();
+        if job.is_over { Err(Failure::JobIsOver) } else { Ok(job) }
     }
 
     /// It uses the scanner.

@@ -356,6 +356,46 @@ fn a_second_cancel_pending_joins_the_first() {
 }
 
 #[test]
+fn a_job_that_somebody_else_cancels_is_over_until_it_is_disarmed() {
+    let rig = Rig::new(&["loopback"]);
+    let (mut one, mut two) = (rig.open(), rig.open());
+    let arm = || Command::ArmAbort { steps: vec![AbortStep::Drain { quiet: 20, timeout: 2000 }] };
+    let write = || Command::Write { zero_packet: false, timeout: None };
+    for end in [Command::CancelPending { device: None }, Command::ResetDevice { device: None }] {
+        one.done(arm());
+        two.done(end);
+        // It had nothing pending, so nothing has told it; nothing that it asks for may reach the idle scanner.
+        for command in
+            [write(), Command::Read { length: 512, salvage: true, timeout: None }, vendor_out(EVENT, 0), arm()]
+        {
+            let payload = if command == write() { b"to a job that is over".to_vec() } else { Vec::new() };
+            let answer = one.call_with(command, payload);
+            assert_eq!((answer.status, answer.information), (Status::Cancelled, 0));
+            assert!(answer.message.expect("it says why").contains("disarm-abort"));
+        }
+        two.write_all(b"two has none");
+        assert_eq!(two.read_all(512), b"two has none");
+        one.done(Command::DisarmAbort {});
+        one.write_all(b"on");
+        assert_eq!(one.read_all(512), b"on");
+    }
+}
+
+#[test]
+fn a_job_is_disarmed_only_when_the_cancel_that_ended_it_is_over() {
+    let rig = Rig::new(&["loopback"]);
+    let (mut one, mut two) = (rig.open(), rig.open());
+    one.done(Command::ArmAbort { steps: vec![AbortStep::Drain { quiet: 300, timeout: 2000 }] });
+    let cancel = two.send(Command::CancelPending { device: None });
+    assert!(matches!(one.event(), Event::CancelIo { .. }), "it is under way");
+    one.done(Command::DisarmAbort {});
+    one.write_all(b"found idle");
+    assert_eq!(one.read_all(512), b"found idle");
+    let answer = two.answer(cancel);
+    assert_eq!((answer.status, report(&answer).drained), (Status::Success, 0), "{:?}", answer.message);
+}
+
+#[test]
 fn what_is_asked_during_a_cancel_pending_waits_behind_the_gate_and_is_not_cancelled() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());

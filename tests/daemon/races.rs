@@ -212,6 +212,12 @@ impl Arena {
                 self.reader.open("usbscan0");
                 self.arm();
             }
+            Member::Pending => {
+                // The reader's job went with it: nothing that it asks for is started before it has said that it knows.
+                assert_eq!(self.reader.call(vendor_out(FORGET, 0)).status, Status::Cancelled);
+                self.reader.done(Command::DisarmAbort {});
+                self.arm();
+            }
             _ => {}
         }
         self.other.done(vendor_out(FORGET, 0));

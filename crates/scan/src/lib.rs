@@ -26,7 +26,6 @@
 
 mod cancel;
 mod driver;
-mod elsewhere;
 mod error;
 pub mod esci;
 pub mod esci2;

@@ -5,15 +5,17 @@
 
 use std::time::{Duration, Instant};
 
-use client::wire::{AbortStep, Answer, Command, ControlDirection, DeviceEntry, Event, Pipe, Status};
+use client::wire::{AbortStep, Answer, Command, ControlDirection, DeviceEntry, Pipe, Status};
 use client::{Pending, RequestData, Session};
 
-use crate::elsewhere::Elsewhere;
 use crate::{Cancel, ControlRequest, ReadEnd, Received, Transport, TransportError};
 
 /// How much later than its timeout the daemon may answer: the time to take a transfer back from a host controller
 /// that is slow about it.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long the daemon may take to bring a scanner to idle, before it tells those whose job that ends.
+const IDLING: Duration = Duration::from_secs(60);
 
 /// How often a waiting thread looks whether the daemon should have answered by now.
 const LOOK_UP: Duration = Duration::from_secs(2);
@@ -28,7 +30,8 @@ struct Reading {
 pub struct SessionTransport {
     session: Session,
     cancel: Cancel,
-    elsewhere: Elsewhere,
+    /// The abort sequence that the daemon has of us.
+    armed: Option<Vec<AbortStep>>,
     reading: Option<Started>,
 }
 
@@ -53,7 +56,7 @@ impl SessionTransport {
                 log::debug!("cancel request {id}: {error}");
             }
         });
-        SessionTransport { session, cancel, elsewhere: Elsewhere::default(), reading: None }
+        SessionTransport { session, cancel, armed: None, reading: None }
     }
 
     /// Opens `device` and takes its lock.
@@ -82,7 +85,6 @@ impl SessionTransport {
     }
 
     fn start(&mut self, command: Command, payload: Vec<u8>, timeout: Duration) -> Result<Reading, TransportError> {
-        self.look_elsewhere()?;
         let id = self.session.new_id();
         self.cancel.starting(id)?;
         match self.session.start_as(id, command, payload) {
@@ -97,51 +99,23 @@ impl SessionTransport {
         }
     }
 
-    /// Whether somebody cancelled everything on this scanner since the last request of this job.
-    fn look_elsewhere(&mut self) -> Result<(), TransportError> {
-        let cancels = self.session.events().try_iter().filter(|event| matches!(event, Event::CancelIo { .. }));
-        let cancels = cancels.count();
-        if self.elsewhere.begins() {
-            return Ok(());
-        }
-        let pending = matches!(self.reading, Some(Started::Reading(_)));
-        let told = (0..cancels).filter(|_| self.elsewhere.event(pending)).count();
-        if self.elsewhere.owes_word() || told > 0 { Err(TransportError::Cancelled) } else { Ok(()) }
-    }
-
-    /// Whether somebody cancels everything while a request of ours is under way.
-    fn is_cancelled_elsewhere(&mut self) -> bool {
-        let cancels = self.session.events().try_iter().filter(|event| matches!(event, Event::CancelIo { .. })).count();
-        (0..cancels).filter(|_| self.elsewhere.event_while_waiting()).count() > 0
-    }
-
     /// The answer, whatever its status.
     fn finish(&mut self, mut reading: Reading) -> Result<Answer, TransportError> {
         let answer = self.wait(&mut reading);
         self.cancel.ended(reading.id);
-        let answer = match answer {
-            Err(TransportError::Daemon(client::Error::Refused(refusal))) => refusal.answer,
-            answer => answer?,
-        };
-        match answer.status {
-            Status::Cancelled if self.cancel.is_asked() => {}
-            Status::Cancelled => self.elsewhere.answer(),
-            _ => self.elsewhere.missed(),
+        match answer {
+            Err(TransportError::Daemon(client::Error::Refused(refusal))) => Ok(refusal.answer),
+            answer => answer,
         }
-        Ok(answer)
     }
 
-    /// Nothing wakes a thread that waits for a daemon which is stopped, so it looks up now and then. A request that came to
-    /// the scanner just behind somebody's cancel was not hit, and waits for what will never come: it is cancelled from here.
+    /// Nothing wakes a thread that waits for a daemon which is stopped, so it looks up now and then.
     fn wait(&mut self, reading: &mut Reading) -> Result<Answer, TransportError> {
         let began = Instant::now();
         let mut cancelled: Option<Instant> = None;
         loop {
             if let Some(answer) = reading.pending.wait_for(LOOK_UP)? {
                 return Ok(answer);
-            }
-            if self.is_cancelled_elsewhere() {
-                self.session.canceller().ask_cancel_request(reading.id)?;
             }
             if self.cancel.is_asked() {
                 cancelled.get_or_insert_with(Instant::now);
@@ -150,6 +124,22 @@ impl SessionTransport {
                 return Err(TransportError::Silent);
             }
         }
+    }
+
+    /// For what a cancel does not end, but another one does.
+    fn tell(&self, command: Command) -> Result<(), TransportError> {
+        let mut pending = self.session.start(command, Vec::new())?;
+        let began = Instant::now();
+        let was_asked = self.cancel.is_asked();
+        while pending.wait_for(LOOK_UP)?.is_none() {
+            if self.cancel.is_asked() && !was_asked {
+                return Err(TransportError::Cancelled);
+            }
+            if began.elapsed() >= IDLING {
+                return Err(TransportError::Silent);
+            }
+        }
+        Ok(())
     }
 
     fn run(
@@ -249,17 +239,25 @@ impl Transport for SessionTransport {
     }
 
     fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), TransportError> {
-        self.run("abort sequence", Command::ArmAbort { steps }, Vec::new(), GRACE).map(drop)
+        self.run("abort sequence", Command::ArmAbort { steps: steps.clone() }, Vec::new(), GRACE)?;
+        self.armed = Some(steps);
+        Ok(())
     }
 
-    /// Also after a cancel: the job is over.
     fn disarm_abort(&mut self) -> Result<(), TransportError> {
-        self.elsewhere.over();
-        let mut pending = self.session.start(Command::DisarmAbort {}, Vec::new())?;
-        match pending.wait_for(GRACE)? {
-            Some(_) => Ok(()),
-            None => Err(TransportError::Silent),
-        }
+        self.armed = None;
+        self.tell(Command::DisarmAbort {})
+    }
+
+    /// Should somebody else's cancel have ended our job, then the daemon cancels all that we ask for, until it hears that we
+    /// know. It answers that when it has brought the scanner to idle.
+    fn heed_cancel(&mut self) -> Result<(), TransportError> {
+        self.cancel.heed();
+        let Some(steps) = self.armed.take() else { return Ok(()) };
+        self.tell(Command::DisarmAbort {})?;
+        self.tell(Command::ArmAbort { steps: steps.clone() })?;
+        self.armed = Some(steps);
+        Ok(())
     }
 
     fn cancel_handle(&self) -> Cancel {

@@ -74,11 +74,21 @@ pub trait Transport: Send {
     /// See [`TransportError`].
     fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), TransportError>;
 
-    /// Takes them back.
+    /// Takes them back: the job is over. Also after a cancel.
     ///
     /// # Errors
     /// See [`TransportError`].
     fn disarm_abort(&mut self) -> Result<(), TransportError>;
+
+    /// The driver knows that it was cancelled, from here or by somebody else: what follows is cleaning up, which only another
+    /// cancel ends. Comes back when nobody else is at work on the scanner.
+    ///
+    /// # Errors
+    /// See [`TransportError`].
+    fn heed_cancel(&mut self) -> Result<(), TransportError> {
+        self.cancel_handle().heed();
+        Ok(())
+    }
 
     /// The handle that cancels what is done here.
     fn cancel_handle(&self) -> Cancel;

@@ -240,55 +240,24 @@ fn the_other_commands_say_what_they_mean() {
 }
 
 #[test]
-fn a_read_that_came_just_behind_a_cancel_from_elsewhere_is_ended_too() {
-    let peer = wire::Peer { session: 9, pid: 1, uid: 0, program: "usbscan".to_owned() };
-    let mut read = None;
-    let (mut transport, daemon) = transport(move |daemon, request| match request.command {
-        // It waits until the cancel is over, and is not hit by it.
-        Command::Read { .. } => {
-            read = Some(request.id);
-            let event = Event::CancelIo { name: "usbscan0".to_owned(), by: peer.clone() };
-            event.write_to(&mut daemon.writer).expect("the client is there");
-        }
-        Command::CancelRequest { request: cancelled, .. } => {
-            assert_eq!(Some(cancelled), read);
-            daemon.say(cancelled, Status::Cancelled, b"");
-        }
-        Command::Write { .. } => daemon.say(request.id, Status::Success, b""),
-        other => panic!("{other:?}"),
-    });
-    assert_eq!(transport.read(100, Duration::from_secs(200)).expect("no error").end, ReadEnd::Cancelled);
-    transport.write(b"1", SECOND).expect("told once, and cleaning up goes on");
-    drop(transport);
-    daemon.join().expect("no panic");
-}
-
-#[test]
-fn a_cancel_from_elsewhere_ends_a_job_that_has_nothing_pending_and_only_once() {
-    let peer = wire::Peer { session: 9, pid: 1, uid: 0, program: "usbscan".to_owned() };
-    let cancelled = move |daemon: &mut Daemon| {
-        let event = Event::CancelIo { name: "usbscan0".to_owned(), by: peer.clone() };
-        event.write_to(&mut daemon.writer).expect("the client is there");
-    };
-    let mut writes = 0;
+fn whoever_heeds_a_cancel_lets_the_job_go_and_leaves_its_sequence_again() {
+    let (heard, commands) = std::sync::mpsc::channel();
     let (mut transport, daemon) = transport(move |daemon, request| {
-        if matches!(request.command, Command::Write { .. }) {
-            writes += 1;
-            // Before the answer, so that it is there when the answer is.
-            if writes != 2 {
-                cancelled(daemon);
-            }
-        }
         daemon.say(request.id, Status::Success, b"");
+        heard.send(request.command).expect("the test listens");
     });
-    transport.write(b"1", SECOND).expect("the event comes with its answer");
-    assert!(matches!(transport.start_read(1, SECOND), Ok(())), "a read that is not started");
-    assert_eq!(transport.finish_read().expect("ends").end, ReadEnd::Cancelled);
-    transport.write(b"2", SECOND).expect("cleaning up goes on");
-    transport.write(b"3", SECOND).expect("and there it is again");
-    transport.disarm_abort().expect("the job is over");
-    transport.write(b"4", SECOND).expect("what came between two jobs is nobody's");
-    assert!(matches!(transport.write(b"5", SECOND), Err(TransportError::Cancelled)), "what came since is this job's");
+    transport.heed_cancel().expect("nothing is armed");
+    let steps = vec![AbortStep::Write { bytes: HexBytes(vec![0x18]), timeout: 100 }];
+    transport.arm_abort(steps.clone()).expect("no error");
+    transport.cancel_handle().cancel();
+    transport.heed_cancel().expect("no error");
+    transport.write(b"x", SECOND).expect("cleaning up");
+    transport.disarm_abort().expect("no error");
+    transport.heed_cancel().expect("nothing is armed");
     drop(transport);
     daemon.join().expect("no panic");
+    let arm = || Command::ArmAbort { steps: steps.clone() };
+    let write = Command::Write { zero_packet: false, timeout: Some(1.0) };
+    let expected = [arm(), Command::DisarmAbort {}, arm(), write, Command::DisarmAbort {}];
+    assert_eq!(commands.iter().collect::<Vec<_>>(), expected);
 }

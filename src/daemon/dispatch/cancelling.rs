@@ -99,7 +99,7 @@ impl Asked<'_> {
         let scanner = or_fail!(answer, self.scanner(device));
         or_fail!(answer, scanner.check());
         log::info!("{} cancels everything on {}", self.session.label(), scanner.name);
-        scanner.cancel_pending(self.pending_cancel(answer));
+        scanner.cancel_pending(self.session, self.pending_cancel(answer));
     }
 
     pub(super) fn reset_pipe(&self, answer: Answer, pipe: Pipe) {
@@ -123,9 +123,7 @@ impl Asked<'_> {
         let scanner = or_fail!(answer, self.scanner(device));
         or_fail!(answer, scanner.admit(self.session));
         log::info!("{} resets {}", self.session.label(), scanner.name);
-        let pending = self.pending_cancel(answer);
-        Scanner::cancel(&scanner.pipes(), Which::All, &pending.by);
-        scanner.tell(Message::ResetDevice(pending));
+        scanner.reset(self.session, self.pending_cancel(answer));
     }
 
     // ---- abort sequences
@@ -133,14 +131,13 @@ impl Asked<'_> {
     pub(super) fn arm_abort(&self, answer: Answer, steps: Vec<AbortStep>) {
         let binding = or_fail!(answer, self.admitted());
         or_fail!(answer, abort::check(&steps, binding.interface));
-        self.session.arm(Some(steps));
+        or_fail!(answer, self.session.arm(steps));
         answer.done();
     }
 
     pub(super) fn disarm_abort(&self, answer: Answer) {
-        or_fail!(answer, self.binding());
-        self.session.arm(None);
-        answer.done();
+        let binding = or_fail!(answer, self.binding());
+        binding.scanner.disarm(answer);
     }
 }
 

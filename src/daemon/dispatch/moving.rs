@@ -37,18 +37,16 @@ impl Asked<'_> {
             return answer.fail(&Failure::BadValue { field: "length", expected: "a number from 0 to 1048576" });
         }
         let timeout = or_fail!(answer, duration("timeout", timeout, self.session.timeouts().read));
-        self.session.touch();
         let work = Work::Read { length: length as usize, salvage };
-        self.submit(Reply::Client(answer), &binding, &pipe, u64::from(length), work, timeout);
+        self.use_scanner(answer, &binding, &pipe, u64::from(length), work, timeout);
     }
 
     pub(super) fn write(&self, answer: Answer, data: Vec<u8>, zero_packet: bool, timeout: Option<f64>) {
         let binding = or_fail!(answer, self.admitted());
         let pipe = or_fail!(answer, self.pipe(&binding, Role::Write));
         let timeout = or_fail!(answer, duration("timeout", timeout, self.session.timeouts().write));
-        self.session.touch();
         let length = data.len() as u64;
-        self.submit(Reply::Client(answer), &binding, &pipe, length, Work::Write { data, zero_packet }, timeout);
+        self.use_scanner(answer, &binding, &pipe, length, Work::Write { data, zero_packet }, timeout);
     }
 
     pub(super) fn wait_event(&self, answer: Answer, timeout: Option<f64>) {
@@ -63,7 +61,6 @@ impl Asked<'_> {
         let binding = or_fail!(answer, self.admitted());
         let (setup, data) = or_fail!(answer, control(wanted, &binding));
         let timeout = or_fail!(answer, duration("timeout", timeout, self.session.timeouts().read));
-        self.session.touch();
         self.control(answer, &binding, setup, data, timeout);
     }
 
@@ -71,7 +68,6 @@ impl Asked<'_> {
         let binding = or_fail!(answer, self.admitted());
         let setup = Setup::vendor(Direction::In, register_request(length), offset, index, length);
         or_fail!(answer, check_length(usize::from(length), "length"));
-        self.session.touch();
         self.control(answer, &binding, setup, Vec::new(), self.session.timeouts().read);
     }
 
@@ -80,14 +76,29 @@ impl Asked<'_> {
         or_fail!(answer, check_length(data.len(), "payload"));
         let length = data.len() as u16;
         let setup = Setup::vendor(Direction::Out, register_request(length), offset, index, length);
-        self.session.touch();
         self.control(answer, &binding, setup, data, self.session.timeouts().write);
     }
 
     fn control(&self, answer: Answer, binding: &Binding, setup: Setup, data: Vec<u8>, timeout: Duration) {
         let work = Work::Control { setup, data };
         let length = u64::from(setup.length);
-        self.submit(Reply::Client(answer), binding, &binding.control, length, work, timeout);
+        self.use_scanner(answer, binding, &binding.control, length, work, timeout);
+    }
+
+    /// What changes the scanner's state is part of the session's job, and not started when that is over. No cancel of
+    /// everything comes in between: it finds the request at the pipe, or the session has been told.
+    fn use_scanner(
+        &self,
+        answer: Answer,
+        binding: &Binding,
+        pipe: &PipeHandle,
+        length: u64,
+        work: Work,
+        timeout: Duration,
+    ) {
+        let _goes_on = or_fail!(answer, self.session.job());
+        self.session.touch();
+        self.submit(Reply::Client(answer), binding, pipe, length, work, timeout);
     }
 
     fn submit(&self, reply: Reply, binding: &Binding, pipe: &PipeHandle, length: u64, work: Work, timeout: Duration) {

@@ -257,7 +257,7 @@ impl EsciScanner {
         let is_ours = self.dialogue.cancel.is_asked();
         let effort = if is_cancel { Effort::Brief } else { Effort::Thorough };
         if is_cancel {
-            self.dialogue.cancel.heed();
+            heed(&mut self.dialogue);
             progress(Progress::Cancelling);
         }
         let error = self.cause(error, feed.as_deref());
@@ -348,6 +348,10 @@ impl EsciScanner {
                 result => return result,
             }
         }
+        if !self.dialogue.in_step && self.batch.is_none() {
+            // What the last job left for the daemon. Should somebody have had it run meanwhile, that is not this job's end.
+            take_back(&mut self.dialogue);
+        }
         self.put_away(Effort::Thorough)?;
         self.is_set_up = false;
         leave_behind(&mut self.dialogue, resync::while_setting(longest))?;
@@ -396,7 +400,7 @@ impl Scanner for EsciScanner {
             return Ok(());
         }
         // Of all that can be cancelled the batch is what is ending.
-        self.dialogue.cancel.heed();
+        heed(&mut self.dialogue);
         self.is_set_up = false;
         self.put_away(Effort::Thorough)?;
         take_back(&mut self.dialogue);
@@ -443,6 +447,13 @@ pub(super) fn leave_behind(dialogue: &mut Dialogue, steps: Vec<AbortStep>) -> Re
             Ok(())
         }
         result => Ok(result?),
+    }
+}
+
+/// We know of the cancel, and go on with cleaning up.
+fn heed(dialogue: &mut Dialogue) {
+    if let Err(error) = dialogue.transport.heed_cancel() {
+        log::info!("tell the daemon that the cancel is heeded: {error}");
     }
 }
 

@@ -76,6 +76,10 @@ impl Esci2Scanner {
 
     /// From FS X to the first IMG.
     fn start(&mut self, plan: &Plan, progress: Tell<'_>) -> Result<Sheet, ScanError> {
+        if self.dialogue.at != At::Outside {
+            // What the last job left for the daemon. Should somebody have had it run meanwhile, that is not this job's end.
+            take_back(&mut self.dialogue);
+        }
         leave_behind(&mut self.dialogue, resync::while_setting(plan.parameters.len()))?;
         self.enter(progress)?;
         let (_, status) = self.dialogue.ask("STAT", "", progress)?;
@@ -153,7 +157,7 @@ impl Esci2Scanner {
         let is_ours = self.dialogue.cancel.is_asked();
         let effort = if is_cancel { Effort::Brief } else { Effort::Thorough };
         if is_cancel {
-            self.dialogue.cancel.heed();
+            heed(&mut self.dialogue);
             progress(Progress::Cancelling);
         }
         let settled = if is_cancel && !is_ours {
@@ -297,6 +301,13 @@ fn leave_behind(dialogue: &mut Dialogue, steps: Vec<AbortStep>) -> Result<(), Sc
             Ok(())
         }
         result => Ok(result?),
+    }
+}
+
+/// We know of the cancel, and go on with cleaning up.
+fn heed(dialogue: &mut Dialogue) {
+    if let Err(error) = dialogue.transport.heed_cancel() {
+        log::info!("tell the daemon that the cancel is heeded: {error}");
     }
 }
 
