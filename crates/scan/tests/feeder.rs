@@ -44,6 +44,7 @@ fn no_documents(error: &ScanError) -> bool {
 fn assert_at_rest(bench: &Bench, what: &str) {
     let mut rig = bench.lock();
     assert!(rig.armed.is_none(), "{what}: still armed");
+    assert!(!rig.touched, "{what}: the daemon would see to it");
     assert!(rig.is_idle(), "{what}: not idle");
 }
 
@@ -388,6 +389,21 @@ fn a_negative_becomes_a_positive() {
         let positive = Glass::chart().render(&view, Mode::Gray, Bits::Eight).expect("the chart");
         assert!(page.bytes.iter().zip(&positive).all(|(got, had)| u16::from(*got) == 255 - had), "{description}");
     }
+}
+
+#[test]
+fn a_scanner_whose_buttons_were_asked_for_is_at_rest_and_one_in_a_batch_is_not() {
+    let bench = bench("esci,adf=2");
+    let mut scanner = open(&bench).expect("it opens");
+    scanner.pressed_button().expect("an answer");
+    assert_at_rest(&bench, "no page yet");
+    choose(&mut *scanner, sources::FEEDER, "gray", "8");
+    next_page(&mut *scanner).expect("a page");
+    scanner.pressed_button().expect("an answer");
+    assert!(bench.lock().armed.is_some(), "a sheet may be in the feeder");
+    scanner.end_batch().expect("it ends");
+    scanner.pressed_button().expect("an answer");
+    assert_at_rest(&bench, "after the batch");
 }
 
 #[test]

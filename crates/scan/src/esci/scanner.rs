@@ -418,15 +418,20 @@ impl Scanner for EsciScanner {
         if !self.dialogue.in_step {
             self.dialogue.resync(Effort::Thorough)?;
         }
-        match self.dialogue.information(BUTTON) {
-            Ok((_, bytes)) => Ok(status::pressed_button(&bytes)),
+        let pressed = match self.dialogue.information(BUTTON) {
+            Ok((_, bytes)) => status::pressed_button(&bytes),
             Err(ScanError::Refused { .. }) => {
                 log::info!("the scanner says that it has a button, and not which");
                 self.abilities.has_button = false;
-                Ok(None)
+                None
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
+        };
+        if self.batch.is_none() {
+            // Else the daemon would take our end for one in the middle of something.
+            take_back(&mut self.dialogue);
         }
+        Ok(pressed)
     }
 
     fn cancel_handle(&self) -> Cancel {

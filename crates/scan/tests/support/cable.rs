@@ -152,7 +152,9 @@ impl Transport for Cable {
 
     fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), TransportError> {
         let id = self.begin()?;
-        self.bench.lock().armed = Some(steps);
+        let mut rig = self.bench.lock();
+        (rig.armed, rig.touched) = (Some(steps), false);
+        drop(rig);
         self.cancel.ended(id);
         Ok(())
     }
@@ -163,7 +165,8 @@ impl Transport for Cable {
             Err(TransportError::Cancelled) => {}
             Err(error) => return Err(error),
         }
-        self.bench.lock().armed = None;
+        let mut rig = self.bench.lock();
+        (rig.armed, rig.touched) = (None, false);
         Ok(())
     }
 

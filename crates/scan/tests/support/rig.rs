@@ -35,6 +35,8 @@ pub struct Rig {
     pub received: u64,
     pub transfers: u64,
     pub armed: Option<Vec<AbortStep>>,
+    /// It was written to since the daemon was last told where it stands: should its user end now, the daemon has to see to it.
+    pub touched: bool,
     /// The host is dead: nothing reaches the scanner any more.
     pub dead: bool,
     pub die: When,
@@ -72,6 +74,7 @@ impl Rig {
             received: 0,
             transfers: 0,
             armed: None,
+            touched: false,
             dead: false,
             die: When::Never,
             cancel: When::Never,
@@ -174,6 +177,7 @@ impl Rig {
     pub fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), TransportError> {
         self.now += Duration::from_micros(100);
         self.written.push(bytes.to_vec());
+        self.touched = true;
         let id = self.submit(BULK_OUT, bytes.to_vec());
         let deadline = self.now + timeout;
         match self.run(id, deadline, |_| false) {
