@@ -1,5 +1,5 @@
-//! Soak: several scanners and clients, scans, cancels, kills of clients and of the daemon, and faults, all from a seed;
-//! at the end nothing has leaked and every finished picture was right. `tools/soak [SECONDS] [SEED]` runs it for long.
+//! Soak: several scanners and clients, scans, cancels, kills of clients and of the daemon, cables that are pulled and put in
+//! again, and faults, all from a seed; at the end nothing has leaked and every finished picture was right. `tools/soak [SECONDS] [SEED]` runs it for long.
 
 #[path = "../e2e/page.rs"]
 #[allow(dead_code)]
@@ -17,6 +17,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use client::Session;
+use client::wire::{Event, EventName};
+use crossbeam_channel::RecvTimeoutError;
 use page::{Kind, Page};
 use parking_lot::{Mutex, RwLock};
 use program::{Ended, Program};
@@ -28,7 +31,9 @@ use virtual_scanner::glass::{Glass, View};
 const SECONDS: u64 = 8;
 /// Scanners that do as they should; behind them comes one for each of these.
 const GOOD: usize = 3;
-const SICK: [&str; 2] = ["chaos", "short"];
+const SICK: [&str; 3] = ["chaos={seed}", "fault=short@{seed}", "cable={seed}"];
+/// How long whoever watches cables looks away from the clock.
+const GLANCE: Duration = Duration::from_millis(100);
 /// What memory may have grown by: the pools of pipes that were used meanwhile, and the allocator's slack.
 const SLACK: u64 = 24 << 20;
 
@@ -112,7 +117,7 @@ impl Soak {
         if ended.code == Some(0) {
             // Two clients are never at one scanner, so the file is this scan's.
             Page::read_png(&path).assert_shows(&self.right);
-            self.count("pictures finished, each of them right");
+            self.count(RIGHT);
             let _ = fs::remove_file(&path);
             return;
         }
@@ -121,6 +126,26 @@ impl Soak {
         // A signal that kills leaves no time for words; everything else has some.
         assert!(ended.code.is_none() || !ended.stderr.is_empty() || ended.code > Some(128), "no words: {ended:?}");
         self.count(if excused { "scans that were ended" } else { "scans that failed at sick scanners, in words" });
+    }
+
+    /// Counts the cables that the daemon sees pulled, and put in again.
+    fn watch_cables(&self) {
+        while Instant::now() < self.until {
+            // It may have been killed just now; the next one is watched then.
+            let session = Session::connect(self.rig.read().socket());
+            let Ok(session) = session else { continue };
+            if session.subscribe(&[EventName::Removal, EventName::Arrival]).is_err() {
+                continue;
+            }
+            while Instant::now() < self.until {
+                match session.events().recv_timeout(GLANCE) {
+                    Ok(Event::Removal { .. }) => self.count(PULLED),
+                    Ok(Event::Arrival { .. }) => self.count("cables put in again"),
+                    Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+        }
     }
 
     /// Kills the daemon, or ends it in good order, and starts another.
@@ -134,6 +159,9 @@ impl Soak {
         self.count(if signal == Signal::KILL { "daemons killed" } else { "daemons ended in good order" });
     }
 }
+
+const RIGHT: &str = "pictures finished, each of them right";
+const PULLED: &str = "cables pulled";
 
 fn serial(scanner: usize) -> String {
     format!("04b8:0151:SOAK{scanner}")
@@ -156,8 +184,8 @@ fn after_scans_cancels_kills_and_faults_nothing_has_leaked_and_every_finished_pi
     let seed = from_environment("USBSCAN_SOAK_SEED", 1);
     println!("{seconds} s, seed {seed}");
     let mut specs: Vec<String> = (0..GOOD).map(|number| format!("esci,serial=SOAK{number}")).collect();
-    specs.push(format!("esci,serial=SOAK{GOOD},{}={seed}", SICK[0]));
-    specs.push(format!("esci,serial=SOAK{},fault={}@{seed}", GOOD + 1, SICK[1]));
+    let sick = SICK.iter().zip(GOOD..);
+    specs.extend(sick.map(|(how, n)| format!("esci,serial=SOAK{n},{}", how.replace("{seed}", &seed.to_string()))));
     let specs: Vec<&str> = specs.iter().map(String::as_str).collect();
     let view = View { dpi: (100, 100), left: 0, top: 0, width: 200, height: 200 };
     let began = Instant::now();
@@ -175,6 +203,7 @@ fn after_scans_cancels_kills_and_faults_nothing_has_leaked_and_every_finished_pi
             let soak = &soak;
             scope.spawn(move || soak.client(scanner, dice));
         }
+        scope.spawn(|| soak.watch_cables());
         // The last daemon lives for the second half, so that what it holds at the end tells something.
         while Instant::now() < began + Duration::from_secs(seconds) / 2 {
             std::thread::sleep(Duration::from_millis(200 + dice.below(1500)));
@@ -185,7 +214,9 @@ fn after_scans_cancels_kills_and_faults_nothing_has_leaked_and_every_finished_pi
     for (what, count) in &*soak.did.lock() {
         println!("{count:6} {what}");
     }
-    assert!(soak.did.lock().contains_key("pictures finished, each of them right"), "something was scanned");
+    for what in [RIGHT, PULLED] {
+        assert!(soak.did.lock().contains_key(what), "no {what}");
+    }
 }
 
 /// Sessions, requests, threads, descriptors and memory of the last daemon, beside one that has done nothing yet.
@@ -200,7 +231,7 @@ fn nothing_is_left(soak: &Soak) {
         pending == 0 && sessions == 0 && devices.iter().all(|device| device.state == "closed")
     });
     drop(session);
-    let specs: Vec<String> = (0..=GOOD + 1).map(|number| format!("esci,serial=SOAK{number}")).collect();
+    let specs: Vec<String> = (0..GOOD + SICK.len()).map(|number| format!("esci,serial=SOAK{number}")).collect();
     let fresh = Rig::with_scanners(&specs.iter().map(String::as_str).collect::<Vec<_>>());
     let (memory, threads, descriptors) = held(fresh.daemon_pid());
     eventually("threads and descriptors are as many as a fresh daemon has", || {

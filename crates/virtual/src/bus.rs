@@ -66,13 +66,21 @@ impl VirtualBus {
 
     /// Plugs a device into the lowest free port. Its address is one that no device had lately.
     pub fn plug(&self, model: Box<dyn Model>) -> Location {
+        self.plug_at(self.free_port(), model)
+    }
+
+    fn free_port(&self) -> u8 {
         let taken: Vec<u8> = self.host.state.lock().devices.iter().map(|d| d.info.location.ports[0]).collect();
-        let port = (1..=u8::MAX).find(|port| !taken.contains(port)).unwrap_or(u8::MAX);
-        self.plug_at(port, model)
+        (1..=u8::MAX).find(|port| !taken.contains(port)).unwrap_or(u8::MAX)
     }
 
     /// Plugs a device into this port, as one replugs a scanner into the same socket. What was there is unplugged.
     pub fn plug_at(&self, port: u8, model: Box<dyn Model>) -> Location {
+        self.plug_with(port, model, None)
+    }
+
+    /// `back_again` describes what is plugged in there when this one leaves by itself.
+    fn plug_with(&self, port: u8, model: Box<dyn Model>, back_again: Option<String>) -> Location {
         let mut state = self.host.state.lock();
         let replaced = state.remove(|d| d.info.location.ports == [port]);
         let location = Location { bus: BUS_NUMBER, address: state.next_address(), ports: vec![port] };
@@ -89,7 +97,11 @@ impl VirtualBus {
         };
         let id = self.host.ids.fetch_add(1, Ordering::Relaxed);
         let host = Arc::downgrade(&self.host);
-        let fell_off = move || Host::forget(&host, id);
+        let fell_off = move || {
+            if let Some(host) = Host::forget(&host, id) {
+                VirtualBus { host }.plug_back(port, back_again.as_deref());
+            }
+        };
         let slot = Slot::plug(&location.port_path(), model, self.host.memory.clone(), fell_off);
         state.devices.push(Plugged { id, info, slot });
         state.ring();
@@ -105,7 +117,16 @@ impl VirtualBus {
     /// # Errors
     /// When it describes nothing that can be built.
     pub fn plug_spec(&self, spec: &str) -> Result<Location, SpecError> {
-        Ok(self.plug(spec::parse(spec)?))
+        Ok(self.plug_with(self.free_port(), spec::parse(spec)?, spec::back_again(spec)))
+    }
+
+    fn plug_back(&self, port: u8, spec: Option<&str>) {
+        let Some(spec) = spec else { return };
+        match spec::parse(spec) {
+            Ok(model) => drop(self.plug_with(port, model, spec::back_again(spec))),
+            // What it is made of was a file that is not there any more.
+            Err(error) => log::warn!("the virtual scanner {spec} does not come back: {error}"),
+        }
     }
 
     /// Pulls the device at `location` out. It is not listed any more when this returns; its transfers
@@ -142,16 +163,16 @@ impl VirtualBus {
 }
 
 impl Host {
-    /// A device left by itself.
-    fn forget(host: &Weak<Host>, id: u64) {
-        let Some(host) = host.upgrade() else { return };
+    /// A device left by itself; `None` where it had been pulled out, or the whole bus is gone.
+    fn forget(host: &Weak<Host>, id: u64) -> Option<Arc<Host>> {
+        let host = host.upgrade()?;
         let mut state = host.state.lock();
         let gone = state.remove(|d| d.id == id);
         if gone.is_some() {
             state.ring();
         }
         drop(state);
-        drop(gone);
+        gone.map(|_| host)
     }
 }
 

@@ -186,7 +186,10 @@ const COMMON: &[Key] = &[
     Key { name: "slow-unlink", value: "MS|never", about: "cancelled transfers come back so much later" },
     Key { name: "stuck-halt", value: "K", about: "K clear-halts have no effect" },
     Key { name: "chaos", value: "SEED", about: "a mixture of these, drawn from a seed" },
+    Key { name: CABLE, value: "SEED", about: "loose: falls off at bytes drawn from a seed, and is back at once" },
 ];
+
+const CABLE: &str = "cable";
 
 const KINDS: &[Kind] = &[ESCI, ESCI2, LOOPBACK, REPLAY];
 
@@ -256,6 +259,20 @@ pub fn parse_with_panel(spec: &str) -> Result<(Box<dyn Model>, Option<Panel>), S
     let plan = read_plan(&mut values)?;
     let model = if plan.is_empty() { model } else { Box::new(Faulty::new(model, plan)) };
     Ok((model, panel))
+}
+
+/// What is plugged in next where a scanner's cable is loose: the same one, which falls off somewhere else.
+pub(crate) fn back_again(spec: &str) -> Option<String> {
+    let mut is_loose = false;
+    let next = |part: &str| match part.split_once('=').filter(|(key, _)| key.trim() == CABLE) {
+        Some((_, seed)) => {
+            is_loose = true;
+            format!("{CABLE}={}", seed.trim().parse::<u64>().unwrap_or(0).wrapping_add(1))
+        }
+        None => part.to_owned(),
+    };
+    let parts: Vec<String> = spec.split(',').map(next).collect();
+    is_loose.then(|| parts.join(","))
 }
 
 /// All models and their keys, for `--help`.
@@ -447,6 +464,9 @@ fn read_plan(values: &mut Values) -> Result<Plan, SpecError> {
         // What is given besides comes later, and counts.
         values.0.splice(..0, drawn.into_iter().map(|(key, value)| (key.to_owned(), value)));
     }
+    if let Some(seed) = values.read(CABLE, "a seed, a number", number)? {
+        plan.add(faults::falls_off(seed));
+    }
     for (_, word) in values.take(|key, _| key == "fault") {
         plan.add(word.parse::<Fault>()?);
     }
@@ -477,7 +497,8 @@ mod tests {
         );
         assert_eq!(
             refusal("loopback,colour=red"),
-            "the virtual scanner loopback has no key \"colour\"; it has: serial, fault, slow, slow-unlink, stuck-halt, chaos"
+            "the virtual scanner loopback has no key \"colour\"; it has: serial, fault, slow, slow-unlink, stuck-halt, chaos, \
+             cable"
         );
     }
 
@@ -500,12 +521,20 @@ mod tests {
     fn every_key_is_understood() {
         let spec = "esci,dialect=esc,level=B5,warmup=0.5,busy=always,cover=open,paper=jam,lamp=dead,button=2@1.5,serial=X,\
                     adf=3,duplex=yes,feeder=open,tray=out,tpu=no,fault=jam@1,fault=double-feed@2,fault=open@3,\
-                    fault=fatal@1k,fault=cancel@5,fault=silence@10:5,fault=short,slow=1M,slow-unlink=never,stuck-halt=1,chaos=3";
+                    fault=fatal@1k,fault=cancel@5,fault=silence@10:5,fault=short,slow=1M,slow-unlink=never,stuck-halt=1,chaos=3,\
+                    cable=4";
         assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("X"));
         let spec = "esci2,sheets=0,formats=jpeg,warmup=1,busy=2,cover=open,paper=double,lamp=dead,serial=Y,\
                     fault=fatal@1,fault=cancel@2,fault=jam@3k,slow=1M";
         assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("Y"));
         assert_eq!(parse("loopback,serial=ABC").expect("good").descriptors().serial.as_deref(), Some("ABC"));
+    }
+
+    #[test]
+    fn what_comes_back_on_a_loose_cable_is_the_same_with_another_seed() {
+        assert_eq!(back_again("esci,serial=X,cable=7,slow=1M").as_deref(), Some("esci,serial=X,cable=8,slow=1M"));
+        assert_eq!(back_again("esci,serial=X"), None);
+        assert_eq!(refusal("esci,cable=x"), "cable=x: expected a seed, a number");
     }
 
     #[test]

@@ -132,6 +132,40 @@ fn a_token_in_flight_and_a_bad_control_buffer_are_refused() {
 }
 
 #[test]
+fn what_hangs_at_a_loose_cable_falls_off_and_is_back_at_its_port_as_another_device() {
+    let bus = VirtualBus::new();
+    let (bell, rings) = bounded(1);
+    let _watch = bus.watch(bell).expect("it rings");
+    let mut location = bus.plug_spec("loopback,serial=LOOSE,cable=1").expect("a good description");
+    for _ in 0..3 {
+        let mut open = open(&bus, &location);
+        // It parts within what is written and read here, wherever the seed says.
+        for token in 0.. {
+            let full = vec![7; 512];
+            if open.bulk_out.submit(Token(2 * token), full).is_err() || open.wait().1 != Status::Completed {
+                break;
+            }
+            if open.bulk_in.submit(Token(2 * token + 1), vec![0; 512]).is_err() || open.wait().1 != Status::Completed {
+                break;
+            }
+        }
+        let back = loop {
+            let list = bus.list().expect("a list");
+            match list.iter().find(|info| info.location != location) {
+                Some(info) => break info.clone(),
+                None => rings.recv_timeout(DEADLINE).expect("it comes back"),
+            }
+        };
+        assert_eq!((back.serial.as_deref(), &back.location.ports), (Some("LOOSE"), &location.ports));
+        assert_eq!(bus.list().expect("a list").len(), 1, "as one");
+        location = back.location;
+    }
+    // Pulled out by hand it stays away.
+    assert!(bus.unplug(&location));
+    assert!(bus.list().expect("a list").is_empty());
+}
+
+#[test]
 fn a_device_that_falls_off_is_no_longer_listed() {
     let (bus, location, mut open) = plug("loopback,fault=unplug@3");
     let (ring, bell) = bounded(1);

@@ -13,8 +13,8 @@ use usb::{EndpointAddress, Setup};
 
 use crate::{Control, Descriptors, In, Model, Out, Unlink};
 
-pub(crate) use plan::parse_bytes;
 pub use plan::{Fault, FaultError, Plan, chaos};
+pub(crate) use plan::{falls_off, parse_bytes};
 
 /// What a fault at a byte does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -159,6 +159,13 @@ pub fn chaos(seed: u64) -> Vec<(&'static str, String)> {
     keys
 }
 
+/// Where a loose cable parts, from a seed: as early as [`chaos`] strikes, mostly while the device sends.
+pub(crate) fn falls_off(seed: u64) -> Fault {
+    let mut random = Random::new(seed);
+    let at = random.next() >> (42 + random.next() % 20);
+    if random.next() % 4 == 0 { Fault::Out(at % 512, Effect::Unplug) } else { Fault::In(at, Effect::Unplug) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
