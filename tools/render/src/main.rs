@@ -9,7 +9,7 @@ mod hwdb;
 mod page;
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -44,18 +44,23 @@ fn everything() -> io::Result<Vec<Rendered>> {
     Ok(files)
 }
 
-fn write(files: &[Rendered]) -> io::Result<()> {
+/// Each is written beside its name and renamed when it is whole.
+fn write(root: &Path, files: &[Rendered], mut says: impl Write) -> io::Result<()> {
     for file in files {
-        let path = root().join(&file.path);
+        let path = root.join(&file.path);
         fs::create_dir_all(path.parent().expect("a file is in a folder"))?;
-        fs::write(path, &file.text)?;
-        println!("{}", file.path);
+        let mut beside = path.clone().into_os_string();
+        beside.push(".new");
+        fs::write(&beside, &file.text)?;
+        fs::rename(&beside, path)?;
     }
+    // Whoever reads this may have read enough; all is written.
+    let _ = files.iter().try_for_each(|file| writeln!(says, "{}", file.path));
     Ok(())
 }
 
 fn main() -> ExitCode {
-    match everything().and_then(|files| write(&files)) {
+    match everything().and_then(|files| write(&root(), &files, io::stdout())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("render: {error}");
@@ -67,6 +72,30 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As standard output is behind `| head -0`.
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn all_files_are_written_though_nobody_reads_their_names() {
+        let folder = std::env::temp_dir().join(format!("usbscan-render-{}", std::process::id()));
+        let file = |path: &str| Rendered { path: path.to_owned(), text: path.to_uppercase() };
+        write(&folder, &[file("man/a"), file("b")], Closed).expect("it is written");
+        let read = |path| fs::read_to_string(folder.join(path)).expect("it is there");
+        assert_eq!((read("man/a"), read("b")), ("MAN/A".to_owned(), "B".to_owned()));
+        assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 2, "and nothing besides");
+        fs::remove_dir_all(folder).expect("it is ours");
+    }
 
     #[test]
     fn every_rendered_file_is_current() {
