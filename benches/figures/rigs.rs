@@ -85,9 +85,10 @@ impl Road {
 /// Moves so many bytes through a session with so many requests outstanding.
 pub fn move_bytes(session: &Session, way: Way, bytes: usize, queued: usize, size: usize) -> Outcome<()> {
     let mut outstanding: VecDeque<Pending> = VecDeque::new();
+    let data = vec![7; if way == Way::Out { size } else { 0 }];
     for _ in 0..bytes / size {
         if outstanding.len() == queued {
-            outstanding.pop_front().expect("there are some").wait()?;
+            session.give_back(outstanding.pop_front().expect("there are some").wait()?.payload);
         }
         outstanding.push_back(match way {
             Way::In => {
@@ -96,7 +97,7 @@ pub fn move_bytes(session: &Session, way: Way, bytes: usize, queued: usize, size
             }
             Way::Out => {
                 let write = Command::Write { zero_packet: false, timeout: None };
-                session.start(write, vec![7; size])?
+                session.start(write, &data)?
             }
         });
     }

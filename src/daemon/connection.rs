@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rustix::net::RecvFlags;
-use wire::{CLIENT_HEADER_LIMIT, Event, FrameError, PROTOCOL_VERSION, Request, RequestError, receive_frame};
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use wire::{CLIENT_HEADER_LIMIT, Event, FrameError, PROTOCOL_VERSION, Request, RequestError, receive_frame_into};
 
 use super::answer::Answer;
 use super::budget::Budget;
@@ -44,13 +45,14 @@ impl<'a> Connection<'a> {
     fn new(core: &'a Core, stream: UnixStream, number: u64) -> io::Result<Connection<'a>> {
         let config = core.configured.now();
         stream.set_write_timeout(Some(config.stall))?;
-        let (outbox, outgo) = outbox::outbox();
+        // As much as the system allows: less only costs wake-ups.
+        let _ = set_socket_send_buffer_size(&stream, wire::SOCKET_BUFFER);
+        let (outbox, outgo) = outbox::outbox(stream.try_clone()?);
         let budget = Budget::new(config.each(), core.whole.clone());
-        let out = stream.try_clone()?;
         let peer = peer::of(&stream, number);
         let session = Session::new(peer, stream.try_clone()?, outbox, budget.clone());
         let (label, stall) = (session.label(), config.stall);
-        let write = move || match outbox::write(&out, &outgo, &budget) {
+        let write = move || match outbox::write(&outgo, &budget) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 log::warn!("{label} has not read its socket for {} s; it is ended", stall.as_secs());
             }
@@ -92,7 +94,8 @@ impl<'a> Connection<'a> {
 
     /// One request. `false` when it was the last.
     fn next(&mut self) -> bool {
-        let frame = match receive_frame(&mut self.reader, CLIENT_HEADER_LIMIT) {
+        let session = &self.session;
+        let frame = match receive_frame_into(&mut self.reader, CLIENT_HEADER_LIMIT, |length| session.room(length)) {
             Ok(Some(frame)) => frame,
             Ok(None) | Err(FrameError::Io(_)) => return false,
             Err(error) => {

@@ -32,6 +32,18 @@ impl Pool {
         buffer
     }
 
+    /// A buffer of this length if there is one: for a payload that a client announces. One that never comes must not
+    /// cost memory, nor a short one a long buffer.
+    pub fn spare(&self, length: usize) -> Option<Vec<u8>> {
+        let mut buffers = self.buffers.lock();
+        let fits = |buffer: &Vec<u8>| buffer.capacity() >= length && buffer.capacity() / 4 <= length;
+        let at = buffers.iter().position(fits)?;
+        let mut buffer = buffers.swap_remove(at);
+        drop(buffers);
+        buffer.resize(length, 0);
+        Some(buffer)
+    }
+
     /// Takes a buffer back.
     pub fn give(&self, buffer: Vec<u8>) {
         let mut buffers = self.buffers.lock();
@@ -172,6 +184,15 @@ mod tests {
         drop(Piece::new(buffer, 0..4, &pool));
         assert_eq!(pool.take(8)[0], 7);
         assert_eq!(pool.take(4), [0; 4], "another length is another buffer");
+    }
+
+    #[test]
+    fn a_payload_gets_a_buffer_of_about_its_length_or_none() {
+        let pool = Pool::new(2);
+        assert_eq!(pool.spare(8), None);
+        pool.give(vec![7; 8]);
+        assert_eq!((pool.spare(9), pool.spare(1)), (None, None));
+        assert_eq!((pool.spare(4), pool.spare(4)), (Some(vec![7; 4]), None));
     }
 
     #[test]

@@ -264,6 +264,13 @@ impl Session {
         }
     }
 
+    /// Memory for a payload that comes, if the pipe that it is for has some to spare; else none.
+    pub fn room(&self, length: usize) -> Vec<u8> {
+        let binding = self.binding.lock();
+        let pipe = binding.as_ref().and_then(|binding| binding.pipe(Role::Write));
+        pipe.and_then(|pipe| pipe.pool.spare(length)).unwrap_or_default()
+    }
+
     /// Its timeouts.
     pub fn timeouts(&self) -> Timeouts {
         *self.timeouts.lock()

@@ -110,7 +110,7 @@ impl Session {
 
     /// Writes all of `bytes`; how many were taken is in the answer if it ends otherwise.
     pub fn write(&self, bytes: &[u8], timeout: Option<Duration>) -> Result<(), Error> {
-        self.call(Command::Write { zero_packet: false, timeout: seconds(timeout) }, bytes.to_vec()).map(drop)
+        self.call(Command::Write { zero_packet: false, timeout: seconds(timeout) }, bytes).map(drop)
     }
 
     /// Waits for one interrupt packet.
@@ -137,7 +137,7 @@ impl Session {
 
     /// `IOCTL_WRITE_REGISTERS`.
     pub fn write_registers(&self, offset: u16, index: u16, bytes: &[u8]) -> Result<(), Error> {
-        self.call(Command::WriteRegisters { offset, index }, bytes.to_vec()).map(drop)
+        self.call(Command::WriteRegisters { offset, index }, bytes).map(drop)
     }
 
     /// The largest packets of the bound pipes.

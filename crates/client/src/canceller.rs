@@ -36,7 +36,7 @@ impl Canceller {
     /// # Errors
     /// [`Error::Gone`].
     pub fn ask_cancel_request(&self, id: u64) -> Result<(), Error> {
-        self.link.send(self.link.new_id(), Command::CancelRequest { request: id, session: None }, Vec::new())
+        self.link.send(self.link.new_id(), &Command::CancelRequest { request: id, session: None }, &[])
     }
 
     /// Cancels everything that the session has under way, and waits until all have their answers.
@@ -57,6 +57,6 @@ impl Canceller {
     }
 
     fn call(&self, command: Command) -> Result<Answer, Error> {
-        Pending::start(&self.link, self.link.new_id(), command, Vec::new())?.wait()
+        Pending::start(&self.link, self.link.new_id(), &command, &[])?.wait()
     }
 }

@@ -28,6 +28,7 @@ mod link;
 mod lock;
 mod pending;
 mod session;
+mod spare;
 
 pub use calls::{Endpoints, RequestData, UsbRequest};
 pub use canceller::Canceller;

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
-use wire::{Answer, Command, Event, FrameError, FromDaemon, Request};
+use wire::{Answer, Command, Event, FrameError, FromDaemon};
 
+use crate::spare::Spare;
 use crate::{Error, GoneWhy};
 
 /// Events that nobody has looked at yet; of more than these the oldest are forgotten.
@@ -31,11 +32,18 @@ pub(crate) struct Link {
     turn: Mutex<()>,
     waiting: Mutex<Waiting>,
     next_id: AtomicU64,
+    spare: Spare,
 }
 
 impl Link {
     pub(crate) fn new(socket: UnixStream) -> Link {
-        Link { socket, turn: Mutex::default(), waiting: Mutex::default(), next_id: AtomicU64::new(1) }
+        let (turn, waiting, next_id) = (Mutex::default(), Mutex::default(), AtomicU64::new(1));
+        Link { socket, turn, waiting, next_id, spare: Spare::default() }
+    }
+
+    /// Memory for payloads to come.
+    pub(crate) fn spare(&self) -> &Spare {
+        &self.spare
     }
 
     pub(crate) fn new_id(&self) -> u64 {
@@ -48,7 +56,7 @@ impl Link {
     }
 
     /// Sends a request whose answer is wanted.
-    pub(crate) fn start(&self, id: u64, command: Command, payload: Vec<u8>) -> Result<Receiver<Answer>, Error> {
+    pub(crate) fn start(&self, id: u64, command: &Command, payload: &[u8]) -> Result<Receiver<Answer>, Error> {
         let name = command.name();
         let (answer, wait) = bounded(1);
         {
@@ -68,15 +76,14 @@ impl Link {
     }
 
     /// Sends a request whose answer nobody wants.
-    pub(crate) fn send(&self, id: u64, command: Command, payload: Vec<u8>) -> Result<(), Error> {
+    pub(crate) fn send(&self, id: u64, command: &Command, payload: &[u8]) -> Result<(), Error> {
         let name = command.name();
         if payload.len() > wire::PAYLOAD_LIMIT {
             return Err(Error::TooLong { command: name, length: payload.len(), limit: wire::PAYLOAD_LIMIT });
         }
-        let request = Request { id, command, payload };
-        let header = request.header_line();
+        let header = command.header_line(id, payload.len());
         let turn = self.turn.lock();
-        let sent = self.send_all(&mut [IoSlice::new(&header), IoSlice::new(&request.payload)]);
+        let sent = self.send_all(&mut [IoSlice::new(&header), IoSlice::new(payload)]);
         drop(turn);
         sent.map_err(|error| {
             // Half a message may be out, so nothing can follow it. The reader sees the end and tells everyone.
@@ -114,7 +121,7 @@ impl Link {
     /// Runs on the reading thread until the connection ends; then everyone who waits is told.
     pub(crate) fn read_all(&self, mut stream: BufReader<UnixStream>, events: &Events) {
         let why = loop {
-            match next(&mut stream) {
+            match next(&mut stream, |length| self.spare.take(length)) {
                 Ok(Some(FromDaemon::Answer(answer))) => self.deliver(answer),
                 Ok(Some(FromDaemon::Event(event))) => events.push(event),
                 Ok(None) | Err(FrameError::Truncated) => break GoneWhy::Closed,
@@ -142,9 +149,12 @@ impl Link {
     }
 }
 
-/// Reads one message from the daemon.
-pub(crate) fn next(stream: &mut BufReader<UnixStream>) -> Result<Option<FromDaemon>, FrameError> {
-    wire::receive_frame(stream, wire::DAEMON_HEADER_LIMIT)?.map(FromDaemon::from_frame).transpose()
+/// Reads one message from the daemon; `spare` has memory for its payload, see [`wire::receive_frame_into`].
+pub(crate) fn next(
+    stream: &mut BufReader<UnixStream>,
+    spare: impl FnOnce(usize) -> Vec<u8>,
+) -> Result<Option<FromDaemon>, FrameError> {
+    wire::receive_frame_into(stream, wire::DAEMON_HEADER_LIMIT, spare)?.map(FromDaemon::from_frame).transpose()
 }
 
 /// The way of events to whoever looks at them: bounded, the newest kept.

@@ -39,7 +39,7 @@ impl Lock {
     /// # Errors
     /// As [`Lock::take`].
     pub fn take_soon(&self) -> Result<(), Error> {
-        let mut waiting = Pending::start(&self.link, self.link.new_id(), Command::Lock { wait: true }, Vec::new())?;
+        let mut waiting = Pending::start(&self.link, self.link.new_id(), &Command::Lock { wait: true }, &[])?;
         if waiting.wait_for(MOMENT)?.is_some() {
             return Ok(());
         }
@@ -71,6 +71,6 @@ impl Lock {
     }
 
     fn call(&self, command: Command) -> Result<(), Error> {
-        Pending::start(&self.link, self.link.new_id(), command, Vec::new())?.wait().map(drop)
+        Pending::start(&self.link, self.link.new_id(), &command, &[])?.wait().map(drop)
     }
 }

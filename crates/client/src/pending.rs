@@ -24,7 +24,7 @@ pub struct Pending {
 }
 
 impl Pending {
-    pub(crate) fn start(link: &Arc<Link>, id: u64, command: Command, payload: Vec<u8>) -> Result<Pending, Error> {
+    pub(crate) fn start(link: &Arc<Link>, id: u64, command: &Command, payload: &[u8]) -> Result<Pending, Error> {
         let name = command.name();
         let answer = link.start(id, command, payload)?;
         Ok(Pending { id, command: name, answer, link: link.clone(), spent: false })
@@ -83,7 +83,7 @@ impl Drop for Pending {
             return;
         }
         let cancel = Command::CancelRequest { request: self.id, session: None };
-        if let Err(error) = self.link.send(self.link.new_id(), cancel, Vec::new()) {
+        if let Err(error) = self.link.send(self.link.new_id(), &cancel, &[]) {
             log::debug!("cancel the dropped request {}: {error}", self.id);
         }
     }

@@ -351,6 +351,17 @@ pub enum Command {
 }
 
 impl Command {
+    /// The header line of a request that is this command, for a sender that has its payload elsewhere.
+    pub fn header_line(&self, id: u64, payload: usize) -> Vec<u8> {
+        let Ok(Value::Object(command)) = serde_json::to_value(self) else {
+            unreachable!("an internally tagged enum of plain data is an object")
+        };
+        let mut header = Map::new();
+        header.insert("id".to_owned(), id.into());
+        header.extend(command);
+        header_line(header, payload)
+    }
+
     /// The word on the wire.
     pub fn name(&self) -> &'static str {
         match self {
@@ -439,13 +450,7 @@ impl Request {
 
     /// The header line, for a sender that writes it and the payload in one call.
     pub fn header_line(&self) -> Vec<u8> {
-        let Ok(Value::Object(command)) = serde_json::to_value(&self.command) else {
-            unreachable!("an internally tagged enum of plain data is an object")
-        };
-        let mut header = Map::new();
-        header.insert("id".to_owned(), self.id.into());
-        header.extend(command);
-        header_line(header, self.payload.len())
+        self.command.header_line(self.id, self.payload.len())
     }
 }
 

@@ -48,29 +48,27 @@ pub enum FrameError {
 /// # Errors
 /// See [`FrameError`]; the connection is of no use afterwards.
 pub fn read_frame(reader: &mut impl BufRead, header_limit: usize) -> Result<Option<Frame>, FrameError> {
-    read_frame_with(reader, header_limit, |reader, payload, length| {
-        reader.take(length as u64).read_to_end(payload).map(drop)
+    read_frame_with(reader, header_limit, |reader, length| {
+        let mut payload = Vec::new();
+        payload.reserve_exact(length);
+        reader.take(length as u64).read_to_end(&mut payload).map(|_| payload)
     })
 }
 
-/// As [`read_frame`], with another way to read the payload: `read` appends to an empty vector that has room for exactly
-/// so many bytes. Who knows the socket below the reader can have the kernel write them to where they stay.
+/// As [`read_frame`], with another way to read the payload: `read` gives so many bytes back, or fewer at the end of the
+/// stream. Who knows the socket below the reader can have the kernel write them to where they stay.
 ///
 /// # Errors
 /// See [`FrameError`]; the connection is of no use afterwards.
 pub(crate) fn read_frame_with<R: BufRead>(
     reader: &mut R,
     header_limit: usize,
-    read: impl FnOnce(&mut R, &mut Vec<u8>, usize) -> io::Result<()>,
+    read: impl FnOnce(&mut R, usize) -> io::Result<Vec<u8>>,
 ) -> Result<Option<Frame>, FrameError> {
     let Some((header, length)) = read_header(reader, header_limit)? else { return Ok(None) };
-    let mut payload = Vec::new();
-    if length > 0 {
-        payload.reserve_exact(length);
-        read(reader, &mut payload, length)?;
-        if payload.len() < length {
-            return Err(FrameError::Truncated);
-        }
+    let payload = if length > 0 { read(reader, length)? } else { Vec::new() };
+    if payload.len() < length {
+        return Err(FrameError::Truncated);
     }
     Ok(Some(Frame { header, payload }))
 }

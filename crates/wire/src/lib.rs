@@ -46,7 +46,7 @@ pub use command::{AbortStep, Command, ControlDirection, Pipe, Request, RequestEr
 pub use event::{Event, EventName, Limits};
 pub use frame::{Frame, FrameError, FromDaemon, read_frame};
 pub use hex::HexBytes;
-pub use socket::receive_frame;
+pub use socket::{receive_frame, receive_frame_into};
 pub use status::Status;
 
 /// The version of the protocol that `hello` states. It grows when a client written before would
@@ -61,6 +61,10 @@ pub const DAEMON_HEADER_LIMIT: usize = 65536;
 
 /// Longest payload in either direction, in bytes; larger reads and writes are several requests.
 pub const PAYLOAD_LIMIT: usize = 1 << 20;
+
+/// What either end asks the system to let it have on its way to the other, in bytes (Linux counts its own overhead in, and
+/// doubles what it is asked for): room for a payload of 256 KiB and more, so that who sends one need not wait half-way.
+pub const SOCKET_BUFFER: usize = 512 * 1024;
 
 /// Most steps of an abort sequence.
 pub const ABORT_STEPS_LIMIT: usize = 16;

@@ -19,23 +19,64 @@ pub fn receive_frame(reader: &mut BufReader<UnixStream>, header_limit: usize) ->
     read_frame_with(reader, header_limit, receive)
 }
 
-/// What was read ahead, then the rest of the payload from the socket itself.
-fn receive(reader: &mut BufReader<UnixStream>, payload: &mut Vec<u8>, length: usize) -> io::Result<()> {
+/// As [`receive_frame`], with memory for the payload that was in use before: `spare` is asked, where there is a payload,
+/// for a vector of at least so many bytes, whatever they are. With a shorter one new memory is taken, which the kernel
+/// must clear, a page fault for each 4 KiB of it.
+///
+/// # Errors
+/// See [`FrameError`]; the connection is of no use afterwards.
+pub fn receive_frame_into(
+    reader: &mut BufReader<UnixStream>,
+    header_limit: usize,
+    spare: impl FnOnce(usize) -> Vec<u8>,
+) -> Result<Option<Frame>, FrameError> {
+    read_frame_with(reader, header_limit, |reader, length| {
+        let mut payload = spare(length);
+        if payload.len() < length {
+            return receive(reader, length);
+        }
+        payload.truncate(length);
+        let filled = fill(reader, &mut payload)?;
+        payload.truncate(filled);
+        Ok(payload)
+    })
+}
+
+/// What was read ahead, then the rest from the socket itself. Gives back how many bytes that are: all, but at the end.
+fn fill(reader: &mut BufReader<UnixStream>, payload: &mut [u8]) -> io::Result<usize> {
+    let mut filled = reader.buffer().len().min(payload.len());
+    payload[..filled].copy_from_slice(&reader.buffer()[..filled]);
+    reader.consume(filled);
+    while filled < payload.len() {
+        match recv(reader.get_ref(), &mut payload[filled..], RecvFlags::WAITALL) {
+            Ok((_, 0)) => break,
+            Ok((_, received)) => filled += received,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(filled)
+}
+
+/// The same into new memory, none of which is touched before its bytes are there.
+fn receive(reader: &mut BufReader<UnixStream>, length: usize) -> io::Result<Vec<u8>> {
+    let mut payload = Vec::new();
+    payload.reserve_exact(length);
     let ahead = reader.buffer().len().min(length);
     payload.extend_from_slice(&reader.buffer()[..ahead]);
     reader.consume(ahead);
     // A vector may have more room than was asked for, and what follows the payload is the next message.
     if payload.capacity() > length {
-        return reader.take((length - ahead) as u64).read_to_end(payload).map(drop);
+        return reader.take((length - ahead) as u64).read_to_end(&mut payload).map(|_| payload);
     }
     while payload.len() < length {
-        match recv(reader.get_ref(), spare_capacity(payload), RecvFlags::WAITALL) {
+        match recv(reader.get_ref(), spare_capacity(&mut payload), RecvFlags::WAITALL) {
             Ok((0, _)) => break,
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(payload)
 }
 
 #[cfg(test)]
@@ -67,13 +108,33 @@ mod tests {
     }
 
     #[test]
+    fn a_payload_that_fits_comes_into_the_memory_it_is_given_and_one_that_does_not_into_new() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let mut reader = BufReader::new(theirs);
+        let spare = vec![9; 8000];
+        let place = spare.as_ptr();
+        let mut spare = Some(spare);
+        for (length, same) in [(8000, true), (5000, true), (5001, false), (0, false)] {
+            Answer { payload: vec![7; length], ..Answer::new(1, Status::Success) }.write_to(&mut ours).unwrap();
+            let frame = receive_frame_into(&mut reader, 999, |_| spare.take().unwrap_or_default()).unwrap().unwrap();
+            assert_eq!((frame.payload.len(), frame.payload.as_ptr() == place), (length, same));
+            assert!(frame.payload.iter().all(|byte| *byte == 7));
+            spare.get_or_insert(frame.payload);
+        }
+    }
+
+    #[test]
     fn an_end_inside_a_payload_is_truncated() {
         for sent in [0, 1, 9999] {
             let (mut ours, theirs) = UnixStream::pair().unwrap();
             ours.write_all(b"{\"id\":1,\"payload\":10000}\n").unwrap();
             ours.write_all(&vec![7; sent]).unwrap();
             drop(ours);
-            let received = receive_frame(&mut BufReader::new(theirs), 999);
+            let mut reader = BufReader::new(theirs);
+            let received = match sent {
+                1 => receive_frame_into(&mut reader, 999, |length| vec![7; length]),
+                _ => receive_frame(&mut reader, 999),
+            };
             assert!(matches!(received, Err(FrameError::Truncated)), "{sent}: {received:?}");
         }
     }

@@ -21,6 +21,7 @@ pub(crate) use orders::{News, Order, PipeHandle, Role, Which};
 pub(crate) use stream::Settings;
 
 use super::capture::Tap;
+use super::payload::Pool;
 use event::Events;
 use line::Line;
 use stream::Stream;
@@ -64,7 +65,9 @@ pub(crate) fn start(
 ) -> std::io::Result<Worker> {
     let (orders, inbox) = unbounded();
     let halted = Arc::new(AtomicBool::new(false));
-    let handle = PipeHandle { address: endpoint.address(), role, orders, halted: halted.clone() };
+    // Those in flight, and some on their way to a client or from one.
+    let pool = Pool::new(settings.depth + 3);
+    let handle = PipeHandle { address: endpoint.address(), role, pool: pool.clone(), orders, halted: halted.clone() };
     let place = format!("{device}/{}", handle.address);
     let name = format!("pipe {place}");
     let line = Line::new(place, endpoint, completions, WATCHDOG).with_tap(tap);
@@ -75,7 +78,7 @@ pub(crate) fn start(
             Box::new(move || events.run())
         }
         Role::Control | Role::Read | Role::Write => {
-            let stream = Stream::new(stream::Parts { role, line, settings, orders: inbox, news, halted });
+            let stream = Stream::new(stream::Parts { role, line, settings, pool, orders: inbox, news, halted });
             Box::new(move || stream.run())
         }
     };

@@ -8,6 +8,7 @@ use usb::{Direction, EndpointAddress, TransferType};
 use wire::Pipe;
 
 use crate::daemon::cancellation::Cancellation;
+use crate::daemon::payload::Pool;
 use crate::daemon::queue::Outcome;
 use crate::daemon::request::IoRequest;
 
@@ -134,6 +135,8 @@ pub(crate) struct PipeHandle {
     pub address: EndpointAddress,
     /// Which pipe that is.
     pub role: Role,
+    /// Its buffers.
+    pub pool: Pool,
     pub(super) orders: Sender<Order>,
     pub(super) halted: Arc<AtomicBool>,
 }

@@ -40,6 +40,7 @@ pub(super) struct Parts {
     pub role: Role,
     pub line: Line,
     pub settings: Settings,
+    pub pool: Pool,
     pub orders: Receiver<Order>,
     pub news: Box<dyn Fn(News) + Send>,
     pub halted: Arc<AtomicBool>,
@@ -97,7 +98,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub fn new(parts: Parts) -> Stream {
-        let Parts { role, line, settings, orders, news, halted } = parts;
+        let Parts { role, line, settings, pool, orders, news, halted } = parts;
         let rules = |first| Rules {
             depth: settings.depth,
             step: match role {
@@ -114,7 +115,7 @@ impl Stream {
             clients: Queue::new(rules(1)),
             heads: Default::default(),
             carry: Carry::default(),
-            pool: Pool::new(settings.depth + 3),
+            pool,
             doubts: Vec::new(),
             doubt_ends: None,
             shortage: Shortage::default(),

@@ -12,6 +12,7 @@ use super::stream::{Parts, Stream};
 use super::{News, Order, Role, Settings, Which};
 use crate::daemon::cancellation::{Cancellation, Sum};
 use crate::daemon::payload::Payload;
+use crate::daemon::payload::Pool;
 use crate::daemon::queue::{Fault, Outcome};
 use crate::daemon::request::{IoRequest, Pending, Reply, Report, Work};
 
@@ -80,6 +81,7 @@ fn start(memory: usize, watchdog: Duration) -> Hand {
         role: Role::Read,
         line,
         settings: Settings { depth: 1, step: 65536 },
+        pool: Pool::new(4),
         orders: inbox,
         news: Box::new(move |news| {
             // The test may have ended.
