@@ -18,47 +18,87 @@ use crate::usbscand::Usbscand;
 use crate::{Outcome, Wishes};
 
 const MIB: usize = 64;
+const SETTINGS_MIB: usize = 32;
 const QUEUED: usize = 4;
 const SIZE: usize = 256 * 1024;
 const SYNCHRONOUS: usize = 64 * 1024;
 
 /// Two configurations of usbscand.
 const DEFAULTS: &str = "";
-const DEEP: &str = "depth = 4\n";
+const SHALLOW: &str = "depth = 1\n";
 
 pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let _device = Plugged::new(wishes.controller()?, "loopback")?;
     for (way, name) in [(Way::In, "in"), (Way::Out, "out")] {
         let title = |what: &str| format!("bulk-{name}, {}: {what}", wishes.controller().unwrap_or_default());
         let mut road = Candidate::new(title("whole road, 4 x 256 KiB queued"));
-        let mut deep = Candidate::new(title("whole road, the same, usbscand's depth 4"));
+        let mut shallow = Candidate::new(title("whole road, the same, usbscand's depth 1"));
         let mut bare = Candidate::new(title("bare libusb loop, 4 x 256 KiB queued"));
         let mut slow = Candidate::new(title("libusb's synchronous calls, 64 KiB"));
         for round in 0..=wishes.rounds(7) {
-            let of_road = whole_road(way, DEFAULTS)?;
-            let of_deep = whole_road(way, DEEP)?;
-            let of_bare = bare_loop(name, QUEUED, SIZE)?;
-            let of_slow = bare_loop(name, 0, SYNCHRONOUS)?;
+            let of_road = whole_road(way, DEFAULTS, MIB, (QUEUED, SIZE))?;
+            let of_shallow = whole_road(way, SHALLOW, MIB, (QUEUED, SIZE))?;
+            let of_bare = bare_loop(name, QUEUED, SIZE, MIB)?;
+            let of_slow = bare_loop(name, 0, SYNCHRONOUS, MIB)?;
             // The first warms up: the programs come over a network file system.
             if round > 0 {
                 road.add(of_road);
-                deep.add(of_deep);
+                shallow.add(of_shallow);
                 bare.add(of_bare);
                 slow.add(of_slow);
             }
         }
-        for candidate in [&bare, &slow, &road, &deep] {
+        for candidate in [&bare, &slow, &road, &shallow] {
             report.series(&candidate.rate, "MB/s");
         }
         report.ratio(&road.rate, &bare.rate, Some(Aim::AtLeast(0.95)));
         report.ratio(&road.rate, &slow.rate, Some(Aim::AtLeast(1.5)).filter(|_| way == Way::In));
-        report.ratio(&deep.rate, &bare.rate, None);
+        report.ratio(&shallow.rate, &bare.rate, None);
         report.ratio(&bare.rate, &slow.rate, None);
-        for candidate in [&bare, &slow, &road, &deep] {
+        for candidate in [&bare, &slow, &road, &shallow] {
             report.series(&candidate.cpu, "CPU s/GB");
         }
         report.ratio(&road.cpu, &bare.cpu, None);
         report.ratio(&road.cpu, &slow.cpu, None);
+    }
+    Ok(())
+}
+
+/// What the defaults of `depth` and `chunk` are chosen from: depths with four requests of 256 KiB outstanding, chunks with
+/// two requests of 1 MiB, which the daemon cuts.
+pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
+    let _device = Plugged::new(wishes.controller()?, "loopback")?;
+    for (way, name) in [(Way::In, "in"), (Way::Out, "out")] {
+        let title = |what: String| format!("bulk-{name}, {}: {what}", wishes.controller().unwrap_or_default());
+        let mut bare = Candidate::new(title("bare libusb loop, 4 x 256 KiB queued".to_owned()));
+        let candidate = |depth: usize, chunk: usize, outstanding: (usize, usize)| {
+            let (requests, size) = outstanding;
+            let what = format!("depth {depth}, chunk {chunk} KiB, {requests} x {} KiB outstanding", size / 1024);
+            let configuration = format!("depth = {depth}\nchunk = {}\n", chunk * 1024);
+            (configuration, outstanding, Candidate::new(title(what)))
+        };
+        let depths = [1, 2, 4].map(|depth| candidate(depth, 256, (QUEUED, SIZE)));
+        let chunks = [64, 128, 256, 512, 1024].map(|chunk| candidate(4, chunk, (2, 1 << 20)));
+        let mut candidates: Vec<_> = depths.into_iter().chain(chunks).collect();
+        for round in 0..=wishes.rounds(5) {
+            let of_bare = bare_loop(name, QUEUED, SIZE, SETTINGS_MIB)?;
+            if round > 0 {
+                bare.add_of(of_bare, SETTINGS_MIB);
+            }
+            for (configuration, outstanding, candidate) in &mut candidates {
+                let took = whole_road(way, configuration, SETTINGS_MIB, *outstanding)?;
+                if round > 0 {
+                    candidate.add_of(took, SETTINGS_MIB);
+                }
+            }
+        }
+        report.series(&bare.rate, "MB/s");
+        report.series(&bare.cpu, "CPU s/GB");
+        for (_, _, candidate) in &candidates {
+            report.series(&candidate.rate, "MB/s");
+            report.series(&candidate.cpu, "CPU s/GB");
+            report.ratio(&candidate.rate, &bare.rate, None);
+        }
     }
     Ok(())
 }
@@ -74,13 +114,17 @@ impl Candidate {
     }
 
     fn add(&mut self, took: Took) {
-        self.rate.values.push(took.megabytes_per_second(MIB << 20));
-        self.cpu.values.push(took.cpu_per_gigabyte(MIB << 20));
+        self.add_of(took, MIB);
+    }
+
+    fn add_of(&mut self, took: Took, mib: usize) {
+        self.rate.values.push(took.megabytes_per_second(mib << 20));
+        self.cpu.values.push(took.cpu_per_gigabyte(mib << 20));
     }
 }
 
 /// A daemon for this round alone, so that the device is the peers' afterwards. Processor time is its and ours.
-fn whole_road(way: Way, configuration: &str) -> Outcome<Took> {
+fn whole_road(way: Way, configuration: &str, mib: usize, outstanding: (usize, usize)) -> Outcome<Took> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("usbscand.toml");
     std::fs::write(&file, configuration)?;
@@ -89,11 +133,11 @@ fn whole_road(way: Way, configuration: &str) -> Outcome<Took> {
     session.open(&only_device(&session)?)?;
     tell(&session, 0x14, 0)?;
     match way {
-        Way::In => (0..MIB / 32).try_for_each(|_| tell(&session, 0x15, 32768))?,
+        Way::In => (0..mib / 32).try_for_each(|_| tell(&session, 0x15, 32768))?,
         Way::Out => tell(&session, 0x16, 0)?,
     }
     let before = daemon.processor_time()?;
-    let client = Took::by(|| move_bytes(&session, way, MIB << 20, QUEUED, SIZE))?;
+    let client = Took::by(|| move_bytes(&session, way, mib << 20, outstanding.0, outstanding.1))?;
     Ok(Took { cpu: client.cpu + (daemon.processor_time()? - before), ..client })
 }
 
@@ -110,9 +154,9 @@ fn tell(session: &Session, request: u8, value: u16) -> Outcome<()> {
 }
 
 /// The peer; see crates/libusb/examples/bare_loop.rs.
-fn bare_loop(way: &str, queued: usize, size: usize) -> Outcome<Took> {
+fn bare_loop(way: &str, queued: usize, size: usize, mib: usize) -> Outcome<Took> {
     let mut command = Command::new(beside("examples/bare_loop"));
-    command.args(["--rounds", "0", "--way", way, "--mib", &MIB.to_string()]);
+    command.args(["--rounds", "0", "--way", way, "--mib", &mib.to_string()]);
     command.args(["--queued", &queued.to_string(), "--size", &size.to_string()]);
     let ended = command.stderr(Stdio::inherit()).output()?;
     let said = String::from_utf8(ended.stdout)?;

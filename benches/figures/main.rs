@@ -2,7 +2,7 @@
 //!
 //!     tools/bench                  # this, and the whole pages, with the figures and plots under target/bench
 //!     cargo bench --bench figures -- [--quick] [--only bulk|cancel|growth|idle]... [--out FOLDER]
-//!     tools/bench --guest vhci     # `kernel` and `scans`, under a real kernel with a virtual host controller
+//!     tools/bench --guest vhci     # `kernel`, `settings` and `scans`, under a real kernel with a virtual host controller
 //!
 //! No absolute time is a claim; the ratio is. In each round the candidates take turns, so that whatever else the
 //! machine does meets all of them.
@@ -84,7 +84,8 @@ const PARTS: &[(&str, Part)] =
     &[("bulk", bulk::measure), ("cancel", cancel::measure), ("growth", growth::measure), ("idle", idle::measure)];
 
 /// Only when they are asked for by name: they need a kernel with a virtual host controller, and root's rights.
-const KERNEL_PARTS: &[(&str, Part)] = &[("kernel", kernel::measure), ("scans", scans::measure)];
+const KERNEL_PARTS: &[(&str, Part)] =
+    &[("kernel", kernel::measure), ("settings", kernel::settings), ("scans", scans::measure)];
 
 fn is_a_part(name: &str) -> bool {
     PARTS.iter().chain(KERNEL_PARTS).any(|part| part.0 == name)
@@ -93,7 +94,7 @@ fn is_a_part(name: &str) -> bool {
 fn main() -> ExitCode {
     let Some(wishes) = Wishes::read() else {
         eprintln!("usage: figures [--quick] [--only bulk|cancel|growth|idle]... [--out FOLDER]");
-        eprintln!("       figures --only kernel|scans... --controller vhci|functionfs [--dpi N]... [--quick]");
+        eprintln!("       figures --only kernel|settings|scans... --controller vhci|functionfs [--dpi N]... [--quick]");
         return ExitCode::from(2);
     };
     match run(&wishes) {
