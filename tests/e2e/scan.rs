@@ -40,6 +40,18 @@ fn every_kind_of_page_shows_the_glass_in_the_esc_dialect() {
 }
 
 #[test]
+fn an_all_in_one_scans_on_the_interface_that_is_its_scanner() {
+    if Rig::left_out_with_a_gadget("a second interface") {
+        return;
+    }
+    let rig = Rig::new("esci,printer=yes");
+    let page = scan(&rig, &["-r", "75", "--mode", "gray", "--depth", "8"]);
+    page.assert_shows(&Page::on_glass(&Glass::chart(), WHOLE_AT_75, Kind::Gray8));
+    let devices = rig.json(&["list"]);
+    assert_eq!(devices["devices"][0]["interface"], 0, "{devices}");
+}
+
+#[test]
 fn a_png_on_the_glass_comes_back_pixel_for_pixel() {
     let folder = tempfile::tempdir().expect("a folder");
     let glass = folder.path().join("glass.png");

@@ -107,6 +107,7 @@ const ESCI: Kind = Kind {
         Key { name: "feeder", value: "open|closed", about: "the feeder's cover [closed]" },
         Key { name: "tray", value: "in|out", about: "the feeder's tray [in]" },
         Key { name: "tpu", value: "yes|no", about: "a transparency unit; not together with a feeder [no]" },
+        Key { name: "printer", value: "yes|no", about: "a printer beside it, as an all-in-one has [no]" },
         Key { name: "serial", value: "TEXT", about: "its serial number [VIRTUAL1]" },
         Key { name: "matrix", value: "yes|no", about: "applies colour matrices that are downloaded [no]" },
         Key { name: "fault", value: "fatal@N", about: "fatal error at byte N of image data" },
@@ -408,6 +409,7 @@ fn build_esci(values: &mut Values) -> Result<Built, SpecError> {
                 Some(sheet.ok_or(SpecError::BadValue { key: "fault", value, expected: "a sheet behind the @" })?);
         }
     }
+    setup.printer = values.read("printer", "yes or no", either("yes", "no"))?.unwrap_or(false);
     setup.feeder = feeder(values)?;
     setup.transparency = values.read("tpu", "yes or no", either("yes", "no"))?.unwrap_or(false);
     if setup.transparency && setup.feeder.is_some() {
@@ -520,7 +522,7 @@ mod tests {
     #[test]
     fn every_key_is_understood() {
         let spec = "esci,dialect=esc,level=B5,warmup=0.5,busy=always,cover=open,paper=jam,lamp=dead,button=2@1.5,serial=X,\
-                    adf=3,duplex=yes,feeder=open,tray=out,tpu=no,fault=jam@1,fault=double-feed@2,fault=open@3,\
+                    adf=3,duplex=yes,feeder=open,tray=out,tpu=no,printer=yes,fault=jam@1,fault=double-feed@2,fault=open@3,\
                     fault=fatal@1k,fault=cancel@5,fault=silence@10:5,fault=short,slow=1M,slow-unlink=never,stuck-halt=1,chaos=3,\
                     cable=4";
         assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("X"));

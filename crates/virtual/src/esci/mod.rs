@@ -42,6 +42,7 @@ use usb::EndpointAddress;
 use crate::glass::Glass;
 use crate::{Descriptors, In, Model, Out};
 use command::{Prefix, Takes};
+use descriptors::{PRINTER_IN, PRINTER_OUT};
 use feeder::Feeder;
 use job::{After, Form, Incidents, Item, Job};
 use lines::Lines;
@@ -90,6 +91,8 @@ pub struct EsciSetup {
     pub transparency: bool,
     /// A colour matrix that the host downloads is applied.
     pub applies_matrix: bool,
+    /// It is an all-in-one: beside the scanner it has a printer, which takes what it is sent and never says anything.
+    pub printer: bool,
     /// Its serial number.
     pub serial: String,
 }
@@ -114,6 +117,7 @@ impl Default for EsciSetup {
             feeder: None,
             transparency: false,
             applies_matrix: false,
+            printer: false,
             serial: "VIRTUAL1".to_owned(),
         }
     }
@@ -168,7 +172,7 @@ impl Esci {
             ..Traits::of(setup.dialect, setup.level)
         };
         Esci {
-            descriptors: descriptors::descriptors(&traits, &setup.serial),
+            descriptors: descriptors::descriptors(&traits, &setup.serial, setup.printer),
             settings: Settings::new(&traits),
             traits,
             glass: setup.glass,
@@ -488,7 +492,10 @@ impl Model for Esci {
         &self.descriptors
     }
 
-    fn bulk_out(&mut self, now: Instant, _endpoint: EndpointAddress, packet: &[u8]) -> Out {
+    fn bulk_out(&mut self, now: Instant, endpoint: EndpointAddress, packet: &[u8]) -> Out {
+        if endpoint == PRINTER_OUT {
+            return Out::Ack;
+        }
         self.standing(now);
         self.digest(now);
         if self.inbox.len() + packet.len() > INBOX {
@@ -499,7 +506,10 @@ impl Model for Esci {
         Out::Ack
     }
 
-    fn bulk_in(&mut self, now: Instant, _endpoint: EndpointAddress, room: &mut [u8]) -> In {
+    fn bulk_in(&mut self, now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+        if endpoint == PRINTER_IN {
+            return In::Nak;
+        }
         self.standing(now);
         self.digest(now);
         while !self.outbox.is_empty() {
