@@ -57,13 +57,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(abilities: &Abilities, options: &Options) -> Result<Plan, AreaError> {
-        let pixels = match (options.text(names::MODE), options.int(names::DEPTH)) {
-            (Some(LINEART), _) => Pixels::Bit,
-            (Some(GRAY), Some(16)) => Pixels::Gray16,
-            (Some(GRAY), _) => Pixels::Gray8,
-            (_, Some(16)) => Pixels::Rgb16,
-            _ => Pixels::Rgb8,
-        };
+        let pixels = pixels(options);
         let dpi = Dpi(options.int(names::RESOLUTION).and_then(|dpi| u32::try_from(dpi).ok()).unwrap_or(300));
         let edge = |name| options.fixed(name).unwrap_or(0.0);
         let wanted = Area::between(edge(names::TL_X), edge(names::TL_Y), edge(names::BR_X), edge(names::BR_Y));
@@ -73,46 +67,24 @@ impl Plan {
         let distance = if pixels.channels() == 3 { abilities.spacing.at(dpi) } else { 0 };
         keep_colors(&mut wanted, distance, most.1)?;
         let area = fit(abilities, pixels, wanted, most.0)?;
-        let width = wanted.width.min(area.width);
-        let height = area.height;
+        let (width, height) = (wanted.width.min(area.width), area.height);
         // The colours of a line come with lines above and below it.
         let area = PixelArea { y: area.y - distance, height: height + 2 * distance, ..area };
-        let line_bytes = pixels.bytes_per_line(area.width);
-        let in_blocks = abilities.has(b'd');
-        let asked = Asked {
-            line_bytes,
-            lines: area.height,
-            block_lines: if in_blocks { block_lines(line_bytes) } else { 1 },
-            header_bytes: if in_blocks { ESC_HEADER_BYTES } else { LINE_HEADER_BYTES },
-        };
-        let focus = options.text(names::FOCUS);
-        let focus = FOCUSES.iter().find(|(name, _)| Some(*name) == focus);
-        let double_feed = options.text(names::DOUBLE_FEED);
-        let double_feed = DOUBLE_FEEDS.iter().find(|(name, _)| Some(*name) == double_feed);
-        let film = options.text(names::FILM_TYPE);
-        let film = FILMS.iter().find(|(name, _)| Some(*name) == film);
-        let correction = options.text(names::COLOR_CORRECTION);
-        let correction = CORRECTIONS.iter().find(|(name, _)| Some(*name) == correction);
         Ok(Plan {
             source: place.source,
-            film: film.map_or(POSITIVE, |(_, value)| *value),
+            film: chosen(options, names::FILM_TYPE, &FILMS).unwrap_or(POSITIVE),
             page: PageFormat { width, height: Some(height), pixels, dpi: (dpi, dpi) },
             area,
             threshold: options.int(names::THRESHOLD).and_then(|threshold| u8::try_from(threshold).ok()),
-            brightness: options.int(names::BRIGHTNESS).and_then(|value| i8::try_from(value).ok()).unwrap_or(0),
-            gamma: match options.text(names::GAMMA) {
-                Some(LINEAR) => Gamma::Linear,
-                Some(CUSTOM) => Gamma::Exponent(options.fixed(names::GAMMA_VALUE).unwrap_or(1.0)),
-                Some(TABLE) => Gamma::Table(Box::new(table(options.numbers(names::GAMMA_TABLE)))),
-                _ => Gamma::BuiltIn,
-            },
+            brightness: small(options, names::BRIGHTNESS),
+            gamma: gamma(options),
             matrix: options.numbers(names::COLOR_MATRIX).and_then(|numbers| numbers.try_into().ok()),
-            sharpness: options.int(names::SHARPNESS).and_then(|value| i8::try_from(value).ok()).unwrap_or(0),
-            focus: focus.map(|(_, value)| *value),
-            double_feed: double_feed.map_or(0, |(_, value)| *value),
+            sharpness: small(options, names::SHARPNESS),
+            focus: chosen(options, names::FOCUS, &FOCUSES),
+            double_feed: chosen(options, names::DOUBLE_FEED, &DOUBLE_FEEDS).unwrap_or(0),
             distance,
-            correction: correction.map_or(NO_CORRECTION, |(_, value)| *value),
-            asked,
+            correction: chosen(options, names::COLOR_CORRECTION, &CORRECTIONS).unwrap_or(NO_CORRECTION),
+            asked: asked(abilities, pixels, area),
         })
     }
 
@@ -123,6 +95,48 @@ impl Plan {
     pub(super) fn depth(&self) -> u8 {
         // 1, 8 or 16.
         self.page.pixels.bits_per_sample() as u8
+    }
+}
+
+fn pixels(options: &Options) -> Pixels {
+    match (options.text(names::MODE), options.int(names::DEPTH)) {
+        (Some(LINEART), _) => Pixels::Bit,
+        (Some(GRAY), Some(16)) => Pixels::Gray16,
+        (Some(GRAY), _) => Pixels::Gray8,
+        (_, Some(16)) => Pixels::Rgb16,
+        _ => Pixels::Rgb8,
+    }
+}
+
+/// The scanner's number for the word that an option has; `None` where the scanner has no such option.
+fn chosen(options: &Options, name: &str, words: &[(&str, u8)]) -> Option<u8> {
+    let text = options.text(name)?;
+    words.iter().find(|(word, _)| *word == text).map(|(_, number)| *number)
+}
+
+/// A number that may be below 0.
+fn small(options: &Options, name: &str) -> i8 {
+    options.int(name).and_then(|number| i8::try_from(number).ok()).unwrap_or(0)
+}
+
+fn gamma(options: &Options) -> Gamma {
+    match options.text(names::GAMMA) {
+        Some(LINEAR) => Gamma::Linear,
+        Some(CUSTOM) => Gamma::Exponent(options.fixed(names::GAMMA_VALUE).unwrap_or(1.0)),
+        Some(TABLE) => Gamma::Table(Box::new(table(options.numbers(names::GAMMA_TABLE)))),
+        _ => Gamma::BuiltIn,
+    }
+}
+
+/// The image data of an area.
+fn asked(abilities: &Abilities, pixels: Pixels, area: PixelArea) -> Asked {
+    let line_bytes = pixels.bytes_per_line(area.width);
+    let in_blocks = abilities.has(b'd');
+    Asked {
+        line_bytes,
+        lines: area.height,
+        block_lines: if in_blocks { block_lines(line_bytes) } else { 1 },
+        header_bytes: if in_blocks { ESC_HEADER_BYTES } else { LINE_HEADER_BYTES },
     }
 }
 
@@ -142,7 +156,7 @@ fn keep_colors(area: &mut PixelArea, distance: u32, most: u32) -> Result<(), Are
     Ok(())
 }
 
-/// The area that the scanner takes for the one that is wanted (fact sheet, section 4.3).
+/// The area that the scanner takes for the one that is wanted (docs/esc-i.md, "A page").
 fn fit(abilities: &Abilities, pixels: Pixels, wanted: PixelArea, most: u32) -> Result<PixelArea, AreaError> {
     let by_eight = abilities.dialect == Dialect::Esc || pixels == Pixels::Bit;
     let mut area = wanted;
