@@ -83,7 +83,7 @@ fn after_any_prefix_of_a_dialogue_the_next_page_is_right() {
     }
 }
 
-/// A scanner that answers where it need not as no source tells (fact sheet, section 8).
+/// A scanner that answers where it need not as no source tells (docs/esc-i.md, "What nobody has confirmed").
 struct Odd {
     inner: Box<dyn Model>,
     oddity: Oddity,

@@ -7,7 +7,7 @@
 //!                 └── cancel / halt / reset / unplug ────────────────────┘
 //! ```
 //!
-//! Rules taken from Linux, where they were seen (libusb-engine, sections 4 to 7): a short packet ends a
+//! Rules taken from Linux, where they were seen (docs/usb-engine.md): a short packet ends a
 //! transfer and the next one gets what follows; a stall ends everything queued on that endpoint, each in
 //! turn, and everything submitted until the halt is cleared; a device packet larger than what is left of a
 //! buffer fills it, loses the rest and ends in an overflow; a cancelled transfer keeps what had arrived.

@@ -260,7 +260,7 @@ mod tests {
 
     use super::*;
 
-    /// The V850 of a published `scanimage -A`, see the fact sheet.
+    /// The V850 of a published `scanimage -A`, see docs/esc-i.md, "The virtual scanner".
     fn v850() -> Vec<u8> {
         let mut bytes = vec![0; 80];
         bytes[..2].copy_from_slice(b"B8");

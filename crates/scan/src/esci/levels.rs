@@ -1,4 +1,4 @@
-//! Which commands a scanner of a level has (docs/esc-i.md, "Levels"). Values only.
+//! Which commands a scanner of a level has (docs/esc-i.md, "Levels and dialects"). Values only.
 
 /// What comes to I, F, G, R and A, which all have; @ is missing where it is not named.
 const TABLE: [([u8; 2], &str); 15] = [

@@ -1,4 +1,5 @@
-//! Getting in step with a scanner that somebody left in the middle of a job (fact sheet, section 3.7).
+//! Getting in step with a scanner that somebody left in the middle of a job (docs/esc-i.md, "A scanner that somebody left
+//! in mid-job").
 //!
 //! It is in one of four states, and nothing tells which: (a) idle; (b) sending a block, deaf until that was read; (c) waiting
 //! for ACK or CAN; (d) waiting for parameter bytes, 1 to 258 of them. Hence: read until it is silent, (b) becomes (c); CAN,

@@ -1,4 +1,4 @@
-//! Which commands there are, and how many parameter bytes each takes (esc-i, sections 2.1, 2.2, 2.4).
+//! Which commands there are, and how many parameter bytes each takes (docs/esc-i.md, "Commands").
 
 use super::traits::Traits;
 

@@ -21,8 +21,8 @@ const BY_INTERFACE: (u8, u8, u8) = (0, 0, 0);
 /// USB Printing Devices 1.1, section 4.2.1: a printer that also answers.
 const PRINTER: (u8, u8, u8) = (0x07, 0x01, 0x02);
 
-/// As far as they are known (esc-i, section 6.1): class, interface and endpoints are FF/FF/FF with one pipe each way. An
-/// all-in-one has a printer as interface 1.
+/// As far as they are known (docs/esc-i.md, "The virtual scanner"): class, interface and endpoints are FF/FF/FF with one pipe
+/// each way. An all-in-one has a printer as interface 1.
 pub(super) fn descriptors(traits: &Traits, serial: &str, has_printer: bool) -> Descriptors {
     let mut interfaces = vec![interface(0, VENDOR, [SCANNER_IN, SCANNER_OUT])];
     if has_printer {

@@ -1,4 +1,5 @@
-//! The document feeder: a stack of sheets, and the one place in the paper path where a sheet can be (esc-i, section 3.4).
+//! The document feeder: a stack of sheets, and the one place in the paper path where a sheet can be
+//! (docs/esc-i.md, "The feeder").
 //!
 //! ```text
 //!            load                     page read to its end, or cancelled

@@ -1,5 +1,5 @@
 //! One scan under way: which items go to the host, in which order, and what it may answer in between
-//! (esc-i, sections 3.2, 3.3, 3.6). No bytes are parsed here.
+//! (docs/esc-i.md, "A page" and "Stopping"). No bytes are parsed here.
 //!
 //! ```text
 //!            start                     last byte of a block read

@@ -1,5 +1,5 @@
 //! The image as it goes over the wire, line by line: samples of the right depth, order and sequence
-//! (esc-i, section 4.1). Renders each row of the glass once; holds no more than a row.
+//! (docs/esc-i.md, "A page"). Renders each row of the glass once; holds no more than a row.
 
 use crate::glass::{Glass, GlassError, Sample, View};
 

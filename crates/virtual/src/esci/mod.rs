@@ -1,8 +1,8 @@
-//! A flatbed scanner that speaks ESC/I, as a model: the Perfection V850 of the fact sheet (esc-i,
-//! section 5.5), with the FS commands or without.
+//! A flatbed scanner that speaks ESC/I, as a model: the Perfection V850 as far as it is known (docs/esc-i.md,
+//! "The virtual scanner"), with the FS commands or without.
 //!
 //! What the host sends is a byte stream, what it gets are items: one for each reply, header and block,
-//! never joined. Where the fact sheet leaves open what a device does, this one does the following, and a
+//! never joined. Where docs/esc-i.md leaves open what a device does, this one does the following, and a
 //! driver should survive any other answer:
 //!
 //! - In mid-scan everything but ACK and CAN is answered by one NAK a command (a byte, or two after ESC or

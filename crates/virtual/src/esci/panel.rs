@@ -146,7 +146,8 @@ impl Panel {
     }
 }
 
-/// The status of a scanner at one moment, in the forms in which it is told (esc-i, sections 1.4, 2.3, 2.4).
+/// The status of a scanner at one moment, in the forms in which it is told (docs/esc-i.md, "Handshake" and
+/// "Levels and dialects").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Standing {
     pub fatal: bool,

@@ -1,5 +1,6 @@
 //! The sensor over the page: rows of the glass as it sees them. Where its three colours lie some lines apart, as at the D
-//! levels, every row that goes to the host has red from further down and blue from further up (esc-i, section 4.2).
+//! levels, every row that goes to the host has red from further down and blue from further up (docs/esc-i.md, "Curves
+//! and colours").
 
 use std::collections::VecDeque;
 

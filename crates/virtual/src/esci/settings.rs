@@ -15,7 +15,7 @@ pub(super) struct Area {
     pub height: u32,
 }
 
-/// All parameters; names and values as in esc-i, sections 2.2 and 2.4.
+/// All parameters; names and values as in docs/esc-i.md, "Commands".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
     pub dpi: (u32, u32),
@@ -123,7 +123,7 @@ impl Settings {
         Ok(())
     }
 
-    /// The rules of esc-i, section 4.3.
+    /// The rules of docs/esc-i.md, "A page".
     fn set_area(&mut self, traits: &Traits, area: Area) -> Result<(), Refused> {
         let (width, height) = traits.esc_maximum(self.option, self.dpi, self.zoom);
         accept(area.width >= 8 && area.width % 8 == 0 && area.x + area.width <= width)?;
@@ -311,7 +311,7 @@ mod tests {
         Traits::perfection_v850(Dialect::Fs, Level::B8)
     }
 
-    /// What epson2 sends for 75 dpi colour, 144 x 118 (esc-i, section 5.3).
+    /// What epson2 sends for 75 dpi colour, 144 x 118, as seen on the wire.
     fn epson2() -> [u8; 64] {
         let mut bytes = [0; 64];
         bytes[..34].copy_from_slice(&[

@@ -122,7 +122,7 @@ fn bytes_of(samples: &[u16]) -> Vec<u8> {
     samples.iter().map(|v| *v as u8).collect()
 }
 
-/// Colour as in esc-i, section 3.2.
+/// Colour as in docs/esc-i.md, "A page".
 fn set_up_colour(host: &mut Host, [x, y, width, height]: [u16; 4], block: Option<u8>) {
     host.exchange(&[ESC, b'@'], &[ACK]);
     host.set(b'C', &[0x13]);

@@ -1,7 +1,7 @@
 //! What a scanner of the ESC/I family can do: its level, its resolutions, its glass.
 //!
 //! The one there is, is the Perfection V800/V850 Photo ("GT-X980", 04B8:0151), with the values of a
-//! published `scanimage -A` of real units (esc-i, section 5.5), and the same without the FS commands.
+//! published `scanimage -A` of real units (docs/esc-i.md, "The virtual scanner"), and the same without the FS commands.
 
 /// Which commands a scanner understands besides the plain ones of its level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum Dialect {
     Esc,
 }
 
-/// The level that a scanner states in its identity: what it understands of ESC (esc-i, section 2.1).
+/// The level that a scanner states in its identity: what it understands of ESC (docs/esc-i.md, "Levels and dialects").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// Black and white, nothing to be set but resolution and area.
@@ -135,7 +135,7 @@ pub(super) struct FeederTraits {
 
 /// What the feeder takes: Legal, 8.5 by 14 inches, longer than the glass. In quarters of an inch.
 const FEEDER_AREA: (u32, u32) = (34, 56);
-/// What the transparency unit lights ? : 6 by 9.75 inches; and without its holder 8 by 10 (esc-i, section 5.5).
+/// What the transparency unit lights ? : 6 by 9.75 inches; and without its holder 8 by 10 (docs/esc-i.md, "The virtual scanner").
 const FILM_AREA: (u32, u32) = (24, 39);
 const WIDE_FILM_AREA: (u32, u32) = (32, 40);
 
@@ -202,7 +202,7 @@ impl Traits {
         }
     }
 
-    /// Whether PF brings the pages, and not the start of a scan by itself: "page type" (esc-i, section 3.4).
+    /// Whether PF brings the pages, and not the start of a scan by itself: "page type" (docs/esc-i.md, "The feeder").
     pub(super) fn is_page_type(&self) -> bool {
         self.feeder.is_some() && self.level == Level::B8
     }
@@ -240,7 +240,7 @@ impl Traits {
         self.dialect == Dialect::Fs
     }
 
-    /// The largest area of ESC A (esc-i, section 4.3): the width a multiple of 8.
+    /// The largest area of ESC A (docs/esc-i.md, "A page"): the width a multiple of 8.
     pub(super) fn esc_maximum(&self, option: u8, dpi: (u32, u32), zoom: (u8, u8)) -> (u32, u32) {
         let highest = u64::from(self.esc_area_dpi());
         let area = self.unit_area(option, self.esc_area_dpi()).unwrap_or(self.esc_area);
@@ -261,7 +261,7 @@ impl Traits {
         (side(area.0, dpi.0), side(area.1, dpi.1))
     }
 
-    /// ESC I: level, resolutions, area (esc-i, section 2.3).
+    /// ESC I: level, resolutions, area (docs/esc-i.md, "Levels and dialects").
     pub(super) fn identity(&self) -> Vec<u8> {
         let mut bytes = self.level.bytes().to_vec();
         for dpi in self.resolutions {
@@ -274,7 +274,7 @@ impl Traits {
         bytes
     }
 
-    /// ESC i: the sensor, and the resolutions one way and the other (esc-i, section 2.3).
+    /// ESC i: the sensor, and the resolutions one way and the other (docs/esc-i.md, "Levels and dialects").
     pub(super) fn hardware(&self) -> Vec<u8> {
         let mut bytes = (self.base_dpi as u16).to_le_bytes().to_vec();
         bytes.extend([0x80, 0, self.line_spacing, self.line_spacing]);
@@ -291,7 +291,7 @@ impl Traits {
         u32::from(self.line_spacing) * dpi / self.base_dpi
     }
 
-    /// FS I, 80 bytes (esc-i, section 2.4).
+    /// FS I, 80 bytes (docs/esc-i.md, "Levels and dialects").
     pub(super) fn extended_identity(&self) -> Vec<u8> {
         let mut bytes = vec![0; 80];
         bytes[..2].copy_from_slice(&self.level.bytes());

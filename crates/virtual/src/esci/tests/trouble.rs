@@ -60,7 +60,7 @@ fn what_is_said_while_a_block_is_pushed_is_heard_after_it() {
     host.exchange(&[ESC, b'@'], &[ACK]);
 }
 
-/// The procedure of esc-i, section 3.7, on a scanner that somebody left.
+/// The procedure of docs/esc-i.md, "A scanner that somebody left in mid-job", on a scanner that somebody left.
 fn resynchronise(host: &mut Host) {
     while !host.hear().is_empty() {}
     host.say(&[CAN]);
