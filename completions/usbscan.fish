@@ -63,7 +63,7 @@ complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l mode -d 'What t
 gray\t'Shades of gray'
 lineart\t'Black and white'"
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l depth -d 'Bits a sample' -r
-complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l area -d 'What to scan of the glass: A4, letter, or left, top, width and height in mm' -r
+complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l area -d 'What to scan of the glass: A4, A5, A6, letter, or left, top, width and height in mm' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l source -d 'Where the pages lie; a feeder is scanned until it is empty' -r -f -a "flatbed\t'On the glass'
 adf\t'In the document feeder; their fronts'
 adf-duplex\t'In the document feeder; front and back of each'

@@ -1,7 +1,9 @@
 //! The command line as clap reads it: every flag, its help, and the table of exit codes. Nothing is carried out here;
 //! man page and completions are made from [`command`].
 
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -95,7 +97,7 @@ pub struct Scan {
     pub device: Device,
 
     /// Dots per inch
-    #[arg(short, long, value_name = "DPI", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(short, long, value_name = "DPI", value_parser = whole(1, 100_000))]
     pub resolution: Option<u32>,
 
     /// What to keep of the colours
@@ -106,7 +108,7 @@ pub struct Scan {
     #[arg(long, value_name = "8|16", value_parser = depth)]
     pub depth: Option<u32>,
 
-    /// What to scan of the glass: A4, letter, or left, top, width and height in mm
+    /// What to scan of the glass: A4, A5, A6, letter, or left, top, width and height in mm
     #[arg(long, value_name = "A4|letter|X,Y,W,H", allow_hyphen_values = true)]
     pub area: Option<AreaWish>,
 
@@ -119,7 +121,7 @@ pub struct Scan {
     pub batch: bool,
 
     /// Scan so many pages at most
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole(1, 1_000_000))]
     pub pages: Option<u32>,
 
     /// Set any other option of the scanner, see `usbscan options`; may be given several times
@@ -274,7 +276,7 @@ pub enum Raw {
         target: Target,
         /// How many bytes at most; a short packet ends it sooner
         #[arg(long, short = 'n', value_name = "BYTES", default_value_t = 512)]
-        #[arg(value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+        #[arg(value_parser = whole(1, 1 << 20))]
         length: u32,
     },
     /// Write to the bulk-out pipe
@@ -286,7 +288,7 @@ pub enum Raw {
         #[arg(long, value_name = "BYTES")]
         hex: Option<HexBytes>,
         /// Read so many bytes at most afterwards, in the same session, to standard output
-        #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+        #[arg(long, value_name = "BYTES", value_parser = whole(1, 1 << 20))]
         then_read: Option<u32>,
     },
     /// Send a control request; what comes back goes to standard output
@@ -314,7 +316,7 @@ pub enum Raw {
         recipient: Recipient,
         /// in: how many bytes at most
         #[arg(long, short = 'n', value_name = "BYTES", default_value_t = 64)]
-        #[arg(value_parser = clap::value_parser!(u16).range(0..=4096))]
+        #[arg(value_parser = whole(0_u16, 4096))]
         length: u16,
         /// out: the bytes, as hex digits
         #[arg(long, value_name = "BYTES", default_value = "")]
@@ -402,6 +404,17 @@ pub fn command() -> clap::Command {
 
 fn long_help() -> String {
     format!("{}\n\n{}", Exit::help(), virtual_scanner::spec::help())
+}
+
+/// A whole number that is not off these ends.
+fn whole<N>(least: N, most: N) -> impl Fn(&str) -> Result<N, String> + Clone
+where
+    N: Copy + PartialOrd + FromStr + Display + Send + Sync + 'static,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| format!("expected a whole number from {least} to {most}"))
+    }
 }
 
 fn depth(text: &str) -> Result<u32, String> {
@@ -513,6 +526,19 @@ mod tests {
             "usbscan raw control --direction in --request 256",
         ] {
             assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_will_not_do_is_answered_with_those_that_will() {
+        for (line, words) in [
+            ("usbscan scan -r 0", "expected a whole number from 1 to 100000"),
+            ("usbscan scan -r many", "expected a whole number from 1 to 100000"),
+            ("usbscan scan --pages 0", "expected a whole number from 1 to 1000000"),
+            ("usbscan raw control --direction in --request 1 -n 4097", "expected a whole number from 0 to 4096"),
+        ] {
+            let refusal = parse(line).expect_err("it makes no sense").to_string();
+            assert!(refusal.contains(words), "{line}: {refusal}");
         }
     }
 
