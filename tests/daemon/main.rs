@@ -7,6 +7,7 @@ mod ending;
 mod hostile;
 mod kernel;
 mod lying;
+mod mixture;
 mod moving;
 mod opening;
 mod program;

@@ -19,19 +19,19 @@ const FIFO: usize = 64;
 /// Bytes of a round's stream at most.
 const STREAM: usize = 8 * PACKET;
 
-fn from_environment(name: &str, default: u64) -> u64 {
+pub fn from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
 }
 
 /// Seeded numbers: xorshift64*.
-struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    fn new(seed: u64) -> Dice {
+    pub fn new(seed: u64) -> Dice {
         Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    fn below(&mut self, most: usize) -> usize {
+    pub fn below(&mut self, most: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -82,7 +82,7 @@ const FAMILY: [Member; 11] = [
 ];
 
 /// Makes the loopback forget what it was sent: idle, for it.
-fn forget() -> AbortStep {
+pub fn forget() -> AbortStep {
     AbortStep::Control {
         kind: RequestKind::Vendor,
         recipient: RequestRecipient::Device,

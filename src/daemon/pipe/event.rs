@@ -155,7 +155,7 @@ impl Events {
             }
             picked
         };
-        let left = self.waiters.cancel(picks, Reason::Asked, !self.line.is_quiet());
+        let left = self.waiters.cancel(picks, Reason::Asked, self.line.has_transfers());
         by.found(left.found);
         self.let_go(left);
     }
@@ -289,7 +289,7 @@ impl Events {
         let late: Vec<Ticket> =
             self.waiters.running().filter(|(_, waiting)| waiting.due <= now).map(|(ticket, _)| ticket).collect();
         for ticket in late {
-            let left = self.waiters.expire(ticket, !self.line.is_quiet());
+            let left = self.waiters.expire(ticket, self.line.has_transfers());
             self.let_go(left);
         }
         if self.doubt_ends.is_some_and(|ends| ends <= now) {

@@ -114,6 +114,11 @@ impl Line {
         self.flights.is_empty() && self.is_here()
     }
 
+    /// Whether a transfer is in flight. The endpoint may be away without one: its asking goes on for a moment longer.
+    pub fn has_transfers(&self) -> bool {
+        !self.flights.is_empty()
+    }
+
     /// Whether a transfer can be started now.
     pub fn is_here(&self) -> bool {
         !matches!(self.place, Place::Away)

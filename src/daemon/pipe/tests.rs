@@ -1,18 +1,15 @@
 //! The worker of a pipe against an endpoint that is played by hand: what no virtual device does.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use usb::{Cancel, Completion, Endpoint, EndpointAddress, Error, ErrorKind, Rejected, Status, Token};
 
 use super::line::Line;
-use super::stream::{Parts, Stream};
-use super::{News, Order, Role, Settings, Which};
+use super::{News, Order, Role, Settings, Which, event, stream};
 use crate::daemon::cancellation::{Cancellation, Sum};
-use crate::daemon::payload::Payload;
-use crate::daemon::payload::Pool;
+use crate::daemon::payload::{Payload, Pool};
 use crate::daemon::queue::{Fault, Outcome};
 use crate::daemon::request::{IoRequest, Pending, Reply, Report, Work};
 
@@ -68,7 +65,26 @@ impl Endpoint for Played {
     }
 }
 
+type Tell = Box<dyn Fn(News) + Send>;
+
 fn start(memory: usize, watchdog: Duration) -> Hand {
+    start_worker(memory, watchdog, |line, orders, news| {
+        let (settings, pool, halted) = (Settings { depth: 1, step: 65536 }, Pool::new(4), Arc::default());
+        stream::Stream::new(stream::Parts { role: Role::Read, line, settings, pool, orders, news, halted }).run();
+    })
+}
+
+fn start_events() -> Hand {
+    start_worker(usize::MAX, DEADLINE, |line, orders, news| {
+        event::Events::new(event::Parts { line, orders, news, halted: Arc::default() }).run();
+    })
+}
+
+fn start_worker(
+    memory: usize,
+    watchdog: Duration,
+    run: impl FnOnce(Line, Receiver<Order>, Tell) + Send + 'static,
+) -> Hand {
     let (submitted, to_submitted) = unbounded();
     let (cancelled, to_cancelled) = unbounded();
     let (to_release, release) = unbounded();
@@ -77,29 +93,29 @@ fn start(memory: usize, watchdog: Duration) -> Hand {
     let (told, news) = unbounded();
     let played = Played { submitted, cancelled, release, memory };
     let line = Line::new("test/81".to_owned(), Box::new(played), done, watchdog);
-    let stream = Stream::new(Parts {
-        role: Role::Read,
-        line,
-        settings: Settings { depth: 1, step: 65536 },
-        pool: Pool::new(4),
-        orders: inbox,
-        news: Box::new(move |news| {
-            // The test may have ended.
-            let _ = told.send(news);
-        }),
-        halted: Arc::new(AtomicBool::new(false)),
+    let tell = Box::new(move |news| {
+        // The test may have ended.
+        let _ = told.send(news);
     });
-    let thread = std::thread::spawn(move || stream.run());
+    let thread = std::thread::spawn(move || run(line, inbox, tell));
     Hand { submitted: to_submitted, cancelled: to_cancelled, release: to_release, completions, orders, news, thread }
 }
 
 impl Hand {
     fn read(&self, length: usize) -> Receiver<Report> {
+        self.request(length, Work::Read { length, salvage: false })
+    }
+
+    fn wait_event(&self) -> Receiver<Report> {
+        self.request(0, Work::Event)
+    }
+
+    fn request(&self, length: usize, work: Work) -> Receiver<Report> {
         let (reply, report) = bounded(1);
         let request = IoRequest {
-            pending: Pending::new(1, 1, "read", length as u64, ADDRESS),
+            pending: Pending::new(1, 1, "test", length as u64, ADDRESS),
             device: "test".into(),
-            work: Work::Read { length, salvage: false },
+            work,
             timeout: DEADLINE,
             reply: Reply::Own(reply),
             received: Payload::default(),
@@ -171,6 +187,24 @@ fn completions_are_taken_while_a_cancel_takes_its_time() {
     let transfer = hand.submitted();
     hand.complete(transfer, 512, Status::Completed);
     assert_eq!(outcome(&next), Outcome::Success);
+    hand.end();
+}
+
+#[test]
+fn a_wait_that_is_cancelled_while_the_endpoint_is_asking_for_an_earlier_transfer_ends() {
+    let hand = start_events();
+    let first = hand.wait_event();
+    let transfer = hand.submitted();
+    let sum = hand.cancel_all();
+    hand.cancelled.recv_timeout(DEADLINE).expect("it is asked back");
+    hand.complete(transfer, 2, Status::Completed);
+    assert_eq!(outcome(&first), Outcome::Success, "the packet was on its way");
+    assert_eq!(sum.recv_timeout(DEADLINE), Ok(Sum { found: 1, wedged: false }));
+    // The asking goes on, and nothing is in flight that the next one could wait for.
+    let second = hand.wait_event();
+    let sum = hand.cancel_all();
+    assert_eq!(outcome(&second), Outcome::Cancelled);
+    assert_eq!(sum.recv_timeout(DEADLINE), Ok(Sum { found: 1, wedged: false }));
     hand.end();
 }
 
