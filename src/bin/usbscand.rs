@@ -50,7 +50,11 @@ fn run(arguments: &Arguments) -> Result<bool, Anything> {
     let running = Arc::new(Running::start(config, buses(arguments)?)?);
     running.listen(listener)?;
     let place = own.as_ref().map_or_else(|| "systemd's socket".to_owned(), |path| path.display().to_string());
-    let says = format!("{} scanners, listening at {place}", running.scanners());
+    let scanners = match running.scanners() {
+        1 => "1 scanner".to_owned(),
+        number => format!("{number} scanners"),
+    };
+    let says = format!("{scanners}, listening at {place}");
     log::info!("usbscand {}: {says}", env!("CARGO_PKG_VERSION"));
     systemd::ready(&says);
     let watched = Arc::downgrade(&running);

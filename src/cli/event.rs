@@ -16,7 +16,11 @@ use super::hex;
 pub fn run(context: &Context<'_>, wish: &WaitEvent) -> Result<(), Failure> {
     let session = context.connect()?;
     let device = chosen(&session, &wish.device)?;
-    let device = session.open(&device)?.device.name;
+    let opened = session.open(&device)?;
+    let device = opened.device.name;
+    if !opened.pipes.iter().any(|pipe| pipe.bound.as_deref() == Some("event")) {
+        return Err(Failure::NoEventPipe { device });
+    }
     let packet = match wish.timeout {
         Some(patience) => wait(&session, patience)?
             .ok_or(Failure::NoEvent { device: device.clone(), seconds: patience.as_secs_f64() })?,

@@ -80,6 +80,12 @@ pub enum Failure {
         /// The step that failed.
         step: String,
     },
+    /// It has no interrupt pipe; those of ESC/I, for one, must be asked for their buttons.
+    #[error("{device} has no event pipe; `usbscan watch` shows the buttons of such scanners too")]
+    NoEventPipe {
+        /// Its name.
+        device: String,
+    },
     /// Nobody pressed a button in time.
     #[error("{device}: no event came in {seconds} s")]
     NoEvent {

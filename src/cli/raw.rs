@@ -12,20 +12,25 @@ use super::device::chosen;
 use super::failure::Failure;
 use super::hex::{self, HexBytes};
 
-/// Reads, writes, or sends a control request.
+/// Reads, writes, or sends a control request. A session that says `close` with everything answered leaves the scanner
+/// as it is, so that what it has still to say is there for the next of these commands.
 pub fn run(context: &Context<'_>, wish: &Raw) -> Result<(), Failure> {
     match wish {
         Raw::Read { target, length } => {
             let session = open(context, target)?;
-            show(context, target, &session.read(*length, target.timeout)?)
+            let bytes = session.read(*length, target.timeout)?;
+            session.close()?;
+            show(context, target, &bytes)
         }
         Raw::Write { target, hex, then_read } => {
             // Read before anything is opened: a scanner must not wait for somebody who types.
             let bytes = bytes_or_stdin(hex.as_ref())?;
             let session = open(context, target)?;
             session.write(&bytes, target.timeout)?;
-            match then_read {
-                Some(length) => show(context, target, &session.read(*length, target.timeout)?),
+            let read = then_read.map(|length| session.read(length, target.timeout)).transpose()?;
+            session.close()?;
+            match read {
+                Some(read) => show(context, target, &read),
                 None => context.print(&json!({ "written": bytes.len() }), |_| Ok(())),
             }
         }
@@ -37,7 +42,9 @@ pub fn run(context: &Context<'_>, wish: &Raw) -> Result<(), Failure> {
             let (kind, recipient) = ((*kind).into(), (*recipient).into());
             let request = UsbRequest { kind, recipient, request: *request, value: *value, index: *index, data };
             let session = open(context, target)?;
-            show(context, target, &session.usb_request(request, target.timeout)?)
+            let bytes = session.usb_request(request, target.timeout)?;
+            session.close()?;
+            show(context, target, &bytes)
         }
     }
 }

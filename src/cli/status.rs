@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use serde_json::json;
-use wire::{DeviceStatus, PendingRequest, SessionEntry};
+use wire::{DeviceStatus, LastCancel, PendingRequest, SessionEntry};
 
 use super::args::Device;
 use super::context::Context;
@@ -33,6 +33,10 @@ fn show(out: &mut dyn Write, status: &DeviceStatus) -> io::Result<()> {
     writeln!(out, "{}  {}  {}  {}", device.name, label(device), printable(&device.stable_id), status.state)?;
     if let Some(problem) = &device.problem {
         writeln!(out, "  {}", printable(problem))?;
+    }
+    if let Some(LastCancel { by, command, age_seconds }) = &status.last_cancel {
+        let (program, ago) = (program(&by.program), age(age_seconds * 1000));
+        writeln!(out, "  last cancel: {command}, by {program} (pid {}, user {}), {ago} ago", by.pid, by.uid)?;
     }
     for pipe in status.pipes.iter().filter(|pipe| pipe.halted) {
         writeln!(out, "  the {} pipe is halted; `usbscan reset {} --pipe {0}` clears it", pipe.pipe, device.name)?;

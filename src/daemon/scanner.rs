@@ -8,7 +8,7 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use usb::{Access, Bus, DeviceInfo};
-use wire::{DeviceEntry, DeviceStatus, Peer, PipeState, SessionEntry};
+use wire::{DeviceEntry, DeviceStatus, LastCancel, Peer, PipeState, SessionEntry};
 
 use super::answer::Answer;
 use super::cancellation::Cancellation;
@@ -54,6 +54,8 @@ struct State {
     pipes: Vec<PipeHandle>,
     /// While a cancel of everything is under way: others that joined it.
     joined: Option<Vec<Pending>>,
+    /// The last that interfered with others: who, with which command, when.
+    last_cancel: Option<(Peer, &'static str, Instant)>,
     /// Sessions that disarm, while the scanner is being brought to idle.
     disarming: Vec<Answer>,
 }
@@ -305,6 +307,11 @@ impl Scanner {
         }
     }
 
+    /// Somebody cancels what others have pending, or resets: `status` shows who.
+    pub fn set_last_cancel(&self, by: Peer, command: &'static str) {
+        self.state.lock().last_cancel = Some((by, command, Instant::now()));
+    }
+
     // ---- what the supervisor writes down
 
     /// Its claim changed.
@@ -411,7 +418,7 @@ impl Scanner {
         let state = self.state.lock();
         let (phase, cancelling, in_use) = (state.phase, state.cancelling, state.in_use.clone());
         let (attached, holder) = (state.sessions.clone(), state.lock.holder());
-        let mut handles = state.pipes.clone();
+        let (mut handles, last_cancel) = (state.pipes.clone(), state.last_cancel.clone());
         drop(state);
         handles.sort_by_key(|pipe| pipe.address);
         let mut requests: Vec<_> = attached.iter().flat_map(|attached| attached.session.pending()).collect();
@@ -436,6 +443,11 @@ impl Scanner {
         DeviceStatus {
             device,
             state: state.to_owned(),
+            last_cancel: last_cancel.map(|(by, command, at)| LastCancel {
+                by,
+                command: command.to_owned(),
+                age_seconds: at.elapsed().as_secs(),
+            }),
             sessions: attached.iter().map(|attached| session_entry(attached, holder.map(|(id, _)| id))).collect(),
             pipes: handles.iter().map(of_pipe).collect(),
         }

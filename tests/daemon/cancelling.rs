@@ -1,6 +1,6 @@
 //! The cancel family: who is cancelled, what they are told, and in which order.
 
-use wire::{AbortReport, AbortStep, Command, ControlDirection, Event, EventName, HexBytes, Pipe, Status};
+use wire::{AbortReport, AbortStep, Command, ControlDirection, Event, EventName, HexBytes, Pipe, Status, StatusBody};
 
 use crate::rig::{Client, EVENT, HALT, HANG, PATTERN, Rig, vendor, vendor_out};
 
@@ -413,4 +413,33 @@ fn cancel_pending_of_a_scanner_that_nobody_has_open_brings_it_to_idle() {
     let mut client = rig.client();
     let answer = client.done(Command::CancelPending { device: Some("usbscan0".to_owned()) });
     assert_eq!(report(&answer), AbortReport { recipe: "class".to_owned(), ..AbortReport::default() });
+}
+
+#[test]
+fn status_says_who_cancelled_what_others_do() {
+    let rig = Rig::new(&["loopback"]);
+    let (mut one, mut two) = (rig.open(), rig.client());
+    let last = |client: &mut Client| {
+        let body: StatusBody = client.done(Command::Status { device: None }).body().expect("a status");
+        body.devices[0].last_cancel.as_ref().map(|last| (last.by.session, last.command.clone()))
+    };
+    let mine = one.read(512);
+    one.done(cancel_request(mine));
+    one.done(Command::CancelSession { session: None });
+    assert_eq!(last(&mut two), None, "what a session does to its own requests");
+    let (device, session) = (Some("usbscan0".to_owned()), Some(one.session));
+    let read = one.read(512);
+    one.until_pending(&[(read, "in-flight")]);
+    let cancels = [
+        Command::CancelRequest { request: read, session },
+        Command::CancelSession { session },
+        Command::CancelPipe { pipe: Pipe::Read, device: device.clone() },
+        Command::CancelPending { device: device.clone() },
+        Command::ResetDevice { device },
+    ];
+    for cancel in cancels {
+        let name = cancel.name().to_owned();
+        two.done(cancel);
+        assert_eq!(last(&mut one), Some((two.session, name)));
+    }
 }

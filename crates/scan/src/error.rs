@@ -148,7 +148,7 @@ pub enum Problem {
     #[error("the scan was cancelled at the scanner")]
     CancelledThere,
     /// A fatal error without a cause.
-    #[error("the scanner reports a fatal error; if it stays, switch it off and on")]
+    #[error("the scanner reports a fatal error, such as a dead lamp; if it stays, switch it off and on")]
     Fatal,
 }
 

@@ -53,7 +53,7 @@ pub enum SpecError {
         expected: &'static str,
     },
     /// No such fault.
-    #[error("fault={}: {}", .0.0, .0)]
+    #[error("fault={}: {}, and those of the model, see --help", .0.0, .0)]
     Fault(#[from] FaultError),
     /// Nothing that can be put on the glass.
     #[error("glass: {0}")]

@@ -124,6 +124,19 @@ pub struct SessionEntry {
     pub armed: bool,
 }
 
+/// A cancel of what others had pending, or a reset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LastCancel {
+    /// Whose it was.
+    #[serde(flatten)]
+    pub by: Peer,
+    /// With which command.
+    pub command: String,
+    /// How long ago.
+    pub age_seconds: u64,
+}
+
 /// One scanner in `status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -133,6 +146,9 @@ pub struct DeviceStatus {
     pub device: DeviceEntry,
     /// `closed` (not claimed), `idle`, `open`, `busy` (requests pending), `cancelling`, `wedged`, `in-use` (by another program).
     pub state: String,
+    /// Who interfered last with what others do there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_cancel: Option<LastCancel>,
     /// Who has it open.
     pub sessions: Vec<SessionEntry>,
     /// Its pipes, where it is claimed.

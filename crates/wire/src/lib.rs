@@ -39,8 +39,8 @@ mod status;
 pub use answer::Answer;
 pub use body::{
     AbortReport, CaptureBody, ChannelSizesBody, DescriptorBody, DeviceDescriptorBody, DeviceEntry, DeviceStatus,
-    ListBody, OpenBody, Peer, PendingRequest, PipeConfigurationBody, PipeDescription, PipeState, ReadCaptureBody,
-    SessionEntry, StatusBody, VersionBody,
+    LastCancel, ListBody, OpenBody, Peer, PendingRequest, PipeConfigurationBody, PipeDescription, PipeState,
+    ReadCaptureBody, SessionEntry, StatusBody, VersionBody,
 };
 pub use command::{AbortStep, Command, ControlDirection, Pipe, Request, RequestError, RequestKind, RequestRecipient};
 pub use event::{Event, EventName, Limits};

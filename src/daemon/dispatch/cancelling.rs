@@ -1,5 +1,6 @@
 //! The cancel family, resets, and abort sequences.
 
+use std::fmt::Arguments;
 use std::sync::Arc;
 
 use wire::{AbortStep, Pipe};
@@ -13,7 +14,7 @@ use crate::daemon::function;
 use crate::daemon::message::{self, Message};
 use crate::daemon::pipe::{PipeHandle, Role, Which};
 use crate::daemon::scanner::Scanner;
-use crate::daemon::session::{Place, Session};
+use crate::daemon::session::{Binding, Place, Session};
 
 impl Asked<'_> {
     pub(super) fn cancel_request(&self, answer: Answer, request: u64, session: Option<u64>) {
@@ -21,8 +22,9 @@ impl Asked<'_> {
         let not_found = Failure::NoSuchRequest { session: target.id(), request };
         match target.find(request) {
             Some(Place::Pipe(pipe, pending)) => {
-                log::info!("{} cancels request {request} of {}", self.session.label(), target.label());
-                let device = target.binding().map(|binding| binding.scanner.name.clone());
+                let binding = target.binding();
+                self.note_of(&target, binding.as_deref(), format_args!("cancels request {request} of"));
+                let device = binding.map(|binding| binding.scanner.name.clone());
                 let by = Cancellation::new(move |sum| match sum.found {
                     0 => answer.fail(&not_found),
                     _ => finish(answer, sum.wedged, device),
@@ -44,6 +46,20 @@ impl Asked<'_> {
         }
     }
 
+    /// Says in the log and in `status` who does what to a scanner, whoever uses it.
+    fn note(&self, scanner: &Scanner, what: Arguments<'_>) {
+        log::info!("{} {what} {}", self.session.label(), scanner.name);
+        scanner.set_last_cancel(self.session.peer.clone(), self.command);
+    }
+
+    /// The same, to what a session has outstanding. One's own is nobody else's business, and only in the log.
+    fn note_of(&self, target: &Session, binding: Option<&Binding>, what: Arguments<'_>) {
+        log::info!("{} {what} {}", self.session.label(), target.label());
+        if let Some(binding) = binding.filter(|_| target.id() != self.session.id()) {
+            binding.scanner.set_last_cancel(self.session.peer.clone(), self.command);
+        }
+    }
+
     fn session_named(&self, session: Option<u64>) -> Result<Arc<Session>, Failure> {
         match session {
             Some(id) => self.core.sessions.find(id).ok_or(Failure::NoSuchSession { session: id }),
@@ -57,7 +73,7 @@ impl Asked<'_> {
             capturing.capture.leave(None);
         }
         let Some(binding) = target.binding() else { return answer.done() };
-        log::info!("{} cancels what {} has outstanding", self.session.label(), target.label());
+        self.note_of(&target, Some(&binding), format_args!("cancels everything of"));
         let id = target.id();
         binding.scanner.leave_the_line(|waiting, _| waiting == id);
         let device = binding.scanner.name.clone();
@@ -80,7 +96,7 @@ impl Asked<'_> {
         if pipes.is_empty() && !has_pipe(&scanner, pipe) {
             return answer.fail(&Failure::NoPipe { device: scanner.name.clone(), pipe });
         }
-        log::info!("{} cancels everything on the {pipe} pipe of {}", self.session.label(), scanner.name);
+        self.note(&scanner, format_args!("cancels everything on {} of", in_words(pipe)));
         let device = scanner.name.clone();
         let by = Cancellation::new(move |sum| finish(answer, sum.wedged, Some(device)));
         Scanner::cancel(&pipes, Which::All, &by);
@@ -98,7 +114,7 @@ impl Asked<'_> {
     pub(super) fn cancel_pending(&self, answer: Answer, device: Option<&str>) {
         let scanner = or_fail!(answer, self.scanner(device));
         or_fail!(answer, scanner.check());
-        log::info!("{} cancels everything on {}", self.session.label(), scanner.name);
+        self.note(&scanner, format_args!("cancels everything on"));
         scanner.cancel_pending(self.session, self.pending_cancel(answer));
     }
 
@@ -112,7 +128,7 @@ impl Asked<'_> {
         if pipes.is_empty() {
             return answer.fail(&Failure::NoPipe { device: binding.scanner.name.clone(), pipe });
         }
-        log::info!("{} resets the {pipe} pipe of {}", self.session.label(), binding.scanner.name);
+        self.note(&binding.scanner, format_args!("resets {} of", in_words(pipe)));
         // Its end is the supervisor's to tell; until then it only holds the requests' answers before its own.
         let by = Cancellation::new(|_| ());
         Scanner::cancel(&pipes, Which::All, &by);
@@ -122,7 +138,7 @@ impl Asked<'_> {
     pub(super) fn reset_device(&self, answer: Answer, device: Option<&str>) {
         let scanner = or_fail!(answer, self.scanner(device));
         or_fail!(answer, scanner.admit(self.session));
-        log::info!("{} resets {}", self.session.label(), scanner.name);
+        self.note(&scanner, format_args!("resets"));
         scanner.reset(self.session, self.pending_cancel(answer));
     }
 
@@ -146,6 +162,17 @@ fn finish(answer: Answer, wedged: bool, device: Option<Arc<str>>) {
     match (wedged, device) {
         (true, Some(device)) => answer.fail(&Failure::Wedged { device }),
         _ => answer.done(),
+    }
+}
+
+/// Which pipes, in a sentence.
+fn in_words(pipe: Pipe) -> &'static str {
+    match pipe {
+        Pipe::Event => "the event pipe",
+        Pipe::Read => "the read pipe",
+        Pipe::Write => "the write pipe",
+        Pipe::Control => "the control pipe",
+        Pipe::All => "all pipes",
     }
 }
 
