@@ -126,6 +126,8 @@ fn a_second_process_ends_a_scan_that_hangs() {
         let ended = scan.end();
         assert_eq!(ended.code, Some(6), "{way}: {}", ended.stderr);
         assert!(ended.stderr.contains("cancel"), "{way}: {}", ended.stderr);
+        let status = rig.done(&["status"]);
+        assert!(status.contains(&format!("last cancel: cancel-{way}, by usbscan (pid ")), "it says who: {status}");
         assert!(!rig.path("page.png").exists(), "{way}: no half page");
         rig.done(&["reset", "--device"]);
         next_scan_is_right(&rig);

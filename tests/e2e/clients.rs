@@ -1,7 +1,11 @@
 //! Several programs at one scanner: what one does, or does not do, is no harm to another.
 
 use std::io::Write;
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use client::wire::{Command, Pipe, Status};
 use rustix::process::Signal;
@@ -75,9 +79,26 @@ fn bytes_go_around_a_loopback_by_hand() {
     assert_eq!(ended.code, Some(10), "nothing to read: {}", ended.stderr);
     let ended = rig.run(&["wait-event", "--timeout", "0.05"]);
     assert_eq!(ended.code, Some(10), "no event: {}", ended.stderr);
+    // What one command leaves unread is there for the next.
+    rig.done(&["raw", "write", "--hex", "c0 ff ee"]);
+    assert_eq!(rig.json(&["raw", "read"])["bytes"], "c0ffee");
     // A halt does not outlive the session that met it.
     rig.done(&["raw", "control", "--direction", "out", "--request", "0x11", "--value", "0x81"]);
+    let ended = rig.run(&["raw", "read"]);
+    assert_eq!(ended.code, Some(8), "it meets the halt: {}", ended.stderr);
     rig.done(&["raw", "write", "--hex", "aa", "--then-read", "512"]);
+}
+
+#[test]
+fn what_raw_commands_leave_unread_is_no_harm_to_a_scan() {
+    for dialect in ["fs", "esc"] {
+        let rig = Rig::new(&format!("esci,dialect={dialect}"));
+        // ESC I, whose answer nobody reads; then ESC G, the first block of a page.
+        for bytes in ["1b 49", "1b 47"] {
+            rig.done(&["raw", "write", "--hex", bytes]);
+            page_is_right(&rig);
+        }
+    }
 }
 
 #[test]
@@ -94,15 +115,50 @@ fn a_scanner_that_is_in_use_says_by_whom() {
     page_is_right(&rig);
 }
 
+/// Scans while `disturb` is called again and again, from before the scan until after it.
+fn page_is_right_while(rig: &Rig, mut disturb: impl FnMut() + Send) {
+    let over = AtomicBool::new(false);
+    let (begun, begins) = crossbeam_channel::bounded(1);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                disturb();
+                let _ = begun.try_send(());
+            }
+        });
+        begins.recv().expect("it is disturbed already");
+        // Whatever comes of it, the other ends.
+        let outcome = catch_unwind(AssertUnwindSafe(|| page_is_right(rig)));
+        over.store(true, Ordering::Relaxed);
+        outcome.unwrap_or_else(|panic| resume_unwind(panic));
+    });
+}
+
 #[test]
 fn a_scan_comes_out_right_beside_a_client_that_floods() {
     let rig = Rig::new("esci");
     let flooding = rig.session();
-    let commands = || Command::CancelRequest { request: 999_999, session: None };
-    let sent: Vec<_> = (0..200).filter_map(|_| flooding.start(commands(), Vec::new()).ok()).collect();
-    page_is_right(&rig);
-    drop(sent);
+    page_is_right_while(&rig, || {
+        let command = || Command::CancelRequest { request: 999_999, session: None };
+        let sent: Vec<_> = (0..200).filter_map(|_| flooding.start(command(), Vec::new()).ok()).collect();
+        sent.into_iter().for_each(|pending| drop(pending.wait()));
+    });
     flooding.cancel_pipe(Pipe::All, Some("usbscan0")).expect("it is still heard");
+}
+
+#[test]
+fn a_scan_comes_out_right_beside_clients_that_send_garbage() {
+    let rig = Rig::new("esci");
+    let socket = rig.socket();
+    let mut garbage =
+        [&b"{}\n"[..], b"\xff\x00\n", b"{\"id\":1,\"command\":\"nonsense\"}\n", &[b'x'; 10_000]].into_iter().cycle();
+    page_is_right_while(&rig, || {
+        let mut stream = UnixStream::connect(&socket).expect("the daemon listens");
+        // It hangs up when it has seen enough.
+        let _ = stream.write_all(garbage.next().expect("it goes round"));
+        let _ = stream.shutdown(Shutdown::Write);
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn scan_killed(rig: &Rig, kill: Option<Kill>) -> usize {
     let ended = scan.end();
     assert!(ended.code == Some(0) || kill.is_some() && ended.code.is_none(), "{kill:?}: {ended:?}");
     let _ = std::fs::remove_file(rig.path("dead.png"));
-    sent
+    sent.requests
 }
 
 #[test]

@@ -18,6 +18,18 @@ pub enum Kill {
     AfterAnswer(usize),
 }
 
+/// A read of more asks for image; the answers to commands are shorter.
+const SHORT: u64 = 2048;
+
+/// What a program asked until its end.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// How many requests.
+    pub requests: usize,
+    /// Which of them ask for a block of image.
+    pub blocks: Vec<usize>,
+}
+
 /// A socket on the way to another.
 pub struct Proxy {
     listener: UnixListener,
@@ -27,6 +39,8 @@ pub struct Proxy {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Passed {
+    /// What passes next asks for a block of image.
+    Block,
     Request(usize),
     Answer(usize),
     Over,
@@ -40,18 +54,20 @@ impl Proxy {
         Proxy { listener, daemon, kill }
     }
 
-    /// Passes messages between the program and the daemon until the program is gone, and counts its requests. `kill`
+    /// Passes messages between the program and the daemon until the program is gone, and notes its requests. `kill`
     /// kills it.
-    pub fn serve(self, kill: impl FnOnce()) -> usize {
+    pub fn serve(self, kill: impl FnOnce()) -> Sent {
         let (client, _) = self.listener.accept().expect("the program connects");
         let (tell, told) = unbounded();
         let requests = pass(&client, &self.daemon, self.kill, Passed::Request, tell.clone());
         let answers = pass(&self.daemon, &client, self.kill, Passed::Answer, tell);
-        let mut count = 0;
+        let mut sent = Sent::default();
         let mut kill = Some(kill);
         for passed in &told {
-            if let Passed::Request(number) = passed {
-                count = number;
+            match passed {
+                Passed::Request(number) => sent.requests = number,
+                Passed::Block => sent.blocks.push(sent.requests + 1),
+                Passed::Answer(_) | Passed::Over => {}
             }
             let now = match self.kill {
                 Some(Kill::AfterRequest(number)) => passed == Passed::Request(number),
@@ -65,7 +81,7 @@ impl Proxy {
             }
         }
         let _ = (requests.join(), answers.join());
-        count
+        sent
     }
 }
 
@@ -87,12 +103,15 @@ fn pass(
     };
     thread::spawn(move || {
         let mut count = 0;
-        while let Some((message, counts)) = message(&mut from) {
+        while let Some(Message { bytes, counts, asks_for_a_block }) = message(&mut from) {
             count += usize::from(counts);
             // A request is killed for when the daemon has it, an answer before the program has it.
             let held_back = counts && last == Some(count) && matches!(name(0), Passed::Answer(_));
-            if !held_back && to.write_all(&message).is_err() {
+            if !held_back && to.write_all(&bytes).is_err() {
                 break;
+            }
+            if asks_for_a_block {
+                let _ = tell.send(Passed::Block);
             }
             if counts {
                 let _ = tell.send(name(count));
@@ -109,12 +128,20 @@ fn pass(
     })
 }
 
-/// The next message, and whether it counts: events do not.
-fn message(from: &mut BufReader<UnixStream>) -> Option<(Vec<u8>, bool)> {
-    let mut message = Vec::new();
-    from.read_until(b'\n', &mut message).ok().filter(|length| *length > 0)?;
-    let header: serde_json::Value = serde_json::from_slice(&message).ok()?;
+struct Message {
+    bytes: Vec<u8>,
+    /// Events do not.
+    counts: bool,
+    asks_for_a_block: bool,
+}
+
+/// The next message.
+fn message(from: &mut BufReader<UnixStream>) -> Option<Message> {
+    let mut bytes = Vec::new();
+    from.read_until(b'\n', &mut bytes).ok().filter(|length| *length > 0)?;
+    let header: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
     let payload = header["payload"].as_u64().unwrap_or(0);
-    from.take(payload).read_to_end(&mut message).ok()?;
-    Some((message, header["event"].is_null()))
+    from.take(payload).read_to_end(&mut bytes).ok()?;
+    let asks_for_a_block = header["command"] == "read" && header["length"].as_u64().is_some_and(|n| n > SHORT);
+    Some(Message { bytes, counts: header["event"].is_null(), asks_for_a_block })
 }
