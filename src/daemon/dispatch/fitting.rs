@@ -120,7 +120,14 @@ mod tests {
         assert!(fits(&listed) && (150..1000).contains(&listed.len()), "{}", listed.len());
         assert_eq!(listed[0].name, "usbscan0");
         let statuses = status(|_| {
-            let status = |device| DeviceStatus { device, state: "idle".to_owned(), sessions: vec![], pipes: vec![] };
+            let state = "idle".to_owned();
+            let status = |device| DeviceStatus {
+                device,
+                state: state.clone(),
+                last_cancel: None,
+                sessions: vec![],
+                pipes: vec![],
+            };
             devices(1000, "x").into_iter().map(status).collect()
         });
         assert!(fits(&statuses) && (150..1000).contains(&statuses.len()), "{}", statuses.len());
