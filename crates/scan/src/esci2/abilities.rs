@@ -185,44 +185,53 @@ pub(super) fn identity(information: &[Token]) -> Identity {
     Identity { protocol: "ESC/I-2".to_owned(), model: text(b"#PRD"), firmware: text(b"#VER") }
 }
 
+/// Glass, feeder, and the feeder for both sides, as far as there are.
+fn places(information: &[Token], capabilities: &[Token]) -> Vec<Place> {
+    let place = |key: &[u8; 4], source| {
+        let area = after(information, key, b"AREA").or(after(information, key, b"AMAX")).and_then(pair)?;
+        let most_dpi = after(information, key, b"RESO").and_then(|values| number(values.first()?));
+        Some(Place { source, area, most_dpi: most_dpi.unwrap_or(u32::MAX) })
+    };
+    let feeder = place(b"#ADF", Source::Feeder);
+    let duplex = after(capabilities, b"#ADF", b"DPLX").is_some();
+    let both_sides = feeder.filter(|_| duplex).map(|place| Place { source: Source::FeederDuplex, ..place });
+    [place(b"#FB ", Source::Flatbed), feeder, both_sides].into_iter().flatten().collect()
+}
+
+/// Bits can't be JPEG, so lineart is there with raw images only.
+fn modes_of(capabilities: &[Token], raw: bool) -> Vec<&'static str> {
+    let all = [(modes::COLOR, b"C024"), (modes::GRAY, b"M008"), (modes::LINEART, b"M001")];
+    let offered = all.into_iter().filter(|(_, word)| listed(capabilities, b"#COL", word));
+    offered.map(|(mode, _)| mode).filter(|mode| raw || *mode != modes::LINEART).collect()
+}
+
+/// Of two curves for screens the first.
+fn gammas_of(capabilities: &[Token]) -> Vec<(&'static str, &'static str)> {
+    let all = [(BUILT_IN, "UG18", b"UG18"), (BUILT_IN, "UG22", b"UG22"), (LINEAR, "UG10", b"UG10")];
+    let offered = all.into_iter().filter(|(_, _, word)| listed(capabilities, b"#GMM", word));
+    let mut gammas: Vec<_> = offered.map(|(name, text, _)| (name, text)).collect();
+    gammas.dedup_by_key(|(name, _)| *name);
+    gammas
+}
+
 impl Abilities {
     /// From the data of INFO and of CAPA.
     pub(super) fn read(information: &[Token], capabilities: &[Token]) -> Result<Abilities, Nonsense> {
-        let place = |key: &[u8; 4], source| {
-            let area = after(information, key, b"AREA").or(after(information, key, b"AMAX")).and_then(pair)?;
-            let most_dpi = after(information, key, b"RESO").and_then(|values| number(values.first()?));
-            Some(Place { source, area, most_dpi: most_dpi.unwrap_or(u32::MAX) })
-        };
-        let feeder = place(b"#ADF", Source::Feeder);
-        let duplex = after(capabilities, b"#ADF", b"DPLX").is_some();
-        let both_sides = feeder.filter(|_| duplex).map(|place| Place { source: Source::FeederDuplex, ..place });
-        let places: Vec<Place> = [place(b"#FB ", Source::Flatbed), feeder, both_sides].into_iter().flatten().collect();
+        let places = places(information, capabilities);
         if places.is_empty() {
             return Err(Nonsense::Abilities("there is no place for a page"));
         }
         let across = numbers(capabilities, b"#RSM").ok_or(Nonsense::Abilities("it has no resolution"))?;
         let resolutions = numbers(capabilities, b"#RSS").map_or(across.clone(), |down| across.and(&down));
-        let first = places.iter().map(|place| Numbers::Range(1, place.most_dpi));
-        if first.into_iter().any(|most| resolutions.and(&most).is_empty()) {
+        if places.iter().any(|place| resolutions.and(&Numbers::Range(1, place.most_dpi)).is_empty()) {
             return Err(Nonsense::Abilities("it has no resolution"));
         }
         let (raw, jpeg) = (listed(capabilities, b"#FMT", b"RAW "), listed(capabilities, b"#FMT", b"JPG "));
-        let modes = [(modes::COLOR, b"C024"), (modes::GRAY, b"M008"), (modes::LINEART, b"M001")];
-        // Bits can't be JPEG.
-        let modes = modes
-            .into_iter()
-            .filter(|(mode, word)| listed(capabilities, b"#COL", word) && (raw || *mode != modes::LINEART));
-        let modes: Vec<&'static str> = modes.map(|(mode, _)| mode).collect();
+        let modes = modes_of(capabilities, raw);
         if !(raw || jpeg) || modes.is_empty() {
             return Err(Nonsense::Abilities("it has no form of image that is known"));
         }
-        let gammas = [(BUILT_IN, "UG18", b"UG18"), (BUILT_IN, "UG22", b"UG22"), (LINEAR, "UG10", b"UG10")];
-        let mut gammas: Vec<(&str, &str)> = gammas
-            .into_iter()
-            .filter(|(_, _, word)| listed(capabilities, b"#GMM", word))
-            .map(|(name, text, _)| (name, text))
-            .collect();
-        gammas.dedup_by_key(|(name, _)| *name);
+        let most_pixels = information.iter().find(|token| token.key == *b"#IMX").and_then(|token| pair(&token.values));
         Ok(Abilities {
             places,
             resolutions,
@@ -231,12 +240,8 @@ impl Abilities {
             jpeg,
             quality: numbers(capabilities, b"#JPG").filter(|_| jpeg),
             threshold: numbers(capabilities, b"#THR"),
-            gammas,
-            most_pixels: information
-                .iter()
-                .find(|token| token.key == *b"#IMX")
-                .and_then(|token| pair(&token.values))
-                .unwrap_or((65_535, 65_535)),
+            gammas: gammas_of(capabilities),
+            most_pixels: most_pixels.unwrap_or((65_535, 65_535)),
         })
     }
 
