@@ -46,10 +46,14 @@ fn lists_the_scanners_of_the_daemon() {
     if !is_there("-L") {
         return;
     }
-    let bench = Bench::new(&["esci", "loopback"]);
+    let bench = Bench::new(&["esci", "esci2", "loopback"]);
     let listed = bench.done(&["-L"]);
-    let line = "device `usbscan:04b8:0151:VIRTUAL1' is a EPSON Perfection V850 (virtual) flatbed scanner";
-    assert_eq!(listed.matches(line).count(), 1, "{listed}");
+    for line in [
+        "device `usbscan:04b8:0151:VIRTUAL1' is a EPSON Perfection V850 (virtual) flatbed scanner",
+        "device `usbscan:04b8:08bc:VIRTUAL2' is a EPSON PX-M7050 (virtual) scanner",
+    ] {
+        assert_eq!(listed.matches(line).count(), 1, "{listed}");
+    }
     assert!(!listed.contains("Loopback"), "a loopback is no scanner: {listed}");
 }
 

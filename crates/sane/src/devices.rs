@@ -63,7 +63,16 @@ fn describe(scanner: &DeviceEntry, texts: &mut Vec<CString>) -> Device {
         name: keep(&scanner.stable_id, texts),
         vendor: keep(&vendor, texts),
         model: keep(&model, texts),
-        kind: keep("flatbed scanner", texts),
+        kind: keep(kind(&scanner.protocol), texts),
+    }
+}
+
+/// SANE's word for what it is, from what is known before it is opened: all scanners of our table that speak ESC/I are flatbeds;
+/// of those that speak ESC/I-2 some are, some take sheets only, and some print too.
+fn kind(protocol: &str) -> &'static str {
+    match protocol {
+        "esci" => "flatbed scanner",
+        _ => "scanner",
     }
 }
 
