@@ -44,7 +44,7 @@ pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
             one(wishes, report, wire, way, name)?;
         }
     }
-    settings(wishes, report)
+    Ok(())
 }
 
 fn one(wishes: &Wishes, report: &mut Report, wire: &Wire, way: Way, name: &str) -> Outcome<()> {
@@ -81,35 +81,76 @@ fn one(wishes: &Wishes, report: &mut Report, wire: &Wire, way: Way, name: &str) 
 struct Candidate {
     rate: Series,
     cpu: Series,
+    sleeps: Series,
 }
 
 impl Candidate {
     fn new(rate: Series) -> Candidate {
-        Candidate { cpu: Series::new(rate.what.clone()), rate }
+        Candidate { cpu: Series::new(rate.what.clone()), sleeps: Series::new(rate.what.clone()), rate }
     }
 
     fn add(&mut self, took: Took, bytes: usize) {
         self.rate.values.push(took.megabytes_per_second(bytes));
         self.cpu.values.push(took.cpu_per_gigabyte(bytes));
     }
+
+    /// Runs it and adds what it took, and how often a thread of this process went to sleep for each 256 KiB.
+    fn run(&mut self, bytes: usize, counts: bool, work: impl FnOnce() -> Outcome<()>) -> Outcome<()> {
+        let before = sleeps()?;
+        let took = Took::by(work)?;
+        if counts {
+            self.add(took, bytes);
+            self.sleeps.values.push((sleeps()? - before) as f64 / (bytes / SIZE) as f64);
+        }
+        Ok(())
+    }
+
+    fn report(&self, report: &mut Report) {
+        report.series(&self.rate, "MB/s");
+        report.series(&self.cpu, "CPU s/GB");
+        report.series(&self.sleeps, "sleeps in 256 KiB");
+    }
 }
 
-/// What the defaults of `depth` and `chunk` are chosen from: reads of 1 MiB, which the daemon cuts, two outstanding.
-fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
+/// How often the threads of this process have gone to sleep so far.
+fn sleeps() -> Outcome<u64> {
+    let mut all = 0;
+    for task in std::fs::read_dir("/proc/self/task")? {
+        let status = std::fs::read_to_string(task?.path().join("status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        all += line.ok_or("the kernel counts them")?.trim().parse::<u64>()?;
+    }
+    Ok(all)
+}
+
+/// What the defaults of `depth` and `chunk` are chosen from: depths with four requests of 256 KiB outstanding, chunks with
+/// two of 1 MiB, which the daemon cuts. All take turns.
+pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let wire = &WIRES[1];
-    for depth in [1, 2, 4] {
-        for chunk in [64, 128, 256, 512, 1024] {
+    let bytes = wire.bytes / 2;
+    for (way, name) in [(Way::In, "in"), (Way::Out, "out")] {
+        let title = |what: String| Series::new(format!("bulk-{name}, {}: {what}", wire.name));
+        let mut alone = Bare::new(wire.device("BARE"))?;
+        let mut bare = Candidate::new(title("bare loop, 4 x 256 KiB queued".to_owned()));
+        let candidate = |depth: usize, chunk: usize, queued: usize, size: usize| -> Outcome<_> {
+            let what = format!("depth {depth}, chunk {chunk} KiB, {queued} x {} KiB outstanding", size / 1024);
             let road = Road::new(Config { depth, chunk: chunk * 1024, ..Config::default() }, wire.device("SET"))?;
-            let mut found =
-                Candidate::new(Series::new(format!("{}: depth {depth}, chunk {chunk} KiB, reads of 1 MiB", wire.name)));
-            for round in 0..=wishes.rounds(5) {
-                let took = Took::by(|| road.move_bytes(Way::In, wire.bytes / 2, 2, 1 << 20))?;
-                if round > 0 {
-                    found.add(took, wire.bytes / 2);
-                }
+            Ok((road, queued, size, Candidate::new(title(what))))
+        };
+        let depths = [1, 2, 4, 8].into_iter().map(|depth| candidate(depth, 256, QUEUED, SIZE));
+        let chunks = [64, 128, 256, 512, 1024].into_iter().map(|chunk| candidate(4, chunk, 2, 1 << 20));
+        let mut candidates = depths.chain(chunks).collect::<Outcome<Vec<_>>>()?;
+        for round in 0..=wishes.rounds(5) {
+            bare.run(bytes, round > 0, || alone.move_bytes(way, bytes, QUEUED, SIZE))?;
+            for (road, queued, size, found) in &mut candidates {
+                found.run(bytes, round > 0, || road.move_bytes(way, bytes, *queued, *size))?;
             }
-            report.series(&found.rate, "MB/s");
-            report.series(&found.cpu, "CPU s/GB");
+        }
+        bare.report(report);
+        for (_, _, _, found) in &candidates {
+            found.report(report);
+            report.ratio(&found.rate, &bare.rate, None);
+            report.ratio(&found.cpu, &bare.cpu, None);
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Every figure that docs/performance.md states, each beside its peer in the same run: medians, spread and ratio.
 //!
 //!     tools/bench                  # this, and the whole pages, with the figures and plots under target/bench
-//!     cargo bench --bench figures -- [--quick] [--only bulk|cancel|growth|idle]... [--out FOLDER]
+//!     cargo bench --bench figures -- [--quick] [--only bulk|depths|cancel|growth|idle]... [--out FOLDER]
 //!     tools/bench --guest vhci     # `kernel`, `settings` and `scans`, under a real kernel with a virtual host controller
 //!
 //! No absolute time is a claim; the ratio is. In each round the candidates take turns, so that whatever else the
@@ -80,8 +80,13 @@ impl Wishes {
 
 type Part = fn(&Wishes, &mut Report) -> Outcome<()>;
 
-const PARTS: &[(&str, Part)] =
-    &[("bulk", bulk::measure), ("cancel", cancel::measure), ("growth", growth::measure), ("idle", idle::measure)];
+const PARTS: &[(&str, Part)] = &[
+    ("bulk", bulk::measure),
+    ("depths", bulk::settings),
+    ("cancel", cancel::measure),
+    ("growth", growth::measure),
+    ("idle", idle::measure),
+];
 
 /// Only when they are asked for by name: they need a kernel with a virtual host controller, and root's rights.
 const KERNEL_PARTS: &[(&str, Part)] =
@@ -93,7 +98,7 @@ fn is_a_part(name: &str) -> bool {
 
 fn main() -> ExitCode {
     let Some(wishes) = Wishes::read() else {
-        eprintln!("usage: figures [--quick] [--only bulk|cancel|growth|idle]... [--out FOLDER]");
+        eprintln!("usage: figures [--quick] [--only bulk|depths|cancel|growth|idle]... [--out FOLDER]");
         eprintln!("       figures --only kernel|settings|scans... --controller vhci|functionfs [--dpi N]... [--quick]");
         return ExitCode::from(2);
     };

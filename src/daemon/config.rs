@@ -83,7 +83,8 @@ pub struct Config {
     pub claim: Claim,
     /// How long a scanner stays claimed after the last session left it.
     pub idle: Duration,
-    /// Bulk-in transfers in flight at once. 1 loses one wake-up a transfer, and no data: scanners wait while nobody asks.
+    /// Transfers in flight at once on a pipe. With 1 the bus stands still from each one's end until two threads have woken
+    /// up; with 4 it does not, however busy the machine (docs/performance.md).
     pub depth: usize,
     /// Bytes of the longest transfer. The kernel's memory for transfers is 16 MiB for all programs together.
     pub chunk: usize,
@@ -109,7 +110,7 @@ impl Default for Config {
             group: "scanner".to_owned(),
             claim: Claim::OnUse,
             idle: Duration::from_secs(5),
-            depth: 1,
+            depth: 4,
             chunk: 256 * 1024,
             stall: Duration::from_secs(60),
             stop: Duration::from_secs(15),

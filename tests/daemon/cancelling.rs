@@ -131,14 +131,16 @@ fn cancel_session_ends_what_the_session_issued_and_nothing_else() {
 
 #[test]
 fn another_connection_cancels_a_request_or_a_session_by_number() {
-    let rig = Rig::new(&["loopback"]);
-    let (mut one, mut two) = (rig.open(), rig.client());
-    let (first, second) = (one.read(512), one.read(512));
-    one.until_pending(&[(first, "in-flight"), (second, "queued")]);
-    two.done(Command::CancelRequest { request: second, session: Some(one.session) });
-    assert_cancelled(&mut one, second);
-    two.done(Command::CancelSession { session: Some(one.session) });
-    assert_cancelled(&mut one, first);
+    for (depth, behind) in [(1, "queued"), (4, "in-flight")] {
+        let rig = Rig::depth(depth);
+        let (mut one, mut two) = (rig.open(), rig.client());
+        let (first, second) = (one.read(512), one.read(512));
+        one.until_pending(&[(first, "in-flight"), (second, behind)]);
+        two.done(Command::CancelRequest { request: second, session: Some(one.session) });
+        assert_cancelled(&mut one, second);
+        two.done(Command::CancelSession { session: Some(one.session) });
+        assert_cancelled(&mut one, first);
+    }
 }
 
 #[test]
