@@ -97,7 +97,7 @@ pub struct Scan {
     pub device: Device,
 
     /// Dots per inch
-    #[arg(short, long, value_name = "DPI", value_parser = whole(1, 100_000))]
+    #[arg(short, long, value_name = "DPI", value_parser = whole::<u32>(1, 100_000))]
     pub resolution: Option<u32>,
 
     /// What to keep of the colours
@@ -121,7 +121,7 @@ pub struct Scan {
     pub batch: bool,
 
     /// Scan so many pages at most
-    #[arg(long, value_name = "N", value_parser = whole(1, 1_000_000))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1, 1_000_000))]
     pub pages: Option<u32>,
 
     /// Set any other option of the scanner, see `usbscan options`; may be given several times
@@ -276,7 +276,7 @@ pub enum Raw {
         target: Target,
         /// How many bytes at most; a short packet ends it sooner
         #[arg(long, short = 'n', value_name = "BYTES", default_value_t = 512)]
-        #[arg(value_parser = whole(1, 1 << 20))]
+        #[arg(value_parser = whole::<u32>(1, 1 << 20))]
         length: u32,
     },
     /// Write to the bulk-out pipe
@@ -288,7 +288,7 @@ pub enum Raw {
         #[arg(long, value_name = "BYTES")]
         hex: Option<HexBytes>,
         /// Read so many bytes at most afterwards, in the same session, to standard output
-        #[arg(long, value_name = "BYTES", value_parser = whole(1, 1 << 20))]
+        #[arg(long, value_name = "BYTES", value_parser = whole::<u32>(1, 1 << 20))]
         then_read: Option<u32>,
     },
     /// Send a control request; what comes back goes to standard output
@@ -316,7 +316,7 @@ pub enum Raw {
         recipient: Recipient,
         /// in: how many bytes at most
         #[arg(long, short = 'n', value_name = "BYTES", default_value_t = 64)]
-        #[arg(value_parser = whole(0_u16, 4096))]
+        #[arg(value_parser = whole::<u16>(0, 4096))]
         length: u16,
         /// out: the bytes, as hex digits
         #[arg(long, value_name = "BYTES", default_value = "")]
@@ -500,6 +500,18 @@ mod tests {
         assert_eq!(arguments.global.virtual_scanners, ["esci"]);
         let arguments = parse("usbscan scan --virtual=esci,dialect=esc -o page.png").expect("it parses");
         assert_eq!(arguments.global.virtual_scanners, ["esci,dialect=esc"]);
+    }
+
+    #[test]
+    fn every_number_is_of_the_type_that_its_place_wants() {
+        for line in [
+            "usbscan scan -r 300 --depth 8 --pages 2 --quality 85",
+            "usbscan raw read -n 512",
+            "usbscan raw write --hex 1b40 --then-read 1",
+            "usbscan raw control --direction in --request 1 --value 2 --index 3 -n 4",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
     }
 
     #[test]
