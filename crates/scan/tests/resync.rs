@@ -13,7 +13,7 @@ use virtual_scanner::{In, Model, Out};
 use scan::{Progress, ScanError, Scanner};
 use support::{Bench, Cable, Page, Rig, When, bench, open, patience, scan};
 
-const SMALL: [(&str, &str); 4] = [("mode", "gray"), ("resolution", "150"), ("br-x", "130"), ("br-y", "110")];
+const SMALL: [(&str, &str); 4] = [("mode", "gray"), ("resolution", "150"), ("br-x", "130"), ("br-y", "130")];
 const LINEAR: [(&str, &str); 5] = [("gamma", "linear"), SMALL[0], SMALL[1], SMALL[2], SMALL[3]];
 const DIALECTS: [&str; 2] = ["esci", "esci,dialect=esc"];
 

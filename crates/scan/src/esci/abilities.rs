@@ -123,6 +123,8 @@ pub(super) struct Abilities {
     pub has_focus: bool,
     /// Its feeder can tell when it takes two sheets at once.
     pub detects_double_feed: bool,
+    /// It may be asked for large blocks: until it refuses them. How much it can hold it does not say.
+    pub takes_large_blocks: bool,
 }
 
 /// How far the sensor's colours are apart.
@@ -187,6 +189,7 @@ impl Abilities {
             spacing: sensor.map_or(Spacing::NONE, Spacing::of),
             has_focus,
             detects_double_feed: feeder.is_some() && identity.detects_double_feed,
+            takes_large_blocks: true,
         }
     }
 
@@ -223,6 +226,7 @@ impl Abilities {
             has_focus,
             // There is no command for it.
             detects_double_feed: false,
+            takes_large_blocks: false,
         })
     }
 
@@ -285,6 +289,7 @@ pub(super) mod tests {
             spacing: Spacing::NONE,
             has_focus: false,
             detects_double_feed: false,
+            takes_large_blocks: true,
         }
     }
 

@@ -7,8 +7,12 @@ use super::offers::{CORRECTIONS, CUSTOM, DOUBLE_FEEDS, FILMS, FOCUSES, GRAY, LIN
 use crate::options::names;
 use crate::{Area, AreaError, Dpi, Options, PageFormat, PixelArea, Pixels};
 
-/// Image data that is asked for at once. Two blocks are held: one being read, one being looked at.
-const BLOCK_BYTES: usize = 128 * 1024;
+/// Image data that is asked for at once. Two blocks are held: one being read, one being looked at. What is longer has fewer
+/// pauses between blocks; but after a cancel the rest of a block is waited for: 512 KiB are half a second of a slow USB 2
+/// scanner.
+const BLOCK_BYTES: usize = 512 * 1024;
+/// The same for a scanner that has refused more, or has no extended commands: those are older, and slower.
+const SMALL_BLOCK_BYTES: usize = 128 * 1024;
 /// As many lines as the byte for them can say.
 const MOST_BLOCK_LINES: u32 = 255;
 /// As many bytes as a header of ESC G can say.
@@ -132,10 +136,11 @@ fn gamma(options: &Options) -> Gamma {
 fn asked(abilities: &Abilities, pixels: Pixels, area: PixelArea) -> Asked {
     let line_bytes = pixels.bytes_per_line(area.width);
     let in_blocks = abilities.has(b'd');
+    let most_bytes = if abilities.takes_large_blocks { BLOCK_BYTES } else { SMALL_BLOCK_BYTES };
     Asked {
         line_bytes,
         lines: area.height,
-        block_lines: if in_blocks { block_lines(line_bytes) } else { 1 },
+        block_lines: if in_blocks { block_lines(line_bytes, most_bytes) } else { 1 },
         header_bytes: if in_blocks { ESC_HEADER_BYTES } else { LINE_HEADER_BYTES },
     }
 }
@@ -183,8 +188,8 @@ fn fit(abilities: &Abilities, pixels: Pixels, wanted: PixelArea, most: u32) -> R
 }
 
 /// An even number where there can be more than one, as Epson's own driver has it.
-fn block_lines(line_bytes: usize) -> u32 {
-    let fit = (BLOCK_BYTES / line_bytes.max(1)) as u32;
+fn block_lines(line_bytes: usize, most_bytes: usize) -> u32 {
+    let fit = (most_bytes / line_bytes.max(1)) as u32;
     match fit.min(MOST_BLOCK_LINES) {
         0 | 1 => 1,
         lines => lines / 2 * 2,
@@ -206,7 +211,7 @@ mod tests {
     fn a_page_has_exactly_the_pixels_that_were_asked_for() {
         let plan = plan(&v850(), &[("br-x", "210"), ("br-y", "297")]).expect("A4");
         assert_eq!((plan.page.width, plan.page.height), (2480, Some(3508)));
-        assert_eq!(plan.asked, Asked { line_bytes: 7440, lines: 3508, block_lines: 16, header_bytes: 6 });
+        assert_eq!(plan.asked, Asked { line_bytes: 7440, lines: 3508, block_lines: 70, header_bytes: 6 });
     }
 
     #[test]
@@ -266,6 +271,9 @@ mod tests {
 
     #[test]
     fn a_block_is_never_much_larger_than_asked_for_and_lines_are_even() {
-        assert_eq!([1, 600, 60_000, 70_000, 300_000].map(block_lines), [254, 218, 2, 1, 1]);
+        assert_eq!(
+            [1, 600, 60_000, 70_000, 300_000].map(|bytes| block_lines(bytes, SMALL_BLOCK_BYTES)),
+            [254, 218, 2, 1, 1]
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::abilities::{Abilities, Dialect};
-use super::codes::{ACK, BUTTON, CAN};
+use super::codes::{ACK, BUTTON, CAN, FS_PARAMETERS};
 use super::delivery::Delivery;
 use super::dialogue::Dialogue;
 use super::feed::{Feed, Point};
@@ -318,6 +318,24 @@ impl EsciScanner {
         Err(self.clean_up(error, feed.as_mut(), progress))
     }
 
+    /// The page again, whose parameters were refused: with small blocks they may be taken. If not, it is not for the blocks.
+    fn page_in_small_blocks(
+        &mut self,
+        plan: &Plan,
+        sink: &mut dyn PageSink,
+        progress: Tell<'_>,
+    ) -> Result<Outcome, ScanError> {
+        log::info!(
+            "the scanner does not take blocks of {} lines, perhaps; smaller ones are tried",
+            plan.asked.block_lines
+        );
+        self.abilities.takes_large_blocks = false;
+        let small = Plan::new(&self.abilities, &self.options)?;
+        let result = self.page(&small, sink, progress);
+        self.abilities.takes_large_blocks = result.as_ref().is_err_and(refuses_parameters);
+        result
+    }
+
     fn try_page(
         &mut self,
         plan: &Plan,
@@ -380,7 +398,10 @@ impl Scanner for EsciScanner {
 
     fn scan(&mut self, sink: &mut dyn PageSink, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, ScanError> {
         let plan = Plan::new(&self.abilities, &self.options)?;
-        let result = self.page(&plan, sink, progress);
+        let mut result = self.page(&plan, sink, progress);
+        if self.abilities.takes_large_blocks && result.as_ref().is_err_and(refuses_parameters) {
+            result = self.page_in_small_blocks(&plan, sink, progress);
+        }
         match (self.dialogue.in_step, &self.batch) {
             // Should this be the end of us, the sheet is put out.
             (true, Some(_)) => {
@@ -437,6 +458,11 @@ impl Scanner for EsciScanner {
     fn cancel_handle(&self) -> Cancel {
         self.dialogue.cancel.clone()
     }
+}
+
+/// Whether it is FS W that was refused; the lines of a block are among what it says.
+fn refuses_parameters(error: &ScanError) -> bool {
+    matches!(error, ScanError::Refused { command, .. } if *command == FS_PARAMETERS.name)
 }
 
 /// Whether there is nobody left to talk to.
