@@ -203,8 +203,8 @@ fn an_interrupt_gives_control_back_though_the_scanner_is_silent() {
     }
     let bench = Bench::new(&["esci,fault=silence@3000000"]);
     let (scan, mut page) = stuck_in_mid_page(&bench, &[]);
-    // Everything that comes is taken, so scanimage waits for more.
-    page.read_exact(&mut vec![0; 2_000_000]).expect("the page goes on");
+    // The sixth of the blocks, which are of 490 kB, is handed over while the seventh is read: the one that never ends.
+    page.read_exact(&mut vec![0; 2_500_000]).expect("the page goes on");
     scan.signal(Signal::INT);
     std::io::copy(&mut page, &mut std::io::sink()).expect("the rest of what came");
     scan.end();
@@ -276,8 +276,8 @@ fn a_cancel_from_elsewhere_ends_a_scan_whose_scanner_is_silent() {
     if !is_there("usbscan cancel while the scanner is silent") {
         return;
     }
-    // In the second of the blocks, which are of 122 kB: its read is under way before the first one is handed over.
-    let bench = Bench::new(&["esci,fault=silence@200000"]);
+    // In the second of the blocks, which are of 490 kB: its read is under way before the first one is handed over.
+    let bench = Bench::new(&["esci,fault=silence@600000"]);
     let (scan, page) = stuck_in_mid_page(&bench, &[]);
     let cancel = bench.rig.run(&["cancel"]);
     assert!(cancel.stderr.contains("the scanner did not answer"), "it is silent still: {}", cancel.stderr);
