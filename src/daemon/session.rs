@@ -417,9 +417,11 @@ impl Sessions {
         self.tell_count(present.len());
     }
 
-    /// From now on the number of connections goes to `counts`, whenever it changes.
+    /// The number of connections goes to `counts`: that of now, and whenever it changes.
     pub fn count_to(&self, counts: Option<Sender<usize>>) {
+        let present = self.present.lock();
         *self.counts.lock() = counts;
+        self.tell_count(present.len());
     }
 
     /// With the connections locked, so that counts come in the order of what they count; the channel has no end.

@@ -18,7 +18,8 @@ pub struct Unused {
 }
 
 impl Unused {
-    /// Calls `call`, once, when there was no connection for so long. Nobody is connected yet.
+    /// Calls `call`, once, when there was no connection for so long. Somebody may be connected already: whoever systemd started
+    /// the daemon for.
     ///
     /// # Errors
     /// When the system has no thread left.

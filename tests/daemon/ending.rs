@@ -1,8 +1,11 @@
 //! Endings: of sessions, scanners, clients that misbehave, and the daemon.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crossbeam_channel::bounded;
 use usbscan::daemon::Config;
 use usbscan::daemon::config::Limits;
 use wire::{AbortStep, Answer, Command, ControlDirection, Event, FromDaemon, HexBytes, Pipe, Status};
@@ -359,6 +362,25 @@ fn the_orderly_end_answers_every_request_and_runs_armed_sequences() {
     }
     let mut bus_is_free = Rig::restart(&rig.bus);
     assert_eq!(bus_is_free.1.read_all(512), b"abort");
+}
+
+#[test]
+fn a_client_that_was_there_before_anybody_counted_is_a_use() {
+    let rig = Rig::new(&["loopback"]);
+    let mut client = rig.open();
+    let at_work = Arc::new(AtomicBool::new(true));
+    let (tell, told) = bounded(1);
+    let seen = Arc::clone(&at_work);
+    let call = move || tell.send(seen.load(Ordering::SeqCst)).expect("it is waited for");
+    let watch = rig.daemon.when_unused(Duration::from_millis(1), call).expect("a thread");
+    for _ in 0..200 {
+        client.write_all(b"at work");
+        assert_eq!(client.read_all(512), b"at work");
+    }
+    at_work.store(false, Ordering::SeqCst);
+    drop(client);
+    assert_eq!(told.recv_timeout(DEADLINE), Ok(false), "nobody uses it only when that client is gone");
+    drop(watch);
 }
 
 #[test]
