@@ -50,11 +50,7 @@ fn run(arguments: &Arguments) -> Result<bool, Anything> {
     let running = Arc::new(Running::start(config, buses(arguments)?)?);
     running.listen(listener)?;
     let place = own.as_ref().map_or_else(|| "systemd's socket".to_owned(), |path| path.display().to_string());
-    let scanners = match running.scanners() {
-        1 => "1 scanner".to_owned(),
-        number => format!("{number} scanners"),
-    };
-    let says = format!("{scanners}, listening at {place}");
+    let says = format!("{}, listening at {place}", scanners(&running));
     log::info!("usbscand {}: {says}", env!("CARGO_PKG_VERSION"));
     systemd::ready(&says);
     let watched = Arc::downgrade(&running);
@@ -103,7 +99,15 @@ fn reload(arguments: &Arguments, running: &Running) {
         }
         Err(error) => log::error!("the configuration stays as it was: {error}"),
     }
-    systemd::ready(&format!("{} scanners", running.scanners()));
+    systemd::ready(&scanners(running));
+}
+
+/// How many there are, in words.
+fn scanners(running: &Running) -> String {
+    match running.scanners() {
+        1 => "1 scanner".to_owned(),
+        number => format!("{number} scanners"),
+    }
 }
 
 fn buses(arguments: &Arguments) -> Result<Vec<Arc<dyn Bus>>, Anything> {
