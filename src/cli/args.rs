@@ -192,6 +192,7 @@ pub enum Format {
 
 /// `cancel`.
 #[derive(Debug, Args)]
+#[command(override_usage = "usbscan cancel [--pipe <PIPE>] [DEVICE]\n       usbscan cancel --request <SESSION/ID>")]
 pub struct Cancel {
     /// Which scanner.
     #[command(flatten)]
@@ -439,7 +440,8 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 fn request_number(text: &str) -> Result<RequestNumber, String> {
-    let (session, request) = text.split_once('/').ok_or("expected SESSION/ID, as `usbscan status` shows")?;
+    let (session, request) =
+        text.split_once('/').ok_or("expected SESSION/ID, such as 3/12, as `usbscan status` shows")?;
     let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text:?} is no number"));
     Ok(RequestNumber { session: number(session)?, request: number(request)? })
 }

@@ -16,6 +16,9 @@ const RULES: &[&str] = &[
     "/lib/udev/rules.d/60-usbscan.rules",
 ];
 
+/// The configuration, for its `[[action]]` tables.
+const CONFIGURATION: &str = "/etc/usbscan/usbscand.toml";
+
 /// A unit's state as `systemctl show` prints it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unit {
@@ -57,6 +60,10 @@ pub fn findings(host: &Host) -> Vec<Finding> {
     } else {
         found.extend(unit(host, "usbscand.socket").and_then(|unit| of_socket(&unit)));
         found.extend(unit(host, "usbscand.service").and_then(|unit| of_service(&unit)));
+        let actions = actions(&host.read(CONFIGURATION).unwrap_or_default());
+        if actions > 0 {
+            found.extend(unit(host, "usbscan-actions.service").map(|unit| of_actions(actions, &unit)));
+        }
     }
     found.push(match host.first_of(RULES) {
         Some(path) => Finding::ok("udev", format!("the rules are in {path}")),
@@ -93,6 +100,28 @@ fn of_service(unit: &Unit) -> Option<Finding> {
     }
 }
 
+/// How many `[[action]]` tables a configuration has. What is wrong with it otherwise is for `usbscand --check-config`.
+fn actions(text: &str) -> usize {
+    let tables = text.parse::<toml::Table>().unwrap_or_default();
+    tables.get("action").and_then(toml::Value::as_array).map_or(0, Vec::len)
+}
+
+/// Of usbscan-actions.service, where there is something for it to do.
+fn of_actions(actions: usize, unit: &Unit) -> Finding {
+    let what = if actions == 1 { "1 [[action]]".to_owned() } else { format!("{actions} [[action]]s") };
+    match unit.active.as_str() {
+        "active" => Finding::ok("actions", format!("usbscan-actions.service runs, with {what}")),
+        "failed" => {
+            let text = format!("{CONFIGURATION} has {what}, but usbscan-actions.service failed ({})", unit.result);
+            Finding::note("actions", text).shown_by("journalctl --boot --lines=50 --unit=usbscan-actions.service")
+        }
+        _ => {
+            let text = format!("{CONFIGURATION} has {what}, but usbscan-actions.service, which runs them, is off");
+            Finding::note("actions", text).mended_by("sudo systemctl enable --now usbscan-actions.service")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::finding::Level;
@@ -116,6 +145,21 @@ mod tests {
     fn a_service_that_sleeps_behind_its_socket_is_fine() {
         let unit = Unit { active: "inactive".to_owned(), ..Unit::default() };
         assert_eq!(of_service(&unit).unwrap().level, Level::Ok);
+    }
+
+    #[test]
+    fn actions_without_the_service_that_runs_them_are_told_with_the_command_that_starts_it() {
+        let text = "claim = \"always\"\n[[action]]\nbutton = \"1\"\n[[action]]\nbutton = \"2\"\n";
+        assert_eq!(actions(text), 2);
+        for none in ["", "action = 3", "# [[action]]", "not [ toml"] {
+            assert_eq!(actions(none), 0, "{none}");
+        }
+        let state = |active: &str| Unit { active: active.to_owned(), ..Unit::default() };
+        let off = of_actions(2, &state("inactive"));
+        assert_eq!(off.level, Level::Note);
+        assert!(off.text.contains("2 [[action]]s") && off.mend.unwrap().contains("enable --now usbscan-actions"));
+        assert!(of_actions(1, &state("failed")).look.is_some());
+        assert_eq!(of_actions(1, &state("active")).level, Level::Ok);
     }
 
     #[test]
