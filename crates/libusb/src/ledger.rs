@@ -268,6 +268,9 @@ impl Borrowed {
 }
 
 #[cfg(test)]
+mod explore;
+
+#[cfg(test)]
 mod tests {
     use std::thread;
     use std::time::Duration;

@@ -160,6 +160,68 @@ mod tests {
         assert_eq!(*interrupted.lock(), [1]);
     }
 
+    /// A transport's way with one transfer, a step at a time, and what the other side makes of it.
+    #[derive(Default)]
+    struct Way {
+        step: usize,
+        refused: bool,
+        /// The other side knows the transfer, so an interrupt finds it.
+        known: bool,
+        interrupted: bool,
+    }
+
+    impl Way {
+        /// Asks whether it may start, sends the request, tells that it has.
+        const STEPS: usize = 3;
+
+        fn go_on(way: &Mutex<Way>, cancel: &Cancel) {
+            let Way { step, refused, .. } = *way.lock();
+            match step {
+                0 => {
+                    let refused = cancel.starting(1).is_err();
+                    way.lock().refused = refused;
+                }
+                1 => way.lock().known = !refused,
+                2 if !refused => cancel.started(1),
+                _ => {}
+            }
+            way.lock().step += 1;
+        }
+    }
+
+    #[test]
+    fn at_whatever_moment_a_cancel_comes_the_transfer_is_not_started_or_is_interrupted_while_it_is_known() {
+        // The cancel comes in front of this step; and its interrupt, which is sent without the lock, is overtaken by so many.
+        for before in 0..=Way::STEPS {
+            for overtaken_by in 0..=Way::STEPS - before {
+                let way = Arc::new(Mutex::new(Way::default()));
+                let slot: Arc<Mutex<Option<Cancel>>> = Arc::default();
+                let overtaking = Arc::new(Mutex::new(overtaken_by));
+                let cancel = Cancel::new({
+                    let (way, slot, overtaking) = (way.clone(), slot.clone(), overtaking.clone());
+                    move |_| {
+                        // On its way to the other side; then it is there.
+                        let steps = std::mem::take(&mut *overtaking.lock());
+                        for _ in 0..steps {
+                            let cancel = slot.lock().clone().expect("it is there");
+                            Way::go_on(&way, &cancel);
+                        }
+                        let mut way = way.lock();
+                        way.interrupted |= way.known;
+                    }
+                });
+                *slot.lock() = Some(cancel.clone());
+                (0..before).for_each(|_| Way::go_on(&way, &cancel));
+                cancel.cancel();
+                while way.lock().step < Way::STEPS {
+                    Way::go_on(&way, &cancel);
+                }
+                let way = way.lock();
+                assert!(way.refused != way.interrupted, "before step {before}, overtaken by {overtaken_by}");
+            }
+        }
+    }
+
     #[test]
     fn cleaning_up_is_ended_only_by_another_cancel() {
         let (cancel, interrupted) = watched();
