@@ -35,6 +35,7 @@ mod options;
 mod page;
 mod session;
 mod transport;
+mod unsure;
 
 pub use cancel::{Cancel, Cancelled};
 /// The steps of an abort sequence, for [`Transport::arm_abort`].

@@ -18,11 +18,9 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use usb::{
-    ConfigurationDescriptor, DeviceDescriptor, Direction, EndpointAddress, EndpointDescriptor, InterfaceDescriptor,
-    InterfaceNumber, ProductId, Setup, SetupKind, Speed, TransferType, VendorId,
-};
+use usb::{Direction, EndpointAddress, EndpointDescriptor, Setup, SetupKind, TransferType};
 
+use crate::model::bulk;
 use crate::{Control, Descriptors, In, Model, Out};
 
 /// Bytes that bulk-out takes before somebody reads.
@@ -253,50 +251,14 @@ impl Model for Loopback {
 }
 
 fn descriptors(serial: &str) -> Descriptors {
-    let endpoint = |address, transfer_type, max_packet_size, interval| EndpointDescriptor {
-        address,
-        transfer_type,
-        max_packet_size,
-        interval,
+    let buttons = EndpointDescriptor {
+        address: INTERRUPT_IN,
+        transfer_type: TransferType::Interrupt,
+        max_packet_size: 64,
+        interval: 4,
     };
-    Descriptors {
-        speed: Speed::High,
-        device: DeviceDescriptor {
-            usb_version: 0x0200,
-            class: 0,
-            subclass: 0,
-            protocol: 0,
-            max_packet_size_0: 64,
-            vendor: VendorId(0x1209),
-            product: ProductId(0x0001),
-            device_version: 0x0100,
-            manufacturer_index: 1,
-            product_index: 2,
-            serial_index: 3,
-            configurations: 1,
-        },
-        configuration: ConfigurationDescriptor {
-            value: 1,
-            attributes: 0xc0,
-            max_power: 1,
-            interfaces: vec![InterfaceDescriptor {
-                number: InterfaceNumber(0),
-                alternate: 0,
-                class: 6,
-                subclass: 1,
-                protocol: 1,
-                string_index: 0,
-                endpoints: vec![
-                    endpoint(BULK_IN, TransferType::Bulk, 512, 0),
-                    endpoint(BULK_OUT, TransferType::Bulk, 512, 0),
-                    endpoint(INTERRUPT_IN, TransferType::Interrupt, 64, 4),
-                ],
-            }],
-        },
-        manufacturer: "usbscan".to_owned(),
-        product: "Loopback".to_owned(),
-        serial: Some(serial.to_owned()),
-    }
+    let pipes = vec![bulk(BULK_IN.0), bulk(BULK_OUT.0), buttons];
+    Descriptors::of_one_interface((0x1209, 0x0001), (6, 1, 1), pipes, ["usbscan", "Loopback", serial])
 }
 
 #[cfg(test)]

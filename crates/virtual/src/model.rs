@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use usb::{ConfigurationDescriptor, DeviceDescriptor, EndpointAddress, Setup, Speed};
+use usb::{
+    ConfigurationDescriptor, DeviceDescriptor, EndpointAddress, EndpointDescriptor, InterfaceDescriptor,
+    InterfaceNumber, ProductId, Setup, Speed, TransferType, VendorId,
+};
 
 /// What a device says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +25,61 @@ pub struct Descriptors {
     pub serial: Option<String>,
 }
 
+/// A bulk endpoint at high speed.
+pub(crate) fn bulk(address: u8) -> EndpointDescriptor {
+    EndpointDescriptor {
+        address: EndpointAddress(address),
+        transfer_type: TransferType::Bulk,
+        max_packet_size: 512,
+        interval: 0,
+    }
+}
+
 impl Descriptors {
+    /// What our scanners have in common: USB 2.0 at high speed, powered by themselves, one interface, of this class triple;
+    /// manufacturer, product and serial number as strings. What else a device says of itself can be set afterwards.
+    pub(crate) fn of_one_interface(
+        (vendor, product): (u16, u16),
+        (class, subclass, protocol): (u8, u8, u8),
+        endpoints: Vec<EndpointDescriptor>,
+        [manufacturer, name, serial]: [&str; 3],
+    ) -> Descriptors {
+        Descriptors {
+            speed: Speed::High,
+            device: DeviceDescriptor {
+                usb_version: 0x0200,
+                class: 0,
+                subclass: 0,
+                protocol: 0,
+                max_packet_size_0: 64,
+                vendor: VendorId(vendor),
+                product: ProductId(product),
+                device_version: 0x0100,
+                manufacturer_index: 1,
+                product_index: 2,
+                serial_index: 3,
+                configurations: 1,
+            },
+            configuration: ConfigurationDescriptor {
+                value: 1,
+                attributes: 0xc0,
+                max_power: 1,
+                interfaces: vec![InterfaceDescriptor {
+                    number: InterfaceNumber(0),
+                    alternate: 0,
+                    class,
+                    subclass,
+                    protocol,
+                    string_index: 0,
+                    endpoints,
+                }],
+            },
+            manufacturer: manufacturer.to_owned(),
+            product: name.to_owned(),
+            serial: Some(serial.to_owned()),
+        }
+    }
+
     /// String descriptor `index` (USB 2.0, section 9.6.7); index 0 lists the one language, US English.
     /// A text longer than the 126 UTF-16 units that fit is cut.
     pub fn string(&self, index: u8) -> Option<Vec<u8>> {

@@ -3,11 +3,12 @@
 use super::abilities::{Abilities, Place, Resolutions, Source};
 use super::codes::{CRT_CORRECTION, DOWNLOADED_CORRECTION, NEGATIVE, NO_CORRECTION, POSITIVE};
 use crate::options::names;
+use crate::options::usual::{modes, option, words};
 use crate::{Constraint, Dependence, Glass, OptionDescriptor, Options, Unit, Value, Variant};
 
-pub(super) const COLOR: &str = "Color";
-pub(super) const GRAY: &str = "Gray";
-pub(super) const LINEART: &str = "Lineart";
+pub(super) const COLOR: &str = modes::COLOR;
+pub(super) const GRAY: &str = modes::GRAY;
+pub(super) const LINEART: &str = modes::LINEART;
 
 /// Gamma: the scanner's own curve, none, one by its exponent, or any.
 pub(super) const BUILT_IN: &str = "built-in";
@@ -121,30 +122,6 @@ impl Abilities {
             ..option(names::RESOLUTION, "Resolution", description, constraint, default.into())
         }
     }
-}
-
-fn option(
-    name: &'static str,
-    title: &'static str,
-    description: &'static str,
-    constraint: Constraint,
-    default: Value,
-) -> OptionDescriptor {
-    OptionDescriptor {
-        name,
-        title,
-        description,
-        unit: Unit::None,
-        constraint,
-        value: default.clone(),
-        default,
-        active: true,
-        active_when: None,
-    }
-}
-
-fn words(words: &[&str]) -> Constraint {
-    Constraint::List(words.iter().map(|word| Value::from(*word)).collect())
 }
 
 /// Where the lens is focused, and the ESC p values.

@@ -10,29 +10,15 @@
 
 use std::time::Duration;
 
-use client::wire::{AbortStep, HexBytes, Pipe};
+use client::wire::{AbortStep, HexBytes};
 
 use super::codes::{ACK, CAN, FF, RESET};
 use super::dialogue::Dialogue;
-use crate::{ReadEnd, ScanError, TransportError};
-
-/// How much is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effort {
-    /// Somebody waits for a cancel: one attempt with short waits.
-    Brief,
-    /// Everything, the reset of the port included.
-    Thorough,
-}
+pub(super) use crate::unsure::Effort;
+use crate::{ScanError, TransportError, unsure};
 
 /// Attempts on a scanner that answers, but not as it should: one that is slow in sending its block needs more than one.
 const ROUNDS: usize = 6;
-/// Bytes read at once: whole packets of any USB speed, so that nothing overflows.
-const CHUNK: usize = 64 * 1024;
-/// Bytes after which a scanner that should send one block counts as one that never stops.
-const MOST_DRAINED: usize = 16 << 20;
-/// Empty packets likewise.
-const MOST_EMPTY: usize = 1024;
 /// The longest parameter there is: a dither table.
 const LONGEST_PARAMETER: usize = 258;
 /// Bytes given at once to a scanner that waits for parameters; the surplus is refused, one NAK each.
@@ -115,20 +101,12 @@ impl Dialogue {
 
     /// Sends; false when the scanner does not take it.
     pub(super) fn say(&mut self, bytes: &[u8]) -> Result<bool, ScanError> {
-        let error = match self.transport.write(bytes, self.patience.resync) {
-            Ok(()) => return Ok(true),
-            Err(error) => error,
-        };
-        self.recover(error, Pipe::Write).map(|()| false)
+        unsure::say(&mut *self.transport, bytes, self.patience.resync)
     }
 
     /// What the scanner says next; empty when it says nothing.
     pub(super) fn listen_once(&mut self, wait: Duration) -> Result<Vec<u8>, ScanError> {
-        match self.transport.read(CHUNK, wait) {
-            Ok(received) if received.end == ReadEnd::Cancelled => Err(ScanError::Cancelled { idle: false }),
-            Ok(received) => Ok(received.bytes),
-            Err(error) => self.recover(error, Pipe::Read).map(|()| Vec::new()),
-        }
+        unsure::listen(&mut *self.transport, wait)
     }
 
     /// Reads until the scanner is silent. Whether it said anything.
@@ -137,37 +115,7 @@ impl Dialogue {
     }
 
     pub(super) fn drain_within(&mut self, silence: Duration) -> Result<bool, ScanError> {
-        let (mut bytes, mut empty) = (0, 0);
-        while bytes < MOST_DRAINED && empty < MOST_EMPTY {
-            match self.transport.read(CHUNK, silence) {
-                Ok(received) => {
-                    bytes += received.bytes.len();
-                    match received.end {
-                        ReadEnd::Cancelled => return Err(ScanError::Cancelled { idle: false }),
-                        ReadEnd::TimedOut if received.bytes.is_empty() => return Ok(bytes > 0),
-                        ReadEnd::Done if received.bytes.is_empty() => empty += 1,
-                        _ => {}
-                    }
-                }
-                Err(error) => {
-                    empty += 1;
-                    self.recover(error, Pipe::Read)?;
-                }
-            }
-        }
-        log::warn!("the scanner does not stop sending");
-        Err(ScanError::OutOfStep)
-    }
-
-    /// After a failed transfer the pipe is usable again, or it is worth nothing to go on.
-    fn recover(&mut self, error: TransportError, pipe: Pipe) -> Result<(), ScanError> {
-        match error {
-            TransportError::Timeout { .. } => Ok(()),
-            TransportError::Stall { .. } | TransportError::Overrun | TransportError::Bus { .. } => {
-                Ok(self.transport.clear_halt(pipe)?)
-            }
-            other => Err(other.into()),
-        }
+        unsure::drain(&mut *self.transport, silence)
     }
 }
 

@@ -256,17 +256,7 @@ mod tests {
     use super::*;
 
     fn option(name: &'static str, constraint: Constraint, default: Value) -> OptionDescriptor {
-        OptionDescriptor {
-            name,
-            title: "",
-            description: "",
-            unit: Unit::None,
-            constraint,
-            value: default.clone(),
-            default,
-            active: true,
-            active_when: None,
-        }
+        usual::option(name, "", "", constraint, default)
     }
 
     fn options() -> Options {

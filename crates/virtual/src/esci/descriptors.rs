@@ -1,12 +1,10 @@
 //! What the scanner is on the bus.
 
-use usb::{
-    ConfigurationDescriptor, DeviceDescriptor, EndpointAddress, EndpointDescriptor, InterfaceDescriptor,
-    InterfaceNumber, ProductId, Speed, TransferType, VendorId,
-};
+use usb::{EndpointAddress, InterfaceDescriptor, InterfaceNumber};
 
 use super::traits::Traits;
 use crate::Descriptors;
+use crate::model::bulk;
 
 /// The scanner's pipes.
 const SCANNER_IN: EndpointAddress = EndpointAddress(0x81);
@@ -15,54 +13,35 @@ const SCANNER_OUT: EndpointAddress = EndpointAddress(0x02);
 pub(super) const PRINTER_OUT: EndpointAddress = EndpointAddress(0x04);
 pub(super) const PRINTER_IN: EndpointAddress = EndpointAddress(0x85);
 
-/// What a device is, as its class says: of the maker's own, or (0) as each interface says.
+/// What a device or an interface is, as its class says: of the maker's own.
 const VENDOR: (u8, u8, u8) = (0xff, 0xff, 0xff);
-const BY_INTERFACE: (u8, u8, u8) = (0, 0, 0);
 /// USB Printing Devices 1.1, section 4.2.1: a printer that also answers.
 const PRINTER: (u8, u8, u8) = (0x07, 0x01, 0x02);
 
 /// As far as they are known (docs/esc-i.md, "The virtual scanner"): class, interface and endpoints are FF/FF/FF with one pipe
-/// each way. An all-in-one has a printer as interface 1.
+/// each way. An all-in-one has a printer as interface 1, and is what its interfaces say.
 pub(super) fn descriptors(traits: &Traits, serial: &str, has_printer: bool) -> Descriptors {
-    let mut interfaces = vec![interface(0, VENDOR, [SCANNER_IN, SCANNER_OUT])];
+    let (name, product) = traits.product;
+    let pipes = vec![bulk(SCANNER_IN.0), bulk(SCANNER_OUT.0)];
+    let mut descriptors = Descriptors::of_one_interface((0x04b8, product), VENDOR, pipes, ["EPSON", name, serial]);
     if has_printer {
-        interfaces.push(interface(1, PRINTER, [PRINTER_OUT, PRINTER_IN]));
+        descriptors.configuration.interfaces.push(printer());
+    } else {
+        let device = &mut descriptors.device;
+        (device.class, device.subclass, device.protocol) = VENDOR;
     }
-    let (class, subclass, protocol) = if has_printer { BY_INTERFACE } else { VENDOR };
-    Descriptors {
-        speed: Speed::High,
-        device: DeviceDescriptor {
-            usb_version: 0x0200,
-            class,
-            subclass,
-            protocol,
-            max_packet_size_0: 64,
-            vendor: VendorId(0x04b8),
-            product: ProductId(traits.product.1),
-            device_version: 0x0100,
-            manufacturer_index: 1,
-            product_index: 2,
-            serial_index: 3,
-            configurations: 1,
-        },
-        configuration: ConfigurationDescriptor { value: 1, attributes: 0xc0, max_power: 1, interfaces },
-        manufacturer: "EPSON".to_owned(),
-        product: traits.product.0.to_owned(),
-        serial: Some(serial.to_owned()),
-    }
+    descriptors
 }
 
-fn interface(number: u8, class: (u8, u8, u8), pipes: [EndpointAddress; 2]) -> InterfaceDescriptor {
-    let bulk =
-        |address| EndpointDescriptor { address, transfer_type: TransferType::Bulk, max_packet_size: 512, interval: 0 };
-    let (class, subclass, protocol) = class;
+fn printer() -> InterfaceDescriptor {
+    let (class, subclass, protocol) = PRINTER;
     InterfaceDescriptor {
-        number: InterfaceNumber(number),
+        number: InterfaceNumber(1),
         alternate: 0,
         class,
         subclass,
         protocol,
         string_index: 0,
-        endpoints: pipes.map(bulk).to_vec(),
+        endpoints: vec![bulk(PRINTER_OUT.0), bulk(PRINTER_IN.0)],
     }
 }

@@ -23,12 +23,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use usb::{
-    ConfigurationDescriptor, DeviceDescriptor, EndpointAddress, EndpointDescriptor, InterfaceDescriptor,
-    InterfaceNumber, ProductId, Speed, TransferType, VendorId,
-};
+use usb::EndpointAddress;
 
 use crate::glass::Glass;
+use crate::model::bulk;
 use crate::{Busy, Conditions, Descriptors, In, Model, Out, Panel};
 use job::{Answer, Job};
 use settings::{From, MOST_PARAMETERS, Settings};
@@ -434,44 +432,6 @@ impl Model for Esci2 {
 
 /// The ids of a PX-M7050; its scanner's interface alone, as the others of its maker have it.
 fn descriptors(serial: &str) -> Descriptors {
-    let bulk = |address| EndpointDescriptor {
-        address: EndpointAddress(address),
-        transfer_type: TransferType::Bulk,
-        max_packet_size: 512,
-        interval: 0,
-    };
-    Descriptors {
-        speed: Speed::High,
-        device: DeviceDescriptor {
-            usb_version: 0x0200,
-            class: 0,
-            subclass: 0,
-            protocol: 0,
-            max_packet_size_0: 64,
-            vendor: VendorId(0x04b8),
-            product: ProductId(0x08bc),
-            device_version: 0x0100,
-            manufacturer_index: 1,
-            product_index: 2,
-            serial_index: 3,
-            configurations: 1,
-        },
-        configuration: ConfigurationDescriptor {
-            value: 1,
-            attributes: 0xc0,
-            max_power: 1,
-            interfaces: vec![InterfaceDescriptor {
-                number: InterfaceNumber(0),
-                alternate: 0,
-                class: 0xff,
-                subclass: 0xff,
-                protocol: 0xff,
-                string_index: 0,
-                endpoints: vec![bulk(0x81), bulk(0x02)],
-            }],
-        },
-        manufacturer: "EPSON".to_owned(),
-        product: "PX-M7050 (virtual)".to_owned(),
-        serial: Some(serial.to_owned()),
-    }
+    let names = ["EPSON", "PX-M7050 (virtual)", serial];
+    Descriptors::of_one_interface((0x04b8, 0x08bc), (0xff, 0xff, 0xff), vec![bulk(0x81), bulk(0x02)], names)
 }

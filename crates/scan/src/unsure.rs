@@ -1,0 +1,76 @@
+//! Talking to a scanner that may be anywhere in its protocol: what it does not take, and what it says out of turn, is no error.
+//! Runs on the driver's thread. Knows no protocol; which bytes bring a scanner home is each driver's to know.
+
+use std::time::Duration;
+
+use client::wire::Pipe;
+
+use crate::{ReadEnd, ScanError, Transport, TransportError};
+
+/// How much is tried to get in step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Somebody waits for a cancel: one attempt with short waits.
+    Brief,
+    /// Everything, the reset of the port included.
+    Thorough,
+}
+
+/// Bytes read at once: whole packets of any USB speed, so that nothing overflows.
+const CHUNK: usize = 64 * 1024;
+/// Bytes after which a scanner that should send one block counts as one that never stops.
+const MOST_DRAINED: usize = 16 << 20;
+/// Empty packets likewise.
+const MOST_EMPTY: usize = 1024;
+
+/// Sends; false when the scanner does not take it.
+pub(crate) fn say(transport: &mut dyn Transport, bytes: &[u8], timeout: Duration) -> Result<bool, ScanError> {
+    match transport.write(bytes, timeout) {
+        Ok(()) => Ok(true),
+        Err(error) => recover(transport, error, Pipe::Write).map(|()| false),
+    }
+}
+
+/// What the scanner says next; empty when it says nothing.
+pub(crate) fn listen(transport: &mut dyn Transport, wait: Duration) -> Result<Vec<u8>, ScanError> {
+    match transport.read(CHUNK, wait) {
+        Ok(received) if received.end == ReadEnd::Cancelled => Err(ScanError::Cancelled { idle: false }),
+        Ok(received) => Ok(received.bytes),
+        Err(error) => recover(transport, error, Pipe::Read).map(|()| Vec::new()),
+    }
+}
+
+/// Reads until the scanner is silent. Whether it said anything.
+pub(crate) fn drain(transport: &mut dyn Transport, silence: Duration) -> Result<bool, ScanError> {
+    let (mut bytes, mut empty) = (0, 0);
+    while bytes < MOST_DRAINED && empty < MOST_EMPTY {
+        match transport.read(CHUNK, silence) {
+            Ok(received) => {
+                bytes += received.bytes.len();
+                match received.end {
+                    ReadEnd::Cancelled => return Err(ScanError::Cancelled { idle: false }),
+                    ReadEnd::TimedOut if received.bytes.is_empty() => return Ok(bytes > 0),
+                    ReadEnd::Done if received.bytes.is_empty() => empty += 1,
+                    _ => {}
+                }
+            }
+            Err(error) => {
+                empty += 1;
+                recover(transport, error, Pipe::Read)?;
+            }
+        }
+    }
+    log::warn!("the scanner does not stop sending");
+    Err(ScanError::OutOfStep)
+}
+
+/// After a failed transfer the pipe is usable again, or it is worth nothing to go on.
+fn recover(transport: &mut dyn Transport, error: TransportError, pipe: Pipe) -> Result<(), ScanError> {
+    match error {
+        TransportError::Timeout { .. } => Ok(()),
+        TransportError::Stall { .. } | TransportError::Overrun | TransportError::Bus { .. } => {
+            Ok(transport.clear_halt(pipe)?)
+        }
+        other => Err(other.into()),
+    }
+}
