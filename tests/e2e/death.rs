@@ -11,7 +11,7 @@ use crate::program::Program;
 use crate::proxy::{Kill, Proxy, Sent};
 use crate::rig::{Rig, eventually};
 
-/// What the sweep scans: some blocks of image in the FS dialect as in the other.
+/// What the sweep scans: one block of image in the FS dialect, several in the other.
 const SCAN: &[&str] = &["-r", "100", "--mode", "color", "--area", "25.4,25.4,101.6,50.8"];
 const VIEW: View = View { dpi: (100, 100), left: 100, top: 100, width: 400, height: 200 };
 
@@ -89,7 +89,7 @@ fn a_program_killed_inside_a_block_of_image_leaves_the_scanner_usable() {
     for dialect in ["fs", "esc"] {
         let rig = Rig::new(&format!("esci,dialect={dialect},slow=200k"));
         let blocks = scan_killed(&rig, None).blocks;
-        assert!(blocks.len() > 1, "a page has several blocks: {blocks:?}");
+        assert!(!blocks.is_empty(), "a page has blocks");
         for at in blocks {
             scan_killed(&rig, Some(Kill::AfterRequest(at)));
             page_is_right(&rig, &format!("a program killed inside the block of request {at}, {dialect}"));
