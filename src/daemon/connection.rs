@@ -26,8 +26,7 @@ const UNREAD: usize = 1 << 20;
 const READ_AHEAD: usize = 4096;
 
 /// Serves a connection until its end. Runs on the reader thread.
-pub(crate) fn serve(core: &Core, stream: UnixStream) {
-    let number = core.session_number();
+pub(crate) fn serve(core: &Core, stream: UnixStream, number: u64) {
     match Connection::new(core, stream, number) {
         Ok(connection) => connection.run(),
         Err(error) => log::error!("session {number}: {error}"),

@@ -111,9 +111,9 @@ fn join_or_keep(one: Ending, patience: Instant) -> Option<Ending> {
 
 fn serve(core: &Arc<Core>, connections: &Mutex<Vec<Ending>>, stream: UnixStream) -> io::Result<()> {
     let (alive, ended) = bounded(0);
-    let core = core.clone();
-    let thread = std::thread::Builder::new().name("session".to_owned()).spawn(move || {
-        connection::serve(&core, stream);
+    let (core, number) = (core.clone(), core.session_number());
+    let thread = std::thread::Builder::new().name(format!("session {number}")).spawn(move || {
+        connection::serve(&core, stream, number);
         drop(alive);
     })?;
     let mut connections = connections.lock();

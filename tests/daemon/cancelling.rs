@@ -78,7 +78,7 @@ fn a_cancelled_read_counts_what_had_come_and_hands_nothing_over() {
     client.write_all(&[1; 1024]);
     let cancelled = client.send(read(false));
     client.until_pending(&[(cancelled, "in-flight")]);
-    client.until_taken(1024);
+    client.until_the_device_has_caught_up();
     client.done(cancel_request(cancelled));
     let answer = client.answer(cancelled);
     assert_eq!((answer.status, answer.information, answer.discarded), (Status::Cancelled, 0, 1024));
@@ -92,7 +92,7 @@ fn a_salvaged_read_hands_over_what_had_come() {
     client.write_all(&[1; 1024]);
     let cancelled = client.send(read(true));
     client.until_pending(&[(cancelled, "in-flight")]);
-    client.until_taken(1024);
+    client.until_the_device_has_caught_up();
     client.done(cancel_request(cancelled));
     let answer = client.answer(cancelled);
     assert_eq!((answer.status, answer.information, answer.discarded), (Status::Cancelled, 0, 1024));

@@ -246,9 +246,9 @@ impl Client {
         }
     }
 
-    /// Waits until this many bytes have left the loopback for the read that is in flight: a control request is carried
-    /// out after what the device had to do before.
-    pub fn until_taken(&mut self, _bytes: usize) {
+    /// Waits until what the loopback had to say has gone into the read that is in flight: it carries a control request out
+    /// after what it had to do before.
+    pub fn until_the_device_has_caught_up(&mut self) {
         self.done(vendor(COUNT, ControlDirection::In, 0, 1));
     }
 
