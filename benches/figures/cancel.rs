@@ -21,22 +21,50 @@ pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let rounds = wishes.rounds(2000);
     let alone = alone(rounds)?;
     let road = Road::new(Config::default(), Box::new(Loopback::new()))?;
-    let one = through(&road, 1, rounds)?;
-    let eight = through(&road, 8, rounds)?;
+    let ways = ways("", &road.session, &road.another()?, "usbscan0", rounds)?;
     let streaming = beside_a_stream(rounds)?;
-    for (what, took) in [
-        ("bus alone", &alone),
-        ("daemon, one read in flight, cancel-pipe", &one),
-        ("daemon, eight reads queued, cancel-pipe", &eight),
-        ("daemon, eight reads queued, another scanner streams at 400 MB/s", &streaming),
-    ] {
-        report.value(&format!("{what}: p50"), percentile(took, 0.5), "us");
-        report.value(&format!("{what}: p99"), percentile(took, 0.99), "us");
-        report.value(&format!("{what}: most"), percentile(took, 1.0), "us");
-    }
-    let series = |what: &str, took: &[f64]| Series { what: what.to_owned(), values: vec![percentile(took, 0.5)] };
-    report.ratio(&series("daemon, p50", &one), &series("bus alone, p50", &alone), None);
+    tell(report, "bus alone", &alone);
+    ways.iter().for_each(|(what, took)| tell(report, what, took));
+    tell(report, BESIDE_A_STREAM, &streaming);
+    compare(report, ("bus alone", percentile(&alone, 0.5)), &ways);
     Ok(())
+}
+
+pub const BESIDE_A_STREAM: &str = "daemon, eight reads queued, cancel-pipe, another scanner streams at full speed";
+
+/// How long each round took, in microseconds, by the way in which it was cancelled.
+pub type Ways = Vec<(String, Vec<f64>)>;
+
+/// Every way through a daemon; `session` has the device open. Each is called by where it is, and how it was cancelled.
+pub fn ways(place: &str, session: &Session, other: &Session, device: &str, rounds: usize) -> Outcome<Ways> {
+    let own = |pending: &[Pending]| pending.iter().try_for_each(|one| session.cancel_request(one.id(), None).map(drop));
+    let pipe = |_: &[Pending]| session.cancel_pipe(Pipe::Read, None);
+    let cancels = |queued, cancel: &dyn Fn(&[Pending]) -> Result<(), client::Error>| {
+        cancels(session, device, queued, rounds, cancel)
+    };
+    let elsewhere = |_: &[Pending]| other.cancel_pipe(Pipe::Read, Some(device));
+    let ways = [
+        ("daemon, one read in flight, cancel-request", cancels(1, &own)?),
+        ("daemon, one read in flight, cancel-pipe", cancels(1, &pipe)?),
+        ("daemon, one read in flight, cancel-pipe from another connection", cancels(1, &elsewhere)?),
+        ("daemon, eight reads queued, cancel-pipe", cancels(8, &pipe)?),
+    ];
+    Ok(ways.into_iter().map(|(what, took)| (format!("{place}{what}"), took)).collect())
+}
+
+pub fn tell(report: &mut Report, what: &str, took: &[f64]) {
+    report.value(&format!("{what}: p50"), percentile(took, 0.5), "us");
+    report.value(&format!("{what}: p99"), percentile(took, 0.99), "us");
+    report.value(&format!("{what}: most"), percentile(took, 1.0), "us");
+}
+
+/// Each p50 beside the peer's, which is named.
+pub fn compare(report: &mut Report, (name, p50): (&str, f64), ways: &Ways) {
+    let peer = Series { what: format!("{name}: p50"), values: vec![p50] };
+    for (what, took) in ways {
+        let ours = Series { what: format!("{what}: p50"), values: vec![percentile(took, 0.5)] };
+        report.ratio(&ours, &peer, None);
+    }
 }
 
 fn alone(rounds: usize) -> Outcome<Vec<f64>> {
@@ -48,16 +76,23 @@ fn alone(rounds: usize) -> Outcome<Vec<f64>> {
     Ok(took.split_off(WARM_UP))
 }
 
-fn through(road: &Road, queued: usize, rounds: usize) -> Outcome<Vec<f64>> {
+/// From asking to having every answer. That a read is in flight before is not timed.
+pub fn cancels(
+    session: &Session,
+    device: &str,
+    queued: usize,
+    rounds: usize,
+    cancel: impl Fn(&[Pending]) -> Result<(), client::Error>,
+) -> Outcome<Vec<f64>> {
     let mut took = Vec::new();
     for _ in 0..rounds + WARM_UP {
         let started: Result<Vec<Pending>, client::Error> = (0..queued)
-            .map(|_| road.session.start(Command::Read { length: LENGTH, salvage: false, timeout: None }, Vec::new()))
+            .map(|_| session.start(Command::Read { length: LENGTH, salvage: false, timeout: None }, Vec::new()))
             .collect();
         let started = started?;
-        until_in_flight(&road.session)?;
+        until_in_flight(session, device)?;
         let asked = Instant::now();
-        road.session.cancel_pipe(Pipe::Read, None)?;
+        cancel(&started)?;
         for pending in started {
             expect_cancelled(pending)?;
         }
@@ -70,28 +105,38 @@ fn through(road: &Road, queued: usize, rounds: usize) -> Outcome<Vec<f64>> {
 fn beside_a_stream(rounds: usize) -> Outcome<Vec<f64>> {
     let quiet = Road::new(Config::default(), Box::new(Loopback::new()))?;
     let busy = Road::new(Config::default(), Box::new(Source::at("BUSY", 400e6)))?;
+    while_streaming(
+        || busy.move_bytes(Way::In, 4 << 20, 4, 256 * 1024),
+        || cancels(&quiet.session, "usbscan0", 8, rounds, |_| quiet.session.cancel_pipe(Pipe::Read, None)),
+    )
+}
+
+/// Does `work` while another thread streams, again and again.
+pub fn while_streaming<T>(stream: impl Fn() -> Outcome<()> + Sync, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     let ends = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let stream = scope.spawn(|| {
             while !ends.load(Ordering::Relaxed) {
-                if busy.move_bytes(Way::In, 4 << 20, 4, 256 * 1024).is_err() {
-                    return false;
+                if let Err(error) = stream() {
+                    return Err(error.to_string());
                 }
             }
-            true
+            Ok(())
         });
-        let took = through(&quiet, 8, rounds);
+        let done = work();
         ends.store(true, Ordering::Relaxed);
-        if !stream.join().is_ok_and(|streamed| streamed) {
-            return Err("the other scanner's stream broke".into());
-        }
-        took
+        stream
+            .join()
+            .map_err(|_| "the other scanner's thread panicked")?
+            .map_err(|error| format!("stream: {error}"))?;
+        done
     })
 }
 
-fn until_in_flight(session: &Session) -> Outcome<()> {
+fn until_in_flight(session: &Session, device: &str) -> Outcome<()> {
     let in_flight = |request: &wire::PendingRequest| request.state == "in-flight";
-    while !session.status(None)?.iter().flat_map(|device| &device.pipes).flat_map(|pipe| &pipe.pending).any(in_flight) {
+    while !session.status(Some(device))?.iter().flat_map(|one| &one.pipes).flat_map(|pipe| &pipe.pending).any(in_flight)
+    {
     }
     Ok(())
 }

@@ -141,7 +141,7 @@ fn whole_road(way: Way, configuration: &str, mib: usize, outstanding: (usize, us
     Ok(Took { cpu: client.cpu + (daemon.processor_time()? - before), ..client })
 }
 
-fn only_device(session: &Session) -> Outcome<String> {
+pub fn only_device(session: &Session) -> Outcome<String> {
     Ok(session.list()?.first().ok_or("usbscand finds no device")?.name.clone())
 }
 
@@ -153,19 +153,43 @@ fn tell(session: &Session, request: u8, value: u16) -> Outcome<()> {
     Ok(())
 }
 
+/// Bytes through another session than the one that is measured, a few megabytes at a time.
+pub fn stream(session: &Session) -> Outcome<()> {
+    const KIB: u16 = 4096;
+    tell(session, 0x15, KIB)?;
+    move_bytes(session, Way::In, usize::from(KIB) * 1024, QUEUED, SIZE)
+}
+
 /// The peer; see crates/libusb/examples/bare_loop.rs.
 fn bare_loop(way: &str, queued: usize, size: usize, mib: usize) -> Outcome<Took> {
-    let mut command = Command::new(beside("examples/bare_loop"));
-    command.args(["--rounds", "0", "--way", way, "--mib", &mib.to_string()]);
-    command.args(["--queued", &queued.to_string(), "--size", &size.to_string()]);
-    let ended = command.stderr(Stdio::inherit()).output()?;
-    let said = String::from_utf8(ended.stdout)?;
-    let seconds = |name: &str| -> Outcome<Duration> {
-        let value = said.split_whitespace().find_map(|word| word.strip_prefix(name));
-        let value = value.ok_or_else(|| format!("bare_loop ended with {} and no {name}", ended.status))?;
-        Ok(Duration::from_secs_f64(value.parse()?))
-    };
+    let (queued, size, mib) = (queued.to_string(), size.to_string(), mib.to_string());
+    let said = Said::by(&["--rounds", "0", "--way", way, "--mib", &mib, "--queued", &queued, "--size", &size])?;
+    let seconds = |name| said.number(name).map(Duration::from_secs_f64);
     Ok(Took { wall: seconds("seconds=")?, cpu: seconds("cpu_seconds=")? })
+}
+
+/// The peer's cancels of reads of 64 KiB: p50, p99 and the longest, in microseconds.
+pub fn bare_cancels(rounds: usize) -> Outcome<[f64; 3]> {
+    let said = Said::by(&["--rounds", &rounds.to_string(), "--size", "65536", "--mib", "1"])?;
+    Ok([said.number("p50_us=")?, said.number("p99_us=")?, said.number("most_us=")?])
+}
+
+/// What the peer prints: words, some of them `name=number`.
+struct Said(String);
+
+impl Said {
+    fn by(arguments: &[&str]) -> Outcome<Said> {
+        let ended = Command::new(beside("examples/bare_loop")).args(arguments).stderr(Stdio::inherit()).output()?;
+        if !ended.status.success() {
+            return Err(format!("bare_loop ended with {}", ended.status).into());
+        }
+        Ok(Said(String::from_utf8(ended.stdout)?))
+    }
+
+    fn number(&self, name: &str) -> Outcome<f64> {
+        let value = self.0.split_whitespace().find_map(|word| word.strip_prefix(name));
+        Ok(value.ok_or_else(|| format!("bare_loop says no {name}"))?.parse()?)
+    }
 }
 
 /// A program or library that cargo put beside ours.

@@ -1,8 +1,8 @@
 //! Every figure that docs/performance.md states, each beside its peer in the same run: medians, spread and ratio.
 //!
-//!     tools/bench                  # this, and the whole pages, with the figures and plots under target/bench
-//!     cargo bench --bench figures -- [--quick] [--only bulk|depths|cancel|growth|idle]... [--out FOLDER]
-//!     tools/bench --guest vhci     # `kernel`, `settings` and `scans`, under a real kernel with a virtual host controller
+//!     tools/bench                  # this, with the figures and plots under target/bench
+//!     cargo bench --bench figures -- [--quick] [--only PART]... [--out FOLDER]
+//!     tools/bench --guest vhci     # the parts that need a kernel with a virtual host controller
 //!
 //! No absolute time is a claim; the ratio is. In each round the candidates take turns, so that whatever else the
 //! machine does meets all of them.
@@ -12,6 +12,8 @@ mod cancel;
 mod growth;
 mod idle;
 mod kernel;
+mod kernel_cancel;
+mod pages;
 mod plot;
 mod report;
 mod rigs;
@@ -86,11 +88,17 @@ const PARTS: &[(&str, Part)] = &[
     ("cancel", cancel::measure),
     ("growth", growth::measure),
     ("idle", idle::measure),
+    ("pages", pages::measure),
 ];
 
 /// Only when they are asked for by name: they need a kernel with a virtual host controller, and root's rights.
-const KERNEL_PARTS: &[(&str, Part)] =
-    &[("kernel", kernel::measure), ("settings", kernel::settings), ("scans", scans::measure)];
+const KERNEL_PARTS: &[(&str, Part)] = &[
+    ("kernel", kernel::measure),
+    ("settings", kernel::settings),
+    ("kernel-cancel", kernel_cancel::measure),
+    ("kernel-idle", idle::measure_on_a_kernel),
+    ("scans", scans::measure),
+];
 
 fn is_a_part(name: &str) -> bool {
     PARTS.iter().chain(KERNEL_PARTS).any(|part| part.0 == name)
@@ -98,8 +106,11 @@ fn is_a_part(name: &str) -> bool {
 
 fn main() -> ExitCode {
     let Some(wishes) = Wishes::read() else {
-        eprintln!("usage: figures [--quick] [--only bulk|depths|cancel|growth|idle]... [--out FOLDER]");
-        eprintln!("       figures --only kernel|settings|scans... --controller vhci|functionfs [--dpi N]... [--quick]");
+        eprintln!("usage: figures [--quick] [--only bulk|depths|cancel|growth|idle|pages]... [--out FOLDER]");
+        eprintln!(
+            "       figures --only kernel|settings|kernel-cancel|kernel-idle|scans... --controller vhci|functionfs \
+             [--dpi N]... [--quick]"
+        );
         return ExitCode::from(2);
     };
     match run(&wishes) {

@@ -1,5 +1,6 @@
 //! Figures: what was measured, printed as a table for people and written as JSON for programs.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -127,9 +128,60 @@ impl Report {
         for (name, svg) in &self.plots {
             fs::write(folder.join(format!("{name}.svg")), svg)?;
         }
-        println!("\n{} figures in {}, {} plots beside it", self.rows.len(), path.display(), self.plots.len());
+        let tables = tables(&self.rows);
+        fs::write(folder.join("figures.md"), &tables)?;
+        println!("\n{tables}");
+        println!("{} figures in {}, tables and {} plots beside it", self.rows.len(), path.display(), self.plots.len());
         Ok(())
     }
+}
+
+/// All figures as Markdown, a table a part: what docs/performance.md shows.
+fn tables(rows: &[Value]) -> String {
+    let mut text = String::new();
+    for part in rows.chunk_by(|one, next| one["part"] == next["part"]) {
+        let _ = write!(
+            text,
+            "### {}\n\n| what | median | least to most | aim |\n| --- | --- | --- | --- |\n",
+            word(&part[0]["part"])
+        );
+        for row in part {
+            match row["points"].as_array() {
+                Some(points) => points.iter().for_each(|point| {
+                    let (count, cost) = (point[0].as_f64().unwrap_or_default(), point[1].as_f64().unwrap_or_default());
+                    let (what, of, unit) = (word(&row["what"]), word(&row["of"]), word(&row["unit"]));
+                    let _ = writeln!(text, "| {what}: {count} {of} | {} {unit} | | |", short(cost));
+                }),
+                None => text.push_str(&line(row)),
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A series, a ratio or a single value.
+fn line(row: &Value) -> String {
+    let number = |name: &str| row[name].as_f64();
+    let median = number("median").unwrap_or_default();
+    let spread = match (number("least"), number("most")) {
+        (Some(least), Some(most)) => format!("{} to {}", short(least), short(most)),
+        _ => String::new(),
+    };
+    let (what, value) = match row["ratio-to"].as_str() {
+        Some(peer) => (format!("{} : {peer}", word(&row["what"])), format!("{median:.2} times")),
+        None => (word(&row["what"]).to_owned(), format!("{} {}", short(median), word(&row["unit"]))),
+    };
+    let aim = match (row["aim"].as_str(), row["met"].as_bool()) {
+        (Some(aim), Some(true)) => format!("{aim}: met"),
+        (Some(aim), _) => format!("{aim}: **missed**"),
+        (None, _) => String::new(),
+    };
+    format!("| {what} | {value} | {spread} | {aim} |\n")
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 struct Spread {

@@ -81,6 +81,11 @@ impl Usbscand {
     }
 }
 
+/// The most memory that a process ever had, in KiB.
+pub fn peak_of(pid: u32) -> Outcome<u64> {
+    number_of(&fs::read_to_string(format!("/proc/{pid}/status"))?, "VmHWM:")
+}
+
 fn number_of(status: &str, field: &str) -> Outcome<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or("the field is there")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse()?)
