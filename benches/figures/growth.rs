@@ -1,5 +1,7 @@
 //! The cost of one, as there are more of them: sessions, queued requests, scanners, pages. It should stay flat.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,6 +21,9 @@ pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let curve = |title: &str, of, unit, points| Curve { title: title.to_owned(), of, unit, points };
     let points = each(&[1, 4, 16, 64, 256], repeats, sessions)?;
     report.curve("sessions", &curve("A session: connect, open, read, leave", "sessions at once", "us each", points));
+    let points = each(&[1, 4, 16, 64, 256], repeats, threads)?;
+    let title = "Its peer, without a daemon: a socket pair and three threads, begun, used once and joined";
+    report.curve("threads", &curve(title, "of them at once", "us each", points));
     let points = each(&[1, 10, 100, 1000, 10_000], repeats, requests)?;
     report
         .curve("requests", &curve("A queued request: sent, cancelled, answered", "requests queued", "us each", points));
@@ -71,6 +76,35 @@ fn sessions(count: usize) -> Outcome<f64> {
     }
     for session in open {
         session.close()?;
+    }
+    Ok(micros_since(began))
+}
+
+/// What a session has of the system, and nothing of ours: what grows here grows there too.
+fn threads(count: usize) -> Outcome<f64> {
+    let began = Instant::now();
+    let mut open = Vec::new();
+    for _ in 0..count {
+        let (mut near, mut far) = UnixStream::pair()?;
+        let (ends, end) = crossbeam_channel::bounded::<()>(0);
+        let mut joins = vec![std::thread::spawn(move || {
+            let mut bytes = [0; 512];
+            while far.read_exact(&mut bytes).and_then(|()| far.write_all(&bytes)).is_ok() {}
+        })];
+        for _ in 0..2 {
+            let end = end.clone();
+            // The other side says nothing, and goes.
+            joins.push(std::thread::spawn(move || drop(end.recv())));
+        }
+        near.write_all(&[7; 512])?;
+        near.read_exact(&mut [0; 512])?;
+        open.push((near, ends, joins));
+    }
+    for (near, ends, joins) in open {
+        drop((near, ends));
+        if joins.into_iter().any(|join| join.join().is_err()) {
+            return Err("a thread panicked".into());
+        }
     }
     Ok(micros_since(began))
 }
