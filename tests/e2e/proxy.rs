@@ -9,6 +9,8 @@ use std::thread;
 
 use crossbeam_channel::{Sender, unbounded};
 
+use crate::rig::eventually;
+
 /// When the program is killed. Messages count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kill {
@@ -54,10 +56,23 @@ impl Proxy {
         Proxy { listener, daemon, kill }
     }
 
+    /// The program, unless it dies before it connects.
+    fn accept(&self) -> UnixStream {
+        self.listener.set_nonblocking(true).expect("a socket");
+        let mut client = None;
+        eventually("the program connects", || {
+            client = self.listener.accept().ok();
+            client.is_some()
+        });
+        let (client, _) = client.expect("it has");
+        client.set_nonblocking(false).expect("a socket");
+        client
+    }
+
     /// Passes messages between the program and the daemon until the program is gone, and notes its requests. `kill`
     /// kills it.
     pub fn serve(self, kill: impl FnOnce()) -> Sent {
-        let (client, _) = self.listener.accept().expect("the program connects");
+        let client = self.accept();
         let (tell, told) = unbounded();
         let requests = pass(&client, &self.daemon, self.kill, Passed::Request, tell.clone());
         let answers = pass(&self.daemon, &client, self.kill, Passed::Answer, tell);
