@@ -391,6 +391,10 @@ fn a_job_is_disarmed_only_when_the_cancel_that_ended_it_is_over() {
     let cancel = two.send(Command::CancelPending { device: None });
     assert!(matches!(one.event(), Event::CancelIo { .. }), "it is under way");
     one.done(Command::DisarmAbort {});
+    assert!(
+        one.has_event(|event| matches!(event, Event::Idle { .. })),
+        "the scanner was idle before that was answered"
+    );
     one.write_all(b"found idle");
     assert_eq!(one.read_all(512), b"found idle");
     let answer = two.answer(cancel);

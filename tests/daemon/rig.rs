@@ -179,6 +179,11 @@ impl Client {
         }
     }
 
+    /// Whether such an event is there already, likewise.
+    pub fn has_event(&self, fits: impl Fn(&Event) -> bool) -> bool {
+        self.events.iter().any(fits)
+    }
+
     /// Whether an answer is there already, without waiting for the daemon to say anything.
     pub fn has(&self, id: u64) -> bool {
         self.answers.iter().any(|answer| answer.id == Some(id))
