@@ -2,8 +2,9 @@
 //! one loopback device, and what the daemon answers must be what the page prints, byte by byte.
 //!
 //! In an example `->` is sent and `<-` expected; an indented line goes on with the one above. Hex digits in square
-//! brackets are a payload; three dots in them a payload that is different each time, whose length the line before says. `...` in an expected line stands for anything: process ids, what another example shows. Each example is a connection of its own, in
-//! the order of the page; only one that is marked `replay hello` shows the daemon's greeting.
+//! brackets are a payload; three dots in them a payload that is different each time, whose length the line before says.
+//! `...` in an expected line stands for anything: process ids, what another example shows. Each example is a connection of
+//! its own, in the order of the page; only one that is marked `replay hello` shows the daemon's greeting.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;

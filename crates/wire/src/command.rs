@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::frame::{Frame, header_line};
 use crate::hex::HexBytes;
+use crate::refusal;
 
 /// A pipe of a device, or all of them: `PIPE_TYPE` of usbscan.h, and control, which Windows has no word for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -432,8 +433,8 @@ impl Request {
     pub fn from_frame(frame: Frame) -> Result<Request, RequestError> {
         let Frame { mut header, payload } = frame;
         let id = header.remove("id").and_then(|id| id.as_u64()).ok_or(RequestError::NoId)?;
-        let command = Command::deserialize(Value::Object(header))
-            .map_err(|error| RequestError::BadCommand { id, problem: error.to_string() })?;
+        let command = Command::deserialize(&header)
+            .map_err(|_| RequestError::BadCommand { id, problem: refusal::words(&header) })?;
         let takes_payload =
             matches!(command, Command::Write { .. } | Command::UsbRequest { .. } | Command::WriteRegisters { .. });
         if !payload.is_empty() && !takes_payload {

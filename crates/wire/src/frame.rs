@@ -4,6 +4,7 @@
 use std::io::{self, BufRead, Read, Write};
 
 use serde::Deserialize;
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use crate::{Answer, Event, PAYLOAD_LIMIT};
@@ -27,7 +28,7 @@ pub enum FrameError {
         limit: usize,
     },
     /// The line is not one JSON object.
-    #[error("the header line is not a JSON object: {0}")]
+    #[error("the header line is not a JSON object: {}", problem(.0))]
     NotAnObject(#[source] serde_json::Error),
     /// `payload` is no number, or a larger one than is allowed.
     #[error("\"payload\" must be a whole number from 0 to {PAYLOAD_LIMIT}")]
@@ -41,6 +42,15 @@ pub enum FrameError {
     /// The socket failed.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// Where a line is wrong. The line's own number would only mislead: it is always the first.
+fn problem(error: &serde_json::Error) -> String {
+    match error.classify() {
+        Category::Data => "it is JSON of another kind".to_owned(),
+        Category::Eof => "it ends too early".to_owned(),
+        _ => format!("it is no JSON at byte {}", error.column()),
+    }
 }
 
 /// Reads one message; `None` at a clean end. Blocks as the reader does.
@@ -194,6 +204,19 @@ mod tests {
     fn what_is_not_an_object_is_refused() {
         for line in ["\n", "[]\n", "1\n", "{\n", "\u{fffd}\n", "{} {}\n"] {
             assert!(matches!(read(line.as_bytes()), Err(FrameError::NotAnObject(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_no_object_is_refused_with_the_place_where_it_goes_wrong() {
+        for (line, words) in [
+            ("GET / HTTP/1.1\r\n", "it is no JSON at byte 1"),
+            ("{\"id\":1,}\n", "it is no JSON at byte 9"),
+            ("{\"id\":1\n", "it ends too early"),
+            ("[1]\n", "it is JSON of another kind"),
+        ] {
+            let error = read(line.as_bytes()).unwrap_err();
+            assert_eq!(error.to_string(), format!("the header line is not a JSON object: {words}"));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Bytes inside a header are strings of hex digits: `"1b40"`.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::Unexpected};
 
 /// Bytes that travel as hex digits, two a byte, lower case when written, either when read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,7 +33,7 @@ impl Serialize for HexBytes {
 impl<'de> Deserialize<'de> for HexBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<HexBytes, D::Error> {
         let text = String::deserialize(deserializer)?;
-        HexBytes::parse(&text).ok_or_else(|| de::Error::custom("bytes are pairs of hex digits"))
+        HexBytes::parse(&text).ok_or_else(|| de::Error::invalid_value(Unexpected::Str(&text), &"pairs of hex digits"))
     }
 }
 

@@ -33,6 +33,7 @@ mod command;
 mod event;
 mod frame;
 mod hex;
+mod refusal;
 mod socket;
 mod status;
 
