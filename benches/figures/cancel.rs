@@ -87,7 +87,9 @@ pub fn cancels(
     let mut took = Vec::new();
     for _ in 0..rounds + WARM_UP {
         let started: Result<Vec<Pending>, client::Error> = (0..queued)
-            .map(|_| session.start(Command::Read { length: LENGTH, salvage: false, timeout: None }, Vec::new()))
+            .map(|_| {
+                session.start(Command::Read { at: None, length: LENGTH, salvage: false, timeout: None }, Vec::new())
+            })
             .collect();
         let started = started?;
         until_in_flight(session, device)?;

@@ -115,7 +115,7 @@ fn requests(count: usize) -> Outcome<f64> {
     let road = Road::new(wide(), Box::new(Loopback::new()))?;
     let began = Instant::now();
     let started: Result<Vec<Pending>, client::Error> = (0..count)
-        .map(|_| road.session.start(Command::Read { length: 512, salvage: false, timeout: None }, Vec::new()))
+        .map(|_| road.session.start(Command::Read { at: None, length: 512, salvage: false, timeout: None }, Vec::new()))
         .collect();
     let started = started?;
     road.session.cancel_pipe(Pipe::Read, None)?;
@@ -141,7 +141,9 @@ fn scanners(count: usize) -> Outcome<f64> {
     }
     let mut reads = Vec::new();
     for session in &sessions {
-        reads.push(session.start(Command::Read { length: 1 << 20, salvage: false, timeout: None }, Vec::new())?);
+        reads.push(
+            session.start(Command::Read { at: None, length: 1 << 20, salvage: false, timeout: None }, Vec::new())?,
+        );
     }
     for read in reads {
         read.wait()?;

@@ -92,11 +92,11 @@ pub fn move_bytes(session: &Session, way: Way, bytes: usize, queued: usize, size
         }
         outstanding.push_back(match way {
             Way::In => {
-                let read = Command::Read { length: size as u32, salvage: false, timeout: None };
+                let read = Command::Read { at: None, length: size as u32, salvage: false, timeout: None };
                 session.start(read, Vec::new())?
             }
             Way::Out => {
-                let write = Command::Write { zero_packet: false, timeout: None };
+                let write = Command::Write { at: None, length: 0, zero_packet: false, timeout: None };
                 session.start(write, &data)?
             }
         });

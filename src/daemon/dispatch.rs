@@ -62,6 +62,7 @@ pub(crate) fn status(failure: &Failure) -> Status {
         Failure::Locked { .. } | Failure::ControlPending { .. } | Failure::CaptureIsRead => Status::Busy,
         Failure::NotOpen { .. }
         | Failure::NotLocked { .. }
+        | Failure::NotShared
         | Failure::NotCapturing
         | Failure::NoSuchRequest { .. }
         | Failure::NoSuchSession { .. } => Status::NotFound,
@@ -98,8 +99,11 @@ pub(crate) fn dispatch(core: &Core, answer: Answer, request: Request) {
             asked.open(answer, &device, Wants { event, read, write, interface });
         }
         Command::Close {} => asked.close(answer),
-        Command::Read { length, salvage, timeout } => asked.read(answer, length, salvage, timeout),
-        Command::Write { zero_packet, timeout } => asked.write(answer, payload, zero_packet, timeout),
+        Command::Read { at: None, length, salvage, timeout } => asked.read(answer, length, salvage, timeout),
+        Command::Write { at: None, length: 0, zero_packet, timeout } => {
+            asked.write(answer, payload, zero_packet, timeout)
+        }
+        Command::ShareMemory { .. } | Command::Read { .. } | Command::Write { .. } => answer.fail(&Failure::NotShared),
         Command::WaitEvent { timeout } => asked.wait_event(answer, timeout),
         Command::UsbRequest { request, value, index, direction, length, kind, recipient, timeout } => {
             let request_type = abort::request_type(direction, kind, recipient);

@@ -90,6 +90,9 @@ pub(crate) enum Failure {
         /// The command.
         command: &'static str,
     },
+    /// Of the shared memory.
+    #[error("this connection shares no memory with usbscand; see share-memory")]
+    NotShared,
     /// One already is.
     #[error("this connection has {device} open; close it first")]
     AlreadyOpen {

@@ -5,7 +5,7 @@ use wire::{AbortReport, AbortStep, Command, ControlDirection, Event, EventName, 
 use crate::rig::{Client, EVENT, HALT, HANG, PATTERN, Rig, vendor, vendor_out};
 
 fn read(salvage: bool) -> Command {
-    Command::Read { length: 65536, salvage, timeout: None }
+    Command::Read { at: None, length: 65536, salvage, timeout: None }
 }
 
 fn cancel_request(request: u64) -> Command {
@@ -362,14 +362,17 @@ fn a_job_that_somebody_else_cancels_is_over_until_it_is_disarmed() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());
     let arm = || Command::ArmAbort { steps: vec![AbortStep::Drain { quiet: 20, timeout: 2000 }] };
-    let write = || Command::Write { zero_packet: false, timeout: None };
+    let write = || Command::Write { at: None, length: 0, zero_packet: false, timeout: None };
     for end in [Command::CancelPending { device: None }, Command::ResetDevice { device: None }] {
         one.done(arm());
         two.done(end);
         // It had nothing pending, so nothing has told it; nothing that it asks for may reach the idle scanner.
-        for command in
-            [write(), Command::Read { length: 512, salvage: true, timeout: None }, vendor_out(EVENT, 0), arm()]
-        {
+        for command in [
+            write(),
+            Command::Read { at: None, length: 512, salvage: true, timeout: None },
+            vendor_out(EVENT, 0),
+            arm(),
+        ] {
             let payload = if command == write() { b"to a job that is over".to_vec() } else { Vec::new() };
             let answer = one.call_with(command, payload);
             assert_eq!((answer.status, answer.information), (Status::Cancelled, 0));

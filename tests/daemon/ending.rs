@@ -159,7 +159,7 @@ fn a_bad_command_with_an_id_is_refused_and_the_connection_goes_on() {
 fn an_id_that_is_outstanding_is_refused_and_the_first_request_stays() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.open();
-    client.send_as(500, Command::Read { length: 512, salvage: false, timeout: None }, vec![]);
+    client.send_as(500, Command::Read { at: None, length: 512, salvage: false, timeout: None }, vec![]);
     client.send_as(500, Command::Version {}, vec![]);
     assert_eq!(client.answer(500).status, Status::InvalidParameter);
     client.write_all(b"x");
@@ -237,7 +237,7 @@ fn unplugging_ends_every_request_with_no_device() {
         }
         assert!(matches!(client.event(), Event::Removal { .. }), "who has it open is told");
         for command in [
-            Command::Read { length: 1, salvage: false, timeout: None },
+            Command::Read { at: None, length: 1, salvage: false, timeout: None },
             Command::WaitEvent { timeout: None },
             Command::PipeConfiguration {},
             Command::ResetPipe { pipe: Pipe::All },

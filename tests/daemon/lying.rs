@@ -103,10 +103,10 @@ fn questions() -> Vec<(Command, Vec<u8>)> {
         (descriptor(1), vec![]),
         (descriptor(2), vec![]),
         (descriptor(3), vec![]),
-        (Command::Write { zero_packet: false, timeout }, vec![7; 1000]),
-        (Command::Write { zero_packet: true, timeout }, vec![7; 1024]),
-        (Command::Read { length: 1, salvage: true, timeout }, vec![]),
-        (Command::Read { length: 100_000, salvage: false, timeout }, vec![]),
+        (Command::Write { at: None, length: 0, zero_packet: false, timeout }, vec![7; 1000]),
+        (Command::Write { at: None, length: 0, zero_packet: true, timeout }, vec![7; 1024]),
+        (Command::Read { at: None, length: 1, salvage: true, timeout }, vec![]),
+        (Command::Read { at: None, length: 100_000, salvage: false, timeout }, vec![]),
         (Command::WaitEvent { timeout }, vec![]),
         (Command::ResetPipe { pipe: Pipe::Read }, vec![]),
         (Command::CancelPipe { pipe: Pipe::Read, device: None }, vec![]),
@@ -216,7 +216,12 @@ fn a_stream_without_an_end_gives_what_was_asked_for_and_is_given_up_when_its_rea
     // Its job is aborted, which can't drain it; whoever comes next is told, or served.
     let mut next = rig.client();
     if is_said(&mut next, open("usbscan1"), Vec::new(), "after a death") {
-        is_said(&mut next, Command::Read { length: 4096, salvage: true, timeout: None }, Vec::new(), "after a death");
+        is_said(
+            &mut next,
+            Command::Read { at: None, length: 4096, salvage: true, timeout: None },
+            Vec::new(),
+            "after a death",
+        );
     }
     honest_one_works(&rig, "beside a stream without an end");
 }
@@ -231,7 +236,7 @@ fn babble_rubbish_and_stalls_are_errors_in_words_until_they_end() {
         assert!(is_a_scanner(&mut client));
         client.open("usbscan1");
         for _ in 0..3 {
-            let read = Command::Read { length: 4096, salvage: false, timeout: None };
+            let read = Command::Read { at: None, length: 4096, salvage: false, timeout: None };
             assert!(!is_said(&mut client, read, Vec::new(), what), "{what}");
             is_said(&mut client, Command::ResetPipe { pipe: Pipe::Read }, Vec::new(), what);
         }

@@ -98,9 +98,9 @@ impl Arena {
 
     fn ask(&mut self, kind: Kind, timeout: Option<f64>) -> Asked {
         let id = match kind {
-            Kind::Write { length } => {
-                self.user.send_with(Command::Write { zero_packet: false, timeout }, vec![0x55; length])
-            }
+            Kind::Write { length } => self
+                .user
+                .send_with(Command::Write { at: None, length: 0, zero_packet: false, timeout }, vec![0x55; length]),
             Kind::Control { length } => self.user.send(Command::UsbRequest {
                 request: COUNT,
                 value: 7,

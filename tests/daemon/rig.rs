@@ -135,11 +135,11 @@ impl Client {
     }
 
     pub fn read(&mut self, length: u32) -> u64 {
-        self.send(Command::Read { length, salvage: false, timeout: None })
+        self.send(Command::Read { at: None, length, salvage: false, timeout: None })
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> u64 {
-        self.send_with(Command::Write { zero_packet: false, timeout: None }, bytes.to_vec())
+        self.send_with(Command::Write { at: None, length: 0, zero_packet: false, timeout: None }, bytes.to_vec())
     }
 
     // ---- hearing

@@ -104,13 +104,14 @@ impl Session {
     /// # Errors
     /// A refusal with the status `timeout` carries what had come in its answer's payload.
     pub fn read(&self, length: u32, timeout: Option<Duration>) -> Result<Vec<u8>, Error> {
-        let command = Command::Read { length, salvage: false, timeout: seconds(timeout) };
+        let command = Command::Read { at: None, length, salvage: false, timeout: seconds(timeout) };
         self.ask(command).map(|answer| answer.payload)
     }
 
     /// Writes all of `bytes`; how many were taken is in the answer if it ends otherwise.
     pub fn write(&self, bytes: &[u8], timeout: Option<Duration>) -> Result<(), Error> {
-        self.call(Command::Write { zero_packet: false, timeout: seconds(timeout) }, bytes).map(drop)
+        self.call(Command::Write { at: None, length: 0, zero_packet: false, timeout: seconds(timeout) }, bytes)
+            .map(drop)
     }
 
     /// Waits for one interrupt packet.

@@ -58,7 +58,7 @@ fn session() -> (Session, Daemon) {
 }
 
 fn read(length: u32) -> Command {
-    Command::Read { length, salvage: false, timeout: None }
+    Command::Read { at: None, length, salvage: false, timeout: None }
 }
 
 #[test]

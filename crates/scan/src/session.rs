@@ -174,14 +174,14 @@ fn failure(tried: &'static str, command: &'static str, timeout: Duration, answer
 
 impl Transport for SessionTransport {
     fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), TransportError> {
-        let command = Command::Write { zero_packet: false, timeout: Some(timeout.as_secs_f64()) };
+        let command = Command::Write { at: None, length: 0, zero_packet: false, timeout: Some(timeout.as_secs_f64()) };
         self.run("write", command, bytes.to_vec(), timeout).map(drop)
     }
 
     fn start_read(&mut self, length: usize, timeout: Duration) -> Result<(), TransportError> {
         debug_assert!(self.reading.is_none(), "one read at a time");
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        let command = Command::Read { length, salvage: true, timeout: Some(timeout.as_secs_f64()) };
+        let command = Command::Read { at: None, length, salvage: true, timeout: Some(timeout.as_secs_f64()) };
         self.reading = Some(match self.start(command, Vec::new(), timeout) {
             Ok(reading) => Started::Reading(reading),
             Err(TransportError::Cancelled) => Started::Not,

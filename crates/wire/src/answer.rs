@@ -23,6 +23,9 @@ pub struct Answer {
     /// Bytes that had arrived, or had been sent, when it was cancelled.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub discarded: u64,
+    /// Bytes that are in the shared memory, where the request said, instead of a payload.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shared: u64,
     /// What was tried, on what, and why it failed, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -46,6 +49,7 @@ impl Answer {
             status,
             information: 0,
             discarded: 0,
+            shared: 0,
             message: None,
             body: Map::new(),
             payload: Vec::new(),

@@ -182,10 +182,21 @@ pub enum Command {
     },
     /// Ends what `open` began; the connection may open another.
     Close {},
+    /// Memory that the daemon and this connection share from now on, so that reads and writes need not go through the
+    /// socket. The answer brings its descriptor (`SCM_RIGHTS`); once a connection.
+    ShareMemory {
+        /// Bytes of it; at most [`crate::SHARED_LIMIT`].
+        length: u32,
+    },
     /// Bulk in: `ReadFile`. The answer's payload is what came.
     Read {
         /// Bytes wanted; a short packet ends it sooner. At most [`crate::PAYLOAD_LIMIT`].
         length: u32,
+        /// Where in the shared memory to put them, instead of a payload. They are written there as they come, up to the
+        /// next multiple of 1024 behind `length`; what is there is of meaning after the answer, and for as many bytes as
+        /// its `shared` says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<u32>,
         /// If it is cancelled, send what had come by then as the payload of the `cancelled` answer.
         #[serde(default, skip_serializing_if = "is_default")]
         salvage: bool,
@@ -195,6 +206,12 @@ pub enum Command {
     },
     /// Bulk out: `WriteFile`. The payload is what to write.
     Write {
+        /// Where in the shared memory the bytes are, instead of a payload. They must stay as they are until the answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<u32>,
+        /// With `at`: how many; at most [`crate::PAYLOAD_LIMIT`].
+        #[serde(default, skip_serializing_if = "is_default")]
+        length: u32,
         /// End with a zero-length packet when the length is a multiple of the packet size.
         #[serde(default, skip_serializing_if = "is_default")]
         zero_packet: bool,
@@ -371,6 +388,7 @@ impl Command {
             Command::Status { .. } => "status",
             Command::Open { .. } => "open",
             Command::Close {} => "close",
+            Command::ShareMemory { .. } => "share-memory",
             Command::Read { .. } => "read",
             Command::Write { .. } => "write",
             Command::WaitEvent { .. } => "wait-event",

@@ -17,7 +17,7 @@
 //! ```
 //! use wire::{Command, Request};
 //!
-//! let request = Request { id: 7, command: Command::Read { length: 65536, salvage: false, timeout: None }, payload: vec![] };
+//! let request = Request { id: 7, command: Command::Read { at: None, length: 65536, salvage: false, timeout: None }, payload: vec![] };
 //! let mut bytes = Vec::new();
 //! request.write_to(&mut bytes).unwrap();
 //! assert_eq!(bytes, b"{\"id\":7,\"command\":\"read\",\"length\":65536}\n");
@@ -62,6 +62,9 @@ pub const DAEMON_HEADER_LIMIT: usize = 65536;
 
 /// Longest payload in either direction, in bytes; larger reads and writes are several requests.
 pub const PAYLOAD_LIMIT: usize = 1 << 20;
+
+/// The most memory that a connection may share with the daemon, in bytes: eight of the longest payloads.
+pub const SHARED_LIMIT: usize = 8 << 20;
 
 /// What either end asks the system to let it have on its way to the other, in bytes (Linux counts its own overhead in, and
 /// doubles what it is asked for): room for a payload of 256 KiB and more, so that who sends one need not wait half-way.

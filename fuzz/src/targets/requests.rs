@@ -50,10 +50,14 @@ fn understand(pair: &[u8]) -> (u64, Command, Vec<u8>) {
     let pipe = [Pipe::Read, Pipe::Write, Pipe::Event, Pipe::All][usize::from(number % 4)];
     let length = u32::from(number) * 37;
     let command = match kind {
-        0..=2 => Command::Read { length, salvage: number % 2 == 0, timeout: None },
-        3 => Command::Read { length, salvage: false, timeout: Some(0.001) },
+        0..=2 => Command::Read { at: None, length, salvage: number % 2 == 0, timeout: None },
+        3 => Command::Read { at: None, length, salvage: false, timeout: Some(0.001) },
         4 | 5 => {
-            return (id, Command::Write { zero_packet: number % 2 == 0, timeout: None }, vec![number; length as usize]);
+            return (
+                id,
+                Command::Write { at: None, length: 0, zero_packet: number % 2 == 0, timeout: None },
+                vec![number; length as usize],
+            );
         }
         6 => Command::WaitEvent { timeout: None },
         7 | 8 => Command::CancelRequest { request: u64::from(number / 8) + 2, session: None },

@@ -1,0 +1,26 @@
+//! Memory that usbscand shares with a client, so that the bytes of a page need not go through the socket.
+//!
+//! ```text
+//!   usbscand: Memory ──descriptor──▶ client: Room
+//!       │ region                         │ take
+//!       ▼                                ▼
+//!     Region ◀──"at", in a request──── Lent ◀──lend── Slot
+//!       │ the kernel writes into it      │
+//!       └──"shared", in the answer────▶ Lent::back ──▶ Loaded
+//! ```
+//!
+//! The daemon makes it, seals its size, and sends its descriptor to one client. Neither side trusts the other equally:
+//!
+//! - The daemon believes nothing of what stands in it. It never makes a Rust reference to it, since the client may write
+//!   at any moment; it hands the address to the kernel, or copies bytes out and in. Sealed, it can't be cut shorter under
+//!   the daemon, which would end it with SIGBUS.
+//! - The client trusts the daemon, as it trusts it with the bytes in the socket: that it writes only to what was lent to it,
+//!   and before it answers. So the client may look at the bytes of an answer where they lie.
+//!
+//! All `unsafe` of sharing is in this crate.
+
+mod client;
+mod daemon;
+
+pub use client::{Lent, Loaded, Room, Slot};
+pub use daemon::{Memory, Region};
