@@ -68,6 +68,10 @@ impl<'a> Connection<'a> {
         if self.core.sessions.add(session.clone(), most) {
             log::debug!("{} begins", session.label());
             self.hello();
+            // One that was accepted just before the end began may have come too late to be told.
+            if self.core.is_ending() {
+                session.stop_reading();
+            }
             while self.next() {}
             session.end_capture();
             leave(&session, Leave::Died);

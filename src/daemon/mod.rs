@@ -24,6 +24,7 @@ mod dispatch;
 mod failure;
 mod function;
 mod idle;
+mod listener;
 mod lock;
 mod message;
 mod names;

@@ -19,7 +19,7 @@ use super::unused::Unused;
 #[derive(Debug)]
 pub struct Running {
     core: Arc<Core>,
-    server: Server,
+    server: Arc<Server>,
     registry: Option<Registry>,
 }
 
@@ -35,7 +35,7 @@ impl Running {
         let terms = Terms { configured: configured.clone(), sessions: sessions.clone() };
         let registry = Registry::start(buses, terms, scanners.clone())?;
         let core = Core::new(configured, scanners, sessions);
-        let server = Server::new(core.clone());
+        let server = Arc::new(Server::new(core.clone()));
         Ok(Running { core, server, registry: Some(registry) })
     }
 
@@ -74,12 +74,15 @@ impl Running {
         }
     }
 
-    /// Calls `call`, once, when nobody was connected for so long. Drop what it gives back before stopping.
+    /// Calls `call`, once, when nobody was connected for so long. From then on nobody is accepted any more: whoever connects
+    /// waits in the queue of the socket, if somebody else holds that open too, for the next daemon. Drop what it gives back
+    /// before stopping.
     ///
     /// # Errors
     /// When the system has no thread left.
     pub fn when_unused(&self, after: Duration, call: impl FnOnce() + Send + 'static) -> io::Result<Unused> {
-        Unused::watch(self.core.sessions.clone(), after, call)
+        let server = self.server.clone();
+        Unused::watch(self.core.sessions.clone(), after, move || server.close_if_unused(), call)
     }
 
     /// The orderly end: nobody new, every request answered, every job aborted, every scanner let go. `false` when

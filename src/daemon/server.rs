@@ -1,4 +1,4 @@
-//! Connections: those that come over a socket, whose thread `listener` waits for them, and those made in this process.
+//! Connections: those that come over a socket, and those made in this process.
 
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -8,13 +8,10 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use parking_lot::Mutex;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::connection;
 use super::core::Core;
-
-/// After the system refused a connection for want of something, it is asked again so much later.
-const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+use super::listener::Listener;
 
 /// A thread that ends by itself.
 #[derive(Debug)]
@@ -41,7 +38,7 @@ impl Ending {
 pub(crate) struct Server {
     core: Arc<Core>,
     connections: Arc<Mutex<Vec<Ending>>>,
-    listeners: Mutex<Vec<(JoinHandle<()>, UnixStream)>>,
+    listeners: Mutex<Vec<Listener>>,
 }
 
 impl Server {
@@ -55,12 +52,9 @@ impl Server {
     /// # Errors
     /// When the system has no thread or descriptor left.
     pub fn listen(&self, listener: UnixListener) -> io::Result<()> {
-        listener.set_nonblocking(true)?;
-        let (wake, woken) = UnixStream::pair()?;
         let (core, connections) = (self.core.clone(), self.connections.clone());
-        let accept = move || accept(&listener, &woken, |stream| serve(&core, &connections, stream));
-        let thread = std::thread::Builder::new().name("listener".to_owned()).spawn(accept)?;
-        self.listeners.lock().push((thread, wake));
+        let listener = Listener::start(listener, move |stream| serve(&core, &connections, stream))?;
+        self.listeners.lock().push(listener);
         Ok(())
     }
 
@@ -74,16 +68,25 @@ impl Server {
         Ok(theirs)
     }
 
+    /// Accepts nobody any more, unless somebody is connected. `true` when nobody is: whoever connects from then on waits in
+    /// the socket's queue, for the next daemon if somebody else holds the socket open; none is accepted and then cut off.
+    pub fn close_if_unused(&self) -> bool {
+        let listeners = self.listeners.lock();
+        listeners.iter().for_each(Listener::pause);
+        // One that was accepted just now is no session yet, but its thread is there.
+        let unused = self.connections.lock().iter().all(|connection| connection.thread.is_finished());
+        if !unused {
+            listeners.iter().for_each(Listener::resume);
+        }
+        unused
+    }
+
     /// Ends the listeners, then the sessions: they are read no further, their requests are cancelled and answered, their
     /// jobs aborted. `false` when one did not end in time.
     pub fn stop(&self, deadline: Instant) -> bool {
         self.core.end();
-        for (thread, wake) in self.listeners.lock().drain(..) {
-            drop(wake);
-            if thread.join().is_err() {
-                log::error!("the thread of the listener panicked");
-            }
-        }
+        let listeners = std::mem::take(&mut *self.listeners.lock());
+        drop(listeners);
         self.core.sessions.all().iter().for_each(|session| session.stop_reading());
         let connections: Vec<Ending> = self.connections.lock().drain(..).collect();
         // A client that does not read gets half of the time; then its socket is shut.
@@ -120,33 +123,4 @@ fn serve(core: &Arc<Core>, connections: &Mutex<Vec<Ending>>, stream: UnixStream)
     connections.retain(|connection| !connection.thread.is_finished());
     connections.push(Ending { thread, ended });
     Ok(())
-}
-
-/// Accepts until `woken` is at its end.
-fn accept(listener: &UnixListener, woken: &UnixStream, serve: impl Fn(UnixStream) -> io::Result<()>) {
-    loop {
-        let mut waits = [PollFd::new(listener, PollFlags::IN), PollFd::new(woken, PollFlags::IN)];
-        match poll(&mut waits, None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return log::error!("wait for connections: {error}"),
-        }
-        if !waits[1].revents().is_empty() {
-            return;
-        }
-        let accepted = match listener.accept() {
-            Ok((stream, _)) => stream.set_nonblocking(false).and_then(|()| serve(stream)),
-            Err(error) if is_of_one_client(&error) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = accepted {
-            log::error!("accept a connection: {error}");
-            // Out of descriptors or threads: it would be ready again at once.
-            let _ = poll(&mut [PollFd::new(woken, PollFlags::IN)], Some(&PAUSE));
-        }
-    }
-}
-
-fn is_of_one_client(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
-    matches!(error.kind(), WouldBlock | Interrupted | ConnectionAborted)
 }

@@ -18,21 +18,25 @@ pub struct Unused {
 }
 
 impl Unused {
-    /// Calls `call`, once, when there was no connection for so long. Somebody may be connected already: whoever systemd started
-    /// the daemon for.
+    /// Calls `call`, once, when there was no connection for so long, and `close` has found that there is still none and sees to
+    /// it that none comes. Somebody may be connected already: whoever systemd started the daemon for.
     ///
     /// # Errors
     /// When the system has no thread left.
     pub(crate) fn watch(
         sessions: Arc<Sessions>,
         after: Duration,
+        close: impl Fn() -> bool + Send + 'static,
         call: impl FnOnce() + Send + 'static,
     ) -> io::Result<Unused> {
         let (counts, changes) = unbounded();
         sessions.count_to(Some(counts));
         let wait = move || {
-            if is_unused(&changes, after) {
-                call();
+            // One whose connection is accepted at this very moment is not counted yet: then the wait begins anew.
+            while is_unused(&changes, after) {
+                if close() {
+                    return call();
+                }
             }
         };
         let thread = std::thread::Builder::new().name("unused".to_owned()).spawn(wait)?;
@@ -75,8 +79,22 @@ mod tests {
     #[test]
     fn it_calls_when_nobody_ever_connected() {
         let (call, called) = unbounded();
-        let watch = Unused::watch(Arc::default(), SOON, move || call.send(()).unwrap()).unwrap();
+        let watch = Unused::watch(Arc::default(), SOON, || true, move || call.send(()).unwrap()).unwrap();
         called.recv().expect("it calls");
+        drop(watch);
+    }
+
+    #[test]
+    fn it_goes_on_waiting_when_somebody_has_just_come_who_is_not_counted_yet() {
+        let (call, called) = unbounded();
+        let (ask, asked) = unbounded();
+        let close = move || {
+            ask.send(()).unwrap();
+            ask.len() == 3
+        };
+        let watch = Unused::watch(Arc::default(), SOON, close, move || call.send(()).unwrap()).unwrap();
+        called.recv().expect("it calls in the end");
+        assert_eq!(asked.len(), 3);
         drop(watch);
     }
 
@@ -99,6 +117,6 @@ mod tests {
 
     #[test]
     fn dropping_it_ends_the_wait() {
-        drop(Unused::watch(Arc::default(), NEVER, || panic!("nobody waited so long")).unwrap());
+        drop(Unused::watch(Arc::default(), NEVER, || true, || panic!("nobody waited so long")).unwrap());
     }
 }

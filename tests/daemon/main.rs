@@ -14,3 +14,4 @@ mod program;
 mod quirks;
 mod races;
 mod rig;
+mod unused;
