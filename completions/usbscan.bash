@@ -97,6 +97,9 @@ _usbscan() {
             usbscan__subcmd__help__subcmd__raw,control)
                 cmd="usbscan__subcmd__help__subcmd__raw__subcmd__control"
                 ;;
+            usbscan__subcmd__help__subcmd__raw,pipes)
+                cmd="usbscan__subcmd__help__subcmd__raw__subcmd__pipes"
+                ;;
             usbscan__subcmd__help__subcmd__raw,read)
                 cmd="usbscan__subcmd__help__subcmd__raw__subcmd__read"
                 ;;
@@ -109,6 +112,9 @@ _usbscan() {
             usbscan__subcmd__raw,help)
                 cmd="usbscan__subcmd__raw__subcmd__help"
                 ;;
+            usbscan__subcmd__raw,pipes)
+                cmd="usbscan__subcmd__raw__subcmd__pipes"
+                ;;
             usbscan__subcmd__raw,read)
                 cmd="usbscan__subcmd__raw__subcmd__read"
                 ;;
@@ -120,6 +126,9 @@ _usbscan() {
                 ;;
             usbscan__subcmd__raw__subcmd__help,help)
                 cmd="usbscan__subcmd__raw__subcmd__help__subcmd__help"
+                ;;
+            usbscan__subcmd__raw__subcmd__help,pipes)
+                cmd="usbscan__subcmd__raw__subcmd__help__subcmd__pipes"
                 ;;
             usbscan__subcmd__raw__subcmd__help,read)
                 cmd="usbscan__subcmd__raw__subcmd__help__subcmd__read"
@@ -376,7 +385,7 @@ _usbscan() {
             return 0
             ;;
         usbscan__subcmd__help__subcmd__raw)
-            opts="read write control"
+            opts="pipes read write control"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -390,6 +399,20 @@ _usbscan() {
             return 0
             ;;
         usbscan__subcmd__help__subcmd__raw__subcmd__control)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        usbscan__subcmd__help__subcmd__raw__subcmd__pipes)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -546,7 +569,7 @@ _usbscan() {
             return 0
             ;;
         usbscan__subcmd__raw)
-            opts="-v -h --socket --virtual --json --verbose --help read write control help"
+            opts="-v -h --socket --virtual --json --verbose --help pipes read write control help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -568,12 +591,16 @@ _usbscan() {
             return 0
             ;;
         usbscan__subcmd__raw__subcmd__control)
-            opts="-n -v -h --timeout --dump --direction --request --value --index --kind --recipient --length --hex --socket --virtual --json --verbose --help"
+            opts="-n -v -h --interface --timeout --dump --direction --request --value --index --kind --recipient --length --hex --socket --virtual --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --interface)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -630,7 +657,7 @@ _usbscan() {
             return 0
             ;;
         usbscan__subcmd__raw__subcmd__help)
-            opts="read write control help"
+            opts="pipes read write control help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -658,6 +685,20 @@ _usbscan() {
             return 0
             ;;
         usbscan__subcmd__raw__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        usbscan__subcmd__raw__subcmd__help__subcmd__pipes)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -699,13 +740,43 @@ _usbscan() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        usbscan__subcmd__raw__subcmd__read)
-            opts="-n -v -h --timeout --dump --length --socket --virtual --json --verbose --help"
+        usbscan__subcmd__raw__subcmd__pipes)
+            opts="-v -h --interface --socket --virtual --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --interface)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --virtual)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        usbscan__subcmd__raw__subcmd__read)
+            opts="-n -v -h --interface --timeout --dump --length --read-index --socket --virtual --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --interface)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -715,6 +786,10 @@ _usbscan() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --read-index)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -734,12 +809,16 @@ _usbscan() {
             return 0
             ;;
         usbscan__subcmd__raw__subcmd__write)
-            opts="-v -h --timeout --dump --hex --then-read --socket --virtual --json --verbose --help"
+            opts="-v -h --interface --timeout --dump --hex --then-read --write-index --read-index --socket --virtual --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --interface)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -749,6 +828,14 @@ _usbscan() {
                     return 0
                     ;;
                 --then-read)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --write-index)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --read-index)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -886,13 +973,17 @@ _usbscan() {
             return 0
             ;;
         usbscan__subcmd__wait__subcmd__event)
-            opts="-v -h --timeout --socket --virtual --json --verbose --help"
+            opts="-v -h --timeout --event-index --socket --virtual --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --event-index)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -95,6 +95,7 @@ complete -c usbscan -n "__fish_usbscan_using_subcommand cancel" -l json -d 'Prin
 complete -c usbscan -n "__fish_usbscan_using_subcommand cancel" -s v -l verbose -d 'Say on standard error what is done; twice, and three times, more of it'
 complete -c usbscan -n "__fish_usbscan_using_subcommand cancel" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c usbscan -n "__fish_usbscan_using_subcommand wait-event" -l timeout -d 'How long to wait, in seconds; else for ever' -r
+complete -c usbscan -n "__fish_usbscan_using_subcommand wait-event" -l event-index -d 'Index of the endpoint that tells of events, as `usbscan raw pipes` has it; else the highest-numbered one' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand wait-event" -l socket -d 'The daemon\'s socket' -r -F
 complete -c usbscan -n "__fish_usbscan_using_subcommand wait-event" -l virtual -d 'Run a daemon with a virtual scanner inside this program, instead of asking usbscand; may be given several times. MODEL is esci if left out; `usbscan --help` lists all' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand wait-event" -l json -d 'Print JSON, one object, instead of text for people; errors too, on standard error'
@@ -133,32 +134,45 @@ complete -c usbscan -n "__fish_usbscan_using_subcommand doctor" -l virtual -d 'R
 complete -c usbscan -n "__fish_usbscan_using_subcommand doctor" -l json -d 'Print JSON, one object, instead of text for people; errors too, on standard error'
 complete -c usbscan -n "__fish_usbscan_using_subcommand doctor" -s v -l verbose -d 'Say on standard error what is done; twice, and three times, more of it'
 complete -c usbscan -n "__fish_usbscan_using_subcommand doctor" -s h -l help -d 'Print help'
-complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from read write control help" -l socket -d 'The daemon\'s socket' -r -F
-complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from read write control help" -l virtual -d 'Run a daemon with a virtual scanner inside this program, instead of asking usbscand; may be given several times. MODEL is esci if left out; `usbscan --help` lists all' -r
-complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from read write control help" -l json -d 'Print JSON, one object, instead of text for people; errors too, on standard error'
-complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from read write control help" -s v -l verbose -d 'Say on standard error what is done; twice, and three times, more of it'
-complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from read write control help" -s h -l help -d 'Print help'
-complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from read write control help" -f -a "read" -d 'Read from the bulk-in pipe to standard output'
-complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from read write control help" -f -a "write" -d 'Write to the bulk-out pipe'
-complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from read write control help" -f -a "control" -d 'Send a control request; what comes back goes to standard output'
-complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from read write control help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from pipes read write control help" -l socket -d 'The daemon\'s socket' -r -F
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from pipes read write control help" -l virtual -d 'Run a daemon with a virtual scanner inside this program, instead of asking usbscand; may be given several times. MODEL is esci if left out; `usbscan --help` lists all' -r
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from pipes read write control help" -l json -d 'Print JSON, one object, instead of text for people; errors too, on standard error'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from pipes read write control help" -s v -l verbose -d 'Say on standard error what is done; twice, and three times, more of it'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from pipes read write control help" -s h -l help -d 'Print help'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from pipes read write control help" -f -a "pipes" -d 'List the endpoints of the scanner, with the indexes that choose among them'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from pipes read write control help" -f -a "read" -d 'Read from the bulk-in pipe to standard output'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from pipes read write control help" -f -a "write" -d 'Write to the bulk-out pipe'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from pipes read write control help" -f -a "control" -d 'Send a control request; what comes back goes to standard output'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and not __fish_seen_subcommand_from pipes read write control help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from pipes" -l interface -d 'Which of its interfaces, where several are scanners' -r
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from pipes" -l socket -d 'The daemon\'s socket' -r -F
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from pipes" -l virtual -d 'Run a daemon with a virtual scanner inside this program, instead of asking usbscand; may be given several times. MODEL is esci if left out; `usbscan --help` lists all' -r
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from pipes" -l json -d 'Print JSON, one object, instead of text for people; errors too, on standard error'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from pipes" -s v -l verbose -d 'Say on standard error what is done; twice, and three times, more of it'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from pipes" -s h -l help -d 'Print help'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from read" -l interface -d 'Which of its interfaces, where several are scanners' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from read" -l timeout -d 'How long the scanner may take, in seconds; 120 if left out' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from read" -s n -l length -d 'How many bytes at most; a short packet ends it sooner' -r
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from read" -l read-index -d 'Index of the endpoint to read from, as `usbscan raw pipes` has it; else the highest-numbered one' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from read" -l socket -d 'The daemon\'s socket' -r -F
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from read" -l virtual -d 'Run a daemon with a virtual scanner inside this program, instead of asking usbscand; may be given several times. MODEL is esci if left out; `usbscan --help` lists all' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from read" -l dump -d 'Print bytes as hex digits'
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from read" -l json -d 'Print JSON, one object, instead of text for people; errors too, on standard error'
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from read" -s v -l verbose -d 'Say on standard error what is done; twice, and three times, more of it'
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from read" -s h -l help -d 'Print help'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from write" -l interface -d 'Which of its interfaces, where several are scanners' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from write" -l timeout -d 'How long the scanner may take, in seconds; 120 if left out' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from write" -l hex -d 'The bytes, as hex digits (spaces are skipped); else standard input, up to 1 MiB' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from write" -l then-read -d 'Read so many bytes at most afterwards, in the same session, to standard output' -r
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from write" -l write-index -d 'Index of the endpoint to write to, as `usbscan raw pipes` has it; else the highest-numbered one' -r
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from write" -l read-index -d 'Index of the endpoint to read from afterwards' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from write" -l socket -d 'The daemon\'s socket' -r -F
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from write" -l virtual -d 'Run a daemon with a virtual scanner inside this program, instead of asking usbscand; may be given several times. MODEL is esci if left out; `usbscan --help` lists all' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from write" -l dump -d 'Print bytes as hex digits'
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from write" -l json -d 'Print JSON, one object, instead of text for people; errors too, on standard error'
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from write" -s v -l verbose -d 'Say on standard error what is done; twice, and three times, more of it'
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from write" -s h -l help -d 'Print help'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from control" -l interface -d 'Which of its interfaces, where several are scanners' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from control" -l timeout -d 'How long the scanner may take, in seconds; 120 if left out' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from control" -l direction -d 'Which way the data goes' -r -f -a "in\t''
 out\t''"
@@ -179,6 +193,7 @@ complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_sub
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from control" -l json -d 'Print JSON, one object, instead of text for people; errors too, on standard error'
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from control" -s v -l verbose -d 'Say on standard error what is done; twice, and three times, more of it'
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from control" -s h -l help -d 'Print help'
+complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from help" -f -a "pipes" -d 'List the endpoints of the scanner, with the indexes that choose among them'
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from help" -f -a "read" -d 'Read from the bulk-in pipe to standard output'
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from help" -f -a "write" -d 'Write to the bulk-out pipe'
 complete -c usbscan -n "__fish_usbscan_using_subcommand raw; and __fish_seen_subcommand_from help" -f -a "control" -d 'Send a control request; what comes back goes to standard output'
@@ -196,6 +211,7 @@ complete -c usbscan -n "__fish_usbscan_using_subcommand help; and not __fish_see
 complete -c usbscan -n "__fish_usbscan_using_subcommand help; and not __fish_seen_subcommand_from list status options scan cancel wait-event watch capture actions reset doctor raw help" -f -a "doctor" -d 'Look at all that scanning needs on this machine, and say how to mend what is wrong'
 complete -c usbscan -n "__fish_usbscan_using_subcommand help; and not __fish_seen_subcommand_from list status options scan cancel wait-event watch capture actions reset doctor raw help" -f -a "raw" -d 'Move bytes to and from a scanner, for those who debug one'
 complete -c usbscan -n "__fish_usbscan_using_subcommand help; and not __fish_seen_subcommand_from list status options scan cancel wait-event watch capture actions reset doctor raw help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c usbscan -n "__fish_usbscan_using_subcommand help; and __fish_seen_subcommand_from raw" -f -a "pipes" -d 'List the endpoints of the scanner, with the indexes that choose among them'
 complete -c usbscan -n "__fish_usbscan_using_subcommand help; and __fish_seen_subcommand_from raw" -f -a "read" -d 'Read from the bulk-in pipe to standard output'
 complete -c usbscan -n "__fish_usbscan_using_subcommand help; and __fish_seen_subcommand_from raw" -f -a "write" -d 'Write to the bulk-out pipe'
 complete -c usbscan -n "__fish_usbscan_using_subcommand help; and __fish_seen_subcommand_from raw" -f -a "control" -d 'Send a control request; what comes back goes to standard output'

@@ -1,6 +1,8 @@
 //! The command line as clap reads it: every flag, its help, and the table of exit codes. Nothing is carried out here;
 //! man page and completions are made from [`command`].
 
+mod raw;
+
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,7 +15,7 @@ use wire::Pipe;
 
 use super::area::AreaWish;
 use super::exit::Exit;
-use super::hex::HexBytes;
+pub use raw::{Direction, Kind, Raw, Recipient, Target};
 
 /// Scan, and cancel what hangs, through usbscand.
 #[derive(Debug, Parser)]
@@ -217,6 +219,10 @@ pub struct WaitEvent {
     /// How long to wait, in seconds; else for ever
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
+
+    /// Index of the endpoint that tells of events, as `usbscan raw pipes` has it; else the highest-numbered one
+    #[arg(long, value_name = "N")]
+    pub event_index: Option<u8>,
 }
 
 /// `watch`.
@@ -267,78 +273,6 @@ pub struct Reset {
     pub whole_device: bool,
 }
 
-/// `raw`.
-#[derive(Debug, Subcommand)]
-pub enum Raw {
-    /// Read from the bulk-in pipe to standard output
-    Read {
-        /// Which scanner.
-        #[command(flatten)]
-        target: Target,
-        /// How many bytes at most; a short packet ends it sooner
-        #[arg(long, short = 'n', value_name = "BYTES", default_value_t = 512)]
-        #[arg(value_parser = whole::<u32>(1, 1 << 20))]
-        length: u32,
-    },
-    /// Write to the bulk-out pipe
-    Write {
-        /// Which scanner.
-        #[command(flatten)]
-        target: Target,
-        /// The bytes, as hex digits (spaces are skipped); else standard input, up to 1 MiB
-        #[arg(long, value_name = "BYTES")]
-        hex: Option<HexBytes>,
-        /// Read so many bytes at most afterwards, in the same session, to standard output
-        #[arg(long, value_name = "BYTES", value_parser = whole::<u32>(1, 1 << 20))]
-        then_read: Option<u32>,
-    },
-    /// Send a control request; what comes back goes to standard output
-    Control {
-        /// Which scanner.
-        #[command(flatten)]
-        target: Target,
-        /// Which way the data goes
-        #[arg(long, value_name = "in|out")]
-        direction: Direction,
-        /// bRequest
-        #[arg(long, value_name = "N", value_parser = byte)]
-        request: u8,
-        /// wValue
-        #[arg(long, value_name = "N", default_value = "0", value_parser = word)]
-        value: u16,
-        /// wIndex
-        #[arg(long, value_name = "N", default_value = "0", value_parser = word)]
-        index: u16,
-        /// Who defines the request
-        #[arg(long, default_value = "vendor")]
-        kind: Kind,
-        /// Whom it is for
-        #[arg(long, default_value = "device")]
-        recipient: Recipient,
-        /// in: how many bytes at most
-        #[arg(long, short = 'n', value_name = "BYTES", default_value_t = 64)]
-        #[arg(value_parser = whole::<u16>(0, 4096))]
-        length: u16,
-        /// out: the bytes, as hex digits
-        #[arg(long, value_name = "BYTES", default_value = "")]
-        hex: HexBytes,
-    },
-}
-
-/// Which scanner, and how patiently.
-#[derive(Debug, Args)]
-pub struct Target {
-    /// Which scanner.
-    #[command(flatten)]
-    pub device: Device,
-    /// How long the scanner may take, in seconds; 120 if left out
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub timeout: Option<Duration>,
-    /// Print bytes as hex digits
-    #[arg(long, conflicts_with = "json")]
-    pub dump: bool,
-}
-
 /// A pipe of a scanner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PipeName {
@@ -350,32 +284,6 @@ pub enum PipeName {
     Write,
     /// Every one
     All,
-}
-
-/// Which way the data of a control request goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the words say it")]
-pub enum Direction {
-    In,
-    Out,
-}
-
-/// Who defines a control request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the words say it")]
-pub enum Kind {
-    Vendor,
-    Class,
-    Standard,
-}
-
-/// Whom a control request is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the words say it")]
-pub enum Recipient {
-    Device,
-    Interface,
-    Endpoint,
 }
 
 impl From<PipeName> for Pipe {
@@ -456,19 +364,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn byte(text: &str) -> Result<u8, String> {
-    u8::try_from(word(text)?).map_err(|_| "expected 0 to 255".to_owned())
-}
-
-/// Decimal, or hex after 0x.
-fn word(text: &str) -> Result<u16, String> {
-    let parsed = match text.strip_prefix("0x") {
-        Some(digits) => u16::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    parsed.map_err(|_| "expected 0 to 65535, or 0x0 to 0xffff".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -537,6 +432,8 @@ mod tests {
             "usbscan wait-event --timeout NaN",
             "usbscan raw read -n 1048577",
             "usbscan raw write --hex 1b4",
+            "usbscan raw write --hex 1b --read-index 0",
+            "usbscan raw read --read-index 256",
             "usbscan raw control --direction in --request 256",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -17,6 +17,7 @@ use super::args::Capture;
 use super::context::Context;
 use super::device::chosen;
 use super::failure::Failure;
+use super::output::check_stdout;
 
 /// Nobody but the file's owner reads what was scanned.
 const MODE: u32 = 0o600;
@@ -32,7 +33,7 @@ pub fn run(context: &Context<'_>, wish: &Capture) -> Result<(), Failure> {
         begun.body().map_err(|source| client::Error::BadAnswer { command: "capture", source })?;
     file.write_all(&begun.payload).map_err(|error| written(error, &wish.output))?;
     let (stop, stopped) = bounded::<()>(0);
-    let listening = context.interrupts.on_first(move || drop(stop));
+    let listening = context.interrupts.on_first(move |_| drop(stop));
     if !to_stdout {
         eprintln!("{device}: captures to {}; Ctrl-C ends it", wish.output.display());
     }
@@ -73,6 +74,7 @@ struct Written {
 
 fn open(path: &Path, to_stdout: bool) -> Result<Box<dyn Write + Send>, Failure> {
     if to_stdout {
+        check_stdout()?;
         return Ok(Box::new(io::stdout()));
     }
     let open = || -> io::Result<File> {

@@ -12,6 +12,7 @@ use super::args::Global;
 use super::failure::Failure;
 use super::interrupt::Interrupts;
 use super::output::Leftover;
+use super::progress::Bar;
 use crate::action::Action;
 
 /// Connects to a daemon inside this process, which ends when this is dropped.
@@ -68,6 +69,8 @@ pub struct Context<'a> {
     pub interrupts: Interrupts,
     /// The file to remove if one ends the program.
     pub leftover: Leftover,
+    /// How it goes on, for people.
+    pub bar: Bar,
 }
 
 impl<'a> Context<'a> {
@@ -80,12 +83,13 @@ impl<'a> Context<'a> {
         daemon: Daemon,
         interrupts: Interrupts,
         leftover: Leftover,
+        bar: Bar,
     ) -> Result<Context<'a>, Failure> {
         let connector = match global.virtual_scanners.as_slice() {
             [] => Connector::Socket(global.socket.clone()),
             models => Connector::Inside(Arc::new((daemon.start_virtual)(models).map_err(Failure::Virtual)?)),
         };
-        Ok(Context { global, daemon, connector, interrupts, leftover })
+        Ok(Context { global, daemon, connector, interrupts, leftover, bar })
     }
 
     /// A session with the daemon.

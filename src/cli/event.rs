@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use client::Session;
+use client::{Endpoints, Session};
 use serde_json::json;
 use wire::Status;
 
@@ -16,7 +16,7 @@ use super::hex;
 pub fn run(context: &Context<'_>, wish: &WaitEvent) -> Result<(), Failure> {
     let session = context.connect()?;
     let device = chosen(&session, &wish.device)?;
-    let opened = session.open(&device)?;
+    let opened = session.open_at(&device, Endpoints { event: wish.event_index, ..Endpoints::default() })?;
     let device = opened.device.name;
     if !opened.pipes.iter().any(|pipe| pipe.bound.as_deref() == Some("event")) {
         return Err(Failure::NoEventPipe { device });

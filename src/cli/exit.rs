@@ -128,6 +128,7 @@ fn of_output(error: &OutputError) -> Exit {
     match error {
         // What was asked for can't be: as a bad argument, it is found before anything happens.
         OutputError::Folder(_) | OutputError::Terminal | OutputError::Numbers(_) => Exit::Usage,
+        OutputError::Closed => Exit::Io,
         OutputError::Create { source, .. } | OutputError::Finish { source, .. } | OutputError::Writer(source) => {
             of_io(source)
         }

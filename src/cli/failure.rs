@@ -101,12 +101,12 @@ pub enum Failure {
     #[error("something is in the way of scanning")]
     Doctor,
     /// A signal.
-    #[error("{signal}{}", if *idle { "" } else { "; the scanner did not answer and may not be idle" })]
+    #[error("{signal}{left}")]
     Interrupted {
         /// Which.
         signal: Signal,
-        /// Whether the scanner is idle.
-        idle: bool,
+        /// In what state that left the scanner.
+        left: Left,
     },
     /// A file that is no page.
     #[error("{}: {source}", path.display())]
@@ -131,6 +131,27 @@ pub enum Failure {
     /// The system has no more descriptors or threads.
     #[error("listen to signals: {0}")]
     System(#[source] io::Error),
+}
+
+/// In what state a scanner was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// As it should be.
+    Idle,
+    /// Nobody knows.
+    Silent,
+    /// Nobody waited for it.
+    ToDaemon,
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Left::Idle => "",
+            Left::Silent => "; the scanner did not answer and may not be idle",
+            Left::ToDaemon => "; usbscand brings the scanner back to idle",
+        })
+    }
 }
 
 fn after(kept: Option<&str>) -> String {

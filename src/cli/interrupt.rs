@@ -1,5 +1,5 @@
 //! Ctrl-C and SIGTERM. The first one does what the running command registered (a scan is cancelled at the scanner); with
-//! nothing registered, and for the second one, the program ends at once. A thread (`signals`) waits for them; it lives as
+//! nothing registered, and for the second one, the program ends at once, with last words if there are any. A thread (`signals`) waits for them; it lives as
 //! long as the program, because a signal may come at any time.
 
 use std::io;
@@ -15,7 +15,6 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::exit::Exit;
-use super::output::Leftover;
 
 /// A signal that asks us to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,11 +32,11 @@ impl std::fmt::Display for Signal {
 }
 
 /// What a signal does now, and which came.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Interrupts {
     state: Arc<Mutex<State>>,
     bell: Arc<Bell>,
-    leftover: Leftover,
+    last_words: Arc<dyn Fn(Signal) + Send + Sync>,
 }
 
 /// A pipe that can be read from once a signal came, for those who wait for input.
@@ -49,13 +48,13 @@ struct Bell {
 
 #[derive(Default)]
 struct State {
-    action: Option<Box<dyn FnOnce() + Send>>,
+    action: Option<Box<dyn FnOnce(Signal) + Send>>,
     caught: Option<Signal>,
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for Interrupts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("caught", &self.caught).finish_non_exhaustive()
+        f.debug_struct("Interrupts").field("caught", &self.caught()).finish_non_exhaustive()
     }
 }
 
@@ -71,13 +70,17 @@ impl Drop for Listening {
 }
 
 impl Interrupts {
-    /// Begins to listen. What `leftover` names is removed before the program ends at once.
+    /// Begins to listen. Before the program ends at once it does what `last_words` does.
     ///
     /// # Errors
     /// When the system has no more descriptors or threads.
-    pub fn listen(leftover: Leftover) -> io::Result<Interrupts> {
+    pub fn listen(last_words: impl Fn(Signal) + Send + Sync + 'static) -> io::Result<Interrupts> {
         let (heard, rung) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        let interrupts = Interrupts { state: Arc::default(), bell: Arc::new(Bell { heard, rung }), leftover };
+        let interrupts = Interrupts {
+            state: Arc::default(),
+            bell: Arc::new(Bell { heard, rung }),
+            last_words: Arc::new(last_words),
+        };
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         let heard = interrupts.clone();
         thread::Builder::new()
@@ -87,7 +90,7 @@ impl Interrupts {
     }
 
     /// The first signal does `action` from now on.
-    pub fn on_first(&self, action: impl FnOnce() + Send + 'static) -> Listening {
+    pub fn on_first(&self, action: impl FnOnce(Signal) + Send + 'static) -> Listening {
         self.state.lock().action = Some(Box::new(action));
         Listening(self.clone())
     }
@@ -121,12 +124,12 @@ impl Interrupts {
         };
         match action {
             Some(action) => {
-                action();
+                action(signal);
                 // One byte in a pipe of its own: it can't be full.
                 let _ = rustix::io::write(&self.bell.rung, &[0]);
             }
             None => {
-                self.leftover.remove();
+                (self.last_words)(signal);
                 std::process::exit(Exit::Interrupted(signal).code().into());
             }
         }

@@ -34,29 +34,33 @@ use args::{Arguments, Command, Global};
 use context::Context;
 pub use context::{Connect, Daemon};
 use exit::Exit;
-use failure::Failure;
-use interrupt::Interrupts;
+use failure::{Failure, Left};
+use interrupt::{Interrupts, Signal};
 use output::Leftover;
+use progress::Bar;
 
 /// Does what the command line says, with what `daemon` brings along.
 pub fn main(daemon: Daemon) -> ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr(arguments.global.verbose);
-    let outcome = run(&arguments, daemon);
+    let bar = Bar::new(!arguments.global.json);
+    let outcome = run(&arguments, daemon, &bar);
+    bar.wipe();
     let exit = match &outcome {
         Ok(()) => Exit::Done,
         Err(failure) => Exit::from(failure),
     };
     if let Err(failure) = &outcome {
-        tell(failure, exit, &arguments.global);
+        tell(failure, exit, arguments.global.json);
     }
     ExitCode::from(exit.code())
 }
 
-fn run(arguments: &Arguments, daemon: Daemon) -> Result<(), Failure> {
+fn run(arguments: &Arguments, daemon: Daemon, bar: &Bar) -> Result<(), Failure> {
     let leftover = Leftover::default();
-    let interrupts = Interrupts::listen(leftover.clone()).map_err(Failure::System)?;
-    let context = Context::new(&arguments.global, daemon, interrupts, leftover)?;
+    let last_words = last_words(&arguments.global, leftover.clone(), bar.clone());
+    let interrupts = Interrupts::listen(last_words).map_err(Failure::System)?;
+    let context = Context::new(&arguments.global, daemon, interrupts, leftover, bar.clone())?;
     match &arguments.command {
         Command::List => list::run(&context),
         Command::Status(device) => status::run(&context, device),
@@ -70,6 +74,19 @@ fn run(arguments: &Arguments, daemon: Daemon) -> Result<(), Failure> {
         Command::Reset(wish) => reset::run(&context, wish),
         Command::Raw(wish) => raw::run(&context, wish),
         Command::Doctor => examine(&context, &arguments.global),
+    }
+}
+
+/// What is done, and said, before a signal ends the program at once.
+fn last_words(global: &Global, leftover: Leftover, bar: Bar) -> impl Fn(Signal) + Send + Sync + 'static {
+    // A daemon inside ends with the program, and so do its scanners.
+    let left = if global.virtual_scanners.is_empty() { Left::ToDaemon } else { Left::Idle };
+    let json = global.json;
+    move |signal| {
+        leftover.remove();
+        if bar.wipe() {
+            tell(&Failure::Interrupted { signal, left }, Exit::Interrupted(signal), json);
+        }
     }
 }
 
@@ -90,12 +107,12 @@ fn log_to_stderr(verbose: u8) {
 }
 
 /// One sentence on standard error. Nobody is left to tell when that fails too; and whoever closed our output knows.
-fn tell(failure: &Failure, exit: Exit, global: &Global) {
+fn tell(failure: &Failure, exit: Exit, json: bool) {
     if exit == Exit::BrokenPipe || matches!(failure, Failure::Doctor) {
         return;
     }
     let message = without_numbers(&failure.to_string());
-    let line = if global.json {
+    let line = if json {
         serde_json::json!({ "error": exit.word(), "exit-code": exit.code(), "message": message }).to_string()
     } else {
         format!("usbscan: {message}")

@@ -41,6 +41,9 @@ pub enum OutputError {
     /// The name has two numbers in it.
     #[error("{} has more than one number in it; a file a page needs one, as in page-%03d.png", .0.display())]
     Numbers(PathBuf),
+    /// Whoever started the program left it none.
+    #[error("standard output is closed; say where to write with -o FILE")]
+    Closed,
     /// A picture on a terminal helps nobody.
     #[error("standard output is a terminal; say where the page goes with -o FILE (or -o - to insist)")]
     Terminal,
@@ -91,6 +94,7 @@ impl Output {
     /// # Errors
     /// When the program has none.
     pub fn stdout() -> Result<Output, OutputError> {
+        check_stdout()?;
         let file = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)
             .map_err(|errno| OutputError::Create { path: "standard output".into(), source: errno.into() })?;
         Ok(Output { file: Target::Through(file.into()) })
@@ -161,6 +165,25 @@ impl Drop for Output {
             leftover.remove();
         }
     }
+}
+
+/// Whether the program has a standard output. Rust's runtime opens /dev/null in the place of one that is closed, for reading
+/// and writing, which `> /dev/null` does not: there a page that nobody wants is no error.
+///
+/// # Errors
+/// [`OutputError::Closed`].
+pub fn check_stdout() -> Result<(), OutputError> {
+    let stdout = rustix::stdio::stdout();
+    let null = || rustix::fs::stat("/dev/null").map(|null| null.st_rdev);
+    let stands_in = |found: rustix::fs::Stat| {
+        let device = FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice;
+        device && null() == Ok(found.st_rdev) && rustix::fs::fcntl_getfl(stdout).is_ok_and(both_ways)
+    };
+    if rustix::fs::fstat(stdout).is_ok_and(stands_in) { Err(OutputError::Closed) } else { Ok(()) }
+}
+
+fn both_ways(flags: OFlags) -> bool {
+    flags & OFlags::RWMODE == OFlags::RDWR
 }
 
 /// What a link leads to, so that the link stays and its target is replaced.

@@ -1,56 +1,107 @@
 //! How a scan goes on, on a terminal's standard error; nothing at all elsewhere.
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
 use scan::Progress;
+
+use super::interrupt::Signal;
 
 /// How often the bar is drawn.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The bar, or nothing.
-#[derive(Debug)]
+/// The last line of the terminal, or nothing: how a page goes on, or that the program waits for its end. Shared with the
+/// thread that hears of signals, which has something to say at once.
+#[derive(Debug, Clone)]
 pub struct Bar {
+    shown: bool,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
     bar: Option<ProgressBar>,
+    ending: bool,
 }
 
 impl Bar {
-    /// A bar, if standard error is a terminal and `wanted`; for this page of several.
-    pub fn new(wanted: bool, page: Option<u32>) -> Bar {
-        let bar = (wanted && io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-            bar.set_style(words());
-            bar.set_prefix(page.map(|page| format!("page {page}  ")).unwrap_or_default());
-            // Drawn at most so often, so that the last lines before a silence would not show otherwise.
-            bar.enable_steady_tick(TICK);
-            bar
-        });
-        Bar { bar }
+    /// Nothing yet; and nothing ever, unless standard error is a terminal and it is `wanted`.
+    pub fn new(wanted: bool) -> Bar {
+        Bar { shown: wanted && io::stderr().is_terminal(), state: Arc::default() }
+    }
+
+    /// Something begins: a page, of this number if there are several.
+    pub fn begin(&self, page: Option<u32>) {
+        let mut state = self.state.lock();
+        if self.shown && !state.ending {
+            state.bar = Some(spinner(page.map(|page| format!("page {page}  ")).unwrap_or_default()));
+        }
     }
 
     /// Shows this.
     pub fn show(&self, progress: Progress) {
         log::debug!("{progress:?}");
-        let Some(bar) = &self.bar else { return };
+        let state = self.state.lock();
+        let Some(bar) = state.bar.as_ref().filter(|_| !state.ending) else { return };
         match progress {
             Progress::Recovering => bar.set_message("somebody left the scanner in mid-page; bringing it back to idle"),
             Progress::WarmingUp { waited } => bar.set_message(format!("warming up, {} s", waited.as_secs())),
             Progress::Starting => bar.set_message("starting"),
-            Progress::Cancelling => {
-                bar.set_style(words());
-                bar.set_message("bringing the scanner back to idle; Ctrl-C does not wait for that");
-            }
+            Progress::Cancelling => say(bar, "cancelled; bringing the scanner back to idle".to_owned()),
             Progress::Lines { done, total } => lines(bar, done, total),
         }
     }
 
-    /// Takes it away.
+    /// A signal has come, and what it ended goes on until the scanner is idle: that stands there until [`Bar::wipe`].
+    pub fn ending(&self, signal: Signal) {
+        let mut state = self.state.lock();
+        state.ending = true;
+        if self.shown {
+            let bar = state.bar.get_or_insert_with(|| spinner(String::new()));
+            say(bar, format!("{signal}; bringing the scanner back to idle (Ctrl-C again: end at once)"));
+        }
+    }
+
+    /// What was begun is over.
     pub fn clear(&self) {
-        if let Some(bar) = &self.bar {
+        let mut state = self.state.lock();
+        if !state.ending {
+            state.wipe();
+        }
+    }
+
+    /// Takes everything away, for the last words. Whether something was being ended.
+    pub fn wipe(&self) -> bool {
+        let mut state = self.state.lock();
+        state.wipe();
+        state.ending
+    }
+}
+
+impl State {
+    fn wipe(&mut self) {
+        if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
     }
+}
+
+fn spinner(prefix: String) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+    bar.set_style(words());
+    bar.set_prefix(prefix);
+    // Drawn at most so often, so that the last lines before a silence would not show otherwise.
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+fn say(bar: &ProgressBar, message: String) {
+    bar.set_style(words());
+    bar.set_message(message);
+    bar.tick();
 }
 
 fn lines(bar: &ProgressBar, done: u32, total: Option<u32>) {

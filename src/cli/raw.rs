@@ -2,30 +2,41 @@
 
 use std::io::{self, IsTerminal, Read};
 
-use client::{RequestData, Session, UsbRequest};
+use client::{Endpoints, RequestData, Session, UsbRequest};
 use serde_json::json;
-use wire::{RequestKind, RequestRecipient};
+use wire::{PipeDescription, RequestKind, RequestRecipient};
 
 use super::args::{Direction, Kind, Raw, Recipient, Target};
 use super::context::Context;
 use super::device::chosen;
 use super::failure::Failure;
 use super::hex::{self, HexBytes};
+use super::table::Table;
 
-/// Reads, writes, or sends a control request. A session that says `close` with everything answered leaves the scanner
+/// Lists endpoints, reads, writes, or sends a control request. A session that says `close` with everything answered leaves the scanner
 /// as it is, so that what it has still to say is there for the next of these commands.
 pub fn run(context: &Context<'_>, wish: &Raw) -> Result<(), Failure> {
     match wish {
-        Raw::Read { target, length } => {
-            let session = open(context, target)?;
+        Raw::Pipes { device, interface } => {
+            let session = context.connect()?;
+            let ends = Endpoints { interface: *interface, ..Endpoints::default() };
+            let opened = session.open_at(&chosen(&session, device)?, ends)?;
+            session.close()?;
+            context.print(&json!({ "device": opened.device.name, "pipes": opened.pipes }), |out| {
+                table(&opened.pipes).write(out, "")
+            })
+        }
+        Raw::Read { target, length, read_index } => {
+            let session = open(context, target, Endpoints { read: *read_index, ..Endpoints::default() })?;
             let bytes = session.read(*length, target.timeout)?;
             session.close()?;
             show(context, target, &bytes)
         }
-        Raw::Write { target, hex, then_read } => {
+        Raw::Write { target, hex, then_read, write_index, read_index } => {
             // Read before anything is opened: a scanner must not wait for somebody who types.
             let bytes = bytes_or_stdin(hex.as_ref())?;
-            let session = open(context, target)?;
+            let ends = Endpoints { write: *write_index, read: *read_index, ..Endpoints::default() };
+            let session = open(context, target, ends)?;
             session.write(&bytes, target.timeout)?;
             let read = then_read.map(|length| session.read(length, target.timeout)).transpose()?;
             session.close()?;
@@ -41,7 +52,7 @@ pub fn run(context: &Context<'_>, wish: &Raw) -> Result<(), Failure> {
             };
             let (kind, recipient) = ((*kind).into(), (*recipient).into());
             let request = UsbRequest { kind, recipient, request: *request, value: *value, index: *index, data };
-            let session = open(context, target)?;
+            let session = open(context, target, Endpoints::default())?;
             let bytes = session.usb_request(request, target.timeout)?;
             session.close()?;
             show(context, target, &bytes)
@@ -49,11 +60,28 @@ pub fn run(context: &Context<'_>, wish: &Raw) -> Result<(), Failure> {
     }
 }
 
-fn open(context: &Context<'_>, target: &Target) -> Result<Session, Failure> {
+fn open(context: &Context<'_>, target: &Target, ends: Endpoints) -> Result<Session, Failure> {
     let session = context.connect()?;
     let device = chosen(&session, &target.device)?;
-    session.open(&device)?;
+    session.open_at(&device, Endpoints { interface: target.interface, ..ends })?;
     Ok(session)
+}
+
+fn table(pipes: &[PipeDescription]) -> Table {
+    let mut table = Table::new(["INDEX", "TYPE", "DIRECTION", "ENDPOINT", "PACKET", "INTERVAL", "USED FOR"]);
+    for pipe in pipes {
+        let interval = if pipe.interval_ms > 0 { format!("{} ms", pipe.interval_ms) } else { String::new() };
+        table.row([
+            pipe.index.to_string(),
+            pipe.pipe_type.clone(),
+            pipe.direction.clone(),
+            format!("0x{:02x}", pipe.endpoint),
+            format!("{} bytes", pipe.max_packet_size),
+            interval,
+            pipe.bound.clone().unwrap_or_default(),
+        ]);
+    }
+    table
 }
 
 fn bytes_or_stdin(given: Option<&HexBytes>) -> Result<Vec<u8>, Failure> {

@@ -1,10 +1,12 @@
 //! A scan can be ended at any time and from anywhere, and the scanner is usable again.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read;
-use std::process::ChildStdout;
+use std::process::{Child, ChildStdout, Stdio};
 
-use rustix::process::Signal;
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use virtual_scanner::glass::{Glass, View};
 
 use crate::page::{Kind, Page};
@@ -26,6 +28,12 @@ const SILENT: &str = "esci,fault=silence@20k";
 /// A scan to page.png that waits for a scanner which is [`SILENT`], and the read of it that hangs: session and id.
 fn hanging(rig: &Rig) -> (Program, u64, u64) {
     let scan = Program::start(&mut rig.usbscan(&["scan", "-r", "300", "--area", "0,0,100,100", "-o", "page.png"]));
+    let (session, request) = hangs(rig);
+    (scan, session, request)
+}
+
+/// Waits until the read of a block hangs.
+fn hangs(rig: &Rig) -> (u64, u64) {
     let watcher = rig.session();
     let mut found = None;
     eventually("the scan's read of a block hangs", || {
@@ -36,8 +44,16 @@ fn hanging(rig: &Rig) -> (Program, u64, u64) {
         found = block.map(|read| (read.session, read.request));
         found.is_some()
     });
-    let (session, request) = found.expect("it was found");
-    (scan, session, request)
+    found.expect("it was found")
+}
+
+/// A terminal: the end that a person looks at, and the one that a program writes to.
+fn terminal() -> (File, File) {
+    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    grantpt(&person).and_then(|()| unlockpt(&person)).expect("it may be used");
+    let name = ptsname(&person, Vec::new()).expect("its name").into_string().expect("plain letters");
+    let program = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
+    (person.into(), program.expect("its other end").into())
 }
 
 fn next_scan_is_right(rig: &Rig) {
@@ -109,6 +125,33 @@ fn a_second_signal_ends_at_once_whatever_the_scanner_does() {
     let ended = scan.end();
     assert_eq!(ended.code, Some(143), "of the second, which did not wait for the first: {}", ended.stderr);
     assert!(!rig.path("page.png").exists());
+}
+
+#[test]
+fn on_a_terminal_ctrl_c_says_at_once_what_it_waits_for_and_once_more_leaves_that_to_the_daemon() {
+    let rig = Rig::new(SILENT);
+    let mut command = rig.usbscan(&["scan", "-r", "300", "--area", "0,0,100,100", "-o", "page.png"]);
+    let (mut terminal, stderr) = terminal();
+    let mut scan = command.stdout(Stdio::null()).stderr(stderr).spawn().expect("usbscan starts");
+    // It holds the terminal's other end too.
+    drop(command);
+    hangs(&rig);
+    let interrupt = |scan: &Child| kill_process(Pid::from_child(scan), Signal::INT).expect("it lives");
+    let mut said = String::new();
+    let mut hear = |words: &str| {
+        let mut chunk = [0; 4096];
+        while !said.contains(words) {
+            let length =
+                terminal.read(&mut chunk).unwrap_or_else(|error| panic!("{words:?} is not in {said:?}: {error}"));
+            said.push_str(&String::from_utf8_lossy(&chunk[..length]));
+        }
+    };
+    interrupt(&scan);
+    // The scanner is silent, and the driver waits for it until long after the next signal.
+    hear("interrupted; bringing the scanner back to idle (Ctrl-C again: end at once)");
+    interrupt(&scan);
+    hear("usbscan: interrupted; usbscand brings the scanner back to idle");
+    assert_eq!(scan.wait().expect("it ends").code(), Some(130));
 }
 
 #[test]

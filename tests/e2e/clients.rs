@@ -66,6 +66,33 @@ fn ctrl_c_ends_a_program_that_waits_and_nothing_of_it_stays_pending() {
 }
 
 #[test]
+fn an_index_chooses_the_endpoint_and_one_of_another_kind_is_refused() {
+    let rig = Rig::new("loopback");
+    let pipes = rig.json(&["raw", "pipes"]);
+    let indexes: Vec<_> = pipes["pipes"].as_array().expect("a list").iter().map(|pipe| &pipe["bound"]).collect();
+    assert_eq!(indexes, ["read", "write", "event"], "by index");
+    assert!(rig.done(&["raw", "pipes"]).contains("0      bulk       in         0x81"));
+    let there =
+        ["raw", "write", "--hex", "1b40", "--write-index", "1", "--then-read", "9", "--read-index", "0", "--dump"];
+    assert!(rig.done(&there).starts_with("000000  1b 40 "));
+    for (arguments, words) in [
+        (
+            &["raw", "read", "--read-index", "1"][..],
+            "\"read\": interface 0 of usbscan0 has no such endpoint with index 1",
+        ),
+        (&["raw", "write", "--hex", "00", "--write-index", "2"], "\"write\": interface 0"),
+        (&["wait-event", "--event-index", "0"], "\"event\": interface 0"),
+        (&["raw", "read", "--interface", "1"], "\"interface\": usbscan0 has no interface 1"),
+    ] {
+        let ended = rig.run(arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(words), "{arguments:?}: {}", ended.stderr);
+    }
+    let ended = rig.run(&["wait-event", "--event-index", "2", "--timeout", "0.05"]);
+    assert_eq!(ended.code, Some(10), "it waits there: {}", ended.stderr);
+}
+
+#[test]
 fn bytes_go_around_a_loopback_by_hand() {
     let rig = Rig::new("loopback");
     let ended = rig.run(&["raw", "write", "--hex", "1b 40", "--then-read", "512", "--dump"]);

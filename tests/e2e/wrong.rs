@@ -4,7 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
+use crate::program::Program;
 use crate::rig::Rig;
 
 /// Scans with these arguments, which has to fail with this code and these words, and leave the file as it was.
@@ -126,7 +128,7 @@ fn nobody_minds_a_closed_standard_output() {
     let rig = Rig::new("esci");
     for arguments in [&["list"][..], &["status"], &["options"], &["--help"], &["scan", "-r", "75", "-o", "-"]] {
         let mut command = rig.usbscan(arguments);
-        let (program, stdout) = crate::program::Program::start_unread(&mut command);
+        let (program, stdout) = Program::start_unread(&mut command);
         drop(stdout);
         let ended = program.end();
         assert!(!ended.stderr.contains("panic"), "{arguments:?}: {}", ended.stderr);
@@ -136,6 +138,30 @@ fn nobody_minds_a_closed_standard_output() {
         }
     }
     rig.done(&["scan", "-r", "50", "-o", "page.png"]);
+}
+
+#[test]
+fn a_closed_standard_output_is_refused_before_anything_is_scanned() {
+    let rig = Rig::new("esci");
+    let run = |arguments: &[&str], redirected: &str| {
+        let wrapped = rig.usbscan(arguments);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec \"$0\" \"$@\" {redirected}")]).arg(wrapped.get_program());
+        command.args(wrapped.get_args()).current_dir(rig.path("")).env_remove("USBSCAN_SOCKET");
+        Program::start(&mut command).end()
+    };
+    let busy = rig.session();
+    busy.open("usbscan0").expect("it opens");
+    busy.lock(false).expect("it is free");
+    for arguments in [&["scan", "-o", "-"][..], &["scan"], &["capture", "-o", "-"]] {
+        let ended = run(arguments, ">&-");
+        assert_eq!(ended.code, Some(8), "{arguments:?}: {}", ended.stderr);
+        let words = "usbscan: standard output is closed; say where to write with -o FILE\n";
+        assert_eq!(ended.stderr, words, "{arguments:?}");
+    }
+    drop(busy);
+    let ended = run(&["scan", "-r", "50", "-o", "-"], ">/dev/null");
+    assert_eq!(ended.code, Some(0), "who wants nothing of it gets nothing: {}", ended.stderr);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use self::child::{Ended, GRACE, Running, Way};
 use self::schedule::{Job, Occasion, Schedule};
 use super::args::Actions;
 use super::context::Context;
-use super::failure::Failure;
+use super::failure::{Failure, Left};
 use super::watch::{Sighting, Watcher, Wish};
 use crate::action::{Action, Trigger};
 
@@ -28,13 +28,13 @@ pub fn run(context: &Context<'_>, wish: &Actions) -> Result<(), Failure> {
     say(&format!("{} actions", actions.len()));
     let watcher = Watcher::start(context.connector(), Wish { device: None, buttons })?;
     let (stop, stopped) = bounded::<()>(0);
-    let listening = context.interrupts.on_first(move || drop(stop));
+    let listening = context.interrupts.on_first(move |_| drop(stop));
     let mut runner = Runner::new(Schedule::new(actions), way);
     let ended = runner.run(&watch(watcher)?, &stopped);
     runner.end();
     drop(listening);
     match context.interrupts.caught() {
-        Some(signal) => Err(Failure::Interrupted { signal, idle: true }),
+        Some(signal) => Err(Failure::Interrupted { signal, left: Left::Idle }),
         None => ended,
     }
 }

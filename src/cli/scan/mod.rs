@@ -17,7 +17,6 @@ use super::context::Context;
 use super::device::chosen;
 use super::failure::Failure;
 use super::interrupt::Listening;
-use super::progress::Bar;
 use choice::{choose, is_fed};
 use files::Files;
 use name::Name;
@@ -62,16 +61,20 @@ pub fn open_scanner(
     let name = chosen(&session, device)?;
     let (transport, device) = SessionTransport::open(session, &name)?;
     let cancel = transport.cancel_handle();
-    let listening = context.interrupts.on_first(move || cancel.cancel());
+    let bar = context.bar.clone();
+    let listening = context.interrupts.on_first(move |signal| {
+        bar.ending(signal);
+        cancel.cancel();
+    });
     let scanner = scan::open(&device.protocol, Box::new(transport), progress)
         .map_err(|error| ended(context.interrupts.caught(), error))?;
     Ok(Opened { scanner, device, _listening: listening })
 }
 
 fn open_to_scan(context: &Context<'_>, wish: &Scan) -> Result<Opened, Failure> {
-    let bar = Bar::new(!context.json(), None);
-    let opened = open_scanner(context, &wish.device, &mut |progress| bar.show(progress));
-    bar.clear();
+    context.bar.begin(None);
+    let opened = open_scanner(context, &wish.device, &mut |progress| context.bar.show(progress));
+    context.bar.clear();
     let mut opened = opened?;
     choose(opened.scanner.options_mut(), wish)?;
     Ok(opened)
@@ -106,7 +109,7 @@ fn scan_pages(context: &Context<'_>, wish: &Scan, opened: &mut Opened, files: Fi
         most: wish.pages,
         keep_partial: wish.keep_partial,
         caught: &|| context.interrupts.caught(),
-        shown: !context.json(),
+        bar: &context.bar,
         report: &mut |page| reporter.page(page),
     };
     match pages.scan(&mut *opened.scanner, files)? {

@@ -2,7 +2,7 @@
 
 use scan::{Problem, ScanError, Scanner};
 
-use super::super::failure::Failure;
+use super::super::failure::{Failure, Left};
 use super::super::interrupt::Signal;
 use super::super::progress::Bar;
 use super::files::{Files, Written};
@@ -27,8 +27,8 @@ pub struct Pages<'a> {
     pub keep_partial: bool,
     /// The signal that asked us to end, if one did.
     pub caught: &'a dyn Fn() -> Option<Signal>,
-    /// Whether to show how it goes on.
-    pub shown: bool,
+    /// Shows how it goes on.
+    pub bar: &'a Bar,
     /// Hears of each page that is done.
     pub report: &'a mut dyn FnMut(&Written) -> Result<(), Failure>,
 }
@@ -77,16 +77,16 @@ impl Pages<'_> {
     fn page(&self, scanner: &mut dyn Scanner, files: &mut Files) -> Result<(), Failure> {
         self.heed_signal()?;
         let number = (!matches!(self.more, More::No)).then(|| files.next());
-        let bar = Bar::new(self.shown, number);
-        let scanned = scanner.scan(files, &mut |progress| bar.show(progress));
-        bar.clear();
+        self.bar.begin(number);
+        let scanned = scanner.scan(files, &mut |progress| self.bar.show(progress));
+        self.bar.clear();
         scanned.map_err(|error| ended((self.caught)(), error))?;
         // One that came after the last line is obeyed all the same: nobody expects the page then.
         self.heed_signal()
     }
 
     fn heed_signal(&self) -> Result<(), Failure> {
-        (self.caught)().map_or(Ok(()), |signal| Err(Failure::Interrupted { signal, idle: true }))
+        (self.caught)().map_or(Ok(()), |signal| Err(Failure::Interrupted { signal, left: Left::Idle }))
     }
 
     fn is_fed(&self) -> bool {
@@ -117,7 +117,7 @@ fn may_answer(failure: &Failure) -> bool {
     match failure {
         Failure::Scan(ScanError::Scanner(problem)) => *problem != Problem::NoDocuments,
         Failure::Scan(error) => matches!(error, ScanError::Cancelled { idle: true } | ScanError::Sink(_)),
-        Failure::Interrupted { idle, .. } => *idle,
+        Failure::Interrupted { left, .. } => *left == Left::Idle,
         _ => true,
     }
 }
@@ -125,7 +125,10 @@ fn may_answer(failure: &Failure) -> bool {
 /// A scan's error, or the signal that was its cause.
 pub fn ended(caught: Option<Signal>, error: ScanError) -> Failure {
     match caught {
-        Some(signal) => Failure::Interrupted { signal, idle: !matches!(error, ScanError::Cancelled { idle: false }) },
+        Some(signal) => {
+            let silent = matches!(error, ScanError::Cancelled { idle: false } | ScanError::Transport(_));
+            Failure::Interrupted { signal, left: if silent { Left::Silent } else { Left::Idle } }
+        }
         None => error.into(),
     }
 }
@@ -232,8 +235,14 @@ mod tests {
                 More::Ask(&mut asking)
             }
         };
-        let mut pages =
-            Pages { more, most: None, keep_partial: false, caught: &|| None, shown: false, report: &mut report };
+        let mut pages = Pages {
+            more,
+            most: None,
+            keep_partial: false,
+            caught: &|| None,
+            bar: &Bar::new(false),
+            report: &mut report,
+        };
         change(&mut pages);
         let outcome = pages.scan(scanner, files(&folder.path().join(name), format));
         let outcome = outcome.map(|file| file.map_or(0, |file| file.pages));
@@ -298,7 +307,7 @@ mod tests {
             most: None,
             keep_partial: false,
             caught: &caught,
-            shown: false,
+            bar: &Bar::new(false),
             report: &mut report,
         };
         let path = folder.path().join("%d.png");

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::super::context::Context;
-use super::super::failure::Failure;
+use super::super::failure::{Failure, Left};
 
 /// Longer lines are no answer.
 const LONGEST: usize = 100;
@@ -35,7 +35,7 @@ fn read_line(context: &Context<'_>) -> Result<Option<String>, Failure> {
     loop {
         let signal = context.interrupts.readable(stdin).map_err(Failure::Stdin)?;
         if let Some(signal) = signal {
-            return Err(Failure::Interrupted { signal, idle: true });
+            return Err(Failure::Interrupted { signal, left: Left::Idle });
         }
         let mut byte = [0];
         match rustix::io::read(stdin, &mut byte) {
