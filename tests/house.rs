@@ -24,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("usbscan-memory", &[]),
     ("usbscan-usb", &["usbscan-memory"]),
-    ("usbscan-libusb", &["usbscan-usb"]),
+    ("usbscan-libusb", &["usbscan-memory", "usbscan-usb"]),
     ("usbscan-virtual", &["usbscan-usb"]),
     ("vscan", &["usbscan-usb", "usbscan-virtual"]),
     ("render", &["usbscan", "usbscan-virtual"]),

@@ -140,7 +140,7 @@ impl Bare {
         while left > 0 || in_flight > 0 {
             match buffers.pop() {
                 Some(buffer) if left > 0 => {
-                    line.endpoint.submit(Token(left as u64), buffer).map_err(|rejected| rejected.error)?;
+                    line.endpoint.submit(Token(left as u64), buffer.into()).map_err(|rejected| rejected.error)?;
                     left -= 1;
                     in_flight += 1;
                 }
@@ -150,7 +150,7 @@ impl Bare {
                         return Err(format!("a transfer ended as {:?}", done.status).into());
                     }
                     in_flight -= 1;
-                    buffers.push(done.buffer);
+                    buffers.push(done.buffer.into_vec());
                 }
             }
         }
@@ -160,7 +160,7 @@ impl Bare {
     /// One transfer submitted and cancelled: from asking to having it back.
     pub fn cancel_one(&mut self, token: u64, size: usize) -> Outcome<Duration> {
         let line = &mut self.lines[0];
-        line.endpoint.submit(Token(token), vec![0; size]).map_err(|rejected| rejected.error)?;
+        line.endpoint.submit(Token(token), vec![0; size].into()).map_err(|rejected| rejected.error)?;
         let asked = Instant::now();
         line.endpoint.cancel(Token(token));
         line.done.recv()?;

@@ -63,7 +63,7 @@ fn line(device: &mut dyn Device, address: EndpointAddress) -> Result<Line, Error
 
 impl Line {
     fn submit(&mut self, token: u64, buffer: Vec<u8>) -> Result<(), Error> {
-        self.endpoint.submit(Token(token), buffer).map_err(|rejected| rejected.error)
+        self.endpoint.submit(Token(token), buffer.into()).map_err(|rejected| rejected.error)
     }
 
     fn wait(&self, expected: Status) -> Result<Completion, Error> {
@@ -92,7 +92,7 @@ fn reads(load: &Load, bulk_in: &mut Line) -> Result<(), Error> {
                 in_flight += 1;
             }
             _ => {
-                buffers.push(bulk_in.wait(Status::Completed)?.buffer);
+                buffers.push(bulk_in.wait(Status::Completed)?.buffer.into_vec());
                 in_flight -= 1;
             }
         }
@@ -107,7 +107,7 @@ fn cancels(load: &Load, bulk_in: &mut Line) -> Result<Vec<Duration>, Error> {
         bulk_in.submit(round, buffer)?;
         let began = Instant::now();
         bulk_in.endpoint.cancel(Token(round));
-        buffer = bulk_in.wait(Status::Cancelled)?.buffer;
+        buffer = bulk_in.wait(Status::Cancelled)?.buffer.into_vec();
         took.push(began.elapsed());
     }
     Ok(took)

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use libusb1_sys as ffi;
-use usb::{Cancel, Completion, DeviceInfo, Endpoint, EndpointAddress, Error, ErrorKind, Rejected, Setup, Token};
+use usb::{
+    Buffer, Cancel, Completion, DeviceInfo, Endpoint, EndpointAddress, Error, ErrorKind, Rejected, Setup, Token,
+};
 
 use crate::capabilities::Bulk;
 use crate::claims::Claims;
@@ -66,10 +68,12 @@ impl LibusbEndpoint {
     }
 
     /// Why this transfer can't be put to libusb, if it can't.
-    fn objection(&self, buffer: &[u8]) -> Option<Error> {
+    fn objection(&self, buffer: &Buffer) -> Option<Error> {
         let objection = |why: String| Some(self.error(ErrorKind::InvalidParameter, &why));
         if self.kind == Kind::Control {
-            return match check_control(&self.shared, buffer) {
+            // Somebody else could change the setup packet after it was checked.
+            let Some(bytes) = buffer.as_slice() else { return objection("send shared memory to".to_owned()) };
+            return match check_control(&self.shared, bytes) {
                 Ok(()) => None,
                 Err(why) => objection(format!("send {why} to")),
             };
@@ -112,7 +116,7 @@ impl Endpoint for LibusbEndpoint {
         self.max_packet_size
     }
 
-    fn submit(&mut self, token: Token, buffer: Vec<u8>) -> Result<(), Rejected> {
+    fn submit(&mut self, token: Token, buffer: Buffer) -> Result<(), Rejected> {
         if let Some(error) = self.objection(&buffer) {
             return Err(Rejected { error, buffer });
         }
@@ -200,7 +204,7 @@ mod tests {
 
     fn rejection(endpoint: &mut LibusbEndpoint, buffer: Vec<u8>) -> Error {
         let length = buffer.len();
-        let rejected = endpoint.submit(Token(1), buffer).expect_err("it must be refused");
+        let rejected = endpoint.submit(Token(1), buffer.into()).expect_err("it must be refused");
         assert_eq!(rejected.buffer.len(), length, "the buffer comes back");
         rejected.error
     }

@@ -36,7 +36,7 @@
 //!
 //! let (completions, done) = crossbeam_channel::unbounded();
 //! let mut bulk_in = device.endpoint(EndpointAddress(0x81), completions)?;
-//! bulk_in.submit(Token(1), vec![0; 65536]).map_err(|rejected| rejected.error)?;
+//! bulk_in.submit(Token(1), vec![0; 65536].into()).map_err(|rejected| rejected.error)?;
 //! // Nothing came in five seconds: ask for it back. The completion tells how it ended, and what had arrived.
 //! if done.recv_timeout(std::time::Duration::from_secs(5)).is_err() {
 //!     bulk_in.cancel(Token(1));

@@ -5,8 +5,8 @@
 //!                            │ refused: no callback, everything is ours again
 //! ```
 //!
-//! In flight, libusb and the kernel own the C struct and the buffer: no Rust reference to either exists, and
-//! the buffer's `Vec` is taken apart so that there is none to make. One C struct serves one request: a late
+//! In flight, libusb and the kernel own the C struct and the buffer: no Rust reference to either exists. A `Vec` is taken
+//! apart, so that there is none to make; of shared memory there never is one. One C struct serves one request: a late
 //! cancel can't hit the next one. The callback runs on the device's event thread; it posts one completion and
 //! does nothing else: no libusb call but the free, nothing that blocks, no panic that leaves it.
 
@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use libusb1_sys as ffi;
-use usb::{Completion, Direction, EndpointAddress};
+use memory::Region;
+use usb::{Buffer, Completion, Direction, EndpointAddress};
 
 use crate::ledger::{FlightKey, Use};
 use crate::status;
@@ -88,28 +89,48 @@ impl Drop for Transfer {
     }
 }
 
-/// A buffer while the kernel has it: a `Vec` taken apart. Dropped it leaks, which is always safe.
+/// A buffer while the kernel has it. Dropped it leaks, which is always safe: the kernel may write to it yet.
 #[derive(Debug)]
 struct Parked {
     start: *mut u8,
     length: usize,
-    capacity: usize,
+    hold: Hold,
+}
+
+/// What becomes a [`Buffer`] again.
+#[derive(Debug)]
+enum Hold {
+    /// A `Vec` taken apart, of this capacity.
+    Vec(usize),
+    /// Shared memory, which this keeps mapped.
+    Shared(ManuallyDrop<Region>),
 }
 
 impl Parked {
-    fn new(buffer: Vec<u8>) -> Parked {
-        let mut buffer = ManuallyDrop::new(buffer);
-        Parked { start: buffer.as_mut_ptr(), length: buffer.len(), capacity: buffer.capacity() }
+    fn new(buffer: Buffer) -> Parked {
+        match buffer {
+            Buffer::Vec(bytes) => {
+                let mut bytes = ManuallyDrop::new(bytes);
+                Parked { start: bytes.as_mut_ptr(), length: bytes.len(), hold: Hold::Vec(bytes.capacity()) }
+            }
+            Buffer::Shared(region) => {
+                let (start, length) = (region.as_mut_ptr(), region.len());
+                Parked { start, length, hold: Hold::Shared(ManuallyDrop::new(region)) }
+            }
+        }
     }
 
-    /// Puts the `Vec` together again.
+    /// Makes the buffer of it again that it was.
     ///
     /// # Safety
     /// The kernel has given the buffer back.
-    unsafe fn into_vec(self) -> Vec<u8> {
-        // SAFETY: the three parts are those of the Vec that `new` took apart, once; the caller says that no
-        // one writes to it any more.
-        unsafe { Vec::from_raw_parts(self.start, self.length, self.capacity) }
+    unsafe fn into_buffer(self) -> Buffer {
+        match self.hold {
+            // SAFETY: the three parts are those of the Vec that `new` took apart, once; the caller says that no
+            // one writes to it any more.
+            Hold::Vec(capacity) => Buffer::Vec(unsafe { Vec::from_raw_parts(self.start, self.length, capacity) }),
+            Hold::Shared(region) => Buffer::Shared(ManuallyDrop::into_inner(region)),
+        }
     }
 }
 
@@ -147,15 +168,15 @@ pub(crate) struct Departure {
     pub(crate) endpoint: EndpointAddress,
     /// Where the completion goes. Unbounded, so that the callback never waits.
     pub(crate) completions: Sender<Completion>,
-    /// At most `i32::MAX` bytes; for [`Kind::Control`] checked to be as long as its setup packet says.
-    pub(crate) buffer: Vec<u8>,
+    /// At most `i32::MAX` bytes; for [`Kind::Control`] a vector, checked to be as long as its setup packet says.
+    pub(crate) buffer: Buffer,
 }
 
 /// Why a transfer did not start; the buffer is untouched.
 #[derive(Debug)]
 pub(crate) struct NotStarted {
     pub(crate) why: Why,
-    pub(crate) buffer: Vec<u8>,
+    pub(crate) buffer: Buffer,
 }
 
 /// See [`NotStarted`].
@@ -203,7 +224,7 @@ pub(crate) fn submit(departure: Departure) -> Result<(), NotStarted> {
     let flight = unsafe { Box::from_raw(user_data) };
     ledger.land(key);
     // SAFETY: the transfer was not accepted, so the kernel never had the buffer.
-    let buffer = unsafe { flight.buffer.into_vec() };
+    let buffer = unsafe { flight.buffer.into_buffer() };
     Err(NotStarted { why: Why::Refused(code), buffer })
 }
 
@@ -259,7 +280,7 @@ fn come_home(raw: *mut ffi::libusb_transfer) {
     // The struct is freed here, or by who is just cancelling it; in any case before the use ends.
     drop(transfer);
     // SAFETY: the callback is the sign that the kernel has given the buffer back.
-    let buffer = unsafe { buffer.into_vec() };
+    let buffer = unsafe { buffer.into_buffer() };
     let actual = usize::try_from(actual).unwrap_or(0);
     let (_, token) = key;
     let completion = Completion { token, buffer, actual, status: status::transfer(raw_status) };
@@ -278,7 +299,7 @@ mod tests {
         buffer.extend_from_slice(b"page");
         let (start, capacity) = (buffer.as_ptr(), buffer.capacity());
         // SAFETY: no kernel had it.
-        let back = unsafe { Parked::new(buffer).into_vec() };
+        let back = unsafe { Parked::new(buffer.into()).into_buffer() }.into_vec();
         assert_eq!((back.as_ptr(), back.capacity(), &back[..]), (start, capacity, &b"page"[..]));
     }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, unbounded};
 
 use crate::{
-    Bus, Cancel, Completion, Device, Direction, Endpoint, EndpointAddress, ErrorKind, InterfaceNumber, Location, Setup,
-    Status, Token, TransferType,
+    Buffer, Bus, Cancel, Completion, Device, Direction, Endpoint, EndpointAddress, ErrorKind, InterfaceNumber,
+    Location, Setup, Status, Token, TransferType,
 };
 
 /// How long anything may take before it counts as hung. Emulated machines are slow.
@@ -132,10 +132,13 @@ impl Line {
         Line { endpoint, done, next: 0 }
     }
 
-    fn submit(&mut self, buffer: Vec<u8>) -> Token {
+    fn submit(&mut self, buffer: impl Into<Buffer>) -> Token {
         self.next += 1;
         let token = Token(self.next);
-        self.endpoint.submit(token, buffer).map_err(|rejected| rejected.error).expect("the transfer is accepted");
+        self.endpoint
+            .submit(token, buffer.into())
+            .map_err(|rejected| rejected.error)
+            .expect("the transfer is accepted");
         token
     }
 
@@ -154,7 +157,8 @@ impl Line {
     }
 
     /// Submits, waits, and expects success.
-    fn transfer(&mut self, buffer: Vec<u8>) -> Completion {
+    fn transfer(&mut self, buffer: impl Into<Buffer>) -> Completion {
+        let buffer = buffer.into();
         let length = buffer.len();
         let token = self.submit(buffer);
         let completion = self.wait_for(token);
@@ -322,7 +326,7 @@ fn an_interrupt_packet_arrives(rig: &mut dyn Rig) {
     let token = loopback.interrupt.submit(vec![0; length]);
     loopback.control.vendor_out(VENDOR_EVENT, 0, &[1, 2, 3]);
     let completion = loopback.interrupt.wait_for(token);
-    assert_eq!((completion.status, completion.received()), (Status::Completed, &[1, 2, 3][..]));
+    assert_eq!((completion.status, &*completion.received()), (Status::Completed, &[1, 2, 3][..]));
     loopback.close();
 }
 
@@ -331,7 +335,7 @@ fn control_data_goes_both_ways(rig: &mut dyn Rig) {
     let completion = loopback.control.control(Setup::vendor(Direction::In, VENDOR_COUNT, 9, 0, 300), &[]);
     let expected: Vec<u8> = (0..300u32).map(|i| (9 + i) as u8).collect();
     assert_eq!((completion.status, completion.actual), (Status::Completed, 300), "the setup packet is not counted");
-    assert_eq!(completion.buffer[Setup::BYTES..], expected);
+    assert_eq!(*completion.buffer.bytes_in(Setup::BYTES..308), expected);
     let setup = Setup::vendor(Direction::Out, VENDOR_EVENT, 0, 0, 5);
     let completion = loopback.control.control(setup, &[9; 5]);
     assert_eq!((completion.status, completion.actual), (Status::Completed, 5));
@@ -343,7 +347,7 @@ fn a_refused_control_request_is_a_stall_and_the_next_one_works(rig: &mut dyn Rig
     let refused = loopback.control.control(Setup::vendor(Direction::In, VENDOR_UNKNOWN, 0, 0, 4), &[]);
     assert_eq!(refused.status, Status::Stall);
     let next = loopback.control.control(Setup::vendor(Direction::In, VENDOR_COUNT, 0, 0, 4), &[]);
-    assert_eq!((next.status, &next.buffer[Setup::BYTES..]), (Status::Completed, &[0, 1, 2, 3][..]));
+    assert_eq!((next.status, &*next.buffer.bytes_in(Setup::BYTES..12)), (Status::Completed, &[0, 1, 2, 3][..]));
     loopback.close();
 }
 
@@ -389,7 +393,7 @@ fn queued_reads_are_filled_in_order(rig: &mut dyn Rig) {
     loopback.write(&bytes);
     for (token, expected) in tokens.into_iter().zip(bytes.chunks(packet)) {
         let completion = loopback.bulk_in.wait_for(token);
-        assert_eq!((completion.status, completion.received()), (Status::Completed, expected));
+        assert_eq!((completion.status, &*completion.received()), (Status::Completed, expected));
     }
     loopback.close();
 }
@@ -508,7 +512,7 @@ fn unplugging_ends_every_transfer_once(rig: &mut dyn Rig) {
     assert_eq!(lost(loopback.interrupt.wait()), event);
     loopback.bulk_in.assert_nothing_more();
     wait_until_gone(rig.bus(), &location);
-    let rejected = loopback.bulk_in.endpoint.submit(Token(77), vec![0; packet]).expect_err("it is gone");
+    let rejected = loopback.bulk_in.endpoint.submit(Token(77), vec![0; packet].into()).expect_err("it is gone");
     assert_eq!(rejected.error.kind, ErrorKind::NoDevice, "{}", rejected.error);
     assert_eq!(rejected.buffer.len(), packet, "the buffer never left");
     loopback.close();

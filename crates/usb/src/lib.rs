@@ -24,13 +24,14 @@
 //!     device.claim(InterfaceNumber(0))?;
 //!     let (completions, done) = crossbeam_channel::unbounded();
 //!     let mut bulk_in = device.endpoint(EndpointAddress(0x81), completions)?;
-//!     bulk_in.submit(Token(1), vec![0; 512]).map_err(|rejected| rejected.error)?;
+//!     bulk_in.submit(Token(1), vec![0; 512].into()).map_err(|rejected| rejected.error)?;
 //!     let completion = done.recv().expect("an accepted transfer completes");
 //!     Ok(completion.received().to_vec())
 //! }
 //! ```
 #![warn(missing_docs)]
 
+mod buffer;
 mod bus;
 pub mod contract;
 mod descriptor;
@@ -39,6 +40,7 @@ mod ids;
 mod setup;
 mod transfer;
 
+pub use buffer::Buffer;
 pub use bus::{Access, Bus, Device, DeviceInfo, Location, Speed, Watch};
 pub use descriptor::{
     ConfigurationDescriptor, DescriptorError, DeviceDescriptor, EndpointDescriptor, InterfaceDescriptor,

@@ -1,6 +1,8 @@
 //! A transfer's life: submitted with an owned buffer, given back by exactly one completion.
 
-use crate::{EndpointAddress, Error};
+use std::borrow::Cow;
+
+use crate::{Buffer, EndpointAddress, Error};
 
 /// The caller's name for a transfer. Unique among those in flight on one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,7 +31,7 @@ pub struct Completion {
     /// The name it was submitted under.
     pub token: Token,
     /// The buffer that was submitted, with its full length.
-    pub buffer: Vec<u8>,
+    pub buffer: Buffer,
     /// Data bytes moved. A control transfer's setup packet is not counted.
     pub actual: usize,
     /// How it ended.
@@ -37,9 +39,9 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// The bytes that arrived in a bulk-in or interrupt-in transfer.
-    pub fn received(&self) -> &[u8] {
-        &self.buffer[..self.actual.min(self.buffer.len())]
+    /// The bytes that arrived in a bulk-in or interrupt-in transfer; in shared memory, a copy of what stands there now.
+    pub fn received(&self) -> Cow<'_, [u8]> {
+        self.buffer.bytes_in(0..self.actual)
     }
 }
 
@@ -62,7 +64,7 @@ pub struct Rejected {
     /// Why.
     pub error: Error,
     /// The buffer, untouched.
-    pub buffer: Vec<u8>,
+    pub buffer: Buffer,
 }
 
 /// One endpoint of a claimed interface, or endpoint zero.
@@ -88,7 +90,7 @@ pub trait Endpoint: Send {
     /// The buffer comes back: [`crate::ErrorKind::NoResources`] when the system's memory for
     /// transfers is used up (try less, or later), [`crate::ErrorKind::NoDevice`] when the device is
     /// gone, [`crate::ErrorKind::InvalidParameter`] for a length the system can't do.
-    fn submit(&mut self, token: Token, buffer: Vec<u8>) -> Result<(), Rejected>;
+    fn submit(&mut self, token: Token, buffer: Buffer) -> Result<(), Rejected>;
 
     /// Asks for a transfer back. Only the completion says how it ended. May block for as long as
     /// the host controller takes to stop the transfer, so never call it where others wait.

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
 use usb::{
-    Cancel, Completion, Device, DeviceInfo, Endpoint, EndpointAddress, Error, ErrorKind, Holder, InterfaceDescriptor,
-    InterfaceNumber, Rejected, Setup, Token,
+    Buffer, Cancel, Completion, Device, DeviceInfo, Endpoint, EndpointAddress, Error, ErrorKind, Holder,
+    InterfaceDescriptor, InterfaceNumber, Rejected, Setup, Token,
 };
 
 use crate::bus::TRANSFER_MEMORY;
@@ -259,12 +259,12 @@ struct OpenEndpoint {
 
 impl OpenEndpoint {
     /// Why Linux would refuse this transfer, if it would.
-    fn refusal(&self, buffer: &[u8]) -> Option<ErrorKind> {
+    fn refusal(&self, buffer: &Buffer) -> Option<ErrorKind> {
         if self.slot.port.is_gone() {
             return Some(ErrorKind::NoDevice);
         }
         if self.address.is_control() {
-            let setup = buffer.first_chunk().map(|head| Setup::from_bytes(*head));
+            let setup = buffer.as_slice().and_then(|bytes| bytes.first_chunk()).map(|head| Setup::from_bytes(*head));
             let fits = |s: Setup| s.length <= Setup::MAX_DATA && buffer.len() == Setup::BYTES + usize::from(s.length);
             if !setup.is_some_and(fits) {
                 return Some(ErrorKind::InvalidParameter);
@@ -289,7 +289,7 @@ impl Endpoint for OpenEndpoint {
         self.max_packet_size
     }
 
-    fn submit(&mut self, token: Token, buffer: Vec<u8>) -> Result<(), Rejected> {
+    fn submit(&mut self, token: Token, buffer: Buffer) -> Result<(), Rejected> {
         let rejected =
             |kind, buffer| Err(Rejected { error: Error::new(kind, format!("submit to {}", self.label)), buffer });
         if let Some(kind) = self.refusal(&buffer) {

@@ -32,11 +32,11 @@
 //! let (completions, done) = crossbeam_channel::unbounded();
 //! let mut bulk_in = device.endpoint(EndpointAddress(0x81), completions.clone()).unwrap();
 //! let mut bulk_out = device.endpoint(EndpointAddress(0x02), completions).unwrap();
-//! bulk_in.submit(Token(1), vec![0; 512]).unwrap();
-//! bulk_out.submit(Token(2), b"hello".to_vec()).unwrap();
+//! bulk_in.submit(Token(1), vec![0; 512].into()).unwrap();
+//! bulk_out.submit(Token(2), b"hello".to_vec().into()).unwrap();
 //!
 //! let read = done.iter().find(|completion| completion.token == Token(1)).unwrap();
-//! assert_eq!(read.received(), b"hello");
+//! assert_eq!(&*read.received(), b"hello");
 //! ```
 #![warn(missing_docs)]
 

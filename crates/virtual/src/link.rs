@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use usb::{Direction, EndpointAddress, Setup, Status, TransferType};
+use usb::{Buffer, Direction, EndpointAddress, Setup, Status, TransferType};
 
 use crate::standard::{self, Request};
 use crate::{Control, Descriptors, In, Model, Out, Unlink};
@@ -31,8 +31,8 @@ pub struct Urb {
     pub id: UrbId,
     /// Where it goes; [`EndpointAddress::CONTROL`] for control.
     pub endpoint: EndpointAddress,
-    /// The bytes to send or the room to fill. Control: [`Setup::buffer`], whose length must fit the setup's.
-    pub buffer: Vec<u8>,
+    /// The bytes to send or the room to fill. Control: [`Setup::buffer`], whose length must fit the setup's, never shared.
+    pub buffer: Buffer,
 }
 
 /// A transfer given back.
@@ -43,7 +43,7 @@ pub struct Given {
     /// Where it was.
     pub endpoint: EndpointAddress,
     /// Its buffer, whole.
-    pub buffer: Vec<u8>,
+    pub buffer: Buffer,
     /// Data bytes moved; a setup packet is not counted.
     pub actual: usize,
     /// How it ended.
@@ -115,6 +115,8 @@ pub struct Link {
     queues: Vec<Queue>,
     plugged: bool,
     events: VecDeque<Event>,
+    /// Between the model and memory that it can't be given: what is shared, and what is less than a packet. At most a step.
+    bounce: Vec<u8>,
 }
 
 impl std::fmt::Debug for Link {
@@ -145,7 +147,7 @@ impl Link {
                 queues.push(queue(endpoint.address, endpoint.transfer_type, endpoint.max_packet_size));
             }
         }
-        Link { model, descriptors, queues, plugged: true, events: VecDeque::new() }
+        Link { model, descriptors, queues, plugged: true, events: VecDeque::new(), bounce: Vec::new() }
     }
 
     /// The device's descriptors.
@@ -300,22 +302,26 @@ impl Link {
             TransferType::Interrupt => self.model.interrupt_in(now, address, room),
             _ => self.model.bulk_in(now, address, room),
         };
-        let room = &mut head.urb.buffer[head.actual..];
-        let whole = room.len().min(STEP.max(packet)) / packet * packet;
+        let left = head.urb.buffer.len() - head.actual;
+        let whole = left.min(STEP.max(packet)) / packet * packet;
         // What is left of a buffer may be less than a packet; the device knows nothing of that.
-        let (answer, surplus) = if whole > 0 {
-            (ask(&mut room[..whole]), false)
-        } else {
-            let mut bounce = vec![0; packet];
-            let answer = ask(&mut bounce);
-            let arrived = if let In::Data(n) = answer { n.min(packet) } else { 0 };
-            let fits = arrived.min(room.len());
-            room[..fits].copy_from_slice(&bounce[..fits]);
-            (answer, arrived > fits)
+        let asked = whole.max(packet);
+        let answer = match &mut head.urb.buffer {
+            Buffer::Vec(bytes) if whole > 0 => ask(&mut bytes[head.actual..head.actual + whole]),
+            buffer => {
+                let bounce = room_in(&mut self.bounce, asked);
+                let answer = ask(bounce);
+                if let In::Data(n) = answer {
+                    buffer.put(head.actual, &bounce[..n.min(asked)]);
+                }
+                answer
+            }
         };
         match answer {
             In::Data(n) => {
-                let n = n.min(whole.max(packet)).min(room.len());
+                let n = n.min(asked);
+                let surplus = n > left;
+                let n = n.min(left);
                 head.actual += n;
                 let full = head.actual == head.urb.buffer.len();
                 match () {
@@ -338,9 +344,15 @@ impl Link {
         let Some(head) = queue.pending.front_mut() else { return Attempt::Waiting(None) };
         let mut moved = 0;
         while moved < STEP {
-            let rest = &head.urb.buffer[head.actual..];
-            let packet = &rest[..rest.len().min(queue.packet)];
-            let length = packet.len();
+            let length = (head.urb.buffer.len() - head.actual).min(queue.packet);
+            let packet = match &head.urb.buffer {
+                Buffer::Vec(bytes) => &bytes[head.actual..head.actual + length],
+                shared => {
+                    let bounce = room_in(&mut self.bounce, length);
+                    shared.copy_to(head.actual, bounce);
+                    &*bounce
+                }
+            };
             match self.model.bulk_out(now, queue.address, packet) {
                 Out::Ack => {
                     head.actual += length;
@@ -420,9 +432,17 @@ impl Link {
     }
 }
 
+/// So many bytes, which are made when they are needed first.
+fn room_in(bounce: &mut Vec<u8>, length: usize) -> &mut [u8] {
+    if bounce.len() < length {
+        bounce.resize(length, 0);
+    }
+    &mut bounce[..length]
+}
+
 /// The setup packet at the front of a control buffer and the bytes behind it; `None` when they don't fit.
-fn setup_of(buffer: &[u8]) -> Option<(Setup, &[u8])> {
-    let (head, data) = buffer.split_first_chunk::<{ Setup::BYTES }>()?;
+fn setup_of(buffer: &Buffer) -> Option<(Setup, &[u8])> {
+    let (head, data) = buffer.as_slice()?.split_first_chunk::<{ Setup::BYTES }>()?;
     let setup = Setup::from_bytes(*head);
     if data.len() != usize::from(setup.length) {
         return None;
@@ -431,14 +451,11 @@ fn setup_of(buffer: &[u8]) -> Option<(Setup, &[u8])> {
 }
 
 /// Puts the answer of an IN request into the buffer; returns how many data bytes moved.
-fn finish_control(buffer: &mut [u8], setup: Setup, answer: &[u8]) -> usize {
-    let room = &mut buffer[Setup::BYTES..];
-    if setup.direction() == Direction::Out {
-        return room.len();
+fn finish_control(buffer: &mut Buffer, setup: Setup, answer: &[u8]) -> usize {
+    match setup.direction() {
+        Direction::Out => buffer.len() - Setup::BYTES,
+        Direction::In => buffer.put(Setup::BYTES, answer),
     }
-    let n = answer.len().min(room.len());
-    room[..n].copy_from_slice(&answer[..n]);
-    n
 }
 
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {

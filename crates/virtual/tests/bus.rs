@@ -110,23 +110,23 @@ fn a_dropped_device_frees_its_interface() {
 fn transfers_share_a_limited_memory() {
     let (_bus, _, mut open) = plug("loopback");
     for token in 0..16 {
-        open.bulk_in.submit(Token(token), vec![0; TRANSFER_MEMORY / 16]).expect("there is room");
+        open.bulk_in.submit(Token(token), vec![0; TRANSFER_MEMORY / 16].into()).expect("there is room");
     }
-    let rejected = open.bulk_in.submit(Token(99), vec![0; 512]).expect_err("no room is left");
+    let rejected = open.bulk_in.submit(Token(99), vec![0; 512].into()).expect_err("no room is left");
     assert_eq!((rejected.error.kind, rejected.buffer.len()), (ErrorKind::NoResources, 512));
     assert_eq!(open.bulk_in.cancel(Token(0)), Cancel::Asked);
     assert_eq!(open.wait(), (0, Status::Cancelled, 0));
-    open.bulk_in.submit(Token(99), vec![0; 512]).expect("there is room again");
+    open.bulk_in.submit(Token(99), vec![0; 512].into()).expect("there is room again");
 }
 
 #[test]
 fn a_token_in_flight_and_a_bad_control_buffer_are_refused() {
     let (_bus, _, mut open) = plug("loopback");
-    open.bulk_in.submit(Token(1), vec![0; 512]).expect("accepted");
-    let rejected = open.bulk_in.submit(Token(1), vec![0; 512]).expect_err("twice");
+    open.bulk_in.submit(Token(1), vec![0; 512].into()).expect("accepted");
+    let rejected = open.bulk_in.submit(Token(1), vec![0; 512].into()).expect_err("twice");
     assert_eq!(rejected.error.kind, ErrorKind::InvalidParameter);
     for buffer in [vec![0; 7], Setup::vendor(Direction::In, 1, 0, 0, 5000).buffer(&[])] {
-        let rejected = open.control.submit(Token(2), buffer).expect_err("a bad buffer");
+        let rejected = open.control.submit(Token(2), buffer.into()).expect_err("a bad buffer");
         assert_eq!(rejected.error.kind, ErrorKind::InvalidParameter, "{}", rejected.error);
     }
 }
@@ -142,10 +142,12 @@ fn what_hangs_at_a_loose_cable_falls_off_and_is_back_at_its_port_as_another_devi
         // It parts within what is written and read here, wherever the seed says.
         for token in 0.. {
             let full = vec![7; 512];
-            if open.bulk_out.submit(Token(2 * token), full).is_err() || open.wait().1 != Status::Completed {
+            if open.bulk_out.submit(Token(2 * token), full.into()).is_err() || open.wait().1 != Status::Completed {
                 break;
             }
-            if open.bulk_in.submit(Token(2 * token + 1), vec![0; 512]).is_err() || open.wait().1 != Status::Completed {
+            if open.bulk_in.submit(Token(2 * token + 1), vec![0; 512].into()).is_err()
+                || open.wait().1 != Status::Completed
+            {
                 break;
             }
         }
@@ -170,14 +172,14 @@ fn a_device_that_falls_off_is_no_longer_listed() {
     let (bus, location, mut open) = plug("loopback,fault=unplug@3");
     let (ring, bell) = bounded(1);
     let _watch = bus.watch(ring).expect("it can be watched");
-    open.bulk_in.submit(Token(1), vec![0; 512]).expect("accepted");
-    open.bulk_out.submit(Token(2), vec![0; 8]).expect("accepted");
+    open.bulk_in.submit(Token(1), vec![0; 512].into()).expect("accepted");
+    open.bulk_out.submit(Token(2), vec![0; 8].into()).expect("accepted");
     let [read, _] = open.wait_for_two();
     assert_eq!(read, (1, Status::NoDevice, 0));
     bell.recv_timeout(DEADLINE).expect("a removal rings");
     assert!(bus.list().expect("a list").is_empty());
     assert_eq!(bus.open(&location).err().expect("gone").kind, ErrorKind::NoDevice);
-    assert_eq!(open.bulk_in.submit(Token(3), vec![0; 1]).expect_err("gone").error.kind, ErrorKind::NoDevice);
+    assert_eq!(open.bulk_in.submit(Token(3), vec![0; 1].into()).expect_err("gone").error.kind, ErrorKind::NoDevice);
     assert_eq!(open.bulk_in.clear_halt().expect_err("gone").kind, ErrorKind::NoDevice);
     open.device.close(Duration::ZERO).expect("nothing is owed");
 }
@@ -185,7 +187,7 @@ fn a_device_that_falls_off_is_no_longer_listed() {
 #[test]
 fn a_transfer_that_never_comes_back_makes_closing_say_wedged() {
     let (bus, location, mut open) = plug("loopback,slow-unlink=never");
-    open.bulk_in.submit(Token(1), vec![0; 512]).expect("accepted");
+    open.bulk_in.submit(Token(1), vec![0; 512].into()).expect("accepted");
     assert_eq!(open.bulk_in.cancel(Token(1)), Cancel::Asked);
     let error = open.device.close(Duration::from_millis(1)).expect_err("it is wedged");
     assert_eq!(error.kind, ErrorKind::Wedged, "{error}");
@@ -197,7 +199,7 @@ fn a_transfer_that_never_comes_back_makes_closing_say_wedged() {
 #[test]
 fn a_late_unlink_comes_back_once_and_closing_waits_for_it() {
     let (_bus, _, mut open) = plug("loopback,slow-unlink=20");
-    open.bulk_in.submit(Token(1), vec![0; 512]).expect("accepted");
+    open.bulk_in.submit(Token(1), vec![0; 512].into()).expect("accepted");
     open.device.close(DEADLINE).expect("it waits");
     let completion = open.done.try_recv().expect("it is back");
     assert_eq!((completion.token, completion.status), (Token(1), Status::Cancelled));
@@ -207,10 +209,10 @@ fn a_late_unlink_comes_back_once_and_closing_waits_for_it() {
 #[test]
 fn a_stuck_halt_needs_to_be_cleared_twice() {
     let (_bus, _, mut open) = plug("loopback,fault=stall@0,stuck-halt=1");
-    open.bulk_out.submit(Token(0), b"abc".to_vec()).expect("accepted");
+    open.bulk_out.submit(Token(0), b"abc".to_vec().into()).expect("accepted");
     open.wait();
     for (token, status) in [(1, Status::Stall), (2, Status::Stall), (3, Status::Completed)] {
-        open.bulk_in.submit(Token(token), vec![0; 512]).expect("accepted");
+        open.bulk_in.submit(Token(token), vec![0; 512].into()).expect("accepted");
         assert_eq!(open.wait(), (token, status, if token == 3 { 3 } else { 0 }));
         open.bulk_in.clear_halt().expect("it is asked");
     }
@@ -220,9 +222,9 @@ fn a_stuck_halt_needs_to_be_cleared_twice() {
 fn a_control_request_hangs_until_it_is_cancelled() {
     let (_bus, _, mut open) = plug("loopback,fault=hang@1");
     let count = Setup::vendor(Direction::In, 0x12, 0, 0, 2);
-    open.control.submit(Token(1), count.buffer(&[])).expect("accepted");
-    open.control.submit(Token(2), count.buffer(&[])).expect("accepted");
-    open.bulk_out.submit(Token(3), vec![1]).expect("accepted");
+    open.control.submit(Token(1), count.buffer(&[]).into()).expect("accepted");
+    open.control.submit(Token(2), count.buffer(&[]).into()).expect("accepted");
+    open.bulk_out.submit(Token(3), vec![1].into()).expect("accepted");
     assert_eq!(open.wait(), (3, Status::Completed, 1), "other pipes work");
     assert_eq!(open.control.cancel(Token(1)), Cancel::Asked);
     assert_eq!(open.wait_for_two(), [(1, Status::Cancelled, 0), (2, Status::Completed, 2)]);
@@ -231,13 +233,13 @@ fn a_control_request_hangs_until_it_is_cancelled() {
 #[test]
 fn a_reset_ends_a_silence() {
     let (_bus, _, mut open) = plug("loopback,fault=silence@0");
-    open.bulk_out.submit(Token(1), vec![1]).expect("accepted");
+    open.bulk_out.submit(Token(1), vec![1].into()).expect("accepted");
     open.wait();
-    open.bulk_in.submit(Token(2), vec![0; 512]).expect("accepted");
+    open.bulk_in.submit(Token(2), vec![0; 512].into()).expect("accepted");
     open.device.reset().expect("it is there");
     assert_eq!(open.wait(), (2, Status::NoDevice, 0));
-    open.bulk_out.submit(Token(3), vec![1, 2]).expect("accepted");
-    open.bulk_in.submit(Token(4), vec![0; 512]).expect("accepted");
+    open.bulk_out.submit(Token(3), vec![1, 2].into()).expect("accepted");
+    open.bulk_in.submit(Token(4), vec![0; 512].into()).expect("accepted");
     assert_eq!(open.wait_for_two(), [(3, Status::Completed, 2), (4, Status::Completed, 2)]);
 }
 
@@ -248,8 +250,8 @@ fn under_any_mixture_of_faults_each_transfer_completes_once() {
         let (bus, location, mut open) = plug(&format!("loopback,chaos={seed}"));
         let mut owed = 0;
         for round in 0..12u64 {
-            owed += open.bulk_in.submit(Token(3 * round), vec![0; 1024]).is_ok() as usize;
-            owed += open.bulk_out.submit(Token(3 * round + 1), vec![round as u8; 700]).is_ok() as usize;
+            owed += open.bulk_in.submit(Token(3 * round), vec![0; 1024].into()).is_ok() as usize;
+            owed += open.bulk_out.submit(Token(3 * round + 1), vec![round as u8; 700].into()).is_ok() as usize;
             if (round + seed) % 3 == 0 {
                 open.bulk_in.cancel(Token(3 * round));
             }

@@ -118,7 +118,8 @@ impl Tap {
     /// It came back.
     pub fn landed(&self, urb: u64, completion: &Completion) {
         if self.taps.any.load(Ordering::Relaxed) {
-            let (setup, data) = self.parts(&completion.buffer);
+            let bytes = completion.buffer.bytes();
+            let (setup, data) = self.parts(&bytes);
             let endpoint = self.directed(setup);
             let moved = &data[..completion.actual.min(data.len())];
             let data = endpoint.is_in().then_some(moved);

@@ -208,7 +208,7 @@ impl Events {
         let ticket = Ticket(self.next_transfer);
         self.next_transfer += 1;
         let packet = self.line.packet();
-        let Err(rejected) = self.line.submit(ticket, packet, vec![0; packet]) else { return };
+        let Err(rejected) = self.line.submit(ticket, packet, vec![0; packet].into()) else { return };
         log::debug!("{}", rejected.error);
         match rejected.error.kind {
             ErrorKind::NoDevice => self.find_dead(Outcome::Gone, News::Lost),
@@ -220,8 +220,8 @@ impl Events {
     fn landed(&mut self, completion: Completion) {
         let Some(Landed { completion, .. }) = self.line.landed(completion) else { return };
         match completion.status {
-            Status::Completed => self.packet(completion.received()),
-            Status::Cancelled if completion.actual > 0 => self.packet(completion.received()),
+            Status::Completed => self.packet(&completion.received()),
+            Status::Cancelled if completion.actual > 0 => self.packet(&completion.received()),
             Status::Cancelled => {
                 for (waiting, reason) in self.waiters.came_back() {
                     waiting.request.end(reason.into(), 0);

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use usb::{Cancel, Completion, Endpoint, ErrorKind, Rejected, Token};
+use usb::{Buffer, Cancel, Completion, Endpoint, ErrorKind, Rejected, Token};
 
 use crate::daemon::capture::Tap;
 use crate::daemon::queue::Ticket;
@@ -128,15 +128,15 @@ impl Line {
     ///
     /// # Errors
     /// As the endpoint refused it; [`ErrorKind::NoDevice`] after [`Line::cut`].
-    pub fn submit(&mut self, ticket: Ticket, length: usize, buffer: Vec<u8>) -> Result<(), Rejected> {
+    pub fn submit(&mut self, ticket: Ticket, length: usize, buffer: Buffer) -> Result<(), Rejected> {
         let token = Token(ticket.0);
         let Place::Here(endpoint) = &mut self.place else {
             let error = usb::Error::new(ErrorKind::NoDevice, "submit");
             return Err(Rejected { error, buffer });
         };
-        let urb = self.tap.as_ref().map_or(0, |tap| tap.submit(&buffer));
+        let urb = self.tap.as_ref().map_or(0, |tap| tap.submit(&buffer.bytes()));
         if let Err(rejected) = endpoint.submit(token, buffer) {
-            self.tap.iter().for_each(|tap| tap.rejected(urb, &rejected.buffer));
+            self.tap.iter().for_each(|tap| tap.rejected(urb, &rejected.buffer.bytes()));
             return Err(rejected);
         }
         self.flights.push(Flight { token, urb, length, asked_back: None });

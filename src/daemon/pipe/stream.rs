@@ -311,7 +311,7 @@ impl Stream {
             return true;
         }
         let Some(buffer) = self.buffer(start) else { return true };
-        match self.line.submit(ticket, length, buffer) {
+        match self.line.submit(ticket, length, buffer.into()) {
             Ok(()) => {
                 self.shortage = Shortage::default();
                 true
@@ -358,7 +358,7 @@ impl Stream {
         if let Some(IoRequest { work: Work::Write { data, .. }, .. }) = self.of_ticket(ticket).item_mut(ticket) {
             // It was lent whole, and is needed for the next try.
             if offset == 0 && length > 0 && data.is_empty() {
-                *data = buffer;
+                *data = buffer.into_vec();
             }
         }
         match error.kind {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use usb::{Cancel, Completion, Endpoint, EndpointAddress, Error, ErrorKind, Rejected, Status, Token};
+use usb::{Buffer, Cancel, Completion, Endpoint, EndpointAddress, Error, ErrorKind, Rejected, Status, Token};
 
 use super::line::Line;
 use super::{News, Order, Role, Settings, Which, event, stream};
@@ -18,7 +18,7 @@ const ADDRESS: EndpointAddress = EndpointAddress(0x81);
 
 /// What the endpoint is asked, and when it may go on.
 struct Hand {
-    submitted: Receiver<(Token, Vec<u8>)>,
+    submitted: Receiver<(Token, Buffer)>,
     cancelled: Receiver<Token>,
     /// A cancel returns when something comes here.
     release: Sender<()>,
@@ -29,7 +29,7 @@ struct Hand {
 }
 
 struct Played {
-    submitted: Sender<(Token, Vec<u8>)>,
+    submitted: Sender<(Token, Buffer)>,
     cancelled: Sender<Token>,
     release: Receiver<()>,
     /// Buffers longer than this find no memory.
@@ -45,7 +45,7 @@ impl Endpoint for Played {
         512
     }
 
-    fn submit(&mut self, token: Token, buffer: Vec<u8>) -> Result<(), Rejected> {
+    fn submit(&mut self, token: Token, buffer: Buffer) -> Result<(), Rejected> {
         if buffer.len() > self.memory {
             return Err(Rejected { error: Error::new(ErrorKind::NoResources, "submit"), buffer });
         }
@@ -132,11 +132,11 @@ impl Hand {
         sum
     }
 
-    fn submitted(&self) -> (Token, Vec<u8>) {
+    fn submitted(&self) -> (Token, Buffer) {
         self.submitted.recv_timeout(DEADLINE).expect("a transfer is submitted")
     }
 
-    fn complete(&self, (token, buffer): (Token, Vec<u8>), actual: usize, status: Status) {
+    fn complete(&self, (token, buffer): (Token, Buffer), actual: usize, status: Status) {
         self.completions.send(Completion { token, buffer, actual, status }).expect("the worker runs");
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use usb::{EndpointAddress, Setup, Status};
+use usb::{Buffer, EndpointAddress, Setup, Status};
 use virtual_scanner::{Given, Urb, UrbId};
 
 use crate::usbip::{Answer, ProtocolError, SHORT_NOT_OK, Submit, ZERO_PACKET, errno};
@@ -80,9 +80,9 @@ impl Table {
             (false, true) => vec![0; submit.length as usize],
             (false, false) => data,
         };
-        let mut urbs = vec![Urb { id, endpoint: submit.endpoint, buffer }];
+        let mut urbs = vec![Urb { id, endpoint: submit.endpoint, buffer: buffer.into() }];
         if ends_with_empty_packet {
-            urbs.push(Urb { id: UrbId(id.0 | UNNAMED), endpoint: submit.endpoint, buffer: Vec::new() });
+            urbs.push(Urb { id: UrbId(id.0 | UNNAMED), endpoint: submit.endpoint, buffer: Buffer::default() });
         }
         Begin::Submit(urbs)
     }
@@ -139,7 +139,7 @@ impl Table {
 
 fn data_of(given: &Given, is_control: bool, actual: usize) -> Vec<u8> {
     let from = if is_control { Setup::BYTES } else { 0 };
-    given.buffer.get(from..from + actual).map_or_else(Vec::new, <[u8]>::to_vec)
+    given.buffer.bytes_in(from..from + actual).into_owned()
 }
 
 #[cfg(test)]

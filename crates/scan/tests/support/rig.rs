@@ -124,7 +124,7 @@ impl Rig {
     fn submit(&mut self, endpoint: EndpointAddress, buffer: Vec<u8>) -> UrbId {
         let id = UrbId(self.next_id);
         self.next_id += 1;
-        self.link.submit(Urb { id, endpoint, buffer });
+        self.link.submit(Urb { id, endpoint, buffer: buffer.into() });
         id
     }
 
@@ -226,7 +226,7 @@ impl Rig {
             };
             self.received += given.actual as u64;
             let wanted = reading.length - reading.bytes.len();
-            let bytes = &given.buffer[..given.actual];
+            let bytes = given.buffer.bytes_in(0..given.actual);
             reading.bytes.extend(&bytes[..wanted.min(bytes.len())]);
             self.carry.extend(&bytes[wanted.min(bytes.len())..]);
             self.carry_ends_short = given.actual < room;

@@ -27,8 +27,8 @@ impl Host {
         Host { link, now: Instant::now() }
     }
 
-    fn submit(&mut self, id: u64, endpoint: EndpointAddress, buffer: Vec<u8>) {
-        self.link.submit(Urb { id: UrbId(id), endpoint, buffer });
+    fn submit(&mut self, id: u64, endpoint: EndpointAddress, buffer: impl Into<Buffer>) {
+        self.link.submit(Urb { id: UrbId(id), endpoint, buffer: buffer.into() });
     }
 
     /// Lets it run until it idles; what came back, as (id, status, actual).
@@ -55,7 +55,7 @@ impl Host {
         self.submit(999, EndpointAddress::CONTROL, setup.buffer(&[]));
         while self.link.step(self.now) == Turn::More {}
         match self.link.event() {
-            Some(Event::Given(given)) => (given.status, given.buffer[8..8 + given.actual].to_vec()),
+            Some(Event::Given(given)) => (given.status, given.buffer.bytes_in(8..8 + given.actual).into_owned()),
             other => panic!("{other:?}"),
         }
     }

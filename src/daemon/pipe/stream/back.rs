@@ -44,7 +44,7 @@ impl Stream {
     /// Puts what arrived where it belongs and lets the queue decide.
     pub(super) fn settle(&mut self, landed: Landed, came: Came) {
         let Landed { ticket, length, completion } = landed;
-        let actual = completion.actual.min(self.room_of(&completion.buffer));
+        let actual = completion.actual.min(self.room_of(completion.buffer.len()));
         let moved = actual.min(length);
         let pool = self.pool.clone();
         let carry_short = matches!(came, Came::Completed { short: true });
@@ -53,15 +53,15 @@ impl Stream {
         if let Some(request) = queue.item_mut(ticket) {
             request.pending.moved(moved);
             if role == Role::Read && actual > moved {
-                self.carry.keep(&completion.buffer[moved..actual], carry_short, request.pending.session);
+                self.carry.keep(&completion.buffer.bytes_in(moved..actual), carry_short, request.pending.session);
             }
             match (role, &request.work) {
-                (Role::Read, _) => request.received.push(Piece::new(completion.buffer, 0..moved, &pool)),
+                (Role::Read, _) => request.received.push(Piece::new(completion.buffer.into_vec(), 0..moved, &pool)),
                 (Role::Control, Work::Control { setup, .. }) if setup.direction() == Direction::In => {
                     let range = Setup::BYTES..Setup::BYTES + moved;
-                    request.received.push(Piece::new(completion.buffer, range, &pool));
+                    request.received.push(Piece::new(completion.buffer.into_vec(), range, &pool));
                 }
-                _ => pool.give(completion.buffer),
+                _ => pool.give(completion.buffer.into_vec()),
             }
         }
         let ask_back = queue.complete(ticket, moved, came);
@@ -72,9 +72,9 @@ impl Stream {
         }
     }
 
-    pub(super) fn room_of(&self, buffer: &[u8]) -> usize {
+    pub(super) fn room_of(&self, length: usize) -> usize {
         let head = if self.role == Role::Control { Setup::BYTES } else { 0 };
-        buffer.len().saturating_sub(head)
+        length.saturating_sub(head)
     }
 
     /// The pipe itself found that the device is gone.

@@ -50,7 +50,7 @@ pub fn a_dropped_device_gives_its_interface_back(rig: &mut UmockdevRig<'_>) {
     line.submit(1, vec![0; 512]);
     drop(device);
     assert_eq!(line.wait().status, Status::Cancelled, "dropping asks for every transfer back");
-    let rejected = line.endpoint.submit(Token(2), vec![0; 512]).expect_err("the device is closed");
+    let rejected = line.endpoint.submit(Token(2), vec![0; 512].into()).expect_err("the device is closed");
     assert_eq!((rejected.error.kind, rejected.buffer.len()), (ErrorKind::NoDevice, 512));
     assert_eq!(line.endpoint.cancel(Token(1)), Cancel::NotInFlight);
     close(open(rig, &location));

@@ -18,7 +18,7 @@ pub fn one_wedged_device_is_reported_and_harms_no_other(rig: &mut UmockdevRig<'_
     let error = wedged.close(Duration::from_millis(50)).expect_err("the host controller keeps the transfer");
     assert_eq!(error.kind, ErrorKind::Wedged, "{error}");
     assert!(line.done.is_empty(), "the transfer is still out");
-    let rejected = line.endpoint.submit(Token(2), vec![0; 512]).expect_err("nobody touches it any more");
+    let rejected = line.endpoint.submit(Token(2), vec![0; 512].into()).expect_err("nobody touches it any more");
     assert_eq!(rejected.error.kind, ErrorKind::NoDevice);
     let mut other = loopback(rig);
     echoes(&mut *other);
@@ -36,7 +36,7 @@ pub fn submitting_while_another_thread_closes_loses_no_completion(rig: &mut Umoc
         let worker = thread::spawn(move || {
             let mut accepted = BTreeSet::new();
             for token in 0.. {
-                match line.endpoint.submit(Token(token), vec![0; 512]) {
+                match line.endpoint.submit(Token(token), vec![0; 512].into()) {
                     Ok(()) => assert!(accepted.insert(Token(token))),
                     Err(rejected) => {
                         assert_eq!(rejected.error.kind, ErrorKind::NoDevice, "{}", rejected.error);

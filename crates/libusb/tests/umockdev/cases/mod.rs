@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
 use usb::contract::Rig;
-use usb::{Completion, Device, Endpoint, EndpointAddress, InterfaceNumber, Location, Status, Token};
+use usb::{Buffer, Completion, Device, Endpoint, EndpointAddress, InterfaceNumber, Location, Status, Token};
 use virtual_scanner::Model;
 
 use crate::rig::UmockdevRig;
@@ -73,8 +73,8 @@ impl Line {
         Line { endpoint: device.endpoint(address, completions).expect("an endpoint of a claimed interface"), done }
     }
 
-    fn submit(&mut self, token: u64, buffer: Vec<u8>) {
-        self.endpoint.submit(Token(token), buffer).map_err(|rejected| rejected.error).expect("it is accepted");
+    fn submit(&mut self, token: u64, buffer: impl Into<Buffer>) {
+        self.endpoint.submit(Token(token), buffer.into()).map_err(|rejected| rejected.error).expect("it is accepted");
     }
 
     fn wait(&self) -> Completion {
@@ -107,5 +107,5 @@ fn echoes(device: &mut dyn Device) {
     out.submit(1, b"are you there".to_vec());
     assert_eq!(out.wait().status, Status::Completed);
     back.submit(1, vec![0; 512]);
-    assert_eq!(back.wait().received(), b"are you there");
+    assert_eq!(&*back.wait().received(), b"are you there");
 }

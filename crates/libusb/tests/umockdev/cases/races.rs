@@ -56,7 +56,7 @@ fn packet_writer(mut out: Line) -> (Sender<u64>, thread::JoinHandle<()>) {
     let writer = thread::spawn(move || {
         let mut written = 0;
         for packets in told.into_iter().filter(|packets| *packets > 0) {
-            out.submit(1, (written..written + packets).flat_map(numbered).collect());
+            out.submit(1, (written..written + packets).flat_map(numbered).collect::<Vec<u8>>());
             assert_eq!(out.wait().status, Status::Completed);
             written += packets;
         }

@@ -16,7 +16,7 @@ pub fn a_buffer_comes_back_as_the_same_memory(rig: &mut UmockdevRig<'_>) {
     let address = buffer.as_ptr();
     line.submit(1, buffer);
     assert_eq!(line.endpoint.cancel(Token(1)), Cancel::Asked);
-    let back = line.wait().buffer;
+    let back = line.wait().buffer.into_vec();
     assert_eq!((back.as_ptr(), back.len(), back.capacity()), (address, 1024, 2000));
     close(device);
 }
@@ -25,7 +25,7 @@ pub fn a_class_request_for_an_interface_of_others_is_not_sent(rig: &mut Umockdev
     let mut device = plug(rig, Changed::with_a_printer());
     let mut control = Line::new(&mut *device, EndpointAddress::CONTROL);
     let soft_reset = Setup { request_type: 0x21, request: 2, value: 0, index: 1, length: 0 };
-    let rejected = control.endpoint.submit(Token(1), soft_reset.buffer(&[])).expect_err("the printer is not ours");
+    let rejected = control.endpoint.submit(Token(1), soft_reset.buffer(&[]).into()).expect_err("the printer is not ours");
     assert_eq!(rejected.error.kind, ErrorKind::InvalidParameter, "{}", rejected.error);
     assert_eq!(rig.usbfs().count(ioctl::SUBMIT_URB), 0);
     close(device);
@@ -38,7 +38,7 @@ pub fn memory_used_up_is_no_resources_and_passes(rig: &mut UmockdevRig<'_>) {
     for token in 0..16 {
         line.submit(token, vec![0; MEBIBYTE]);
     }
-    let rejected = line.endpoint.submit(Token(16), vec![0; MEBIBYTE]).expect_err("16 MiB are in flight");
+    let rejected = line.endpoint.submit(Token(16), vec![0; MEBIBYTE].into()).expect_err("16 MiB are in flight");
     assert_eq!((rejected.error.kind, rejected.buffer.len()), (ErrorKind::NoResources, MEBIBYTE));
     line.endpoint.cancel(Token(15));
     assert_eq!(line.wait().token, Token(15));
@@ -51,7 +51,7 @@ pub fn a_token_in_flight_is_not_taken_twice(rig: &mut UmockdevRig<'_>) {
     let mut device = loopback(rig);
     let mut line = Line::new(&mut *device, BULK_IN);
     line.submit(1, vec![0; 512]);
-    let rejected = line.endpoint.submit(Token(1), vec![0; 1024]).expect_err("there is one of that name");
+    let rejected = line.endpoint.submit(Token(1), vec![0; 1024].into()).expect_err("there is one of that name");
     assert_eq!((rejected.error.kind, rejected.buffer.len()), (ErrorKind::InvalidParameter, 1024));
     line.endpoint.cancel(Token(1));
     line.wait();

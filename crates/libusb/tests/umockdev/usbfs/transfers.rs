@@ -37,7 +37,7 @@ impl Usbfs {
             books.pending.insert(id, Pending { client, urb: argument, endpoint, discarder: None });
             id
         };
-        port.submit(Urb { id, endpoint, buffer });
+        port.submit(Urb { id, endpoint, buffer: buffer.into() });
         Answer::Now(0)
     }
 
@@ -91,8 +91,11 @@ fn copy_in(urb: &ioctl::Urb, endpoint: EndpointAddress) -> Vec<u8> {
     if length == 0 || (endpoint.direction() == Direction::In && !endpoint.is_control()) {
         return vec![0; length];
     }
-    // SAFETY: libusb's URB has a buffer of this length, and its thread waits in the ioctl.
-    unsafe { std::slice::from_raw_parts(urb.buffer, length) }.to_vec()
+    let mut bytes = vec![0; length];
+    // SAFETY: libusb's URB has a buffer of this length, and its thread waits in the ioctl. No reference is made of it: it may
+    // be in memory to which somebody else writes.
+    unsafe { urb.buffer.copy_to_nonoverlapping(bytes.as_mut_ptr(), length) };
+    bytes
 }
 
 /// usbfs copies what came in when the URB is reaped.
@@ -109,9 +112,10 @@ fn copy_out(done: &Done) {
     };
     urb.actual_length = *actual as i32;
     let from = if endpoint.is_control() { Setup::BYTES } else { 0 };
-    let came_in = if endpoint.is_control() { buffer[0] & 0x80 != 0 } else { endpoint.direction() == Direction::In };
+    let came_in =
+        if endpoint.is_control() { buffer.bytes()[0] & 0x80 != 0 } else { endpoint.direction() == Direction::In };
     if came_in && *actual > 0 {
-        let bytes = &buffer[from..from + actual];
+        let bytes = buffer.bytes_in(from..from + actual);
         // SAFETY: the transfer is in flight for libusb until this ioctl returns, so its buffer is there, and it
         // is as long as `buffer`, which `from` is within.
         let room = unsafe { urb.buffer.add(from) };
