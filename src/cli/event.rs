@@ -32,7 +32,7 @@ pub fn run(context: &Context<'_>, wish: &WaitEvent) -> Result<(), Failure> {
 }
 
 /// `None` when the time is up.
-fn wait(session: &Session, patience: Duration) -> Result<Option<Vec<u8>>, Failure> {
+fn wait(session: &Session, patience: Duration) -> Result<Option<client::Bytes>, Failure> {
     match session.wait_event(Some(patience)) {
         Ok(packet) => Ok(Some(packet)),
         Err(error) if error.status() == Some(Status::Timeout) => Ok(None),
@@ -41,7 +41,7 @@ fn wait(session: &Session, patience: Duration) -> Result<Option<Vec<u8>>, Failur
 }
 
 /// A request has a longest time, so one follows the other.
-fn wait_for_ever(session: &Session) -> Result<Vec<u8>, Failure> {
+fn wait_for_ever(session: &Session) -> Result<client::Bytes, Failure> {
     let longest = Duration::from_secs(wire::MAX_TIMEOUT_SECONDS.into());
     loop {
         let began = Instant::now();

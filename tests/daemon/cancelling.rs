@@ -42,7 +42,7 @@ fn cancel_request_ends_one_request_and_its_answer_comes_after() {
         assert_cancelled(&mut client, one);
         assert_order(&client, &[one, cancel]);
         client.write_all(b"for two");
-        assert_eq!(client.answer(two).payload, b"for two");
+        assert_eq!(client.answer(two).payload[..], *b"for two");
     }
 }
 
@@ -96,7 +96,7 @@ fn a_salvaged_read_hands_over_what_had_come() {
     client.done(cancel_request(cancelled));
     let answer = client.answer(cancelled);
     assert_eq!((answer.status, answer.information, answer.discarded), (Status::Cancelled, 0, 1024));
-    assert_eq!(answer.payload, [1; 1024]);
+    assert_eq!(answer.payload[..], [1; 1024]);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn cancel_session_ends_what_the_session_issued_and_nothing_else() {
             assert_order(&one, &[id, cancel]);
         }
         one.write_all(b"for two");
-        assert_eq!(two.answer(kept).payload, b"for two");
+        assert_eq!(two.answer(kept).payload[..], *b"for two");
     }
 }
 
@@ -161,7 +161,7 @@ fn cancel_pipe_ends_everybodys_requests_on_that_pipe() {
         assert_order(&one, &[mine[1], cancel]);
         assert_cancelled(&mut two, others);
         one.call_with(vendor_out(EVENT, 0), b"event".to_vec());
-        assert_eq!(one.answer(event).payload, b"event", "the event pipe is another");
+        assert_eq!(one.answer(event).payload[..], *b"event", "the event pipe is another");
         one.write_all(b"on");
         assert_eq!(two.read_all(512), b"on");
     }
@@ -219,7 +219,7 @@ fn an_event_that_is_cancelled_for_one_session_stays_for_the_other() {
     one.done(Command::CancelSession { session: None });
     assert_cancelled(&mut one, mine);
     one.call_with(vendor_out(EVENT, 0), b"press".to_vec());
-    assert_eq!(two.answer(others).payload, b"press");
+    assert_eq!(two.answer(others).payload[..], *b"press");
 }
 
 #[test]

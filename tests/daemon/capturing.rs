@@ -34,7 +34,7 @@ fn rig(captures: usize, capture_bytes: usize) -> Rig {
 fn what_a_slow_client_has_no_room_for_is_counted_and_the_transfers_go_on() {
     let rig = rig(1, 65536);
     let mut slow = rig.client();
-    let beginning = slow.done(capture()).payload;
+    let beginning = slow.done(capture()).payload.into();
     let mut busy = rig.open();
     for _ in 0..64 {
         busy.write_all(&[0xa5; 16384]);

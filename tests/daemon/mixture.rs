@@ -244,11 +244,11 @@ fn judge(asked: Asked, answer: &Answer, member: Member) -> u64 {
         }
         (Status::Success, Kind::Control { length }) => {
             let counted: Vec<u8> = (0..length).map(|i| (7 + i) as u8).collect();
-            assert_eq!((answer.information, &answer.payload), (u64::from(length), &counted));
+            assert_eq!((answer.information, &answer.payload[..]), (u64::from(length), &counted[..]));
             0
         }
         (Status::Success, Kind::Event) => {
-            assert_eq!(answer.payload, PRESSED);
+            assert_eq!(answer.payload[..], PRESSED);
             0
         }
         (Status::Cancelled, Kind::Write { length }) => {

@@ -223,7 +223,7 @@ impl Client {
         let id = self.read(length);
         let answer = self.answer(id);
         assert_eq!(answer.status, Status::Success, "{:?}", answer.message);
-        answer.payload
+        answer.payload.into()
     }
 
     /// How many requests were answered; each once if these are as many as there were answers.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use wire::{
     AbortReport, AbortStep, Answer, ChannelSizesBody, Command, ControlDirection, DescriptorBody, DeviceDescriptorBody,
     DeviceEntry, DeviceStatus, EventName, ListBody, OpenBody, Pipe, PipeConfigurationBody, PipeDescription,
@@ -103,7 +104,7 @@ impl Session {
     ///
     /// # Errors
     /// A refusal with the status `timeout` carries what had come in its answer's payload.
-    pub fn read(&self, length: u32, timeout: Option<Duration>) -> Result<Vec<u8>, Error> {
+    pub fn read(&self, length: u32, timeout: Option<Duration>) -> Result<Bytes, Error> {
         let command = Command::Read { at: None, length, salvage: false, timeout: seconds(timeout) };
         self.ask(command).map(|answer| answer.payload)
     }
@@ -115,12 +116,12 @@ impl Session {
     }
 
     /// Waits for one interrupt packet.
-    pub fn wait_event(&self, timeout: Option<Duration>) -> Result<Vec<u8>, Error> {
+    pub fn wait_event(&self, timeout: Option<Duration>) -> Result<Bytes, Error> {
         self.ask(Command::WaitEvent { timeout: seconds(timeout) }).map(|answer| answer.payload)
     }
 
     /// A control request; gives back the data of an IN request.
-    pub fn usb_request(&self, request: UsbRequest, timeout: Option<Duration>) -> Result<Vec<u8>, Error> {
+    pub fn usb_request(&self, request: UsbRequest, timeout: Option<Duration>) -> Result<Bytes, Error> {
         let UsbRequest { kind, recipient, request, value, index, data } = request;
         let (direction, length, payload) = match data {
             RequestData::In(length) => (ControlDirection::In, length, Vec::new()),
@@ -132,7 +133,7 @@ impl Session {
     }
 
     /// `IOCTL_READ_REGISTERS`.
-    pub fn read_registers(&self, offset: u16, index: u16, length: u16) -> Result<Vec<u8>, Error> {
+    pub fn read_registers(&self, offset: u16, index: u16, length: u16) -> Result<Bytes, Error> {
         self.ask(Command::ReadRegisters { offset, index, length }).map(|answer| answer.payload)
     }
 
@@ -162,7 +163,7 @@ impl Session {
         descriptor_type: u8,
         index: u8,
         language: u16,
-    ) -> Result<(Vec<u8>, Option<String>), Error> {
+    ) -> Result<(Bytes, Option<String>), Error> {
         let answer = self.ask(Command::UsbDescriptor { descriptor_type, index, language })?;
         let text = body::<DescriptorBody>("usb-descriptor", &answer)?.text;
         Ok((answer.payload, text))

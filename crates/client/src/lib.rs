@@ -16,7 +16,7 @@
 //! session.open("usbscan0")?;
 //! session.write(b"\x1b@", Some(Duration::from_secs(1)))?;
 //! let reply = session.read(1, Some(Duration::from_secs(1)))?;
-//! assert_eq!(reply, [0x06]);
+//! assert_eq!(reply[..], [0x06]);
 //! # Ok::<(), client::Error>(())
 //! ```
 #![warn(missing_docs)]
@@ -30,6 +30,8 @@ mod pending;
 mod session;
 mod spare;
 
+/// What payloads are.
+pub use bytes::Bytes;
 pub use calls::{Endpoints, RequestData, UsbRequest};
 pub use canceller::Canceller;
 pub use error::{Error, GoneWhy, Refusal};

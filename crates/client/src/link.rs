@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io::{self, BufReader, IoSlice};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -32,18 +33,14 @@ pub(crate) struct Link {
     turn: Mutex<()>,
     waiting: Mutex<Waiting>,
     next_id: AtomicU64,
-    spare: Spare,
+    /// Memory for payloads to come.
+    spare: Arc<Spare>,
 }
 
 impl Link {
     pub(crate) fn new(socket: UnixStream) -> Link {
         let (turn, waiting, next_id) = (Mutex::default(), Mutex::default(), AtomicU64::new(1));
-        Link { socket, turn, waiting, next_id, spare: Spare::default() }
-    }
-
-    /// Memory for payloads to come.
-    pub(crate) fn spare(&self) -> &Spare {
-        &self.spare
+        Link { socket, turn, waiting, next_id, spare: Arc::default() }
     }
 
     pub(crate) fn new_id(&self) -> u64 {
@@ -121,7 +118,7 @@ impl Link {
     /// Runs on the reading thread until the connection ends; then everyone who waits is told.
     pub(crate) fn read_all(&self, mut stream: BufReader<UnixStream>, events: &Events) {
         let why = loop {
-            match next(&mut stream, |length| self.spare.take(length)) {
+            match next(&mut stream, &self.spare) {
                 Ok(Some(FromDaemon::Answer(answer))) => self.deliver(answer),
                 Ok(Some(FromDaemon::Event(event))) => events.push(event),
                 Ok(None) | Err(FrameError::Truncated) => break GoneWhy::Closed,
@@ -149,12 +146,16 @@ impl Link {
     }
 }
 
-/// Reads one message from the daemon; `spare` has memory for its payload, see [`wire::receive_frame_into`].
-pub(crate) fn next(
-    stream: &mut BufReader<UnixStream>,
-    spare: impl FnOnce(usize) -> Vec<u8>,
-) -> Result<Option<FromDaemon>, FrameError> {
-    wire::receive_frame_into(stream, wire::DAEMON_HEADER_LIMIT, spare)?.map(FromDaemon::from_frame).transpose()
+/// Reads one message from the daemon; `spare` has memory for its payload.
+pub(crate) fn next(stream: &mut BufReader<UnixStream>, spare: &Arc<Spare>) -> Result<Option<FromDaemon>, FrameError> {
+    let frame = wire::receive_frame_into(stream, wire::DAEMON_HEADER_LIMIT, |length| spare.take(length))?;
+    let Some(mut frame) = frame else { return Ok(None) };
+    let payload = std::mem::take(&mut frame.payload);
+    let mut message = FromDaemon::from_frame(frame)?;
+    if let FromDaemon::Answer(answer) = &mut message {
+        answer.payload = spare.bytes(payload);
+    }
+    Ok(Some(message))
 }
 
 /// The way of events to whoever looks at them: bounded, the newest kept.

@@ -1,5 +1,9 @@
-//! Memory that payloads came in and whose bytes are done with, for payloads to come. Any thread; no I/O.
+//! Memory that payloads came in and whose bytes are done with, for payloads to come: new memory costs a read of 256 KiB more
+//! than its bytes do. Any thread; no I/O.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 /// Vectors that are kept: as many as a program has reads under way, and each at most the largest payload.
@@ -13,10 +17,36 @@ pub(crate) struct Spare {
     buffers: Mutex<Vec<Vec<u8>>>,
 }
 
+/// Bytes whose memory goes back when nobody has them any more.
+struct Payload {
+    bytes: Vec<u8>,
+    spare: Arc<Spare>,
+}
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        self.spare.give(std::mem::take(&mut self.bytes));
+    }
+}
+
 impl Spare {
+    /// These bytes as others may have them. Their memory comes back here by itself.
+    pub(crate) fn bytes(self: &Arc<Spare>, bytes: Vec<u8>) -> Bytes {
+        match is_kept(&bytes) {
+            true => Bytes::from_owner(Payload { bytes, spare: self.clone() }),
+            false => bytes.into(),
+        }
+    }
+
     /// Keeps this for later, if it is worth it.
-    pub(crate) fn give(&self, buffer: Vec<u8>) {
-        if !(SHORTEST..=wire::PAYLOAD_LIMIT).contains(&buffer.capacity()) {
+    fn give(&self, buffer: Vec<u8>) {
+        if !is_kept(&buffer) {
             return;
         }
         let mut buffers = self.buffers.lock();
@@ -41,6 +71,11 @@ impl Spare {
     }
 }
 
+/// Whether it is worth it.
+fn is_kept(buffer: &Vec<u8>) -> bool {
+    (SHORTEST..=wire::PAYLOAD_LIMIT).contains(&buffer.capacity())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +90,21 @@ mod tests {
         let again = spare.take(20_000);
         assert_eq!((again.len(), again.as_ptr()), (20_000, place));
         assert!(spare.take(20_000).is_empty());
+    }
+
+    #[test]
+    fn memory_of_a_payload_comes_back_when_the_last_part_of_it_is_dropped() {
+        let spare = Arc::new(Spare::default());
+        let buffer = vec![7; 20_000];
+        let place = buffer.as_ptr();
+        let mut payload = spare.bytes(buffer);
+        let part = payload.split_off(19_990);
+        drop(payload);
+        assert!(spare.take(SHORTEST).is_empty());
+        assert_eq!(part, [7; 10][..]);
+        drop(part);
+        let again = spare.take(SHORTEST);
+        assert_eq!(again.as_ptr(), place);
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Daemon {
     fn payload(&mut self, id: u64, payload: &[u8]) {
         let mut answer = Answer::new(id, Status::Success);
         answer.information = payload.len() as u64;
-        answer.payload = payload.to_vec();
+        answer.payload = payload.to_vec().into();
         self.say(&answer);
     }
 }
@@ -78,7 +78,7 @@ fn answers_find_their_requests_in_whatever_order_they_come() {
     }
     for one in pending {
         let id = one.id();
-        assert_eq!(one.wait().expect("an answer").payload, id.to_le_bytes());
+        assert_eq!(one.wait().expect("an answer").payload[..], id.to_le_bytes());
     }
 }
 
@@ -133,12 +133,12 @@ fn the_bytes_of_a_read_that_timed_out_are_in_its_refusal() {
     let (session, mut daemon) = session();
     let daemon = thread::spawn(move || {
         let mut answer = Answer::new(daemon.hear().id, Status::Timeout);
-        answer.payload = b"some".to_vec();
+        answer.payload = b"some"[..].into();
         daemon.say(&answer);
         daemon
     });
     let error = session.read(100, Some(Duration::from_millis(1))).unwrap_err();
-    assert_eq!(error.answer().expect("an answer").payload, b"some");
+    assert_eq!(error.answer().expect("an answer").payload[..], *b"some");
     daemon.join().expect("no panic");
 }
 
@@ -196,7 +196,7 @@ fn answers_that_nobody_waits_for_are_passed_over() {
     let pending = session.start(read(1), vec![]).expect("sent");
     let id = daemon.hear().id;
     daemon.payload(id, b"x");
-    assert_eq!(pending.wait().expect("an answer").payload, b"x");
+    assert_eq!(pending.wait().expect("an answer").payload[..], *b"x");
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_request_that_is_dropped_is_cancelled_and_its_late_answer_hurts_nobody() {
     let heard = daemon.hear();
     assert_eq!((heard.id, heard.command), (next.id(), read(2)), "a detached request is not cancelled");
     daemon.payload(next.id(), b"ok");
-    assert_eq!(next.wait().expect("an answer").payload, b"ok");
+    assert_eq!(next.wait().expect("an answer").payload[..], *b"ok");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn who_waits_with_a_limit_can_wait_again() {
     let id = daemon.hear().id;
     daemon.payload(id, b"x");
     let answer = pending.wait_for(Duration::from_secs(60)).expect("an answer").expect("by now");
-    assert_eq!(answer.payload, b"x");
+    assert_eq!(answer.payload[..], *b"x");
 }
 
 #[test]

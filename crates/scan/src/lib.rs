@@ -33,6 +33,7 @@ mod geometry;
 pub mod jpeg;
 mod options;
 mod page;
+mod pieces;
 mod session;
 mod transport;
 mod unsure;

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use client::wire::{AbortStep, Answer, Command, ControlDirection, DeviceEntry, Pipe, Status};
 use client::{Pending, RequestData, Session};
 
@@ -148,7 +149,7 @@ impl SessionTransport {
         command: Command,
         payload: Vec<u8>,
         timeout: Duration,
-    ) -> Result<Vec<u8>, TransportError> {
+    ) -> Result<Bytes, TransportError> {
         let name = command.name();
         let reading = self.start(command, payload, timeout)?;
         let answer = self.finish(reading)?;
@@ -193,7 +194,7 @@ impl Transport for SessionTransport {
     fn finish_read(&mut self) -> Result<Received, TransportError> {
         let reading = match self.reading.take() {
             Some(Started::Reading(reading)) => reading,
-            Some(Started::Not) | None => return Ok(Received { bytes: Vec::new(), end: ReadEnd::Cancelled }),
+            Some(Started::Not) | None => return Ok(Received { bytes: Bytes::new(), end: ReadEnd::Cancelled }),
         };
         let timeout = reading.patience - GRACE;
         let answer = self.finish(reading)?;
@@ -214,7 +215,7 @@ impl Transport for SessionTransport {
         }
     }
 
-    fn control(&mut self, request: &ControlRequest, timeout: Duration) -> Result<Vec<u8>, TransportError> {
+    fn control(&mut self, request: &ControlRequest, timeout: Duration) -> Result<Bytes, TransportError> {
         let ControlRequest { kind, recipient, request, value, index, data } = request.clone();
         let (direction, length, payload) = match data {
             RequestData::In(length) => (ControlDirection::In, length, Vec::new()),
@@ -226,7 +227,7 @@ impl Transport for SessionTransport {
         self.run("control request", command, payload, timeout)
     }
 
-    fn wait_event(&mut self, timeout: Duration) -> Result<Vec<u8>, TransportError> {
+    fn wait_event(&mut self, timeout: Duration) -> Result<Bytes, TransportError> {
         self.run("event", Command::WaitEvent { timeout: Some(timeout.as_secs_f64()) }, Vec::new(), timeout)
     }
 

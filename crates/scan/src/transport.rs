@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use client::wire::{AbortStep, Pipe, RequestKind, RequestRecipient};
 
 use crate::{Cancel, Cancelled};
@@ -48,13 +49,13 @@ pub trait Transport: Send {
     ///
     /// # Errors
     /// [`TransportError::Stall`] when the scanner refuses it.
-    fn control(&mut self, request: &ControlRequest, timeout: Duration) -> Result<Vec<u8>, TransportError>;
+    fn control(&mut self, request: &ControlRequest, timeout: Duration) -> Result<Bytes, TransportError>;
 
     /// One interrupt packet.
     ///
     /// # Errors
     /// [`TransportError::Timeout`], [`TransportError::NotSupported`] without such an endpoint.
-    fn wait_event(&mut self, timeout: Duration) -> Result<Vec<u8>, TransportError>;
+    fn wait_event(&mut self, timeout: Duration) -> Result<Bytes, TransportError>;
 
     /// Clears the halt of a pipe, and throws away what was left over from its last read.
     ///
@@ -97,8 +98,8 @@ pub trait Transport: Send {
 /// What a read brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// The bytes.
-    pub bytes: Vec<u8>,
+    /// The bytes, where they came to: in shared memory, or in memory that is used again when they are dropped.
+    pub bytes: Bytes,
     /// Why there are no more.
     pub end: ReadEnd,
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use client::wire::Pipe;
 
 use crate::{ReadEnd, ScanError, Transport, TransportError};
@@ -32,11 +33,11 @@ pub(crate) fn say(transport: &mut dyn Transport, bytes: &[u8], timeout: Duration
 }
 
 /// What the scanner says next; empty when it says nothing.
-pub(crate) fn listen(transport: &mut dyn Transport, wait: Duration) -> Result<Vec<u8>, ScanError> {
+pub(crate) fn listen(transport: &mut dyn Transport, wait: Duration) -> Result<Bytes, ScanError> {
     match transport.read(CHUNK, wait) {
         Ok(received) if received.end == ReadEnd::Cancelled => Err(ScanError::Cancelled { idle: false }),
         Ok(received) => Ok(received.bytes),
-        Err(error) => recover(transport, error, Pipe::Read).map(|()| Vec::new()),
+        Err(error) => recover(transport, error, Pipe::Read).map(|()| Bytes::new()),
     }
 }
 

@@ -26,7 +26,7 @@ impl Daemon {
     /// either, and what it saw is what the tests look at.
     fn say(&mut self, id: u64, status: Status, payload: &[u8]) {
         let mut answer = Answer::new(id, status);
-        answer.payload = payload.to_vec();
+        answer.payload = payload.to_vec().into();
         match answer.write_to(&mut self.writer) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
             written => written.expect("an answer is written"),
@@ -66,7 +66,7 @@ fn a_read_hands_over_what_came_however_it_ended() {
     });
     for (end, bytes) in [(ReadEnd::Done, "all"), (ReadEnd::TimedOut, "some"), (ReadEnd::Cancelled, "few")] {
         let received = transport.read(100, SECOND).expect("no error");
-        assert_eq!((received.end, received.bytes.as_slice()), (end, bytes.as_bytes()));
+        assert_eq!((received.end, &received.bytes[..]), (end, bytes.as_bytes()));
     }
     drop(transport);
     daemon.join().expect("no panic");
@@ -128,7 +128,7 @@ fn a_cancel_ends_the_read_under_way_and_keeps_what_it_had() {
         cancel.cancel();
     });
     let received = transport.read(100, Duration::from_secs(200)).expect("no error");
-    assert_eq!((received.end, received.bytes.as_slice()), (ReadEnd::Cancelled, &b"half"[..]));
+    assert_eq!((received.end, &received.bytes[..]), (ReadEnd::Cancelled, &b"half"[..]));
     finger.join().expect("no panic");
     drop(transport);
     daemon.join().expect("no panic");
@@ -145,7 +145,7 @@ fn after_a_cancel_nothing_is_started_until_it_is_heeded() {
     assert_eq!(transport.read(1, SECOND).expect("no error").end, ReadEnd::Cancelled);
     assert!(matches!(transport.write(b"x", SECOND), Err(TransportError::Cancelled)));
     cancel.heed();
-    assert_eq!(transport.read(1, SECOND).expect("no error").bytes, b"x");
+    assert_eq!(transport.read(1, SECOND).expect("no error").bytes[..], *b"x");
     drop(transport);
     daemon.join().expect("no panic");
 }
@@ -177,7 +177,7 @@ fn a_read_that_was_started_is_ended_by_its_own_driver_too() {
     transport.start_read(100, Duration::from_secs(200)).expect("started");
     transport.cancel_read();
     let received = transport.finish_read().expect("no error");
-    assert_eq!((received.end, received.bytes.as_slice()), (ReadEnd::Cancelled, &b"ab"[..]));
+    assert_eq!((received.end, &received.bytes[..]), (ReadEnd::Cancelled, &b"ab"[..]));
     drop(transport);
     daemon.join().expect("no panic");
 }
@@ -208,8 +208,8 @@ fn the_other_commands_say_what_they_mean() {
         index: 2,
         data: RequestData::Out(vec![3]),
     };
-    assert_eq!(transport.control(&control, SECOND).expect("no error"), b"answer");
-    assert_eq!(transport.wait_event(SECOND).expect("no error"), b"answer");
+    assert_eq!(transport.control(&control, SECOND).expect("no error")[..], *b"answer");
+    assert_eq!(transport.wait_event(SECOND).expect("no error")[..], *b"answer");
     transport.clear_halt(Pipe::Read).expect("no error");
     transport.arm_abort(steps.clone()).expect("no error");
     transport.disarm_abort().expect("no error");

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -34,7 +35,7 @@ pub struct Answer {
     pub body: Map<String, Value>,
     /// Data.
     #[serde(skip)]
-    pub payload: Vec<u8>,
+    pub payload: Bytes,
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -52,7 +53,7 @@ impl Answer {
             shared: 0,
             message: None,
             body: Map::new(),
-            payload: Vec::new(),
+            payload: Bytes::new(),
         }
     }
 
@@ -75,7 +76,7 @@ impl Answer {
         T::deserialize(Value::Object(self.body.clone()))
     }
 
-    pub(crate) fn from_header(header: Map<String, Value>, payload: Vec<u8>) -> Result<Answer, serde_json::Error> {
+    pub(crate) fn from_header(header: Map<String, Value>, payload: Bytes) -> Result<Answer, serde_json::Error> {
         let mut answer = Answer::deserialize(Value::Object(header))?;
         answer.payload = payload;
         Ok(answer)
@@ -108,7 +109,7 @@ mod tests {
     fn an_answer_survives_bytes_and_back_with_body_and_payload() {
         let mut answer = Answer::new(4, Status::Cancelled).with_body(&crate::ListBody { devices: vec![] });
         answer.discarded = 512;
-        answer.payload = b"salvaged".to_vec();
+        answer.payload = Bytes::from_static(b"salvaged");
         let mut bytes = Vec::new();
         answer.write_to(&mut bytes).unwrap();
         let frame = read_frame(&mut &bytes[..], crate::DAEMON_HEADER_LIMIT).unwrap().unwrap();

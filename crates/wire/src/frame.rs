@@ -141,7 +141,7 @@ impl FromDaemon {
         if !header.contains_key("id") {
             return Event::deserialize(Value::Object(header)).map(FromDaemon::Event).map_err(FrameError::NotFromDaemon);
         }
-        Answer::from_header(header, payload).map(FromDaemon::Answer).map_err(FrameError::NotFromDaemon)
+        Answer::from_header(header, payload.into()).map(FromDaemon::Answer).map_err(FrameError::NotFromDaemon)
     }
 }
 

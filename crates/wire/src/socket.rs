@@ -1,7 +1,7 @@
 //! Messages straight from a socket: the kernel writes a payload to where it stays. The only I/O of this crate.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsFd;
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -11,11 +11,14 @@ use crate::frame::read_frame_with;
 use crate::{Frame, FrameError};
 
 /// As [`crate::read_frame`], from a socket: without the zeroing and the many small reads that a reader of any kind
-/// costs.
+/// costs. Headers come through `Read`, payloads with `recv` from the descriptor below it.
 ///
 /// # Errors
 /// See [`FrameError`]; the connection is of no use afterwards.
-pub fn receive_frame(reader: &mut BufReader<UnixStream>, header_limit: usize) -> Result<Option<Frame>, FrameError> {
+pub fn receive_frame<R: Read + AsFd>(
+    reader: &mut BufReader<R>,
+    header_limit: usize,
+) -> Result<Option<Frame>, FrameError> {
     read_frame_with(reader, header_limit, receive)
 }
 
@@ -25,8 +28,8 @@ pub fn receive_frame(reader: &mut BufReader<UnixStream>, header_limit: usize) ->
 ///
 /// # Errors
 /// See [`FrameError`]; the connection is of no use afterwards.
-pub fn receive_frame_into(
-    reader: &mut BufReader<UnixStream>,
+pub fn receive_frame_into<R: Read + AsFd>(
+    reader: &mut BufReader<R>,
     header_limit: usize,
     spare: impl FnOnce(usize) -> Vec<u8>,
 ) -> Result<Option<Frame>, FrameError> {
@@ -43,7 +46,7 @@ pub fn receive_frame_into(
 }
 
 /// What was read ahead, then the rest from the socket itself. Gives back how many bytes that are: all, but at the end.
-fn fill(reader: &mut BufReader<UnixStream>, payload: &mut [u8]) -> io::Result<usize> {
+fn fill<R: Read + AsFd>(reader: &mut BufReader<R>, payload: &mut [u8]) -> io::Result<usize> {
     let mut filled = reader.buffer().len().min(payload.len());
     payload[..filled].copy_from_slice(&reader.buffer()[..filled]);
     reader.consume(filled);
@@ -59,7 +62,7 @@ fn fill(reader: &mut BufReader<UnixStream>, payload: &mut [u8]) -> io::Result<us
 }
 
 /// The same into new memory, none of which is touched before its bytes are there.
-fn receive(reader: &mut BufReader<UnixStream>, length: usize) -> io::Result<Vec<u8>> {
+fn receive<R: Read + AsFd>(reader: &mut BufReader<R>, length: usize) -> io::Result<Vec<u8>> {
     let mut payload = Vec::new();
     payload.reserve_exact(length);
     let ahead = reader.buffer().len().min(length);
@@ -82,6 +85,7 @@ fn receive(reader: &mut BufReader<UnixStream>, length: usize) -> io::Result<Vec<
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::unix::net::UnixStream;
     use std::thread;
 
     use super::*;
@@ -115,7 +119,7 @@ mod tests {
         let place = spare.as_ptr();
         let mut spare = Some(spare);
         for (length, same) in [(8000, true), (5000, true), (5001, false), (0, false)] {
-            Answer { payload: vec![7; length], ..Answer::new(1, Status::Success) }.write_to(&mut ours).unwrap();
+            Answer { payload: vec![7; length].into(), ..Answer::new(1, Status::Success) }.write_to(&mut ours).unwrap();
             let frame = receive_frame_into(&mut reader, 999, |_| spare.take().unwrap_or_default()).unwrap().unwrap();
             assert_eq!((frame.payload.len(), frame.payload.as_ptr() == place), (length, same));
             assert!(frame.payload.iter().all(|byte| *byte == 7));

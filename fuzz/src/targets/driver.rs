@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use client::Bytes;
 use client::wire::Pipe;
 use scan::esci::{Esci, Patience};
 use scan::esci2::Esci2;
@@ -91,17 +92,17 @@ impl Transport for Rubbish {
         if end == ReadEnd::Done && length <= 1 << 20 {
             bytes.resize(length, 0);
         }
-        Ok(Received { bytes, end })
+        Ok(Received { bytes: bytes.into(), end })
     }
 
     fn cancel_read(&mut self) {}
 
-    fn control(&mut self, _request: &ControlRequest, _timeout: Duration) -> Result<Vec<u8>, TransportError> {
-        Ok(vec![self.next()?])
+    fn control(&mut self, _request: &ControlRequest, _timeout: Duration) -> Result<Bytes, TransportError> {
+        Ok(vec![self.next()?].into())
     }
 
-    fn wait_event(&mut self, _timeout: Duration) -> Result<Vec<u8>, TransportError> {
-        Ok(vec![self.next()?])
+    fn wait_event(&mut self, _timeout: Duration) -> Result<Bytes, TransportError> {
+        Ok(vec![self.next()?].into())
     }
 
     fn clear_halt(&mut self, _pipe: Pipe) -> Result<(), TransportError> {

@@ -1,5 +1,6 @@
 //! JPEG as scanners send it.
 
+use client::Bytes;
 use scan::jpeg::{Decoder, JpegError, Source};
 
 /// Bytes of pixels after which a picture was looked at for long enough.
@@ -10,8 +11,8 @@ struct Chunks<'a>(std::slice::Chunks<'a, u8>);
 impl Source for Chunks<'_> {
     type Error = JpegError;
 
-    fn more(&mut self) -> Result<Option<Vec<u8>>, JpegError> {
-        Ok(self.0.next().map(<[u8]>::to_vec))
+    fn more(&mut self) -> Result<Option<Bytes>, JpegError> {
+        Ok(self.0.next().map(Bytes::copy_from_slice))
     }
 }
 

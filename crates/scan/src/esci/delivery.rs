@@ -12,17 +12,26 @@ use crate::Pixels;
 pub(super) struct Delivery {
     /// Lines whose colours belong to lines that are not whole yet.
     waiting: VecDeque<Vec<u8>>,
+    /// The lines of a block that are not as they came.
+    changed: Vec<u8>,
 }
 
 impl Delivery {
-    /// The lines of the page that a block makes whole.
-    pub(super) fn page_lines(&mut self, plan: &Plan, block: Block) -> Vec<u8> {
-        let mut bytes = in_order(plan, block);
-        if plan.distance > 0 {
-            bytes = self.together(plan, &bytes);
+    /// The lines of the page that a block makes whole. Those that are already as a page has them are not copied.
+    pub(super) fn page_lines<'a>(&'a mut self, plan: &Plan, block: &'a Block) -> &'a [u8] {
+        let (comes, keep) = (plan.asked.line_bytes, plan.page.bytes_per_line());
+        if plan.distance == 0 && keep >= comes && is_in_order(plan, block.is_green_first) {
+            return &block.bytes;
         }
-        crop(&mut bytes, plan.asked.line_bytes, plan.page.bytes_per_line());
-        bytes
+        self.changed.clear();
+        self.changed.extend_from_slice(&block.bytes);
+        put_in_order(plan, block.is_green_first, &mut self.changed);
+        if plan.distance > 0 {
+            let bytes = std::mem::take(&mut self.changed);
+            self.changed = self.together(plan, &bytes);
+        }
+        crop(&mut self.changed, comes, keep);
+        &self.changed
     }
 
     /// Lines whose colours lie `distance` lines apart: red comes first, blue last.
@@ -48,9 +57,17 @@ impl Delivery {
     }
 }
 
-/// Samples as a page has them.
-fn in_order(plan: &Plan, block: Block) -> Vec<u8> {
-    let Block { mut bytes, is_green_first, .. } = block;
+/// Whether samples come as a page has them.
+fn is_in_order(plan: &Plan, is_green_first: bool) -> bool {
+    match plan.page.pixels {
+        Pixels::Bit | Pixels::Gray8 => true,
+        Pixels::Rgb8 => !is_green_first,
+        Pixels::Gray16 | Pixels::Rgb16 => false,
+    }
+}
+
+/// Makes them so.
+fn put_in_order(plan: &Plan, is_green_first: bool, bytes: &mut [u8]) {
     match plan.page.pixels {
         Pixels::Bit | Pixels::Gray8 => {}
         Pixels::Rgb8 if is_green_first => bytes.chunks_exact_mut(3).for_each(|pixel| pixel.swap(0, 1)),
@@ -64,7 +81,6 @@ fn in_order(plan: &Plan, block: Block) -> Vec<u8> {
             }
         }
     }
-    bytes
 }
 
 /// Keeps the first `keep` bytes of every `line` bytes.
@@ -92,11 +108,11 @@ mod tests {
     }
 
     fn block(bytes: Vec<u8>, is_green_first: bool) -> Block {
-        Block { bytes, is_green_first, is_last: false }
+        Block { bytes: bytes.into(), is_green_first, is_last: false }
     }
 
     fn page_lines(plan: &Plan, block: Block) -> Vec<u8> {
-        Delivery::default().page_lines(plan, block)
+        Delivery::default().page_lines(plan, &block).to_vec()
     }
 
     #[test]
@@ -113,10 +129,17 @@ mod tests {
             let mut delivery = Delivery::default();
             let (one, other): (Vec<u8>, Vec<u8>) =
                 ((0..cut).flat_map(line).collect(), (cut..5).flat_map(line).collect());
-            let mut page = delivery.page_lines(&plan, block(one, false));
-            page.extend(delivery.page_lines(&plan, block(other, false)));
+            let mut page = delivery.page_lines(&plan, &block(one, false)).to_vec();
+            page.extend(delivery.page_lines(&plan, &block(other, false)));
             assert_eq!(page, expected, "cut before line {cut}");
         }
+    }
+
+    #[test]
+    fn lines_that_are_as_a_page_has_them_are_not_copied() {
+        let color = plan(&[]);
+        let block = block(vec![7; color.asked.line_bytes], false);
+        assert_eq!(Delivery::default().page_lines(&color, &block).as_ptr(), block.bytes.as_ptr());
     }
 
     #[test]

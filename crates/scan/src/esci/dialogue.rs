@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::abilities::Dialect;
 use super::codes::{ACK, Code, EXTENDED_STATUS, FS_STATUS, NAK, OneByte, RESET, STATUS};
 use super::status::{self, Standing, StatusByte};
 use super::{Nonsense, Patience};
+use crate::pieces::Pieces;
 use crate::{Cancel, Problem, ReadEnd, Received, ScanError, Transport};
 
 /// Empty packets in a row that are taken for a scanner that has nothing to say.
@@ -69,9 +72,9 @@ impl Dialogue {
     }
 
     /// Ends a read that is under way, if one is; gives back what it had.
-    pub(super) fn stop_reading(&mut self) -> Result<Vec<u8>, ScanError> {
+    pub(super) fn stop_reading(&mut self) -> Result<Bytes, ScanError> {
         if !self.reading {
-            return Ok(Vec::new());
+            return Ok(Bytes::new());
         }
         self.transport.cancel_read();
         Ok(self.finish()?.bytes)
@@ -79,7 +82,7 @@ impl Dialogue {
 
     /// Reads until `into` has the whole item. A scanner that sends it in pieces is none the worse for it. After an error
     /// `into` has what came, and the same call goes on from there.
-    pub(super) fn fill(&mut self, into: &mut Vec<u8>, item: Item, patience: Duration) -> Result<(), ScanError> {
+    pub(super) fn fill(&mut self, into: &mut Pieces, item: Item, patience: Duration) -> Result<(), ScanError> {
         let mut empty = 0;
         while into.len() < item.bytes {
             if !self.reading {
@@ -87,11 +90,7 @@ impl Dialogue {
             }
             let Received { bytes, end } = self.finish()?;
             empty = if bytes.is_empty() { empty + 1 } else { 0 };
-            if into.is_empty() {
-                *into = bytes;
-            } else {
-                into.extend(bytes);
-            }
+            into.push(bytes);
             if let (Some(code), [NAK]) = (item.answers, &into[..]) {
                 self.in_step = true;
                 return Err(ScanError::Refused { parameter: item.name.to_owned(), command: code.name });
@@ -120,10 +119,10 @@ impl Dialogue {
         }
     }
 
-    fn item(&mut self, item: Item, patience: Duration) -> Result<Vec<u8>, ScanError> {
-        let mut bytes = Vec::new();
-        self.fill(&mut bytes, item, patience)?;
-        Ok(bytes)
+    fn item(&mut self, item: Item, patience: Duration) -> Result<Bytes, ScanError> {
+        let mut pieces = Pieces::default();
+        self.fill(&mut pieces, item, patience)?;
+        Ok(pieces.take())
     }
 
     /// Yes or no.
@@ -173,7 +172,7 @@ impl Dialogue {
     }
 
     /// A question whose answer says how long it is.
-    pub(super) fn information(&mut self, code: Code) -> Result<(StatusByte, Vec<u8>), ScanError> {
+    pub(super) fn information(&mut self, code: Code) -> Result<(StatusByte, Bytes), ScanError> {
         self.send(&code.bytes)?;
         let head = Item { name: code.name, bytes: status::INFORMATION_BYTES, answers: Some(code) };
         let head = self.item(head, self.patience.reply)?;
@@ -187,7 +186,7 @@ impl Dialogue {
     }
 
     /// A question whose answer has a fixed length.
-    pub(super) fn structure(&mut self, code: Code, bytes: usize) -> Result<Vec<u8>, ScanError> {
+    pub(super) fn structure(&mut self, code: Code, bytes: usize) -> Result<Bytes, ScanError> {
         self.send(&code.bytes)?;
         let bytes = self.item(Item { name: code.name, bytes, answers: Some(code) }, self.patience.reply)?;
         self.in_step = true;

@@ -11,12 +11,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Nonsense;
 use super::abilities::Dialect;
 use super::blocks::{Asked, ErrorByte, EscHeader, FS_HEADER_BYTES, FsBlocks, FsHeader};
 use super::codes::{ACK, FS_START, START};
 use super::dialogue::{Dialogue, Item};
 use super::status::StatusByte;
+use crate::pieces::Pieces;
 use crate::{Problem, ScanError};
 
 /// What the scanner is doing.
@@ -38,7 +41,7 @@ pub(super) enum Point {
 #[derive(Debug)]
 pub(super) struct Block {
     /// Whole lines.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// Its samples are green, red, blue.
     pub is_green_first: bool,
     /// No more follow.
@@ -62,7 +65,7 @@ pub(super) struct Feed {
     lines_left: u32,
     point: Point,
     /// What has come of the item that is being sent.
-    buffer: Vec<u8>,
+    buffer: Pieces,
 }
 
 impl Feed {
@@ -73,7 +76,7 @@ impl Feed {
             Dialect::Esc => (START, Framing::Esc { block: None }),
         };
         dialogue.send(&start.bytes)?;
-        Ok(Feed { framing, asked, lines_left: asked.lines, point: Point::Sending, buffer: Vec::new() })
+        Ok(Feed { framing, asked, lines_left: asked.lines, point: Point::Sending, buffer: Pieces::default() })
     }
 
     /// The first header: whether the scanner begins at all. Nothing follows one that is fatal or busy.
@@ -115,7 +118,7 @@ impl Feed {
 
     /// Ends the read that is under way; what it had is kept for [`Feed::next`].
     pub(super) fn stop_reading(&mut self, dialogue: &mut Dialogue) -> Result<(), ScanError> {
-        self.buffer.extend(dialogue.stop_reading()?);
+        self.buffer.push(dialogue.stop_reading()?);
         Ok(())
     }
 
@@ -157,7 +160,7 @@ impl Feed {
     fn page_header(&mut self, dialogue: &mut Dialogue, patience: Duration) -> Result<StatusByte, ScanError> {
         let item = Item { name: "the start of the scan", bytes: FS_HEADER_BYTES, answers: Some(FS_START) };
         dialogue.fill(&mut self.buffer, item, patience)?;
-        let header = FsHeader::parse(&std::mem::take(&mut self.buffer))?;
+        let header = FsHeader::parse(&self.buffer.take())?;
         if !header.status.is_fatal() && !header.status.is_busy() {
             self.framing = Framing::Fs { blocks: Some(header.blocks(&self.asked)?), block: None };
         }
@@ -177,8 +180,8 @@ impl Feed {
         let item = Item { name: "the image", bytes: size + 1, answers: None };
         dialogue.fill(&mut self.buffer, item, patience)?;
         *block = None;
-        let mut bytes = std::mem::take(&mut self.buffer);
-        let error = ErrorByte(bytes.pop().unwrap_or(0));
+        let mut bytes = self.buffer.take();
+        let error = ErrorByte(bytes.split_off(size).first().copied().unwrap_or(0));
         self.point = if is_last { Point::Over } else { Point::Waiting };
         if error.is_fatal() {
             self.point = Point::Stopped;
@@ -199,7 +202,7 @@ impl Feed {
         self.heed(status)?;
         dialogue.fill(&mut self.buffer, Item { name: "the image", bytes: size, answers: None }, patience)?;
         self.framing = Framing::Esc { block: None };
-        let bytes = std::mem::take(&mut self.buffer);
+        let bytes = self.buffer.take();
         // The size was held against what was left.
         self.lines_left -= (size / self.asked.line_bytes.max(1)) as u32;
         let is_last = status.is_area_end();
@@ -219,7 +222,7 @@ impl Feed {
         let is_first = self.lines_left == self.asked.lines;
         let (name, answers) = if is_first { ("the start of the scan", Some(START)) } else { ("the image", None) };
         dialogue.fill(&mut self.buffer, Item { name, bytes: self.asked.header_bytes, answers }, patience)?;
-        let header = EscHeader::parse(&std::mem::take(&mut self.buffer))?;
+        let header = EscHeader::parse(&self.buffer.take())?;
         // Without data a header has no sizes to check.
         let size = match header.status.is_fatal() || header.status.is_busy() {
             true => 0,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::abilities::{Abilities, Plain};
 use super::codes::{DEPTH, EXTENDED_STATUS, FOCUS_POSITION, FS_IDENTITY, FS_STATUS, HARDWARE, IDENTITY};
 use super::dialogue::Dialogue;
@@ -57,7 +59,7 @@ fn identify_plain(dialogue: &mut Dialogue, identity: &EscIdentity) -> Result<(Id
     dialogue.is_terse = !has(b'f');
     let status = match has(b'f') {
         true => dialogue.information(EXTENDED_STATUS)?.1,
-        false => Vec::new(),
+        false => Bytes::new(),
     };
     let model = identity::name_in_status(&status);
     let hardware = match has(b'i') {

@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use client::wire::{AbortStep, HexBytes};
 
 use super::codes::{ACK, CAN, FF, RESET};
@@ -75,7 +76,7 @@ impl Dialogue {
             }
             let answer = self.listen_once(wait)?;
             let more = self.drain_within(self.patience.silence / 2)?;
-            if answer == [ACK] && !more {
+            if answer == [ACK][..] && !more {
                 self.in_step = true;
                 return Ok(true);
             }
@@ -105,7 +106,7 @@ impl Dialogue {
     }
 
     /// What the scanner says next; empty when it says nothing.
-    pub(super) fn listen_once(&mut self, wait: Duration) -> Result<Vec<u8>, ScanError> {
+    pub(super) fn listen_once(&mut self, wait: Duration) -> Result<Bytes, ScanError> {
         unsure::listen(&mut *self.transport, wait)
     }
 

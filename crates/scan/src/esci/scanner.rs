@@ -193,8 +193,8 @@ impl EsciScanner {
                 }
                 feed.go_on(&mut self.dialogue)?;
             }
-            let lines = delivery.page_lines(plan, block);
-            if !lines.is_empty() && sink.lines(&lines).map_err(ScanError::Sink)? == Flow::Stop {
+            let lines = delivery.page_lines(plan, &block);
+            if !lines.is_empty() && sink.lines(lines).map_err(ScanError::Sink)? == Flow::Stop {
                 return Ok(Outcome::Stopped);
             }
             // No page has more lines than its height.
@@ -227,7 +227,7 @@ impl EsciScanner {
                 self.homing = true;
                 self.dialogue.send(&[CAN])?;
                 let answer = self.dialogue.transport.read(1, patience.resync)?;
-                match (answer.bytes.as_slice(), answer.end) {
+                match (&answer.bytes[..], answer.end) {
                     ([ACK], _) => self.dialogue.in_step = true,
                     (_, ReadEnd::Cancelled) => return Err(ScanError::Cancelled { idle: false }),
                     _ => self.dialogue.resync(effort)?,

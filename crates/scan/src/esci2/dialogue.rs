@@ -11,10 +11,13 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::Nonsense;
 use super::notes::{NotReady, Notes};
 use super::words::{Head, REPLY_BYTES, request};
 use crate::esci::Patience;
+use crate::pieces::Pieces;
 use crate::{Cancel, Problem, Progress, ReadEnd, ScanError, Transport};
 
 /// The most data in a reply to anything but IMG: gamma tables are the longest part of what is known.
@@ -45,9 +48,9 @@ pub(super) enum At {
 /// A reply that was asked for, as far as it has come.
 #[derive(Debug, Default)]
 struct Coming {
-    head: Vec<u8>,
+    head: Pieces,
     parsed: Option<Head>,
-    data: Vec<u8>,
+    data: Pieces,
 }
 
 /// A conversation with a scanner.
@@ -90,13 +93,7 @@ impl Dialogue {
     }
 
     /// Reads until `into` has so many bytes. After an error it has what came, and the same call goes on from there.
-    fn fill(
-        &mut self,
-        into: &mut Vec<u8>,
-        bytes: usize,
-        to: &'static str,
-        patience: Duration,
-    ) -> Result<(), ScanError> {
+    fn fill(&mut self, into: &mut Pieces, bytes: usize, to: &'static str, patience: Duration) -> Result<(), ScanError> {
         let mut empty = 0;
         while into.len() < bytes {
             if !self.reading {
@@ -105,7 +102,7 @@ impl Dialogue {
             self.reading = false;
             let received = self.transport.finish_read()?;
             empty = if received.bytes.is_empty() { empty + 1 } else { 0 };
-            into.extend(received.bytes);
+            into.push(received.bytes);
             match received.end {
                 _ if into.len() >= bytes => {}
                 ReadEnd::Done if empty >= EMPTY_PACKETS => return Err(Nonsense::Empty.into()),
@@ -130,7 +127,7 @@ impl Dialogue {
     /// FS X: into a session.
     pub(super) fn enter(&mut self, patience: Duration) -> Result<(), ScanError> {
         self.send(ENTER)?;
-        let mut answer = Vec::new();
+        let mut answer = Pieces::default();
         self.fill(&mut answer, 1, "FS X", patience)?;
         match answer[..] {
             [ACK] => self.at = At::Session,
@@ -153,7 +150,7 @@ impl Dialogue {
         code: &'static str,
         parameters: &str,
         progress: Tell<'_>,
-    ) -> Result<(Notes, Vec<u8>), ScanError> {
+    ) -> Result<(Notes, Bytes), ScanError> {
         let began = Instant::now();
         loop {
             let (notes, data) = self.exchange(code, parameters, self.patience.reply)?;
@@ -178,7 +175,7 @@ impl Dialogue {
         code: &'static str,
         parameters: &str,
         patience: Duration,
-    ) -> Result<(Notes, Vec<u8>), ScanError> {
+    ) -> Result<(Notes, Bytes), ScanError> {
         self.send(&request(code, parameters.len()))?;
         if !parameters.is_empty() {
             self.send(parameters.as_bytes())?;
@@ -186,7 +183,7 @@ impl Dialogue {
         let mut coming = Coming::default();
         let head = self.receive(&mut coming, code, MOST_ANSWER, patience)?;
         self.at = At::Session;
-        Ok((Notes::read(&head.tokens), coming.data))
+        Ok((Notes::read(&head.tokens), coming.data.take()))
     }
 
     /// The rest of a reply.
@@ -242,7 +239,7 @@ impl Dialogue {
     }
 
     /// The reply to IMG.
-    pub(super) fn image(&mut self, patience: Duration) -> Result<(Notes, Vec<u8>), ScanError> {
+    pub(super) fn image(&mut self, patience: Duration) -> Result<(Notes, Bytes), ScanError> {
         let mut coming = self.coming.take().unwrap_or_default();
         let head = match self.receive(&mut coming, "IMG ", MOST_CHUNK, patience) {
             Ok(head) => head,
@@ -254,7 +251,7 @@ impl Dialogue {
         let notes = Notes::read(&head.tokens);
         // An error ends the job by itself.
         self.at = if notes.problem.is_some() { At::Session } else { At::Images };
-        Ok((notes, coming.data))
+        Ok((notes, coming.data.take()))
     }
 
     /// Reads what is left of an answer to IMG, so that the scanner listens again.
@@ -267,7 +264,7 @@ impl Dialogue {
             let came = self.transport.finish_read()?.bytes;
             if let Some(coming) = &mut self.coming {
                 let into = if coming.parsed.is_some() { &mut coming.data } else { &mut coming.head };
-                into.extend(came);
+                into.push(came);
             }
         }
         self.image(self.patience.rest_of_block).map(drop)

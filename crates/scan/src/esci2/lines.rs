@@ -1,6 +1,8 @@
 //! From the scanner's data to lines of the page: raw lines without what fills them up, JPEG decoded; and the pixels left out
 //! that were scanned only because the scanner counts in eights. Bytes in, bytes out.
 
+use bytes::Bytes;
+
 use super::Nonsense;
 use super::notes::Start;
 use super::plan::Plan;
@@ -20,8 +22,7 @@ pub(super) struct Lines {
 
 #[derive(Debug)]
 enum Form {
-    /// What has come of the next line.
-    Raw(Vec<u8>),
+    Raw(Raw),
     Jpeg(Box<Decoder>),
 }
 
@@ -45,7 +46,7 @@ impl Lines {
             }
             Form::Jpeg(Box::new(decoder))
         } else {
-            Form::Raw(Vec::new())
+            Form::Raw(Raw::default())
         };
         let stride = if plan.is_jpeg { line_bytes } else { line_bytes.saturating_add(start.dummy as usize) };
         // Rather more than a scanner would fill up, and nothing that is worth to be allocated.
@@ -56,24 +57,23 @@ impl Lines {
     }
 
     /// The lines of the page that there are next; `None` behind the last.
-    pub(super) fn next(&mut self, source: &mut dyn Source<Error = ScanError>) -> Result<Option<Vec<u8>>, ScanError> {
-        let mut lines = match &mut self.form {
+    pub(super) fn next(&mut self, source: &mut dyn Source<Error = ScanError>) -> Result<Option<Bytes>, ScanError> {
+        let lines = match &mut self.form {
             Form::Jpeg(decoder) => {
                 let mut lines = Vec::new();
                 if !decoder.lines(source, &mut lines)? {
                     return Ok(None);
                 }
-                lines
+                lines.into()
             }
-            Form::Raw(carry) => match whole_lines(carry, self.stride, source)? {
+            Form::Raw(raw) => match raw.lines(self.stride, source)? {
                 Some(lines) => lines,
                 None => return Ok(None),
             },
         };
         let count = (lines.len() / self.stride) as u32;
         self.left = self.left.checked_sub(count).ok_or(Nonsense::Endless)?;
-        crop(&mut lines, self.stride, self.keep);
-        Ok(Some(lines))
+        Ok(Some(crop(lines, self.stride, self.keep)))
     }
 
     /// Lines that did not come.
@@ -82,34 +82,42 @@ impl Lines {
     }
 }
 
-/// At least one line of raw data.
-fn whole_lines(
-    carry: &mut Vec<u8>,
-    stride: usize,
-    source: &mut dyn Source<Error = ScanError>,
-) -> Result<Option<Vec<u8>>, ScanError> {
-    while carry.len() < stride {
-        match source.more()? {
-            Some(more) if carry.is_empty() => *carry = more,
-            Some(more) => carry.extend(more),
-            None if carry.is_empty() => return Ok(None),
-            None => return Err(Nonsense::Order("that ends in the middle of a line").into()),
-        }
-    }
-    let rest = carry.split_off(carry.len() / stride * stride);
-    Ok(Some(std::mem::replace(carry, rest)))
+/// Raw data on its way to lines. Only a line that comes in two pieces is copied.
+#[derive(Debug, Default)]
+struct Raw {
+    /// The line of which not all has come.
+    begun: Vec<u8>,
+    /// What came behind that.
+    came: Bytes,
 }
 
-/// Keeps the first `keep` bytes of every `stride` bytes.
-fn crop(bytes: &mut Vec<u8>, stride: usize, keep: usize) {
+impl Raw {
+    /// At least one line.
+    fn lines(&mut self, stride: usize, source: &mut dyn Source<Error = ScanError>) -> Result<Option<Bytes>, ScanError> {
+        loop {
+            if self.begun.is_empty() && self.came.len() >= stride {
+                return Ok(Some(self.came.split_to(self.came.len() / stride * stride)));
+            }
+            let missing = stride - self.begun.len();
+            self.begun.extend_from_slice(&self.came.split_to(missing.min(self.came.len())));
+            if self.begun.len() == stride {
+                return Ok(Some(std::mem::take(&mut self.begun).into()));
+            }
+            match source.more()? {
+                Some(more) => self.came = more,
+                None if self.begun.is_empty() => return Ok(None),
+                None => return Err(Nonsense::Order("that ends in the middle of a line").into()),
+            }
+        }
+    }
+}
+
+/// The first `keep` bytes of every `stride` bytes.
+fn crop(lines: Bytes, stride: usize, keep: usize) -> Bytes {
     if keep >= stride {
-        return;
+        return lines;
     }
-    let lines = bytes.len() / stride;
-    for at in 1..lines {
-        bytes.copy_within(at * stride..at * stride + keep, at * keep);
-    }
-    bytes.truncate(lines * keep);
+    lines.chunks_exact(stride).flat_map(|line| &line[..keep]).copied().collect()
 }
 
 /// Bytes of the largest piece of a page that is handed on at once.

@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use client::wire::{AbortStep, HexBytes};
 
 use super::dialogue::{At, Dialogue};
@@ -73,7 +74,7 @@ impl Dialogue {
     /// Whether FS X and FIN are answered as they should, by themselves.
     fn comes_back(&mut self, wait: Duration) -> Result<bool, ScanError> {
         self.drain(self.patience.silence / 2)?;
-        if self.say_and_listen(b"\x1cX", wait)? != [0x06] || self.drain(self.patience.silence / 2)? {
+        if self.say_and_listen(b"\x1cX", wait)? != [0x06][..] || self.drain(self.patience.silence / 2)? {
             return Ok(false);
         }
         let answer = self.say_and_listen(&request("FIN ", 0), wait)?;
@@ -105,9 +106,9 @@ impl Dialogue {
         Ok(heard)
     }
 
-    fn say_and_listen(&mut self, bytes: &[u8], wait: Duration) -> Result<Vec<u8>, ScanError> {
+    fn say_and_listen(&mut self, bytes: &[u8], wait: Duration) -> Result<Bytes, ScanError> {
         if !self.say(bytes)? {
-            return Ok(Vec::new());
+            return Ok(Bytes::new());
         }
         unsure::listen(&mut *self.transport, wait)
     }

@@ -1,5 +1,7 @@
 //! One scanner, opened: identify it, scan a page, bring it back to idle whatever happened. Runs on the thread that calls.
 
+use bytes::Bytes;
+
 use super::abilities::{self, Abilities};
 use super::dialogue::{At, Dialogue, Tell};
 use super::lines::{Lines, piece};
@@ -226,7 +228,7 @@ struct Watched<'a> {
 impl Source for Watched<'_> {
     type Error = ScanError;
 
-    fn more(&mut self) -> Result<Option<Vec<u8>>, ScanError> {
+    fn more(&mut self) -> Result<Option<Bytes>, ScanError> {
         if self.cancel.is_asked() { Err(ScanError::Cancelled { idle: true }) } else { self.source.more() }
     }
 }

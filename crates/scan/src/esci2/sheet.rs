@@ -4,6 +4,7 @@
 use std::io::{Read, Seek, Write};
 use std::time::Instant;
 
+use bytes::Bytes;
 use tempfile::SpooledTempFile;
 
 use super::Nonsense;
@@ -36,11 +37,11 @@ impl Waiting {
 impl Source for Waiting {
     type Error = ScanError;
 
-    fn more(&mut self) -> Result<Option<Vec<u8>>, ScanError> {
+    fn more(&mut self) -> Result<Option<Bytes>, ScanError> {
         let mut bytes = vec![0; READ_BACK];
         let read = self.file.read(&mut bytes).map_err(ScanError::Spool)?;
         bytes.truncate(read);
-        Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
+        Ok(Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty()))
     }
 }
 
@@ -68,7 +69,7 @@ pub(super) struct Sheet {
 
 /// What a reply brought.
 enum Came {
-    Data(Side, Vec<u8>),
+    Data(Side, Bytes),
     /// Something else, or nothing.
     News,
 }
@@ -151,7 +152,7 @@ impl Sheet {
     }
 
     /// The same, with what has to wait put aside: the front's data, if that is what came.
-    fn pull_front(&mut self, dialogue: &mut Dialogue) -> Result<Option<Vec<u8>>, ScanError> {
+    fn pull_front(&mut self, dialogue: &mut Dialogue) -> Result<Option<Bytes>, ScanError> {
         match self.pull(dialogue)? {
             Came::Data(Side::Front, data) => Ok(Some(data)),
             Came::Data(Side::Back, data) => {
@@ -164,7 +165,7 @@ impl Sheet {
     }
 
     /// Waits until the front begins. Its first data may have come with that.
-    pub(super) fn front(&mut self, dialogue: &mut Dialogue) -> Result<(Start, Option<Vec<u8>>), ScanError> {
+    pub(super) fn front(&mut self, dialogue: &mut Dialogue) -> Result<(Start, Option<Bytes>), ScanError> {
         loop {
             let data = self.pull_front(dialogue)?;
             if let Image::Begun(start) | Image::Ended(start) = self.front {
@@ -188,13 +189,13 @@ impl Sheet {
 pub(super) struct Front<'a> {
     pub sheet: &'a mut Sheet,
     pub dialogue: &'a mut Dialogue,
-    pub first: Option<Vec<u8>>,
+    pub first: Option<Bytes>,
 }
 
 impl Source for Front<'_> {
     type Error = ScanError;
 
-    fn more(&mut self) -> Result<Option<Vec<u8>>, ScanError> {
+    fn more(&mut self) -> Result<Option<Bytes>, ScanError> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }

@@ -1,11 +1,13 @@
 //! Bytes as they come, and the bits of the entropy-coded data in them, up to the next marker.
 
+use bytes::Bytes;
+
 use super::{JpegError, Source};
 
 /// The source's bytes, and bits of them.
 #[derive(Debug, Default)]
 pub(super) struct Bits {
-    chunk: Vec<u8>,
+    chunk: Bytes,
     at: usize,
     /// The next bits are the lowest `have` ones, the first of them highest.
     bits: u64,

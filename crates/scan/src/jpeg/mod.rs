@@ -26,6 +26,7 @@ mod strip;
 mod tests;
 mod transform;
 
+use ::bytes::Bytes;
 use bits::Bits;
 use headers::Headers;
 use strip::Plane;
@@ -56,7 +57,7 @@ pub trait Source {
     ///
     /// # Errors
     /// Its own.
-    fn more(&mut self) -> Result<Option<Vec<u8>>, Self::Error>;
+    fn more(&mut self) -> Result<Option<Bytes>, Self::Error>;
 }
 
 /// What the picture looks like.

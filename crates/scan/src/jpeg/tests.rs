@@ -17,10 +17,10 @@ struct Chunks<'a> {
 impl Source for Chunks<'_> {
     type Error = JpegError;
 
-    fn more(&mut self) -> Result<Option<Vec<u8>>, JpegError> {
+    fn more(&mut self) -> Result<Option<Bytes>, JpegError> {
         let (chunk, rest) = self.bytes.split_at(self.most.min(self.bytes.len()));
         self.bytes = rest;
-        Ok(Some(chunk.to_vec()).filter(|chunk| !chunk.is_empty()))
+        Ok(Some(Bytes::copy_from_slice(chunk)).filter(|chunk| !chunk.is_empty()))
     }
 }
 
@@ -172,8 +172,8 @@ struct Endless(&'static [u8], bool);
 impl Source for Endless {
     type Error = JpegError;
 
-    fn more(&mut self) -> Result<Option<Vec<u8>>, JpegError> {
-        Ok(Some(if std::mem::replace(&mut self.1, true) { self.0.repeat(100) } else { vec![0xff, 0xd8] }))
+    fn more(&mut self) -> Result<Option<Bytes>, JpegError> {
+        Ok(Some(if std::mem::replace(&mut self.1, true) { self.0.repeat(100) } else { vec![0xff, 0xd8] }.into()))
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use client::wire::Pipe;
 use parking_lot::Mutex;
 use scan::{AbortStep, Cancel, ControlRequest, ReadEnd, Received, Transport, TransportError};
@@ -84,7 +85,7 @@ impl Transport for Cable {
         let mut rig = bench.lock();
         let mut reading = rig.reading.take().expect("a read was started");
         if reading.refused {
-            return Ok(Received { bytes: Vec::new(), end: ReadEnd::Cancelled });
+            return Ok(Received { bytes: Bytes::new(), end: ReadEnd::Cancelled });
         }
         let id = reading.id;
         let cable = &*self;
@@ -102,7 +103,7 @@ impl Transport for Cable {
         }
         drop(rig);
         self.cancel.ended(id);
-        Ok(Received { bytes: reading.bytes, end: result? })
+        Ok(Received { bytes: reading.bytes.into(), end: result? })
     }
 
     fn cancel_read(&mut self) {
@@ -111,11 +112,11 @@ impl Transport for Cable {
         }
     }
 
-    fn control(&mut self, _request: &ControlRequest, _timeout: Duration) -> Result<Vec<u8>, TransportError> {
+    fn control(&mut self, _request: &ControlRequest, _timeout: Duration) -> Result<Bytes, TransportError> {
         Err(TransportError::NotSupported { tried: "control request" })
     }
 
-    fn wait_event(&mut self, _timeout: Duration) -> Result<Vec<u8>, TransportError> {
+    fn wait_event(&mut self, _timeout: Duration) -> Result<Bytes, TransportError> {
         Err(TransportError::NotSupported { tried: "event" })
     }
 
