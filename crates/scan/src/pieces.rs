@@ -1,0 +1,70 @@
+//! What a scanner sends of one item, in one piece or in several. No I/O.
+
+use std::ops::Deref;
+
+use bytes::Bytes;
+
+/// Bytes of one item. A piece that is all of it stays where it lies; several are copied together.
+#[derive(Debug)]
+pub(crate) enum Pieces {
+    One(Bytes),
+    Several(Vec<u8>),
+}
+
+impl Default for Pieces {
+    fn default() -> Pieces {
+        Pieces::One(Bytes::new())
+    }
+}
+
+impl Deref for Pieces {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Pieces::One(bytes) => bytes,
+            Pieces::Several(bytes) => bytes,
+        }
+    }
+}
+
+impl Pieces {
+    /// What came next.
+    pub(crate) fn push(&mut self, piece: Bytes) {
+        match self {
+            Pieces::One(first) if first.is_empty() => *first = piece,
+            Pieces::One(_) if piece.is_empty() => {}
+            Pieces::One(first) => *self = Pieces::Several([&first[..], &piece].concat()),
+            Pieces::Several(bytes) => bytes.extend_from_slice(&piece),
+        }
+    }
+
+    /// All that came. Nothing has come of the next item.
+    pub(crate) fn take(&mut self) -> Bytes {
+        match std::mem::take(self) {
+            Pieces::One(bytes) => bytes,
+            Pieces::Several(bytes) => bytes.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_piece_stays_where_it_lies_and_several_become_one() {
+        let mut pieces = Pieces::default();
+        let first = Bytes::from(b"Per".to_vec());
+        let place = first.as_ptr();
+        pieces.push(Bytes::new());
+        pieces.push(first);
+        pieces.push(Bytes::new());
+        assert_eq!((&pieces[..], pieces.as_ptr()), (&b"Per"[..], place));
+        pieces.push(Bytes::from_static(b"fec"));
+        pieces.push(Bytes::from_static(b"tion"));
+        assert_eq!(pieces[..], *b"Perfection");
+        assert_eq!(pieces.take(), b"Perfection"[..]);
+        assert!(pieces.is_empty() && pieces.take().is_empty());
+    }
+}
