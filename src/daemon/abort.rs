@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::payload::Payload;
 use super::pipe::{Order, PipeHandle, WATCHDOG};
 use super::queue::{Fault, Outcome};
-use super::request::{IoRequest, Pending, Reply, Report, Work};
+use super::request::{Data, IoRequest, Pending, Reply, Report, Work};
 
 /// Bytes that one read of a drain takes.
 const DRAIN_READ: usize = 64 * 1024;
@@ -205,11 +205,11 @@ impl Bench<'_> {
         let ms = |timeout: u32| Duration::from_millis(u64::from(timeout));
         match step {
             AbortStep::Write { bytes, timeout } => {
-                let work = Work::Write { data: bytes.0.clone(), zero_packet: false };
+                let work = Work::Write { data: Data::Own(bytes.0.clone()), zero_packet: false };
                 ("write", self.write(work, ms(*timeout)))
             }
             AbortStep::Read { length, timeout, expect } => {
-                let work = Work::Read { length: *length as usize, salvage: true };
+                let work = Work::Read { length: *length as usize, salvage: true, into: None };
                 ("read", self.read_what_comes(work, ms(*timeout), &expect.0, report))
             }
             AbortStep::Drain { quiet, timeout } => {
@@ -261,7 +261,7 @@ impl Bench<'_> {
             if left.is_zero() {
                 return Went::Badly("the scanner does not stop sending");
             }
-            let work = Work::Read { length: DRAIN_READ, salvage: false };
+            let work = Work::Read { length: DRAIN_READ, salvage: false, into: None };
             let read = self.own(&pipe, "drain", work, drain.quiet.min(left));
             report.drained += read.moved as u64;
             match read.outcome {

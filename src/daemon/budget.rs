@@ -13,7 +13,7 @@ use super::failure::{Failure, Limit};
 pub(crate) struct Amount {
     /// Requests that have no answer on the socket yet.
     pub requests: u32,
-    /// Their bytes: of payloads that came, and of those that were asked for.
+    /// Their bytes: of payloads that came, and of those that were asked for; and of shared memory.
     pub bytes: u64,
 }
 
@@ -114,19 +114,32 @@ impl Budget {
     /// # Errors
     /// Which limit is reached.
     pub fn request(self: &Arc<Budget>, bytes: u64) -> Result<Credit, Failure> {
+        self.take(Amount { requests: 1, bytes }).map_err(Failure::Limit)?;
+        Ok(Credit { budget: self.clone(), kind: Kind::Request(bytes) })
+    }
+
+    /// Takes a credit for memory that lasts, shared with the client.
+    ///
+    /// # Errors
+    /// Which limit is reached.
+    pub fn memory(self: &Arc<Budget>, bytes: u64) -> Result<Credit, Failure> {
+        self.take(Amount { requests: 0, bytes }).map_err(Failure::Limit)?;
+        Ok(Credit { budget: self.clone(), kind: Kind::Memory(bytes) })
+    }
+
+    fn take(&self, more: Amount) -> Result<(), Limit> {
         let mut used = self.used.lock();
-        if used.requests >= self.most.requests {
-            return Err(Failure::Limit(Limit::Requests(self.most.requests)));
+        if used.requests + more.requests > self.most.requests {
+            return Err(Limit::Requests(self.most.requests));
         }
-        if used.bytes + bytes > self.most.bytes {
-            return Err(Failure::Limit(Limit::Bytes(self.most.bytes)));
+        if used.bytes + more.bytes > self.most.bytes {
+            return Err(Limit::Bytes(self.most.bytes));
         }
         let before = used.amount();
-        let after = Amount { requests: before.requests + 1, bytes: before.bytes + bytes };
-        self.whole.take(before, after).map_err(Failure::Limit)?;
-        used.requests = after.requests;
-        used.bytes = after.bytes;
-        Ok(Credit { budget: self.clone(), kind: Kind::Request(bytes) })
+        let after = Amount { requests: before.requests + more.requests, bytes: before.bytes + more.bytes };
+        self.whole.take(before, after)?;
+        (used.requests, used.bytes) = (after.requests, after.bytes);
+        Ok(())
     }
 
     /// Takes a credit for saying no. Waits while many such answers are unread; `None` when the connection is over.
@@ -152,10 +165,11 @@ impl Budget {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Request(u64),
+    Memory(u64),
     Refusal,
 }
 
-/// The right to have one answer underway. Dropping it gives it back.
+/// The right to have one answer underway, or so much memory. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Credit {
     budget: Arc<Budget>,
@@ -166,9 +180,9 @@ impl Drop for Credit {
     fn drop(&mut self) {
         let mut used = self.budget.used.lock();
         match self.kind {
-            Kind::Request(bytes) => {
+            Kind::Request(bytes) | Kind::Memory(bytes) => {
                 let before = used.amount();
-                used.requests -= 1;
+                used.requests -= u32::from(matches!(self.kind, Kind::Request(_)));
                 used.bytes -= bytes;
                 self.budget.whole.give(before, used.amount());
             }

@@ -67,10 +67,11 @@ pub(crate) fn status(failure: &Failure) -> Status {
         | Failure::NoSuchRequest { .. }
         | Failure::NoSuchSession { .. } => Status::NotFound,
         Failure::NoPipe { .. } | Failure::NotResettable { .. } => Status::NotSupported,
-        Failure::Limit(_) => Status::InsufficientResources,
+        Failure::Limit(_) | Failure::NoMemory { .. } => Status::InsufficientResources,
         Failure::Ending => Status::NoDevice,
         Failure::Ambiguous { .. }
         | Failure::AlreadyOpen { .. }
+        | Failure::AlreadyShared
         | Failure::Capturing
         | Failure::BadIndex { .. }
         | Failure::BadInterface { .. }
@@ -99,11 +100,12 @@ pub(crate) fn dispatch(core: &Core, answer: Answer, request: Request) {
             asked.open(answer, &device, Wants { event, read, write, interface });
         }
         Command::Close {} => asked.close(answer),
-        Command::Read { at: None, length, salvage, timeout } => asked.read(answer, length, salvage, timeout),
-        Command::Write { at: None, length: 0, zero_packet, timeout } => {
-            asked.write(answer, payload, zero_packet, timeout)
+        Command::ShareMemory { length } => asked.share_memory(answer, length),
+        Command::Read { length, at, salvage, timeout } => asked.read(answer, length, at, salvage, timeout),
+        Command::Write { at, length, zero_packet, timeout } => {
+            let data = or_fail!(answer, asked.data(payload, at, length));
+            asked.write(answer, data, zero_packet, timeout);
         }
-        Command::ShareMemory { .. } | Command::Read { .. } | Command::Write { .. } => answer.fail(&Failure::NotShared),
         Command::WaitEvent { timeout } => asked.wait_event(answer, timeout),
         Command::UsbRequest { request, value, index, direction, length, kind, recipient, timeout } => {
             let request_type = abort::request_type(direction, kind, recipient);
@@ -142,7 +144,8 @@ pub(crate) fn dispatch(core: &Core, answer: Answer, request: Request) {
 /// Bytes that a request holds until its answer is on the socket.
 pub(crate) fn bytes_held(request: &Request) -> u64 {
     let asked_for = match request.command {
-        Command::Read { length, .. } => u64::from(length).min(PAYLOAD_LIMIT as u64),
+        // What lies in shared memory is counted with that.
+        Command::Read { at: None, length, .. } => u64::from(length).min(PAYLOAD_LIMIT as u64),
         Command::ReadCapture {} => PAYLOAD_LIMIT as u64,
         Command::UsbRequest { length, .. } | Command::ReadRegisters { length, .. } => u64::from(length),
         _ => 0,

@@ -93,6 +93,17 @@ pub(crate) enum Failure {
     /// Of the shared memory.
     #[error("this connection shares no memory with usbscand; see share-memory")]
     NotShared,
+    /// Likewise.
+    #[error("this connection shares memory with usbscand already")]
+    AlreadyShared,
+    /// Likewise.
+    #[error("make {length} bytes of memory to share: {error}")]
+    NoMemory {
+        /// How much was wanted.
+        length: u32,
+        /// What the system says.
+        error: std::io::Error,
+    },
     /// One already is.
     #[error("this connection has {device} open; close it first")]
     AlreadyOpen {

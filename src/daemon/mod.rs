@@ -40,6 +40,7 @@ mod running;
 mod scanner;
 mod server;
 mod session;
+mod sharing;
 pub mod socket;
 mod supervisor;
 pub mod systemd;

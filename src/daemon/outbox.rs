@@ -1,10 +1,11 @@
 //! What a connection is sent: answers and events, in the order in which they were put here. Whoever puts something in
 //! never waits.
 //!
-//! Most are written by the connection's writer thread `session N out`, in as few system calls as they fit. The answer of
-//! a request that succeeded, with nothing waiting in front of it, is written at once by the thread that has it, as far as
-//! the socket has room: a page's next block is then on its way without another thread having to wake up. What does not
-//! fit is the writer's. Answers of other kinds come in crowds, when many requests are cancelled, and wait for each other.
+//! The answer of a request that succeeded, with nothing waiting in front of it, is written at once by the thread that has
+//! it, as far as the socket has room: a page's next block is then on its way without another thread having to wake up.
+//! Answers of other kinds come in crowds, when many requests are cancelled: a pipe's worker keeps them [`together`] and
+//! writes them with as few system calls as they fit. What the socket has no room for, and what others put here, is written
+//! by the connection's writer thread `session N out`.
 //!
 //! ```text
 //!   nobody writes ──put, takes the turn──▶ its thread writes ──all, or the socket is full──▶ nobody writes
@@ -12,13 +13,17 @@
 //!        └──▶ the writer thread writes all that waits, batch by batch ───────────────────────────┘
 //! ```
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use wire::{Answer, DAEMON_HEADER_LIMIT, Event, Status};
 
 use super::budget::{Budget, Credit};
@@ -28,6 +33,8 @@ use super::payload::Payload;
 const BATCH: usize = 16;
 /// With so many bytes of payload, no more are added to a call.
 const BATCH_BYTES: usize = 64 * 1024;
+/// Parts of a call; Linux takes 1024.
+const PARTS: usize = 512;
 
 #[derive(Debug)]
 enum Outgoing {
@@ -57,6 +64,11 @@ impl Rest {
 
     fn left(&self) -> usize {
         self.header.len() + self.payload.len() - self.written
+    }
+
+    /// Whether a descriptor goes along with its first byte.
+    fn has_descriptor(&self) -> bool {
+        self.written == 0 && self.payload.descriptor().is_some()
     }
 }
 
@@ -96,6 +108,7 @@ impl Outgoing {
         let mut line = match self {
             Outgoing::Answer(parts) => {
                 let (answer, payload, _) = &mut **parts;
+                answer.shared = payload.shared() as u64;
                 if payload.len() > 0 {
                     answer.body.insert("payload".to_owned(), payload.len().into());
                 }
@@ -178,8 +191,42 @@ impl Outbox {
     }
 }
 
+thread_local! {
+    /// While this thread has a [`Together`]: the connections that it has put something to.
+    static HELD: RefCell<Option<Vec<Arc<Shared>>>> = const { RefCell::new(None) };
+}
+
+/// While it lives, what its thread puts and what need not go at once is kept back; dropped, it writes all that, as far as the
+/// sockets have room: many messages in one call, and no other thread has to wake up.
+#[derive(Debug)]
+pub(crate) struct Together(());
+
+/// See [`Together`]. A thread has one at a time.
+pub(crate) fn together() -> Together {
+    HELD.with_borrow_mut(|held| *held = Some(Vec::new()));
+    Together(())
+}
+
+impl Drop for Together {
+    fn drop(&mut self) {
+        let held = HELD.with_borrow_mut(Option::take);
+        held.into_iter().flatten().for_each(|shared| shared.write_waiting());
+    }
+}
+
+/// Leaves word that something waits there. Says whether there is a [`Together`] to leave it with.
+fn hold(shared: &Arc<Shared>) -> bool {
+    HELD.with_borrow_mut(|held| {
+        let Some(held) = held else { return false };
+        if !held.iter().any(|other| Arc::ptr_eq(other, shared)) {
+            held.push(shared.clone());
+        }
+        true
+    })
+}
+
 impl Shared {
-    fn put(&self, message: Outgoing, at_once: bool) {
+    fn put(self: &Arc<Self>, message: Outgoing, at_once: bool) {
         let mut state = self.state.lock();
         if state.over {
             drop(state);
@@ -189,18 +236,30 @@ impl Shared {
         }
         if !at_once || state.writing || !state.waiting.is_empty() {
             state.waiting.push_back(message);
-            self.ring(&state);
+            if !hold(self) {
+                self.ring(&state);
+            }
             return;
         }
         state.writing = true;
         drop(state);
-        let rest = self.write_what_fits(message);
-        let mut state = self.state.lock();
-        state.writing = false;
-        if let Some(rest) = rest {
-            state.waiting.push_front(Outgoing::Rest(Box::new(rest)));
+        self.write_what_fits(vec![message]);
+    }
+
+    /// Writes what waits, as far as there is room. Where there was none before, the writer thread waits for some.
+    fn write_waiting(&self) {
+        loop {
+            let mut state = self.state.lock();
+            let goes_on = matches!(state.waiting.front(), Some(Outgoing::Answer(_) | Outgoing::Event(_)));
+            if state.writing || state.over || !goes_on {
+                self.ring(&state);
+                return;
+            }
+            let messages = take_batch(&mut state.waiting);
+            state.writing = true;
+            drop(state);
+            self.write_what_fits(messages);
         }
-        self.ring(&state);
     }
 
     fn ring(&self, state: &State) {
@@ -209,43 +268,31 @@ impl Shared {
         }
     }
 
-    /// Waits for nothing. What is not written is given back, also when the client is gone: the writer finds that out.
-    fn write_what_fits(&self, mut message: Outgoing) -> Option<Rest> {
-        drop(message.take_credit());
-        let mut rest = message.into_rest();
-        while rest.left() > 0 {
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            match sendmsg(&self.stream, &rest.slices(), &mut SendAncillaryBuffer::default(), flags) {
-                Ok(written) => rest.written += written,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return Some(rest),
-            }
+    /// Waits for nothing, and ends the turn that this thread has. What is not written goes back to the front, also when the
+    /// client is gone: the writer finds that out.
+    fn write_what_fits(&self, mut messages: Vec<Outgoing>) {
+        drop(messages.iter_mut().filter_map(Outgoing::take_credit).collect::<Vec<_>>());
+        let mut messages: Vec<Rest> = messages.into_iter().map(Outgoing::into_rest).collect();
+        // Its error means that there is no room, or nobody: both are the writer's.
+        let _ = send_all(&self.stream, &mut messages, SendFlags::DONTWAIT);
+        let mut state = self.state.lock();
+        state.writing = false;
+        for rest in messages.into_iter().rev().filter(|message| message.left() > 0) {
+            state.waiting.push_front(Outgoing::Rest(Box::new(rest)));
         }
-        None
+        self.ring(&state);
     }
 
-    /// Waits until something waits and nobody else writes; then this thread has the turn. `false`: there will be no more.
-    fn next_batch(&self, batch: &mut Vec<Outgoing>) -> bool {
+    /// Waits until something waits and nobody else writes; then this thread has the turn. Nothing: there will be no more.
+    fn next_batch(&self) -> Vec<Outgoing> {
         let mut state = self.state.lock();
         while state.writing || state.waiting.is_empty() {
             self.bell.wait(&mut state);
         }
-        let mut bytes = 0;
-        while batch.len() < BATCH && bytes < BATCH_BYTES {
-            match state.waiting.pop_front() {
-                Some(Outgoing::End) => {
-                    state.over = true;
-                    break;
-                }
-                Some(message) => {
-                    bytes += message.payload();
-                    batch.push(message);
-                }
-                None => break,
-            }
-        }
+        let batch = take_batch(&mut state.waiting);
+        state.over = batch.is_empty();
         state.writing = true;
-        !state.over
+        batch
     }
 
     fn end_turn(&self) {
@@ -272,156 +319,73 @@ pub(crate) fn write(outgo: &Outgo, budget: &Budget) -> io::Result<()> {
 }
 
 fn write_until_the_end(shared: &Shared) -> io::Result<()> {
-    let mut batch = Vec::with_capacity(BATCH);
     loop {
-        let more = shared.next_batch(&mut batch);
-        write_batch(&shared.stream, &mut batch)?;
-        // Buffers go back now.
-        batch.clear();
-        shared.end_turn();
-        if !more {
+        let batch = shared.next_batch();
+        if batch.is_empty() {
             return Ok(());
         }
+        // Its buffers go back before the turn does.
+        write_batch(&shared.stream, batch)?;
+        shared.end_turn();
     }
+}
+
+/// What goes into one call, in front of the end: none where that is all there is.
+fn take_batch(waiting: &mut VecDeque<Outgoing>) -> Vec<Outgoing> {
+    let mut batch = Vec::with_capacity(BATCH.min(waiting.len()));
+    let mut bytes = 0;
+    while batch.len() < BATCH && bytes < BATCH_BYTES && !matches!(waiting.front(), None | Some(Outgoing::End)) {
+        let message = waiting.pop_front().expect("there is one");
+        bytes += message.payload();
+        batch.push(message);
+    }
+    batch
 }
 
 /// Credits are given back just before: who has read an answer may count on its place being free, and who reads nothing
 /// still holds all but one batch.
-fn write_batch(mut stream: &UnixStream, batch: &mut Vec<Outgoing>) -> io::Result<()> {
+fn write_batch(stream: &UnixStream, mut batch: Vec<Outgoing>) -> io::Result<()> {
     drop(batch.iter_mut().filter_map(Outgoing::take_credit).collect::<Vec<_>>());
-    let messages: Vec<Rest> = batch.drain(..).map(Outgoing::into_rest).collect();
-    let mut slices: Vec<IoSlice<'_>> = messages.iter().flat_map(Rest::slices).collect();
-    let mut left: &mut [IoSlice<'_>] = &mut slices;
-    while !left.is_empty() {
-        match stream.write_vectored(left) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut left, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    let mut messages: Vec<Rest> = batch.into_iter().map(Outgoing::into_rest).collect();
+    send_all(stream, &mut messages, SendFlags::empty()).map_err(io::Error::from)
+}
+
+/// Writes all of them in as few calls as the socket allows. After an error each knows how much of it is written.
+fn send_all(stream: &UnixStream, messages: &mut [Rest], flags: SendFlags) -> rustix::io::Result<()> {
+    // A descriptor goes along with the first byte of a call, so its message begins one.
+    for run in messages.chunk_by_mut(|_, behind| !behind.has_descriptor()) {
+        while run.iter().any(|message| message.left() > 0) {
+            match send(stream, run, flags) {
+                Ok(0) => return Err(Errno::PIPE),
+                Ok(mut written) => {
+                    for message in &mut *run {
+                        let of_it = written.min(message.left());
+                        message.written += of_it;
+                        written -= of_it;
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use std::io::{BufReader, Read};
-
-    use wire::{FromDaemon, read_frame};
-
-    use super::*;
-    use crate::daemon::budget::{Amount, Whole};
-
-    fn budget() -> Arc<Budget> {
-        let most = Amount { requests: 99, bytes: 99 };
-        Budget::new(most, Whole::new(most, 1))
+/// One call for what is left of them; the first's descriptor goes along. Says how many bytes were written.
+fn send(stream: &UnixStream, messages: &[Rest], flags: SendFlags) -> rustix::io::Result<usize> {
+    let with = messages.first().filter(|first| first.has_descriptor());
+    let descriptors: Vec<BorrowedFd<'_>> =
+        with.and_then(|first| first.payload.descriptor()).iter().map(|memory| memory.descriptor()).collect();
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut beside = SendAncillaryBuffer::new(&mut room);
+    if !descriptors.is_empty() {
+        let fits = beside.push(SendAncillaryMessage::ScmRights(&descriptors));
+        debug_assert!(fits, "there is room for one");
     }
-
-    #[test]
-    fn answers_and_payloads_are_on_the_socket_in_order_and_credits_come_back() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let (outbox, outgo) = outbox(ours);
-        let budget = budget();
-        for id in 0..40 {
-            let mut payload = Payload::from(vec![id as u8; id]);
-            payload.push(super::super::payload::Piece::from(b"tail".to_vec()));
-            let credit = budget.request(1).unwrap();
-            outbox.answer(Answer::new(id as u64, Status::Success), payload, Some(credit));
-        }
-        outbox.end();
-        write(&outgo, &budget).unwrap();
-        drop((outbox, outgo));
-        let mut reader = BufReader::new(theirs);
-        for id in 0..40 {
-            let frame = read_frame(&mut reader, DAEMON_HEADER_LIMIT).unwrap().unwrap();
-            let FromDaemon::Answer(answer) = FromDaemon::from_frame(frame).unwrap() else { panic!("an answer") };
-            assert_eq!((answer.id, answer.payload.len()), (Some(id as u64), id + 4));
-        }
-        assert_eq!(reader.read(&mut [0]).unwrap(), 0);
-        assert!(budget.request(99).is_ok(), "all credits came back");
-    }
-
-    /// Answers of both kinds, some far larger than the socket holds, put in by two threads while a third writes.
-    #[test]
-    fn whoever_writes_each_threads_answers_arrive_whole_and_in_their_order() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let (outbox, outgo) = outbox(ours);
-        let budget = budget();
-        let writer = std::thread::spawn(move || write(&outgo, &budget));
-        let putters = [0, 1].map(|putter: u64| {
-            let outbox = outbox.clone();
-            std::thread::spawn(move || {
-                for number in 0..200 {
-                    let length = [0, 5, 70_000, 1 << 20][(number % 4) as usize] >> (number % 3);
-                    let status = if number % 5 == 0 { Status::Timeout } else { Status::Success };
-                    let payload = Payload::from(vec![number as u8; length]);
-                    outbox.answer(Answer::new(2 * number + putter, status), payload, None);
-                }
-            })
-        });
-        let mut reader = BufReader::new(theirs);
-        let mut next = [0, 1];
-        while next != [400, 401] {
-            let frame = read_frame(&mut reader, DAEMON_HEADER_LIMIT).unwrap().unwrap();
-            let FromDaemon::Answer(answer) = FromDaemon::from_frame(frame).unwrap() else { panic!("an answer") };
-            let id = answer.id.unwrap();
-            let turn = &mut next[(id % 2) as usize];
-            assert_eq!(id, *turn);
-            assert!(answer.payload.iter().all(|byte| *byte == (id / 2) as u8));
-            *turn += 2;
-        }
-        putters.into_iter().for_each(|putter| putter.join().unwrap());
-        outbox.end();
-        writer.join().unwrap().unwrap();
-    }
-
-    #[test]
-    fn what_does_not_fit_at_once_is_the_writers_and_nobody_waits_for_the_client() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let (outbox, outgo) = outbox(ours);
-        let budget = budget();
-        for id in 0..3 {
-            outbox.answer(Answer::new(id, Status::Success), Payload::from(vec![id as u8; 1 << 20]), None);
-        }
-        assert_eq!(outbox.len(), 3, "the rest of one, and two");
-        outbox.end();
-        let writer = std::thread::spawn(move || write(&outgo, &budget));
-        let mut reader = BufReader::new(theirs);
-        for id in 0..3 {
-            let frame = read_frame(&mut reader, DAEMON_HEADER_LIMIT).unwrap().unwrap();
-            assert!(frame.payload == vec![id; 1 << 20]);
-        }
-        writer.join().unwrap().unwrap();
-    }
-
-    #[test]
-    fn an_answer_that_no_header_holds_is_refused_in_words_and_its_payload_with_it() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let (outbox, outgo) = outbox(ours);
-        let mut answer = Answer::new(7, Status::Success);
-        answer.body.insert("text".to_owned(), "x".repeat(DAEMON_HEADER_LIMIT).into());
-        outbox.answer(answer, Payload::from(vec![1; 100]), None);
-        outbox.answer(Answer::new(8, Status::Success), Payload::default(), None);
-        outbox.end();
-        write(&outgo, &budget()).unwrap();
-        let mut reader = BufReader::new(theirs);
-        for (id, status) in [(7, Status::InsufficientResources), (8, Status::Success)] {
-            let frame = read_frame(&mut reader, DAEMON_HEADER_LIMIT).unwrap().unwrap();
-            let FromDaemon::Answer(answer) = FromDaemon::from_frame(frame).unwrap() else { panic!("an answer") };
-            assert_eq!((answer.id, answer.status, answer.payload.len()), (Some(id), status, 0));
-            assert_eq!(answer.message.is_some(), id == 7);
-        }
-    }
-
-    #[test]
-    fn a_client_that_is_gone_ends_the_writer_and_the_reader() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let (outbox, outgo) = outbox(ours);
-        let budget = budget();
-        drop(theirs);
-        outbox.answer(Answer::new(1, Status::Success), Payload::default(), None);
-        assert!(write(&outgo, &budget).is_err());
-        assert_eq!((&outgo.shared.stream).read(&mut [0]).unwrap(), 0);
-        assert!(budget.refusal().is_none());
-    }
+    let slices: Vec<IoSlice<'_>> = messages.iter().flat_map(Rest::slices).take(PARTS).collect();
+    sendmsg(stream, &slices, &mut beside, flags | SendFlags::NOSIGNAL)
 }
+
+#[cfg(test)]
+mod tests;

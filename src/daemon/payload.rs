@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use memory::Memory;
 use parking_lot::Mutex;
 
 /// Buffers of one pipe that wait to be used again, so that a read costs neither a zeroing nor page faults.
@@ -88,11 +89,13 @@ impl Drop for Piece {
     }
 }
 
-/// The payload of an answer.
+/// What comes with an answer: bytes behind its header, or word of bytes that lie in shared memory.
 #[derive(Debug, Default)]
 pub(crate) struct Payload {
     pieces: Vec<Piece>,
     bytes: usize,
+    shared: usize,
+    descriptor: Option<Arc<Memory>>,
 }
 
 impl Payload {
@@ -105,9 +108,24 @@ impl Payload {
         }
     }
 
-    /// How many.
+    /// Bytes behind the header.
     pub fn len(&self) -> usize {
         self.bytes
+    }
+
+    /// So many more bytes are in the shared memory.
+    pub fn add_shared(&mut self, bytes: usize) {
+        self.shared += bytes;
+    }
+
+    /// Bytes in the shared memory.
+    pub fn shared(&self) -> usize {
+        self.shared
+    }
+
+    /// The memory whose descriptor goes along.
+    pub fn descriptor(&self) -> Option<&Memory> {
+        self.descriptor.as_deref()
     }
 
     /// The pieces, none of them empty.
@@ -118,6 +136,13 @@ impl Payload {
     /// All of them in one, for whoever looks at them here.
     pub fn to_vec(&self) -> Vec<u8> {
         self.slices().collect::<Vec<_>>().concat()
+    }
+}
+
+impl From<Arc<Memory>> for Payload {
+    /// No bytes, but the memory's descriptor.
+    fn from(memory: Arc<Memory>) -> Payload {
+        Payload { descriptor: Some(memory), ..Payload::default() }
     }
 }
 

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use usb::{EndpointAddress, Setup};
+use memory::Region;
+use usb::{Buffer, EndpointAddress, Setup};
 use wire::PendingRequest;
 
 use super::answer::Answer;
 use super::cancellation::Cancellation;
 use super::failure::{Failure, Mishap};
-use super::payload::Payload;
+use super::payload::{Payload, Piece, Pool};
 use super::queue::{Need, Outcome};
 
 /// Where a request stands, for people.
@@ -92,6 +93,25 @@ impl Pending {
     }
 }
 
+/// What is written.
+#[derive(Debug)]
+pub(crate) enum Data {
+    /// It came through the socket.
+    Own(Vec<u8>),
+    /// It lies in shared memory, where the client may change it until it is sent.
+    Shared(Region),
+}
+
+impl Data {
+    /// Bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::Own(bytes) => bytes.len(),
+            Data::Shared(region) => region.len(),
+        }
+    }
+}
+
 /// What a request wants of its endpoint.
 #[derive(Debug)]
 pub(crate) enum Work {
@@ -101,11 +121,13 @@ pub(crate) enum Work {
         length: usize,
         /// Whether a cancelled answer carries what had come.
         salvage: bool,
+        /// Where in shared memory it goes, with what room there is behind it for the rest of its last packet.
+        into: Option<Region>,
     },
     /// Bulk out.
     Write {
         /// The bytes.
-        data: Vec<u8>,
+        data: Data,
         /// Whether a zero-length packet follows whole packets.
         zero_packet: bool,
     },
@@ -126,7 +148,7 @@ impl Work {
         match self {
             Work::Read { length, .. } => Need { bytes: *length, empty_packet: false },
             Work::Write { data, zero_packet } => {
-                let empty_packet = data.is_empty() || (*zero_packet && data.len() % packet == 0);
+                let empty_packet = data.len() == 0 || (*zero_packet && data.len() % packet == 0);
                 Need { bytes: data.len(), empty_packet }
             }
             // A request without a data stage is a transfer all the same.
@@ -178,6 +200,21 @@ pub(crate) struct IoRequest {
 }
 
 impl IoRequest {
+    /// These bytes of a buffer have come for it, which goes back to `pool` where it is one of ours.
+    pub fn arrived(&mut self, buffer: Buffer, moved: usize, pool: &Pool) {
+        match (buffer, &self.work) {
+            // It is where it belongs.
+            (Buffer::Shared(_), _) => self.received.add_shared(moved),
+            (Buffer::Vec(bytes), Work::Read { into: Some(region), .. }) => {
+                let from = self.received.shared();
+                region.part(from..region.len()).map(|rest| rest.copy_from(&bytes[..moved]));
+                self.received.add_shared(moved);
+                pool.give(bytes);
+            }
+            (Buffer::Vec(bytes), _) => self.received.push(Piece::new(bytes, 0..moved, pool)),
+        }
+    }
+
     /// Tells how it ended; then the cancels that waited for that may speak.
     pub fn end(mut self, outcome: Outcome, moved: usize) {
         let received = std::mem::take(&mut self.received);

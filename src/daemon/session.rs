@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never};
+use memory::Memory;
 use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use usb::InterfaceNumber;
@@ -22,6 +23,7 @@ use super::outbox::Outbox;
 use super::pipe::{PipeHandle, Role};
 use super::request::Pending;
 use super::scanner::Scanner;
+use super::sharing::Sharing;
 
 /// Events that may wait for a client before it counts as one that reads no more.
 const UNREAD_EVENTS: usize = 4096;
@@ -128,6 +130,7 @@ pub(crate) struct Session {
     touched: AtomicBool,
     subscribed: Mutex<Vec<EventName>>,
     capturing: Mutex<Option<Capturing>>,
+    sharing: Mutex<Option<Arc<Sharing>>>,
     /// Dropped when it has left the scanner that it had open.
     present: Mutex<Option<Sender<()>>>,
     left: Mutex<Receiver<()>>,
@@ -148,6 +151,7 @@ impl Session {
             touched: AtomicBool::new(false),
             subscribed: Mutex::default(),
             capturing: Mutex::default(),
+            sharing: Mutex::default(),
             present: Mutex::default(),
             left: Mutex::new(never()),
         })
@@ -269,6 +273,24 @@ impl Session {
         let binding = self.binding.lock();
         let pipe = binding.as_ref().and_then(|binding| binding.pipe(Role::Write));
         pipe.and_then(|pipe| pipe.pool.spare(length)).unwrap_or_default()
+    }
+
+    /// Makes the memory that it shares with its client; that is done once. Only the reader thread does.
+    ///
+    /// # Errors
+    /// When it has some, and those of [`Sharing::new`].
+    pub fn share_memory(&self, length: u32) -> Result<Arc<Memory>, Failure> {
+        let mut sharing = self.sharing.lock();
+        if sharing.is_some() {
+            return Err(Failure::AlreadyShared);
+        }
+        let made = sharing.insert(Arc::new(Sharing::new(length, &self.budget)?));
+        Ok(made.memory())
+    }
+
+    /// The memory that it shares with its client.
+    pub fn sharing(&self) -> Option<Arc<Sharing>> {
+        self.sharing.lock().clone()
     }
 
     /// Its timeouts.

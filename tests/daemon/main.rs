@@ -14,4 +14,6 @@ mod program;
 mod quirks;
 mod races;
 mod rig;
+mod shared;
+mod sharing;
 mod unused;

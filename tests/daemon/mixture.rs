@@ -6,7 +6,7 @@
 
 use wire::{Answer, Command, ControlDirection, Pipe, RequestKind, RequestRecipient, Status};
 
-use crate::races::{Dice, forget, from_environment};
+use crate::races::{Dice, Way, forget, from_environment};
 use crate::rig::{COUNT, Client, EVENT, Rig, vendor, vendor_out};
 
 const FORGET: u8 = 0x14;
@@ -85,15 +85,17 @@ impl Kind {
 
 struct Arena {
     rig: Rig,
+    way: Way,
     user: Client,
     other: Client,
 }
 
 impl Arena {
-    fn new(depth: usize) -> Arena {
+    fn new(depth: usize, way: Way) -> Arena {
         let rig = Rig::depth(depth);
-        let (user, other) = (rig.open(), rig.open());
-        Arena { rig, user, other }
+        let (mut user, other) = (way.connect(&rig), rig.open());
+        user.open("usbscan0");
+        Arena { rig, way, user, other }
     }
 
     fn ask(&mut self, kind: Kind, timeout: Option<f64>) -> Asked {
@@ -158,7 +160,7 @@ impl Arena {
             Member::Close => here(self, Command::Close {}),
             Member::Deadline => None,
             Member::Death => {
-                self.user = self.rig.client();
+                self.user = self.way.connect(&self.rig);
                 None
             }
         }
@@ -276,11 +278,12 @@ fn judge(asked: Asked, answer: &Answer, member: Member) -> u64 {
 fn a_cancel_at_any_moment_of_writes_control_requests_and_events_gives_one_right_answer_each() {
     let rounds = from_environment("USBSCAN_MIXTURE_ROUNDS", 2000);
     let first = from_environment("USBSCAN_MIXTURE_SEED", 1);
-    let mut arenas = [Arena::new(1), Arena::new(4)];
+    let arenas = [(1, Way::Socket), (4, Way::Socket), (1, Way::Memory), (4, Way::Memory)];
+    let mut arenas = arenas.map(|(depth, way)| Arena::new(depth, way));
     for seed in first..first + rounds {
         let mut dice = Dice::new(seed);
         let member = FAMILY[dice.below(FAMILY.len())];
-        let arena = &mut arenas[(seed % 2) as usize];
+        let arena = &mut arenas[(seed % 4) as usize];
         // A panic names the round by this line; it is shown only then.
         println!("USBSCAN_MIXTURE_SEED={seed}: {member:?}");
         arena.round(member, &mut dice);

@@ -98,15 +98,35 @@ pub fn forget() -> AbortStep {
 
 struct Arena {
     rig: Rig,
+    way: Way,
     reader: Client,
     other: Client,
 }
 
+/// Which way the reader's bytes come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Socket,
+    Memory,
+}
+
+impl Way {
+    /// A connection whose bytes come this way.
+    pub fn connect(self, rig: &Rig) -> Client {
+        let mut client = rig.client();
+        if self == Way::Memory {
+            client.share(1 << 16);
+        }
+        client
+    }
+}
+
 impl Arena {
-    fn new(depth: usize) -> Arena {
+    fn new(depth: usize, way: Way) -> Arena {
         let rig = Rig::anywhere(depth);
-        let (reader, other) = (rig.open(), rig.open());
-        let mut arena = Arena { rig, reader, other };
+        let (mut reader, other) = (way.connect(&rig), rig.open());
+        reader.open("usbscan0");
+        let mut arena = Arena { rig, way, reader, other };
         arena.arm();
         arena
     }
@@ -167,7 +187,7 @@ impl Arena {
             Member::Close => here(&mut self.reader, Command::Close {}),
             Member::Deadline => None,
             Member::Death => {
-                self.reader = self.rig.client();
+                self.reader = self.way.connect(&self.rig);
                 None
             }
         }
@@ -257,27 +277,28 @@ fn a_cancel_at_any_moment_gives_one_right_answer_and_a_clean_pipe() {
     let rounds = from_environment("USBSCAN_RACE_ROUNDS", 3000);
     let first = from_environment("USBSCAN_RACE_SEED", 1);
     // A kernel's scanner is there once, so one depth after the other.
-    for (remainder, depth) in [(0, 1), (1, 4)] {
-        let seeds: Vec<u64> = (first..first + rounds).filter(|seed| seed % 2 == remainder).collect();
+    for (remainder, depth, way) in [(0, 1, Way::Socket), (1, 4, Way::Socket), (2, 1, Way::Memory), (3, 4, Way::Memory)]
+    {
+        let seeds: Vec<u64> = (first..first + rounds).filter(|seed| seed % 4 == remainder).collect();
         if seeds.is_empty() {
             continue;
         }
-        let mut arena = Arena::new(depth);
+        let mut arena = Arena::new(depth, way);
         for &seed in &seeds {
             let mut dice = Dice::new(seed);
             let member = FAMILY[dice.below(FAMILY.len())];
             // A panic names the round by this line; it is shown only then.
-            println!("USBSCAN_RACE_SEED={seed}: {member:?} at depth {depth}");
+            println!("USBSCAN_RACE_SEED={seed}: {member:?} at depth {depth}, {way:?}");
             arena.round(member, &mut dice);
         }
-        println!("{} rounds at depth {depth}", seeds.len());
+        println!("{} rounds at depth {depth}, {way:?}", seeds.len());
     }
 }
 
 #[test]
 fn a_read_cancelled_at_every_offset_of_a_transfer_ends_by_itself_or_cancelled_with_its_bytes_counted() {
-    for depth in [1, 4] {
-        let mut arena = Arena::new(depth);
+    for (depth, way) in [(1, Way::Socket), (4, Way::Memory)] {
+        let mut arena = Arena::new(depth, way);
         let at_a_kernel = arena.rig.is_at_a_kernel();
         // An emulated machine is slow, and goes by packets.
         let step = if at_a_kernel { 61 } else { 1 } * if depth == 1 { 1 } else { 7 };

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufReader, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use virtual_scanner::VirtualBus;
 use wire::{Answer, Command, ControlDirection, DAEMON_HEADER_LIMIT, Event, FromDaemon, Request, Status, read_frame};
 
 use crate::kernel::{self, Plugged};
+use crate::shared::{Ears, Shared};
 
 /// How long anything may take before it counts as hung.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -83,7 +85,8 @@ impl Rig {
 
 pub struct Client {
     stream: UnixStream,
-    reader: BufReader<UnixStream>,
+    reader: BufReader<Ears>,
+    shared: Option<Shared>,
     /// The connection's number.
     pub session: u64,
     next_id: u64,
@@ -97,9 +100,9 @@ pub struct Client {
 impl Client {
     pub fn new(stream: UnixStream) -> Client {
         stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-        let reader = BufReader::new(stream.try_clone().expect("a clone"));
+        let reader = BufReader::new(Ears::new(stream.try_clone().expect("a clone")));
         let (answers, events, order) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        let mut client = Client { stream, reader, session: 0, next_id: 1, answers, events, order };
+        let mut client = Client { stream, reader, shared: None, session: 0, next_id: 1, answers, events, order };
         match client.event() {
             Event::Hello { session, .. } => client.session = session,
             other => panic!("the daemon speaks first: {other:?}"),
@@ -109,6 +112,18 @@ impl Client {
 
     pub fn stream(&self) -> &UnixStream {
         &self.stream
+    }
+
+    /// From now on its reads and writes go through memory that it shares with the daemon.
+    pub fn share(&mut self, length: u32) {
+        self.done(Command::ShareMemory { length });
+        let descriptor = self.descriptor().expect("its descriptor comes with the answer");
+        self.shared = Some(Shared::new(&descriptor, length as usize));
+    }
+
+    /// The descriptor that came along, if one came that nobody has taken.
+    pub fn descriptor(&mut self) -> Option<OwnedFd> {
+        self.reader.get_mut().descriptor.take()
     }
 
     // ---- saying
@@ -125,6 +140,10 @@ impl Client {
     }
 
     pub fn send_as(&mut self, id: u64, command: Command, payload: Vec<u8>) {
+        let (command, payload) = match &mut self.shared {
+            Some(shared) => shared.through(id, command, payload),
+            None => (command, payload),
+        };
         let mut bytes = Vec::new();
         Request { id, command, payload }.write_to(&mut bytes).expect("a vector takes all");
         self.stream.write_all(&bytes).expect("the daemon reads");
@@ -147,9 +166,10 @@ impl Client {
     /// The next message; `None` at the end of the connection.
     pub fn hear(&mut self) -> Option<FromDaemon> {
         let frame = read_frame(&mut self.reader, DAEMON_HEADER_LIMIT).expect("a message in time")?;
-        let message = FromDaemon::from_frame(frame).expect("a message of the protocol");
-        if let FromDaemon::Answer(answer) = &message {
+        let mut message = FromDaemon::from_frame(frame).expect("a message of the protocol");
+        if let FromDaemon::Answer(answer) = &mut message {
             self.order.extend(answer.id);
+            self.shared.iter_mut().for_each(|shared| shared.fill(answer));
         }
         Some(message)
     }

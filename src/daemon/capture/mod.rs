@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use usb::{Completion, DeviceInfo, EndpointAddress, Setup, TransferType};
+use usb::{Buffer, Completion, DeviceInfo, EndpointAddress, Setup, TransferType};
 use wire::{PAYLOAD_LIMIT, ReadCaptureBody};
 
 use self::pcapng::{IN_PROGRESS, Kind, NOT_SUBMITTED, Record, errno};
@@ -95,10 +95,11 @@ pub(crate) struct Tap {
 
 impl Tap {
     /// A transfer is about to be handed to the host; gives back the number of its end.
-    pub fn submit(&self, buffer: &[u8]) -> u64 {
+    pub fn submit(&self, buffer: &Buffer) -> u64 {
         let urb = self.taps.next_urb();
         if self.taps.any.load(Ordering::Relaxed) {
-            let (setup, data) = self.parts(buffer);
+            let bytes = buffer.bytes();
+            let (setup, data) = self.parts(&bytes);
             let endpoint = self.directed(setup);
             let length = setup.map_or(data.len(), |setup| usize::from(setup.length)) as u32;
             let data = (!endpoint.is_in()).then_some(data);
@@ -108,9 +109,9 @@ impl Tap {
     }
 
     /// The host did not take it.
-    pub fn rejected(&self, urb: u64, buffer: &[u8]) {
+    pub fn rejected(&self, urb: u64, buffer: &Buffer) {
         if self.taps.any.load(Ordering::Relaxed) {
-            let endpoint = self.directed(self.parts(buffer).0);
+            let endpoint = self.directed(self.parts(&buffer.bytes()).0);
             self.record(urb, Kind::Rejected, endpoint, (None, NOT_SUBMITTED, 0, None));
         }
     }
@@ -385,11 +386,11 @@ mod tests {
     fn a_capture_has_its_users_data_and_nobody_elses() {
         let (tap, capture) = capture_of(ALICE);
         tap.taps.set_users(vec![ALICE, ALICE]);
-        tap.submit(b"a letter of alice");
+        tap.submit(&b"a letter of alice".to_vec().into());
         assert!(holds(&capture, b"a letter of alice"));
         for users in [vec![BOB], vec![ALICE, BOB]] {
             tap.taps.set_users(users);
-            tap.submit(b"a letter of bob");
+            tap.submit(&b"a letter of bob".to_vec().into());
             assert!(!holds(&capture, b"a letter of bob"));
         }
         assert_eq!(capture.state.lock().recorded, 3, "that there was one is no secret");
@@ -399,7 +400,7 @@ mod tests {
     fn root_captures_everybodys_data() {
         let (tap, capture) = capture_of(0);
         tap.taps.set_users(vec![ALICE, BOB]);
-        tap.submit(b"a letter of bob");
+        tap.submit(&b"a letter of bob".to_vec().into());
         assert!(holds(&capture, b"a letter of bob"));
     }
 }

@@ -1,5 +1,6 @@
 //! Commands that become requests at a pipe: checked here, carried out there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use usb::{Direction, Setup};
@@ -10,8 +11,9 @@ use crate::daemon::answer::Answer;
 use crate::daemon::failure::Failure;
 use crate::daemon::payload::Payload;
 use crate::daemon::pipe::{PipeHandle, Role};
-use crate::daemon::request::{IoRequest, Pending, Reply, Work};
+use crate::daemon::request::{Data, IoRequest, Pending, Reply, Work};
 use crate::daemon::session::{Binding, Place};
+use crate::daemon::sharing::Sharing;
 
 /// A control request that a client wants.
 pub(super) struct Control {
@@ -30,18 +32,44 @@ impl Asked<'_> {
         binding.pipe(role).cloned().ok_or_else(none)
     }
 
-    pub(super) fn read(&self, answer: Answer, length: u32, salvage: bool, timeout: Option<f64>) {
+    pub(super) fn share_memory(&self, answer: Answer, length: u32) {
+        let memory = or_fail!(answer, self.session.share_memory(length));
+        answer.done_with(u64::from(length), Payload::from(memory));
+    }
+
+    pub(super) fn read(&self, answer: Answer, length: u32, at: Option<u32>, salvage: bool, timeout: Option<f64>) {
         let binding = or_fail!(answer, self.admitted());
         let pipe = or_fail!(answer, self.pipe(&binding, Role::Read));
         if length as usize > PAYLOAD_LIMIT {
             return answer.fail(&Failure::BadValue { field: "length", expected: "a number from 0 to 1048576" });
         }
         let timeout = or_fail!(answer, duration("timeout", timeout, self.session.timeouts().read));
-        let work = Work::Read { length: length as usize, salvage };
+        let into = match at {
+            Some(at) => Some(or_fail!(answer, self.sharing()).to_read_into(at, length, pipe.packet)),
+            None => None,
+        };
+        let into = or_fail!(answer, into.transpose());
+        let work = Work::Read { length: length as usize, salvage, into };
         self.use_scanner(answer, &binding, &pipe, u64::from(length), work, timeout);
     }
 
-    pub(super) fn write(&self, answer: Answer, data: Vec<u8>, zero_packet: bool, timeout: Option<f64>) {
+    fn sharing(&self) -> Result<Arc<Sharing>, Failure> {
+        self.session.sharing().ok_or(Failure::NotShared)
+    }
+
+    /// What a write is to send: its payload, or what it says lies in the shared memory.
+    pub(super) fn data(&self, payload: Vec<u8>, at: Option<u32>, length: u32) -> Result<Data, Failure> {
+        match at {
+            None if length == 0 => Ok(Data::Own(payload)),
+            None => Err(Failure::BadValue { field: "length", expected: "absent: the payload's length counts" }),
+            Some(_) if !payload.is_empty() => {
+                Err(Failure::BadValue { field: "payload", expected: "absent: the bytes are in the shared memory" })
+            }
+            Some(at) => self.sharing()?.to_write_from(at, length).map(Data::Shared),
+        }
+    }
+
+    pub(super) fn write(&self, answer: Answer, data: Data, zero_packet: bool, timeout: Option<f64>) {
         let binding = or_fail!(answer, self.admitted());
         let pipe = or_fail!(answer, self.pipe(&binding, Role::Write));
         let timeout = or_fail!(answer, duration("timeout", timeout, self.session.timeouts().write));

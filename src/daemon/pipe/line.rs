@@ -134,9 +134,9 @@ impl Line {
             let error = usb::Error::new(ErrorKind::NoDevice, "submit");
             return Err(Rejected { error, buffer });
         };
-        let urb = self.tap.as_ref().map_or(0, |tap| tap.submit(&buffer.bytes()));
+        let urb = self.tap.as_ref().map_or(0, |tap| tap.submit(&buffer));
         if let Err(rejected) = endpoint.submit(token, buffer) {
-            self.tap.iter().for_each(|tap| tap.rejected(urb, &rejected.buffer.bytes()));
+            self.tap.iter().for_each(|tap| tap.rejected(urb, &rejected.buffer));
             return Err(rejected);
         }
         self.flights.push(Flight { token, urb, length, asked_back: None });

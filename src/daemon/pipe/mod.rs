@@ -67,7 +67,8 @@ pub(crate) fn start(
     let halted = Arc::new(AtomicBool::new(false));
     // Those in flight, and some on their way to a client or from one.
     let pool = Pool::new(settings.depth + 3);
-    let handle = PipeHandle { address: endpoint.address(), role, pool: pool.clone(), orders, halted: halted.clone() };
+    let (address, packet) = (endpoint.address(), endpoint.max_packet_size().max(1));
+    let handle = PipeHandle { address, role, packet, pool: pool.clone(), orders, halted: halted.clone() };
     let place = format!("{device}/{}", handle.address);
     let name = format!("pipe {place}");
     let line = Line::new(place, endpoint, completions, WATCHDOG).with_tap(tap);

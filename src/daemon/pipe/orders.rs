@@ -135,6 +135,8 @@ pub(crate) struct PipeHandle {
     pub address: EndpointAddress,
     /// Which pipe that is.
     pub role: Role,
+    /// Bytes of its largest packet.
+    pub packet: usize,
     /// Its buffers.
     pub pool: Pool,
     pub(super) orders: Sender<Order>,

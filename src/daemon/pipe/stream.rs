@@ -9,14 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, at, never, select};
-use usb::{ErrorKind, Rejected, Setup};
+use usb::{Buffer, ErrorKind, Rejected, Setup};
 
 use super::line::{Landed, Line};
 use super::orders::{News, Order, Role, Which};
 use crate::daemon::cancellation::Cancellation;
-use crate::daemon::payload::{Carry, Piece, Pool};
+use crate::daemon::outbox;
+use crate::daemon::payload::{Carry, Pool};
 use crate::daemon::queue::{Came, Fault, Outcome, Queue, Reason, Rules, Start, Ticket};
-use crate::daemon::request::{IoRequest, Standing, Work};
+use crate::daemon::request::{Data, IoRequest, Standing, Work};
 
 /// Transfers are cut no shorter than this when the system has no memory for longer ones.
 const SHORTEST: usize = 16 * 1024;
@@ -256,11 +257,13 @@ impl Stream {
     /// Answers what ended and starts what may start, until neither goes on.
     fn pump(&mut self) {
         loop {
+            let together = outbox::together();
             for whose in [Whose::Own, Whose::Clients] {
                 while let Some(ended) = self.queue(whose).pop() {
                     ended.item.end(ended.outcome, ended.moved);
                 }
             }
+            drop(together);
             self.say_when_quiet();
             if !self.start_one() {
                 break;
@@ -311,7 +314,7 @@ impl Stream {
             return true;
         }
         let Some(buffer) = self.buffer(start) else { return true };
-        match self.line.submit(ticket, length, buffer.into()) {
+        match self.line.submit(ticket, length, buffer) {
             Ok(()) => {
                 self.shortage = Shortage::default();
                 true
@@ -326,39 +329,55 @@ impl Stream {
     fn serve_surplus(&mut self, start: Start) {
         let (bytes, short) = self.carry.take(start.length);
         let length = bytes.len();
+        let pool = self.pool.clone();
         let queue = self.of_ticket(start.ticket);
         if let Some(request) = queue.item_mut(start.ticket) {
-            request.received.push(Piece::from(bytes));
+            request.arrived(Buffer::Vec(bytes), length, &pool);
         }
         let ask_back = queue.complete(start.ticket, length, Came::Completed { short });
         debug_assert!(ask_back.is_empty(), "surplus is no fault");
     }
 
-    fn buffer(&mut self, start: Start) -> Option<Vec<u8>> {
+    fn buffer(&mut self, start: Start) -> Option<Buffer> {
+        let Start { ticket, offset, length } = start;
         let packet = self.line.packet();
         let pool = self.pool.clone();
-        let request = self.of_ticket(start.ticket).item_mut(start.ticket)?;
+        let request = self.of_ticket(ticket).item_mut(ticket)?;
         request.pending.stands(Standing::InFlight);
         Some(match &mut request.work {
-            Work::Read { .. } | Work::Event => pool.take(start.length.next_multiple_of(packet)),
-            Work::Write { data, .. } if start.offset == 0 && start.length == data.len() => std::mem::take(data),
-            Work::Write { .. } if start.length == 0 => Vec::new(),
-            Work::Write { data, .. } => {
-                let mut buffer = pool.take(start.length);
-                buffer.copy_from_slice(&data[start.offset..start.offset + start.length]);
-                buffer
+            Work::Read { into, .. } => {
+                let rounded = length.next_multiple_of(packet);
+                // Where the memory ends inside the last packet, a buffer of ours has room for that.
+                let part = into.as_ref().and_then(|region| region.part(offset..offset + rounded));
+                part.map_or_else(|| pool.take(rounded).into(), Buffer::Shared)
             }
-            Work::Control { setup, data } => setup.buffer(data),
+            Work::Event => pool.take(length.next_multiple_of(packet)).into(),
+            Work::Write { .. } if length == 0 => Buffer::default(),
+            Work::Write { data: Data::Own(data), .. } if offset == 0 && length == data.len() => {
+                std::mem::take(data).into()
+            }
+            Work::Write { data: Data::Own(data), .. } => {
+                let mut buffer = pool.take(length);
+                buffer.copy_from_slice(&data[offset..offset + length]);
+                buffer.into()
+            }
+            Work::Write { data: Data::Shared(region), .. } => {
+                region.part(offset..offset + length).expect("what is written is inside it").into()
+            }
+            Work::Control { setup, data } => setup.buffer(data).into(),
         })
     }
 
     fn rejected(&mut self, start: Start, rejected: Rejected) {
         let Start { ticket, offset, length } = start;
         let Rejected { error, buffer } = rejected;
-        if let Some(IoRequest { work: Work::Write { data, .. }, .. }) = self.of_ticket(ticket).item_mut(ticket) {
+        let request = self.of_ticket(ticket).item_mut(ticket);
+        if let (Some(Work::Write { data: Data::Own(data), .. }), Buffer::Vec(buffer)) =
+            (request.map(|request| &mut request.work), buffer)
+        {
             // It was lent whole, and is needed for the next try.
             if offset == 0 && length > 0 && data.is_empty() {
-                *data = buffer.into_vec();
+                *data = buffer;
             }
         }
         match error.kind {

@@ -103,7 +103,7 @@ fn start_worker(
 
 impl Hand {
     fn read(&self, length: usize) -> Receiver<Report> {
-        self.request(length, Work::Read { length, salvage: false })
+        self.request(length, Work::Read { length, salvage: false, into: None })
     }
 
     fn wait_event(&self) -> Receiver<Report> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use usb::{Completion, Direction, Setup, Status};
+use usb::{Buffer, Completion, Direction, Setup, Status};
 
 use super::{OWN, Phase, Stream};
 use crate::daemon::payload::Piece;
@@ -44,7 +44,7 @@ impl Stream {
     /// Puts what arrived where it belongs and lets the queue decide.
     pub(super) fn settle(&mut self, landed: Landed, came: Came) {
         let Landed { ticket, length, completion } = landed;
-        let actual = completion.actual.min(self.room_of(completion.buffer.len()));
+        let actual = completion.actual.min(self.room_of(&completion.buffer));
         let moved = actual.min(length);
         let pool = self.pool.clone();
         let carry_short = matches!(came, Came::Completed { short: true });
@@ -53,15 +53,17 @@ impl Stream {
         if let Some(request) = queue.item_mut(ticket) {
             request.pending.moved(moved);
             if role == Role::Read && actual > moved {
-                self.carry.keep(&completion.buffer.bytes_in(moved..actual), carry_short, request.pending.session);
+                let surplus = completion.buffer.bytes_in(moved..actual);
+                self.carry.keep(&surplus, carry_short, request.pending.session);
             }
-            match (role, &request.work) {
-                (Role::Read, _) => request.received.push(Piece::new(completion.buffer.into_vec(), 0..moved, &pool)),
-                (Role::Control, Work::Control { setup, .. }) if setup.direction() == Direction::In => {
+            match (&request.work, completion.buffer) {
+                (Work::Read { .. }, buffer) => request.arrived(buffer, moved, &pool),
+                (Work::Control { setup, .. }, Buffer::Vec(buffer)) if setup.direction() == Direction::In => {
                     let range = Setup::BYTES..Setup::BYTES + moved;
-                    request.received.push(Piece::new(completion.buffer.into_vec(), range, &pool));
+                    request.received.push(Piece::new(buffer, range, &pool));
                 }
-                _ => pool.give(completion.buffer.into_vec()),
+                (_, Buffer::Vec(buffer)) => pool.give(buffer),
+                (_, Buffer::Shared(_)) => {}
             }
         }
         let ask_back = queue.complete(ticket, moved, came);
@@ -72,9 +74,9 @@ impl Stream {
         }
     }
 
-    pub(super) fn room_of(&self, length: usize) -> usize {
+    pub(super) fn room_of(&self, buffer: &Buffer) -> usize {
         let head = if self.role == Role::Control { Setup::BYTES } else { 0 };
-        length.saturating_sub(head)
+        buffer.len().saturating_sub(head)
     }
 
     /// The pipe itself found that the device is gone.
