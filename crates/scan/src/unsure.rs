@@ -21,8 +21,8 @@ pub(crate) enum Effort {
 const CHUNK: usize = 64 * 1024;
 /// Bytes after which a scanner that should send one block counts as one that never stops.
 const MOST_DRAINED: usize = 16 << 20;
-/// Empty packets likewise.
-const MOST_EMPTY: usize = 1024;
+/// Reads that a short packet ended, an empty one too, likewise: a block ends with one.
+const MOST_SHORT: usize = 1024;
 
 /// Sends; false when the scanner does not take it.
 pub(crate) fn say(transport: &mut dyn Transport, bytes: &[u8], timeout: Duration) -> Result<bool, ScanError> {
@@ -43,20 +43,20 @@ pub(crate) fn listen(transport: &mut dyn Transport, wait: Duration) -> Result<By
 
 /// Reads until the scanner is silent. Whether it said anything.
 pub(crate) fn drain(transport: &mut dyn Transport, silence: Duration) -> Result<bool, ScanError> {
-    let (mut bytes, mut empty) = (0, 0);
-    while bytes < MOST_DRAINED && empty < MOST_EMPTY {
+    let (mut bytes, mut short) = (0, 0);
+    while bytes < MOST_DRAINED && short < MOST_SHORT {
         match transport.read(CHUNK, silence) {
             Ok(received) => {
                 bytes += received.bytes.len();
                 match received.end {
                     ReadEnd::Cancelled => return Err(ScanError::Cancelled { idle: false }),
                     ReadEnd::TimedOut if received.bytes.is_empty() => return Ok(bytes > 0),
-                    ReadEnd::Done if received.bytes.is_empty() => empty += 1,
+                    _ if received.bytes.len() < CHUNK => short += 1,
                     _ => {}
                 }
             }
             Err(error) => {
-                empty += 1;
+                short += 1;
                 recover(transport, error, Pipe::Read)?;
             }
         }

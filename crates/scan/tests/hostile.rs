@@ -23,6 +23,9 @@ const MOST_AT_ONCE: usize = 64 << 20;
 /// Of a scanner that does not stop talking, nobody listens to more: two attempts, and what opening and giving up take.
 const MOST_IN_ALL: u64 = 256 << 20;
 
+/// Nor to more packets that hold nothing to speak of.
+const MOST_PACKETS: usize = 10_000;
+
 /// What a scanner does instead, given how many packets it took and how many items it gave.
 trait Mischief: Send {
     fn takes(&mut self, _nth: usize) -> Option<Out> {
@@ -280,6 +283,39 @@ fn a_stream_that_never_ends_is_given_up_in_words() {
                 let (bench, endless) = hostile(kind, Endless { from, byte, bytes: 0 });
                 scan_what_it_offers(&bench, kind, &what);
                 assert!(endless.lock().bytes < MOST_IN_ALL, "{what}: {} bytes listened to", endless.lock().bytes);
+            }
+        }
+    }
+}
+
+/// From some item on, nothing but packets of this length for ever: each of them ends the read that it meets.
+struct Crumbs {
+    from: usize,
+    length: usize,
+    packets: usize,
+}
+
+impl Mischief for Crumbs {
+    fn gives(&mut self, nth: usize, room: &mut [u8]) -> Option<In> {
+        if nth < self.from {
+            return None;
+        }
+        let length = self.length.min(room.len());
+        room[..length].fill(0);
+        self.packets += 1;
+        Some(In::Data(length))
+    }
+}
+
+#[test]
+fn packets_of_no_bytes_and_of_one_without_an_end_are_given_up_in_words() {
+    for kind in KINDS {
+        for length in [0, 1] {
+            for from in 0..12 {
+                let what = format!("{kind}: packets of {length} bytes for ever from item {from} on");
+                let (bench, crumbs) = hostile(kind, Crumbs { from, length, packets: 0 });
+                scan_what_it_offers(&bench, kind, &what);
+                assert!(crumbs.lock().packets < MOST_PACKETS, "{what}: {} of them taken", crumbs.lock().packets);
             }
         }
     }
