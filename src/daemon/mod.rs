@@ -32,7 +32,7 @@ mod outbox;
 mod payload;
 mod peer;
 mod pipe;
-mod queue;
+pub mod queue;
 pub mod quirks;
 mod registry;
 mod request;

@@ -389,4 +389,18 @@ mod tests {
         assert_eq!(string_descriptor_text(&[4, 3, 0x00, 0xd8]), Ok("\u{fffd}".to_owned()));
         assert!(string_descriptor_text(&[6, 3, b'O', 0]).is_err());
     }
+
+    #[test]
+    fn a_string_whose_length_lies_is_what_is_there_or_an_error() {
+        for arrived in 0..=255_usize {
+            for says in 0..=255_u8 {
+                let bytes: Vec<u8> = [says, 3].into_iter().chain([0x41, 0].repeat(127)).take(arrived).collect();
+                let text = string_descriptor_text(&bytes);
+                // A byte left over at the end is no character.
+                let right =
+                    (usize::from(says) >= 2 && usize::from(says) <= arrived).then(|| (usize::from(says) - 2) / 2);
+                assert_eq!(text.ok().map(|text| text.len()), right, "{arrived} bytes that say {says}");
+            }
+        }
+    }
 }

@@ -36,6 +36,11 @@ pub fn descriptor(bytes: &[u8]) {
     if let Ok(configuration) = ConfigurationDescriptor::parse(bytes) {
         let endpoints: usize = configuration.interfaces.iter().map(|interface| interface.endpoints.len()).sum();
         assert!(endpoints <= bytes.len() / 7, "an endpoint takes seven bytes");
+        let again = ConfigurationDescriptor::parse(&configuration.to_bytes());
+        assert_eq!(again, Ok(configuration));
+    }
+    if let Ok(text) = usb::string_descriptor_text(bytes) {
+        assert!(text.encode_utf16().count() <= 126, "as long as its length byte says");
     }
 }
 

@@ -8,6 +8,7 @@ mod driver;
 mod files;
 mod messages;
 mod picture;
+mod queue;
 mod requests;
 
 /// What is done with an input.
@@ -27,5 +28,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("glass", files::glass),
     ("replay", files::replay),
     ("jpeg", picture::jpeg),
+    ("queue", queue::queue),
     ("requests", requests::requests),
 ];

@@ -21,17 +21,19 @@ use std::collections::VecDeque;
 #[cfg(test)]
 mod explore;
 #[cfg(test)]
+mod ledger;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
 
 /// Names a request within its queue. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Ticket(pub u64);
+pub struct Ticket(pub u64);
 
 /// What a request needs from the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Need {
+pub struct Need {
     /// Bytes to move.
     pub bytes: usize,
     /// A transfer of no bytes at the end of them: a write's zero-length packet.
@@ -40,7 +42,7 @@ pub(crate) struct Need {
 
 /// Why a request is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Reason {
+pub enum Reason {
     /// Somebody asked.
     Asked,
     /// Its time is up.
@@ -49,7 +51,7 @@ pub(crate) enum Reason {
 
 /// What went wrong with a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The endpoint is halted; a control request was refused.
     Stall,
     /// The device sent more than was asked for.
@@ -64,7 +66,7 @@ pub(crate) enum Fault {
 
 /// How a transfer came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Came {
+pub enum Came {
     /// By itself. `short`: a short packet ended it.
     Completed {
         /// Whether a short packet ended it.
@@ -80,7 +82,7 @@ pub(crate) enum Came {
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// Whole, or ended by a short packet.
     Success,
     /// Somebody asked.
@@ -99,7 +101,7 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     /// Whether a request that ended so need not wait for those in front of it.
-    fn leaves_at_once(self) -> bool {
+    pub fn leaves_at_once(self) -> bool {
         matches!(self, Outcome::Cancelled | Outcome::Timeout | Outcome::Gone | Outcome::Wedged)
     }
 }
@@ -115,7 +117,7 @@ impl From<Reason> for Outcome {
 
 /// A transfer to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Start {
+pub struct Start {
     /// Whose.
     pub ticket: Ticket,
     /// Where in the request it begins.
@@ -126,7 +128,7 @@ pub(crate) struct Start {
 
 /// A request that ended.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Ended<T> {
+pub struct Ended<T> {
     /// The request.
     pub item: T,
     /// How.
@@ -137,7 +139,7 @@ pub(crate) struct Ended<T> {
 
 /// What a cancel did.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cancelled {
+pub struct Cancelled {
     /// Requests that it concerned, those being cancelled already included.
     pub found: usize,
     /// Transfers to ask back from the host, newest first.
@@ -233,7 +235,7 @@ impl Tally {
 
 /// How a queue works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Rules {
+pub struct Rules {
     /// Transfers in flight at once, at least 1.
     pub depth: usize,
     /// Bytes of the longest transfer.
@@ -248,7 +250,7 @@ pub(crate) struct Rules {
 
 /// The requests of one pipe.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Queue<T> {
+pub struct Queue<T> {
     rules: Rules,
     /// In the order of their tickets.
     entries: VecDeque<Entry<T>>,
@@ -292,6 +294,7 @@ impl<T> Queue<T> {
     }
 
     /// The next transfer to start, if one may. It counts as in flight from now on.
+    #[expect(clippy::should_implement_trait, reason = "it is no iterator: after none there may be one again")]
     pub fn next(&mut self) -> Option<Start> {
         if self.frozen || self.held || self.dead.is_some() || self.in_flight() >= self.rules.depth {
             return None;
@@ -377,6 +380,8 @@ impl<T> Queue<T> {
         for entry in self.entries.iter_mut().skip(at + 1) {
             match entry.stage {
                 Stage::Queued => self.tally.change(entry, Stage::Done(Outcome::Halted)),
+                // Behind a fault that was found first, it has been asked back.
+                Stage::InFlight { .. } if entry.behind_fault => {}
                 Stage::InFlight { .. } => {
                     entry.behind_fault = true;
                     ask_back.push(entry.ticket);
@@ -489,6 +494,13 @@ impl<T> Queue<T> {
     /// Transfers that the host has.
     pub fn in_flight(&self) -> usize {
         self.tally.in_flight
+    }
+
+    /// Whether what is counted as it changes is what is there. Looks at every entry; for tests.
+    pub fn counts_rightly(&self) -> bool {
+        let mut counted = Tally::default();
+        self.entries.iter().for_each(|entry| counted.add(entry));
+        self.tally == counted
     }
 
     /// Whether no request is in it.

@@ -180,6 +180,20 @@ fn a_fault_freezes_the_pipe_and_halts_what_stands_behind_it() {
 }
 
 #[test]
+fn a_second_fault_in_front_of_the_first_asks_nothing_back_that_was_asked_back_already() {
+    let mut queue = queue(3);
+    for name in ["a", "b", "c"] {
+        queue.push(name, bytes(512));
+    }
+    let [a, b, c] = std::array::from_fn(|_| queue.next().unwrap().ticket);
+    assert_eq!(queue.complete(b, 0, Came::Fault(Fault::Io)), [c]);
+    assert_eq!(queue.complete(a, 0, Came::Fault(Fault::Io)), []);
+    assert_eq!(queue.complete(c, 0, Came::GivenBack), []);
+    let faulty = Outcome::Fault(Fault::Io);
+    assert_eq!(popped(&mut queue), [("a", faulty, 0), ("b", faulty, 0), ("c", Outcome::Halted, 0)]);
+}
+
+#[test]
 fn a_control_queue_goes_on_after_a_refusal() {
     let mut queue = Queue::new(Rules { depth: 1, step: 4096, packet: 1, freezes: false, first: Ticket(1) });
     queue.push("a", bytes(8));
