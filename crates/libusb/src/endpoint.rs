@@ -202,9 +202,10 @@ mod tests {
         LibusbEndpoint::new(shared(), EndpointAddress::CONTROL, Kind::Control, 64, crossbeam_channel::unbounded().0)
     }
 
-    fn rejection(endpoint: &mut LibusbEndpoint, buffer: Vec<u8>) -> Error {
+    fn rejection(endpoint: &mut LibusbEndpoint, buffer: impl Into<Buffer>) -> Error {
+        let buffer = buffer.into();
         let length = buffer.len();
-        let rejected = endpoint.submit(Token(1), buffer.into()).expect_err("it must be refused");
+        let rejected = endpoint.submit(Token(1), buffer).expect_err("it must be refused");
         assert_eq!(rejected.buffer.len(), length, "the buffer comes back");
         rejected.error
     }
@@ -217,6 +218,17 @@ mod tests {
         }
         let long = Setup::vendor(Direction::In, 1, 0, 0, 4097).buffer(&[]);
         assert_eq!(rejection(&mut control, long).kind, ErrorKind::InvalidParameter);
+    }
+
+    #[test]
+    fn a_request_that_somebody_else_could_change_after_it_was_checked_is_refused() {
+        let request = Setup::vendor(Direction::In, 1, 0, 0, 4).buffer(&[]);
+        let memory = memory::Memory::new(request.len()).unwrap();
+        let region = memory.region(0..request.len()).unwrap();
+        region.copy_from(&request);
+        let error = rejection(&mut control(), region);
+        assert_eq!(error.kind, ErrorKind::InvalidParameter);
+        assert!(error.to_string().contains("shared memory"), "{error}");
     }
 
     #[test]

@@ -18,7 +18,7 @@
 //!
 //! - An accepted transfer completes once, whatever happens to its endpoint or device, unless the host controller
 //!   never gives it back; then closing says so ([`usb::ErrorKind::Wedged`]) and its memory is never touched again.
-//! - Buffers are not copied, and do not move, between submit and completion.
+//! - Buffers are not copied, and do not move, between submit and completion; shared memory stays mapped until then.
 //! - Calls that would pull the rug from under a transfer (clear-halt, alternate setting, reset) are refused
 //!   while it is in flight. SET_CONFIGURATION is never sent.
 //!

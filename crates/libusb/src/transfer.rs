@@ -6,9 +6,12 @@
 //! ```
 //!
 //! In flight, libusb and the kernel own the C struct and the buffer: no Rust reference to either exists. A `Vec` is taken
-//! apart, so that there is none to make; of shared memory there never is one. One C struct serves one request: a late
-//! cancel can't hit the next one. The callback runs on the device's event thread; it posts one completion and
-//! does nothing else: no libusb call but the free, nothing that blocks, no panic that leaves it.
+//! apart, so that there is none to make; of shared memory there never is one. Another process may write to that at any
+//! moment: libusb and the kernel go by none of its bytes (docs/usb-engine.md, "A transfer's life"), so the worst that comes
+//! of it are other bytes.
+//!
+//! One C struct serves one request: a late cancel can't hit the next one. The callback runs on the device's event thread;
+//! it posts one completion and does nothing else: no libusb call but the free, nothing that blocks, no panic that leaves it.
 
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
@@ -209,7 +212,7 @@ pub(crate) fn submit(departure: Departure) -> Result<(), NotStarted> {
     let user_data = Box::into_raw(Box::new(flight));
     fill(raw, handle, kind, endpoint, start, length, user_data);
     // SAFETY: the struct is filled and not in flight; the flight's use keeps the handle open, its `Parked`
-    // keeps the buffer where it is, until the callback takes the flight back.
+    // keeps the buffer where it is, mapped if it is shared, until the callback takes the flight back.
     let code = unsafe { ffi::libusb_submit_transfer(raw) };
     if code == 0 {
         // A close that began meanwhile asked for all but this one.
@@ -301,6 +304,20 @@ mod tests {
         // SAFETY: no kernel had it.
         let back = unsafe { Parked::new(buffer.into()).into_buffer() }.into_vec();
         assert_eq!((back.as_ptr(), back.capacity(), &back[..]), (start, capacity, &b"page"[..]));
+    }
+
+    #[test]
+    fn shared_memory_stays_where_it_is_and_mapped_while_it_is_parked() {
+        let memory = memory::Memory::new(8).expect("memory");
+        let region = memory.region(2..6).expect("inside");
+        let start = region.as_mut_ptr();
+        let parked = Parked::new(region.into());
+        drop(memory);
+        assert_eq!((parked.start, parked.length), (start, 4));
+        // SAFETY: what a kernel does: four bytes into memory that `parked` keeps mapped.
+        unsafe { parked.start.copy_from_nonoverlapping(b"page".as_ptr(), 4) };
+        // SAFETY: no kernel had it.
+        assert_eq!(&*unsafe { parked.into_buffer() }.bytes(), b"page");
     }
 
     #[test]

@@ -6,10 +6,15 @@
 //! A [`Rig`] plugs one in and out; [`contract_tests!`](crate::contract_tests) makes a test of each case.
 //! Nothing here asserts on elapsed time: each wait has a deadline that only a hang can reach.
 
+mod cancels;
+mod shared;
+
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, unbounded};
 
+use self::cancels::*;
+use self::shared::*;
 use crate::{
     Buffer, Bus, Cancel, Completion, Device, Direction, Endpoint, EndpointAddress, ErrorKind, InterfaceNumber,
     Location, Setup, Status, Token, TransferType,
@@ -106,6 +111,15 @@ cases! {
     a_dropped_endpoint_leaves_the_device_usable,
     a_reset_keeps_the_claim,
     the_bell_rings_for_arrival_and_removal,
+    a_read_into_shared_memory_arrives_there_and_nowhere_else,
+    a_write_from_shared_memory_arrives,
+    a_short_read_leaves_the_rest_of_its_shared_memory_alone,
+    what_shared_memory_has_no_room_for_is_not_written_behind_it,
+    queued_reads_fill_neighbouring_places_in_order,
+    bytes_that_arrived_before_a_cancel_are_in_shared_memory,
+    shared_memory_stays_mapped_until_its_transfer_has_ended,
+    shared_memory_is_let_go_when_nobody_waits_for_its_transfer,
+    a_control_request_in_shared_memory_is_refused_and_given_back,
 }
 
 /// Runs one case by name, unless the rig lacks what it needs.
@@ -395,97 +409,6 @@ fn queued_reads_are_filled_in_order(rig: &mut dyn Rig) {
         let completion = loopback.bulk_in.wait_for(token);
         assert_eq!((completion.status, &*completion.received()), (Status::Completed, expected));
     }
-    loopback.close();
-}
-
-fn a_silent_read_stays_pending_until_it_is_cancelled(rig: &mut dyn Rig) {
-    let mut loopback = Loopback::open(rig);
-    let token = loopback.bulk_in.submit(vec![0; loopback.packet]);
-    // A whole request on endpoint zero passes: the device is alive, and the read still waits.
-    loopback.control.control(Setup::vendor(Direction::In, VENDOR_COUNT, 0, 0, 4), &[]);
-    loopback.bulk_in.assert_nothing_more();
-    assert_eq!(loopback.bulk_in.endpoint.cancel(token), Cancel::Asked);
-    let completion = loopback.bulk_in.wait_for(token);
-    assert_eq!((completion.status, completion.actual), (Status::Cancelled, 0));
-    assert_eq!(completion.buffer.len(), loopback.packet);
-    loopback.assert_echoes();
-    loopback.bulk_in.assert_nothing_more();
-    loopback.close();
-}
-
-fn cancelling_what_is_not_in_flight_says_so(rig: &mut dyn Rig) {
-    let mut loopback = Loopback::open(rig);
-    assert_eq!(loopback.bulk_in.endpoint.cancel(Token(999)), Cancel::NotInFlight);
-    loopback.write(&[1]);
-    let token = loopback.bulk_in.submit(vec![0; loopback.packet]);
-    loopback.bulk_in.wait_for(token);
-    assert_eq!(loopback.bulk_in.endpoint.cancel(token), Cancel::NotInFlight);
-    loopback.assert_echoes();
-    loopback.close();
-}
-
-fn a_transfer_cancelled_twice_completes_once(rig: &mut dyn Rig) {
-    let mut loopback = Loopback::open(rig);
-    let token = loopback.bulk_in.submit(vec![0; loopback.packet]);
-    assert_eq!(loopback.bulk_in.endpoint.cancel(token), Cancel::Asked);
-    assert_eq!(loopback.bulk_in.endpoint.cancel(token), Cancel::NotInFlight);
-    assert_eq!(loopback.bulk_in.wait_for(token).status, Status::Cancelled);
-    loopback.assert_echoes();
-    loopback.bulk_in.assert_nothing_more();
-    loopback.close();
-}
-
-fn bytes_that_arrived_before_a_cancel_are_handed_over(rig: &mut dyn Rig) {
-    let rounds = rig.rounds().min(500);
-    let mut loopback = Loopback::open(rig);
-    let packet = loopback.packet;
-    let mut partly = 0;
-    for round in 0..rounds {
-        let bytes = pattern(packet * 2, round);
-        let token = loopback.bulk_in.submit(vec![0; packet * 8]);
-        loopback.write(&bytes);
-        loopback.control.control(Setup::vendor(Direction::In, VENDOR_COUNT, 0, 0, 4), &[]);
-        loopback.bulk_in.endpoint.cancel(token);
-        let completion = loopback.bulk_in.wait_for(token);
-        assert_eq!(completion.status, Status::Cancelled, "two whole packets do not fill eight");
-        partly += u32::from(completion.actual > 0);
-        let mut got = completion.received().to_vec();
-        while got.len() < bytes.len() {
-            got.extend(loopback.read(packet));
-        }
-        assert_eq!(got, bytes, "round {round}: nothing lost, nothing twice");
-    }
-    assert!(partly > 0, "in {rounds} rounds no cancelled read had carried a byte");
-    println!("{partly} of {rounds} cancelled reads carried data");
-    loopback.close();
-}
-
-fn cancel_against_completion_gives_exactly_one_completion(rig: &mut dyn Rig) {
-    let rounds = rig.rounds();
-    let mut loopback = Loopback::open(rig);
-    let packet = loopback.packet;
-    let mut won = 0;
-    for round in 0..rounds {
-        let bytes = pattern(64, round);
-        let read = loopback.bulk_in.submit(vec![0; packet]);
-        let write = loopback.bulk_out.submit(bytes.clone());
-        for _ in 0..(round % 64) * 50 {
-            std::hint::spin_loop();
-        }
-        loopback.bulk_in.endpoint.cancel(read);
-        let completion = loopback.bulk_in.wait_for(read);
-        assert_eq!(loopback.bulk_out.wait_for(write).status, Status::Completed);
-        match completion.status {
-            Status::Completed => won += 1,
-            Status::Cancelled => {}
-            other => panic!("round {round}: {other:?}"),
-        }
-        let got = if completion.actual > 0 { completion.received().to_vec() } else { loopback.read(packet) };
-        assert_eq!(got, bytes, "round {round}: the bytes came once");
-        loopback.bulk_in.assert_nothing_more();
-    }
-    println!("{won} of {rounds} reads were done before their cancel");
-    loopback.assert_echoes();
     loopback.close();
 }
 

@@ -1,5 +1,6 @@
 //! A link as a value: what is submitted, what comes back, at which moment.
 
+use memory::Memory;
 use usb::{Direction, SetupKind};
 
 use super::*;
@@ -197,6 +198,59 @@ fn what_can_not_be_carried_out_comes_back_as_an_error() {
     host.submit(2, EndpointAddress::CONTROL, vec![0; 3]);
     host.submit(3, EndpointAddress::CONTROL, Setup::vendor(Direction::In, 0x12, 0, 0, 9).to_bytes().to_vec());
     assert_eq!(host.run(), [1, 2, 3].map(|id| (id, Status::Error, 0)));
+}
+
+/// What came back, with all that its buffer holds.
+fn with_bytes(link: &mut Link) -> Vec<(u64, Status, usize, Vec<u8>)> {
+    let events = std::iter::from_fn(|| link.event());
+    let given = events.filter_map(|event| if let Event::Given(given) = event { Some(given) } else { None });
+    given.map(|given| (given.id.0, given.status, given.actual, given.buffer.into_vec())).collect()
+}
+
+#[test]
+fn shared_memory_is_filled_and_sent_as_a_vector_is() {
+    let own = |bytes: Vec<u8>| Buffer::from(bytes);
+    let shared = |bytes: Vec<u8>| {
+        let memory = Memory::new(bytes.len() + 3).unwrap();
+        let region = memory.region(3..bytes.len() + 3).unwrap();
+        region.copy_from(&bytes);
+        Buffer::from(region)
+    };
+    for seed in 0..100 {
+        let ends = [own as fn(Vec<u8>) -> Buffer, shared].map(|buffer| {
+            let mut random = Random::new(seed);
+            let mut host = Host::with(|plan| plan.add("babble@300000".parse::<Fault>().expect("a good word")));
+            // More than one step, and no whole number of packets.
+            host.vendor(0, 0x15, 200);
+            let mut ended = Vec::new();
+            for id in 1..60 {
+                let length = (random.next() % 150_000) as usize;
+                match random.next() % 4 {
+                    0 | 1 => host.submit(id, IN, buffer(vec![0xee; length])),
+                    2 => host.submit(id, OUT, buffer((0..length).map(|i| (i % 253) as u8).collect())),
+                    _ => host.link.cancel(host.now, UrbId(random.next() % id)),
+                }
+                let _ = host.link.step(host.now);
+                ended.extend(with_bytes(&mut host.link));
+            }
+            host.link.unplug();
+            ended.extend(with_bytes(&mut host.link));
+            ended
+        });
+        assert!(ends[0].iter().any(|(.., actual, _)| *actual > STEP), "seed {seed}: one takes several steps");
+        assert!(ends[0] == ends[1], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_control_request_in_shared_memory_comes_back_as_an_error() {
+    let mut host = Host::new();
+    let request = Setup::vendor(Direction::In, 0x12, 0, 0, 4).buffer(&[]);
+    let memory = Memory::new(request.len()).unwrap();
+    let region = memory.region(0..request.len()).unwrap();
+    region.copy_from(&request);
+    host.submit(1, EndpointAddress::CONTROL, region);
+    assert_eq!(host.run(), [(1, Status::Error, 0)]);
 }
 
 #[test]
