@@ -58,12 +58,12 @@ complete -c usbscan -n "__fish_usbscan_using_subcommand options" -l virtual -d '
 complete -c usbscan -n "__fish_usbscan_using_subcommand options" -l json -d 'Print JSON, one object, instead of text for people; errors too, on standard error'
 complete -c usbscan -n "__fish_usbscan_using_subcommand options" -s v -l verbose -d 'Say on standard error what is done; twice, and three times, more of it'
 complete -c usbscan -n "__fish_usbscan_using_subcommand options" -s h -l help -d 'Print help'
-complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -s r -l resolution -d 'Dots per inch' -r
+complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -s r -l resolution -d 'Dots per inch; if left out, what `usbscan options` shows' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l mode -d 'What to keep of the colours' -r -f -a "color\t'Red, green and blue'
 gray\t'Shades of gray'
 lineart\t'Black and white'"
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l depth -d 'Bits a sample' -r
-complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l area -d 'What to scan of the glass: A4, A5, A6, letter, or left, top, width and height in mm' -r
+complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l area -d 'What to scan of the glass: A4, A5, A6, letter, or left, top, width and height in mm; all of it if left out' -r
 complete -c usbscan -n "__fish_usbscan_using_subcommand scan" -l source -d 'Where the pages lie; a feeder is scanned until it is empty' -r -f -a "flatbed\t'On the glass'
 adf\t'In the document feeder; their fronts'
 adf-duplex\t'In the document feeder; front and back of each'

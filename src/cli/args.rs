@@ -20,7 +20,7 @@ pub use raw::{Direction, Kind, Raw, Recipient, Target};
 /// Scan, and cancel what hangs, through usbscand.
 #[derive(Debug, Parser)]
 #[command(name = "usbscan", version, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = Exit::help(), after_long_help = long_help())]
+#[command(after_help = EXAMPLES, after_long_help = long_help())]
 pub struct Arguments {
     /// What holds for every command.
     #[command(flatten)]
@@ -98,7 +98,7 @@ pub struct Scan {
     #[command(flatten)]
     pub device: Device,
 
-    /// Dots per inch
+    /// Dots per inch; if left out, what `usbscan options` shows
     #[arg(short, long, value_name = "DPI", value_parser = whole::<u32>(1, 100_000))]
     pub resolution: Option<u32>,
 
@@ -110,7 +110,7 @@ pub struct Scan {
     #[arg(long, value_name = "8|16", value_parser = depth)]
     pub depth: Option<u32>,
 
-    /// What to scan of the glass: A4, A5, A6, letter, or left, top, width and height in mm
+    /// What to scan of the glass: A4, A5, A6, letter, or left, top, width and height in mm; all of it if left out
     #[arg(long, value_name = "A4|letter|X,Y,W,H", allow_hyphen_values = true)]
     pub area: Option<AreaWish>,
 
@@ -311,8 +311,17 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
+/// What most people want.
+const EXAMPLES: &str = "\
+Examples:
+  usbscan scan -o page.png                      a page from the glass
+  usbscan scan --source adf -o letters.pdf      all that lies in the feeder
+  usbscan --virtual scan -o page.png            a page without any scanner
+  usbscan status; usbscan cancel                what hangs, and its end
+  usbscan doctor                                what is in the way of scanning";
+
 fn long_help() -> String {
-    format!("{}\n\n{}", Exit::help(), virtual_scanner::spec::help())
+    format!("{EXAMPLES}\n\n{}\n\n{}", Exit::help(), virtual_scanner::spec::help())
 }
 
 /// A whole number that is not off these ends.
@@ -464,5 +473,13 @@ mod tests {
     fn the_help_lists_exit_codes_and_virtual_scanners() {
         let help = command().render_long_help().to_string();
         assert!(help.contains("130") && help.contains("esci"), "{help}");
+    }
+
+    #[test]
+    fn the_examples_of_the_help_are_command_lines() {
+        let lines = EXAMPLES.lines().skip(1).map(|line| line.trim().split("  ").next().expect("a command"));
+        let commands: Vec<&str> = lines.flat_map(|line| line.split("; ")).collect();
+        assert_eq!(commands.len(), 6);
+        commands.into_iter().for_each(|line| assert!(parse(line).is_ok(), "{line}"));
     }
 }

@@ -78,7 +78,7 @@ pub enum Raw {
         #[arg(value_parser = whole::<u16>(0, 4096))]
         length: u16,
         /// out: the bytes, as hex digits
-        #[arg(long, value_name = "BYTES", default_value = "")]
+        #[arg(long, value_name = "BYTES", default_value = "", hide_default_value = true)]
         hex: HexBytes,
     },
 }

@@ -51,25 +51,24 @@ fn heading(command: &Command, name: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn below_help(command: &Command) -> (String, String) {
-    let short = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let long = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
-    (short, long)
+/// What the longer of both helps ends with.
+fn below_help(command: &Command) -> String {
+    command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string).unwrap_or_default()
 }
 
-/// The table that `--help` ends with: lines of a number and what it means.
+/// The table in it: lines of a number and what it means.
 fn exit_codes(command: &Command) -> String {
-    let lines = below_help(command).0;
-    let rows = lines.lines().filter_map(|line| line.trim().split_once("  "));
+    let text = below_help(command);
+    let rows = text.lines().filter_map(|line| line.trim().split_once("  "));
     let rows = rows.filter(|row| row.0.parse::<u8>().is_ok());
     rows.map(|(code, meaning)| format!(".TP\n{code}\n{}.\n", escape(&first_large(meaning.trim())))).collect()
 }
 
-/// The virtual scanners, as `--help` ends with them; where it ends with the exit codes, the long `--help` does.
+/// The virtual scanners, which come last in it.
 fn models(command: &Command) -> String {
-    let (short, long) = below_help(command);
-    let text = if long.is_empty() { &short } else { long.trim_start_matches(short.as_str()) };
-    format!(".nf\n{}\n.fi\n", escape(text.trim()))
+    let text = below_help(command);
+    let begin = text.find("Virtual scanners").expect("the help of both programs lists them");
+    format!(".nf\n{}\n.fi\n", escape(text[begin..].trim()))
 }
 
 fn options(command: &Command, wanted: impl Fn(&Arg) -> bool) -> String {
