@@ -61,6 +61,15 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// Memory is shared once a session; nothing was sent.
+    #[error("share-memory: this session shares memory with usbscand already")]
+    SharesAlready,
+    /// The answer to `share-memory` came without the memory.
+    #[error("usbscand said that it shares memory, and sent none")]
+    NoMemory,
+    /// What came is shorter than asked for, or could be cut shorter under us, or the system does not map it.
+    #[error("the memory that usbscand shares can't be used: {0}")]
+    Memory(#[source] io::Error),
     /// The system gave us no thread or no second descriptor of the socket.
     #[error("begin a session with usbscand: {0}")]
     System(#[source] io::Error),

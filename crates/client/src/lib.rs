@@ -24,10 +24,12 @@
 mod calls;
 mod canceller;
 mod error;
+mod incoming;
 mod link;
 mod lock;
 mod pending;
 mod session;
+mod shared;
 mod spare;
 
 /// What payloads are.
@@ -38,5 +40,6 @@ pub use error::{Error, GoneWhy, Refusal};
 pub use lock::Lock;
 pub use pending::Pending;
 pub use session::{DEFAULT_SOCKET, Session};
+pub use shared::Outgoing;
 /// The protocol's values: what calls take and give back.
 pub use wire;

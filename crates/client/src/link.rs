@@ -1,27 +1,48 @@
 //! The two directions of one connection: whole requests out, from any thread; answers in, from the one
-//! thread that reads, to those who wait for them. Knows ids, not commands.
+//! thread that reads, to those who wait for them. Knows ids, not commands. What a request has out in shared memory waits for
+//! its answer here too, whether or not anybody still does.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, BufReader, IoSlice};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use memory::Room;
 use parking_lot::Mutex;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 use wire::{Answer, Command, Event, FrameError, FromDaemon};
 
+use crate::incoming::Incoming;
+use crate::shared::{Due, Misplaced};
 use crate::spare::Spare;
 use crate::{Error, GoneWhy};
 
 /// Events that nobody has looked at yet; of more than these the oldest are forgotten.
 const EVENTS_KEPT: usize = 256;
 
+/// What comes back for a request.
+#[derive(Debug)]
+pub(crate) struct Came {
+    pub answer: Answer,
+    /// The memory that was asked for.
+    pub descriptor: Option<OwnedFd>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    /// `None`: nobody wants the answer any more, but something is due with it.
+    answer: Option<Sender<Came>>,
+    due: Due,
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
-    answers: HashMap<u64, Sender<Answer>>,
+    answers: HashMap<u64, Waiter>,
     gone: Option<GoneWhy>,
 }
 
@@ -35,12 +56,24 @@ pub(crate) struct Link {
     next_id: AtomicU64,
     /// Memory for payloads to come.
     spare: Arc<Spare>,
+    /// Memory that the daemon shares.
+    room: OnceLock<Room>,
 }
 
 impl Link {
     pub(crate) fn new(socket: UnixStream) -> Link {
         let (turn, waiting, next_id) = (Mutex::default(), Mutex::default(), AtomicU64::new(1));
-        Link { socket, turn, waiting, next_id, spare: Arc::default() }
+        Link { socket, turn, waiting, next_id, spare: Arc::default(), room: OnceLock::new() }
+    }
+
+    /// The memory that the daemon shares, if it does.
+    pub(crate) fn room(&self) -> Option<&Room> {
+        self.room.get()
+    }
+
+    /// From now on there is this. False: there was some already, which stays.
+    pub(crate) fn share(&self, room: Room) -> bool {
+        self.room.set(room).is_ok()
     }
 
     pub(crate) fn new_id(&self) -> u64 {
@@ -53,7 +86,7 @@ impl Link {
     }
 
     /// Sends a request whose answer is wanted.
-    pub(crate) fn start(&self, id: u64, command: &Command, payload: &[u8]) -> Result<Receiver<Answer>, Error> {
+    pub(crate) fn start(&self, id: u64, command: &Command, payload: &[u8], due: Due) -> Result<Receiver<Came>, Error> {
         let name = command.name();
         let (answer, wait) = bounded(1);
         {
@@ -61,7 +94,7 @@ impl Link {
             if let Some(why) = waiting.gone.clone() {
                 return Err(Error::Gone { command: name, why });
             }
-            waiting.answers.insert(id, answer);
+            waiting.answers.insert(id, Waiter { answer: Some(answer), due });
         }
         match self.send(id, command, payload) {
             Ok(()) => Ok(wait),
@@ -105,7 +138,13 @@ impl Link {
 
     /// Nobody waits for this answer any more. Returns whether somebody did.
     pub(crate) fn forget(&self, id: u64) -> bool {
-        self.waiting.lock().answers.remove(&id).is_some()
+        let mut waiting = self.waiting.lock();
+        let Entry::Occupied(mut waiter) = waiting.answers.entry(id) else { return false };
+        let was_wanted = waiter.get_mut().answer.take().is_some();
+        if !matches!(waiter.get().due, Due::Slot { .. }) {
+            waiter.remove();
+        }
+        was_wanted
     }
 
     /// Ends the connection: the first reason stays.
@@ -116,14 +155,21 @@ impl Link {
     }
 
     /// Runs on the reading thread until the connection ends; then everyone who waits is told.
-    pub(crate) fn read_all(&self, mut stream: BufReader<UnixStream>, events: &Events) {
+    pub(crate) fn read_all(&self, mut stream: BufReader<Incoming>, events: &Events) {
         let why = loop {
             match next(&mut stream, &self.spare) {
-                Ok(Some(FromDaemon::Answer(answer))) => self.deliver(answer),
+                Ok(Some(FromDaemon::Answer(answer))) => {
+                    if let Err(misplaced) = self.deliver(answer, stream.get_mut()) {
+                        break GoneWhy::Broken(misplaced.to_string());
+                    }
+                }
                 Ok(Some(FromDaemon::Event(event))) => events.push(event),
                 Ok(None) | Err(FrameError::Truncated) => break GoneWhy::Closed,
                 Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => break GoneWhy::Closed,
                 Err(error) => break GoneWhy::Broken(error.to_string()),
+            }
+            if stream.buffer().is_empty() && stream.get_mut().take_descriptor().is_some() {
+                log::debug!("usbscand sent a descriptor that nobody asked for");
             }
         };
         self.hang_up(why);
@@ -132,22 +178,28 @@ impl Link {
         drop(waiting);
     }
 
-    fn deliver(&self, answer: Answer) {
+    fn deliver(&self, mut answer: Answer, incoming: &mut Incoming) -> Result<(), Misplaced> {
         let Some(id) = answer.id else {
             log::error!("usbscand did not understand us: {}", answer.message.unwrap_or_default());
-            return;
+            return Ok(());
         };
-        let waiting = self.waiting.lock().answers.remove(&id);
-        match waiting {
+        let waiter = self.waiting.lock().answers.remove(&id);
+        let Some(Waiter { answer: wanted, due }) = waiter else {
+            log::trace!("nobody waits for the answer to request {id}: {}", answer.status);
+            return Ok(());
+        };
+        let descriptor = if matches!(due, Due::Memory) { incoming.take_descriptor() } else { None };
+        due.settle(&mut answer)?;
+        if let Some(wanted) = wanted {
             // The room of one is free, for an id gets one answer; whoever waited may have left just now.
-            Some(waiting) => drop(waiting.try_send(answer)),
-            None => log::trace!("nobody waits for the answer to request {id}: {}", answer.status),
+            let _ = wanted.try_send(Came { answer, descriptor });
         }
+        Ok(())
     }
 }
 
 /// Reads one message from the daemon; `spare` has memory for its payload.
-pub(crate) fn next(stream: &mut BufReader<UnixStream>, spare: &Arc<Spare>) -> Result<Option<FromDaemon>, FrameError> {
+pub(crate) fn next(stream: &mut BufReader<Incoming>, spare: &Arc<Spare>) -> Result<Option<FromDaemon>, FrameError> {
     let frame = wire::receive_frame_into(stream, wire::DAEMON_HEADER_LIMIT, |length| spare.take(length))?;
     let Some(mut frame) = frame else { return Ok(None) };
     let payload = std::mem::take(&mut frame.payload);

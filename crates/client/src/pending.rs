@@ -1,12 +1,14 @@
 //! A request that is under way.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use wire::{Answer, Command};
 
-use crate::link::Link;
+use crate::link::{Came, Link};
+use crate::shared::Due;
 use crate::{Error, GoneWhy};
 
 /// A request that is under way. Its answer is taken with [`Pending::wait`].
@@ -18,15 +20,26 @@ use crate::{Error, GoneWhy};
 pub struct Pending {
     id: u64,
     command: &'static str,
-    answer: Receiver<Answer>,
+    answer: Receiver<Came>,
     link: Arc<Link>,
     spent: bool,
 }
 
 impl Pending {
     pub(crate) fn start(link: &Arc<Link>, id: u64, command: &Command, payload: &[u8]) -> Result<Pending, Error> {
+        Pending::start_due(link, id, command, payload, Due::Nothing)
+    }
+
+    /// Of a request that has something out.
+    pub(crate) fn start_due(
+        link: &Arc<Link>,
+        id: u64,
+        command: &Command,
+        payload: &[u8],
+        due: Due,
+    ) -> Result<Pending, Error> {
         let name = command.name();
-        let answer = link.start(id, command, payload)?;
+        let answer = link.start(id, command, payload, due)?;
         Ok(Pending { id, command: name, answer, link: link.clone(), spent: false })
     }
 
@@ -39,11 +52,18 @@ impl Pending {
     ///
     /// # Errors
     /// [`Error::Refused`] with the answer when that is not `success`; [`Error::Gone`].
-    pub fn wait(mut self) -> Result<Answer, Error> {
-        let answer = self.answer.recv();
+    pub fn wait(self) -> Result<Answer, Error> {
+        self.wait_along().map(|(answer, _)| answer)
+    }
+
+    /// The same, with the descriptor that came along.
+    pub(crate) fn wait_along(mut self) -> Result<(Answer, Option<OwnedFd>), Error> {
+        let came = self.answer.recv();
         self.spent = true;
-        match answer {
-            Ok(answer) => Error::unless_success(self.command, answer),
+        match came {
+            Ok(Came { answer, descriptor }) => {
+                Error::unless_success(self.command, answer).map(|answer| (answer, descriptor))
+            }
             Err(_) => Err(self.gone()),
         }
     }
@@ -54,7 +74,7 @@ impl Pending {
     /// As [`Pending::wait`].
     pub fn wait_for(&mut self, patience: Duration) -> Result<Option<Answer>, Error> {
         match self.answer.recv_timeout(patience) {
-            Ok(answer) => {
+            Ok(Came { answer, .. }) => {
                 self.spent = true;
                 Error::unless_success(self.command, answer).map(Some)
             }

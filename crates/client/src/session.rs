@@ -8,11 +8,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
+use memory::Room;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use wire::{Answer, Command, Event, FrameError, FromDaemon, Limits};
 
+use crate::incoming::Incoming;
 use crate::link::{self, Events, Link};
-use crate::{Canceller, Error, GoneWhy, Lock, Pending};
+use crate::shared::{self, Due};
+use crate::{Canceller, Error, GoneWhy, Lock, Outgoing, Pending};
 
 /// Where usbscand listens unless configured otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/usbscan/usbscand.sock";
@@ -56,9 +59,9 @@ impl Session {
         let _ = set_socket_send_buffer_size(&socket, wire::SOCKET_BUFFER);
         let reading = socket.try_clone().map_err(Error::System)?;
         reading.set_read_timeout(Some(HELLO_PATIENCE)).map_err(Error::System)?;
-        let mut stream = BufReader::new(reading);
+        let mut stream = BufReader::new(Incoming::new(reading));
         let (server, number, limits) = hello(&mut stream)?;
-        stream.get_ref().set_read_timeout(None).map_err(Error::System)?;
+        stream.get_ref().socket().set_read_timeout(None).map_err(Error::System)?;
 
         let link = Arc::new(Link::new(socket));
         let (events, receiver) = Events::new();
@@ -107,6 +110,31 @@ impl Session {
         self.link.gone().is_some()
     }
 
+    /// Asks for memory of so many bytes that the daemon and this session share, at most [`wire::SHARED_LIMIT`]. From then on
+    /// reads and writes of 16 KiB and more go through it while there is room in it, instead of through the socket: what a
+    /// read brought lies there until its payload is dropped. Nothing else changes. Once a session.
+    ///
+    /// # Errors
+    /// Refusals: a daemon that is older than this, or has no more memory to share. The session goes on as before. And
+    /// [`Error::SharesAlready`], [`Error::NoMemory`], [`Error::Memory`], [`Error::Gone`].
+    pub fn share_memory(&self, bytes: usize) -> Result<(), Error> {
+        if self.link.room().is_some() {
+            return Err(Error::SharesAlready);
+        }
+        let length = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let asking = Command::ShareMemory { length };
+        let asking = Pending::start_due(&self.link, self.new_id(), &asking, &[], Due::Memory)?;
+        let (_, descriptor) = asking.wait_along()?;
+        let room = Room::new(&descriptor.ok_or(Error::NoMemory)?, length as usize).map_err(Error::Memory)?;
+        if self.link.share(room) { Ok(()) } else { Err(Error::SharesAlready) }
+    }
+
+    /// Shared memory for so many bytes that are to be written, so that they need not be copied there: fill it, then
+    /// [`Outgoing::start`]. `None` when there is no room in it now, or no such memory.
+    pub fn outgoing(&self, length: usize) -> Option<Outgoing> {
+        Outgoing::new(&self.link, length)
+    }
+
     /// Sends a request and waits for its answer.
     ///
     /// # Errors
@@ -133,8 +161,9 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::start`].
-    pub fn start_as(&self, id: u64, command: Command, payload: impl AsRef<[u8]>) -> Result<Pending, Error> {
-        Pending::start(&self.link, id, &command, payload.as_ref())
+    pub fn start_as(&self, id: u64, mut command: Command, payload: impl AsRef<[u8]>) -> Result<Pending, Error> {
+        let (payload, due) = shared::place(self.link.room(), &mut command, payload.as_ref());
+        Pending::start_due(&self.link, id, &command, payload, due)
     }
 }
 
@@ -147,7 +176,7 @@ impl Drop for Session {
     }
 }
 
-fn hello(stream: &mut BufReader<UnixStream>) -> Result<(String, u64, Limits), Error> {
+fn hello(stream: &mut BufReader<Incoming>) -> Result<(String, u64, Limits), Error> {
     match link::next(stream, &Arc::default()) {
         Ok(Some(FromDaemon::Event(Event::Hello { server, protocol, session, limits }))) => {
             if protocol != wire::PROTOCOL_VERSION {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::shared::SHORTEST;
+
 /// Vectors that are kept: as many as a program has reads under way, and each at most the largest payload.
 const MOST: usize = 8;
-/// Shorter payloads are not worth a look.
-const SHORTEST: usize = 16 * 1024;
 
 /// See the head of this file.
 #[derive(Debug, Default)]

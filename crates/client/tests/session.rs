@@ -1,65 +1,15 @@
 //! A session against a daemon that a test plays by hand.
 
-use std::io::{BufReader, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::Write;
+use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::Duration;
 
-use client::wire::{self, Answer, Command, Event, EventName, Limits, Pipe, Request, Status};
+use client::wire::{self, Answer, Command, Event, EventName, Pipe, Status};
 use client::{Error, GoneWhy, Session};
+use support::{greeting, pair, read, session};
 
-/// The daemon's end of a connection.
-struct Daemon {
-    reader: BufReader<UnixStream>,
-    writer: UnixStream,
-}
-
-impl Daemon {
-    fn hear(&mut self) -> Request {
-        let frame = wire::read_frame(&mut self.reader, wire::CLIENT_HEADER_LIMIT).expect("a frame");
-        Request::from_frame(frame.expect("not the end")).expect("a request")
-    }
-
-    fn is_left(&mut self) -> bool {
-        wire::read_frame(&mut self.reader, wire::CLIENT_HEADER_LIMIT).is_ok_and(|frame| frame.is_none())
-    }
-
-    fn say(&mut self, answer: &Answer) {
-        answer.write_to(&mut self.writer).expect("the client is there");
-    }
-
-    fn tell(&mut self, event: &Event) {
-        event.write_to(&mut self.writer).expect("the client is there");
-    }
-
-    fn payload(&mut self, id: u64, payload: &[u8]) {
-        let mut answer = Answer::new(id, Status::Success);
-        answer.information = payload.len() as u64;
-        answer.payload = payload.to_vec().into();
-        self.say(&answer);
-    }
-}
-
-fn greeting() -> Event {
-    let limits = Limits { header: 4096, payload: 1 << 20, requests: 64, bytes: 4 << 20 };
-    Event::Hello { server: "usbscand 9".to_owned(), protocol: wire::PROTOCOL_VERSION, session: 7, limits }
-}
-
-fn pair() -> (UnixStream, Daemon) {
-    let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
-    let reader = BufReader::new(theirs.try_clone().expect("a second descriptor"));
-    (ours, Daemon { reader, writer: theirs })
-}
-
-fn session() -> (Session, Daemon) {
-    let (socket, mut daemon) = pair();
-    daemon.tell(&greeting());
-    (Session::over(socket).expect("a session"), daemon)
-}
-
-fn read(length: u32) -> Command {
-    Command::Read { at: None, length, salvage: false, timeout: None }
-}
+mod support;
 
 #[test]
 fn the_greeting_is_known_afterwards() {

@@ -139,6 +139,15 @@ impl Lent {
         self.slot.at()
     }
 
+    /// Copies its first bytes out, `length` of them or all that it has, while the daemon may still write to it.
+    pub fn copy(&self, length: usize) -> Vec<u8> {
+        let mut copy = vec![0; length.min(self.slot.len())];
+        // SAFETY: so many bytes are inside both; `copy` is nobody else's, and what another process does to the slot
+        // meanwhile makes them other bytes, and no more.
+        unsafe { std::ptr::copy_nonoverlapping(self.slot.start(), copy.as_mut_ptr(), copy.len()) };
+        copy
+    }
+
     /// The daemon has answered, and will not touch it any more: its first bytes, `length` of them, can be looked at.
     /// `None` when that is more than it has, which is left to the daemon then: it does not know what it is doing.
     pub fn back(mut self, length: usize) -> Option<Loaded> {
@@ -186,6 +195,7 @@ mod tests {
         let lent = slot.lend();
         let region = memory.region(lent.at()..lent.at() + 5).unwrap();
         assert_eq!((region.at(), region.to_vec()), (GRAIN, b"order".to_vec()));
+        assert_eq!((lent.copy(5), lent.copy(usize::MAX).len()), (b"order".to_vec(), GRAIN));
         region.copy_from(b"page!");
         let loaded = lent.back(4).unwrap();
         assert_eq!(loaded.as_ref(), b"page");
