@@ -95,9 +95,7 @@ impl PdfFile {
             Picture::Jpeg(file) => file.lines(lines),
             Picture::Flate { zlib, line } => {
                 line.clear();
-                line.extend_from_slice(lines);
-                let pixels = page.format.pixels;
-                line.chunks_mut(page.format.bytes_per_line()).for_each(|line| predictor::difference(pixels, line));
+                lines.chunks(page.format.bytes_per_line()).for_each(|one| differ(page.format.pixels, one, line));
                 zlib.write_all(line).map_err(ImageError::Write)
             }
         }
@@ -172,17 +170,53 @@ impl PdfFile {
     }
 }
 
+/// What makes a line smaller before it is deflated, by its number in ISO 32000-1, table 10.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Predictor {
+    None = 1,
+    Tiff = 2,
+    /// PNG's filter "Sub".
+    PngSub = 11,
+}
+
+/// Words are PNG's business: poppler undoes TIFF's predictor with 8 bits alone, and shows a black page.
+fn predictor_of(pixels: Pixels) -> Predictor {
+    match pixels {
+        Pixels::Bit => Predictor::None,
+        Pixels::Gray8 | Pixels::Rgb8 => Predictor::Tiff,
+        Pixels::Gray16 | Pixels::Rgb16 => Predictor::PngSub,
+    }
+}
+
+/// Adds a line to `out` as its predictor has it.
+fn differ(pixels: Pixels, line: &[u8], out: &mut Vec<u8>) {
+    let predictor = predictor_of(pixels);
+    if predictor == Predictor::PngSub {
+        out.push(predictor::PNG_SUB);
+    }
+    let begin = out.len();
+    out.extend_from_slice(line);
+    match predictor {
+        Predictor::None => {}
+        Predictor::Tiff => predictor::difference(pixels, &mut out[begin..]),
+        Predictor::PngSub => predictor::difference_of_bytes(pixels, &mut out[begin..]),
+    }
+}
+
 fn picture_dictionary(format: &PageFormat, height: u32, length: usize, jpeg: bool) -> String {
     let (width, bits) = (format.width, format.pixels.bits_per_sample());
     let channels = format.pixels.channels();
     let space = if channels == 1 { "DeviceGray" } else { "DeviceRGB" };
     let filter = match (jpeg, format.pixels) {
         (true, _) => "/Filter /DCTDecode".to_owned(),
-        (false, Pixels::Bit) => "/Filter /FlateDecode".to_owned(),
-        (false, _) => format!(
-            "/Filter /FlateDecode /DecodeParms << /Predictor 2 /Colors {channels} /BitsPerComponent {bits} \
-             /Columns {width} >>"
-        ),
+        (false, pixels) => match predictor_of(pixels) {
+            Predictor::None => "/Filter /FlateDecode".to_owned(),
+            predictor => format!(
+                "/Filter /FlateDecode /DecodeParms << /Predictor {} /Colors {channels} /BitsPerComponent {bits} \
+                 /Columns {width} >>",
+                predictor as u8
+            ),
+        },
     };
     format!(
         "<< /Type /XObject /Subtype /Image /Width {width} /Height {height} /ColorSpace /{space} \

@@ -1,5 +1,6 @@
 //! Horizontal differencing, "predictor 2" of TIFF 6.0 (section 14) and of PDF 1.7 (7.4.4.4): each sample becomes its
-//! difference to the same sample of the pixel at its left, which compresses better.
+//! difference to the same sample of the pixel at its left, which compresses better. PNG's filter "Sub" (PNG 1.2, section 6.3)
+//! does that with bytes, whatever a sample has.
 
 use flate2::Compression;
 use scan::Pixels;
@@ -23,6 +24,19 @@ pub fn difference(pixels: Pixels, line: &mut [u8]) {
         Pixels::Rgb8 => of_bytes::<3>(line),
         Pixels::Gray16 => of_words::<1>(line),
         Pixels::Rgb16 => of_words::<3>(line),
+    }
+}
+
+/// What stands before a line that [`difference_of_bytes`] has changed.
+pub const PNG_SUB: u8 = 1;
+
+/// Turns the bytes of one line into differences to the same byte of the pixel at the left.
+pub fn difference_of_bytes(pixels: Pixels, line: &mut [u8]) {
+    match pixels {
+        Pixels::Bit | Pixels::Gray8 => of_bytes::<1>(line),
+        Pixels::Gray16 => of_bytes::<2>(line),
+        Pixels::Rgb8 => of_bytes::<3>(line),
+        Pixels::Rgb16 => of_bytes::<6>(line),
     }
 }
 
@@ -59,5 +73,8 @@ mod tests {
         let mut line = [0x01, 0x00, 0x00, 0xff, 0x01, 0x01];
         difference(Pixels::Gray16, &mut line);
         assert_eq!(line, [0x01, 0x00, 0xff, 0xff, 0x00, 0x02]);
+        let mut line = [0x01, 0x00, 0x00, 0xff, 0x01, 0x01];
+        difference_of_bytes(Pixels::Gray16, &mut line);
+        assert_eq!(line, [0x01, 0x00, 0xff, 0xff, 0x01, 0x02]);
     }
 }

@@ -172,6 +172,30 @@ fn qpdf_reads_every_pixel_of_a_pdf_without_loss() {
     }
 }
 
+/// The pixels as a screen shows them: red, green and blue of 8 bits.
+fn on_a_screen(page: &PageFormat, bytes: &[u8]) -> Vec<u8> {
+    let high = |sample: &[u8]| sample[0];
+    let samples: Vec<u8> = bytes.chunks(page.pixels.bits_per_sample() as usize / 8).map(high).collect();
+    if page.pixels.channels() == 3 { samples } else { samples.iter().flat_map(|gray| [*gray; 3]).collect() }
+}
+
+/// Viewers on Linux desktops use poppler, and poppler can't undo what qpdf can: TIFF's predictor on 16 bits.
+#[test]
+fn poppler_sees_every_pixel_of_a_pdf_without_loss() {
+    if !are_there("lossless PDF on a screen", &["pdfimages"]) {
+        return;
+    }
+    let (_folder, path) = folder();
+    let pages = [Pixels::Gray8, Pixels::Gray16, Pixels::Rgb8, Pixels::Rgb16].map(page);
+    write(&path("pages.pdf"), Quality::Lossless, &pages);
+    said(Command::new("pdfimages").arg(path("pages.pdf")).arg(path("seen")));
+    for (number, page) in pages.iter().enumerate() {
+        let seen = fs::read(path(&format!("seen-{number:03}.ppm"))).expect("a picture");
+        let seen = seen.strip_prefix(format!("P6\n{WIDTH} {HEIGHT}\n255\n").as_bytes()).expect("one of its size");
+        assert!(seen == on_a_screen(page, &pixels(page, number)), "{page:?}");
+    }
+}
+
 #[test]
 fn the_jpeg_in_a_pdf_is_the_jpeg_of_a_file_and_bits_stay_without_loss() {
     if !are_there("JPEG in PDF", &["qpdf"]) {
