@@ -141,6 +141,7 @@ fn of_client(error: &ClientError) -> Exit {
         ClientError::Unreachable { .. }
         | ClientError::NotUsbscand(_)
         | ClientError::NoHello(_)
+        | ClientError::Silent { .. }
         | ClientError::Version { .. } => Exit::Unreachable,
         ClientError::Gone { why: GoneWhy::Broken(_), .. } | ClientError::BadAnswer { .. } => Exit::Io,
         ClientError::Gone { .. } => Exit::Unreachable,

@@ -64,6 +64,14 @@ pub enum Error {
     /// Memory is shared once a session; nothing was sent.
     #[error("share-memory: this session shares memory with usbscand already")]
     SharesAlready,
+    /// The daemon did not answer what it always answers at once.
+    #[error("usbscand did not answer {command} within {} s", after.as_secs())]
+    Silent {
+        /// What was asked.
+        command: &'static str,
+        /// How long it had.
+        after: Duration,
+    },
     /// The answer to `share-memory` came without the memory.
     #[error("usbscand said that it shares memory, and sent none")]
     NoMemory,

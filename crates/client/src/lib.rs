@@ -40,6 +40,6 @@ pub use error::{Error, GoneWhy, Refusal};
 pub use lock::Lock;
 pub use pending::Pending;
 pub use session::{DEFAULT_SOCKET, Session};
-pub use shared::Outgoing;
+pub use shared::{Outgoing, SHORTEST_SHARED};
 /// The protocol's values: what calls take and give back.
 pub use wire;

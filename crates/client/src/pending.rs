@@ -52,18 +52,11 @@ impl Pending {
     ///
     /// # Errors
     /// [`Error::Refused`] with the answer when that is not `success`; [`Error::Gone`].
-    pub fn wait(self) -> Result<Answer, Error> {
-        self.wait_along().map(|(answer, _)| answer)
-    }
-
-    /// The same, with the descriptor that came along.
-    pub(crate) fn wait_along(mut self) -> Result<(Answer, Option<OwnedFd>), Error> {
+    pub fn wait(mut self) -> Result<Answer, Error> {
         let came = self.answer.recv();
         self.spent = true;
         match came {
-            Ok(Came { answer, descriptor }) => {
-                Error::unless_success(self.command, answer).map(|answer| (answer, descriptor))
-            }
+            Ok(Came { answer, .. }) => Error::unless_success(self.command, answer),
             Err(_) => Err(self.gone()),
         }
     }
@@ -73,10 +66,15 @@ impl Pending {
     /// # Errors
     /// As [`Pending::wait`].
     pub fn wait_for(&mut self, patience: Duration) -> Result<Option<Answer>, Error> {
+        self.wait_along(patience).map(|came| came.map(|(answer, _)| answer))
+    }
+
+    /// The same, with the descriptor that came along.
+    pub(crate) fn wait_along(&mut self, patience: Duration) -> Result<Option<(Answer, Option<OwnedFd>)>, Error> {
         match self.answer.recv_timeout(patience) {
-            Ok(Came { answer, .. }) => {
+            Ok(Came { answer, descriptor }) => {
                 self.spent = true;
-                Error::unless_success(self.command, answer).map(Some)
+                Error::unless_success(self.command, answer).map(|answer| Some((answer, descriptor)))
             }
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => {

@@ -20,7 +20,7 @@ use crate::{Canceller, Error, GoneWhy, Lock, Outgoing, Pending};
 /// Where usbscand listens unless configured otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/usbscan/usbscand.sock";
 
-/// How long the daemon may take to greet. It greets at once, unless it is stopped or swapped out.
+/// How long the daemon may take to greet, and to share memory. It does both at once, unless it is stopped or swapped out.
 const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection to usbscand. Dropping it ends the connection and joins its thread; what the daemon then
@@ -111,20 +111,21 @@ impl Session {
     }
 
     /// Asks for memory of so many bytes that the daemon and this session share, at most [`wire::SHARED_LIMIT`]. From then on
-    /// reads and writes of 16 KiB and more go through it while there is room in it, instead of through the socket: what a
+    /// reads and writes of [`crate::SHORTEST_SHARED`] bytes and more go through it while there is room in it, instead of through the socket: what a
     /// read brought lies there until its payload is dropped. Nothing else changes. Once a session.
     ///
     /// # Errors
     /// Refusals: a daemon that is older than this, or has no more memory to share. The session goes on as before. And
-    /// [`Error::SharesAlready`], [`Error::NoMemory`], [`Error::Memory`], [`Error::Gone`].
+    /// [`Error::SharesAlready`], [`Error::Silent`], [`Error::NoMemory`], [`Error::Memory`], [`Error::Gone`].
     pub fn share_memory(&self, bytes: usize) -> Result<(), Error> {
         if self.link.room().is_some() {
             return Err(Error::SharesAlready);
         }
         let length = u32::try_from(bytes).unwrap_or(u32::MAX);
         let asking = Command::ShareMemory { length };
-        let asking = Pending::start_due(&self.link, self.new_id(), &asking, &[], Due::Memory)?;
-        let (_, descriptor) = asking.wait_along()?;
+        let mut asking = Pending::start_due(&self.link, self.new_id(), &asking, &[], Due::Memory)?;
+        let silent = Error::Silent { command: "share-memory", after: HELLO_PATIENCE };
+        let (_, descriptor) = asking.wait_along(HELLO_PATIENCE)?.ok_or(silent)?;
         let room = Room::new(&descriptor.ok_or(Error::NoMemory)?, length as usize).map_err(Error::Memory)?;
         if self.link.share(room) { Ok(()) } else { Err(Error::SharesAlready) }
     }

@@ -17,8 +17,9 @@ use wire::{Answer, Command, Status};
 use crate::link::Link;
 use crate::{Error, Pending, calls};
 
-/// Shorter reads and writes go through the socket: a copy of so few bytes is no longer than finding a place for them.
-pub(crate) const SHORTEST: usize = 16 * 1024;
+/// Bytes of the shortest reads and writes that go through shared memory. A copy of fewer takes no longer than finding them a
+/// place.
+pub const SHORTEST_SHARED: usize = 16 * 1024;
 
 /// What a request has out that comes back with its answer.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ pub(crate) enum Misplaced {
 /// Finds a place for the bytes of a request, if it is worth it and there is room. What is left to be sent as payload, and
 /// what is due. Where the memory is used is the session's to say: what else stands in `at` is not looked at.
 pub(crate) fn place<'a>(room: Option<&Room>, command: &mut Command, payload: &'a [u8]) -> (&'a [u8], Due) {
-    let slot = |bytes| room.filter(|_| (SHORTEST..=wire::PAYLOAD_LIMIT).contains(&bytes))?.take(bytes);
+    let slot = |bytes| room.filter(|_| (SHORTEST_SHARED..=wire::PAYLOAD_LIMIT).contains(&bytes))?.take(bytes);
     match command {
         Command::Read { at, length, .. } => {
             let most = *length as usize;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::shared::SHORTEST;
+/// Shorter payloads are not worth a look.
+const SHORTEST: usize = crate::shared::SHORTEST_SHARED;
 
 /// Vectors that are kept: as many as a program has reads under way, and each at most the largest payload.
 const MOST: usize = 8;

@@ -2,11 +2,13 @@
 //!
 //! The daemon keeps the time of every transfer. Should it not end one by then, nor soon after, the
 //! transport gives up on the daemon rather than wait for ever.
+//!
+//! Blocks come through memory that the daemon shares, where it does.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use client::wire::{AbortStep, Answer, Command, ControlDirection, DeviceEntry, Pipe, Status};
+use client::wire::{self, AbortStep, Answer, Command, ControlDirection, DeviceEntry, Pipe, Status};
 use client::{Pending, RequestData, Session};
 
 use crate::{Cancel, ControlRequest, ReadEnd, Received, Transport, TransportError};
@@ -21,6 +23,9 @@ const IDLING: Duration = Duration::from_secs(60);
 /// How often a waiting thread looks whether the daemon should have answered by now.
 const LOOK_UP: Duration = Duration::from_secs(2);
 
+/// Bytes of shared memory: two of the largest blocks, that which comes and that which is being looked at.
+const SHARED: usize = 2 * wire::PAYLOAD_LIMIT;
+
 struct Reading {
     id: u64,
     pending: Pending,
@@ -34,6 +39,8 @@ pub struct SessionTransport {
     /// The abort sequence that the daemon has of us.
     armed: Option<Vec<AbortStep>>,
     reading: Option<Started>,
+    /// The daemon was asked for shared memory.
+    shares: bool,
 }
 
 enum Started {
@@ -57,7 +64,7 @@ impl SessionTransport {
                 log::debug!("cancel request {id}: {error}");
             }
         });
-        SessionTransport { session, cancel, armed: None, reading: None }
+        SessionTransport { session, cancel, armed: None, reading: None, shares: false }
     }
 
     /// Opens `device` and takes its lock.
@@ -85,7 +92,16 @@ impl SessionTransport {
         self.session
     }
 
-    fn start(&mut self, command: Command, payload: Vec<u8>, timeout: Duration) -> Result<Reading, TransportError> {
+    /// Asks for shared memory when the first block is asked for: a session that only asks a scanner for its buttons needs none.
+    fn share(&mut self) {
+        if !std::mem::replace(&mut self.shares, true) {
+            if let Err(error) = self.session.share_memory(SHARED) {
+                log::debug!("share memory with usbscand: {error}");
+            }
+        }
+    }
+
+    fn start(&mut self, command: Command, payload: &[u8], timeout: Duration) -> Result<Reading, TransportError> {
         let id = self.session.new_id();
         self.cancel.starting(id)?;
         match self.session.start_as(id, command, payload) {
@@ -147,7 +163,7 @@ impl SessionTransport {
         &mut self,
         tried: &'static str,
         command: Command,
-        payload: Vec<u8>,
+        payload: &[u8],
         timeout: Duration,
     ) -> Result<Bytes, TransportError> {
         let name = command.name();
@@ -176,14 +192,17 @@ fn failure(tried: &'static str, command: &'static str, timeout: Duration, answer
 impl Transport for SessionTransport {
     fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), TransportError> {
         let command = Command::Write { at: None, length: 0, zero_packet: false, timeout: Some(timeout.as_secs_f64()) };
-        self.run("write", command, bytes.to_vec(), timeout).map(drop)
+        self.run("write", command, bytes, timeout).map(drop)
     }
 
     fn start_read(&mut self, length: usize, timeout: Duration) -> Result<(), TransportError> {
         debug_assert!(self.reading.is_none(), "one read at a time");
+        if length >= client::SHORTEST_SHARED {
+            self.share();
+        }
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let command = Command::Read { at: None, length, salvage: true, timeout: Some(timeout.as_secs_f64()) };
-        self.reading = Some(match self.start(command, Vec::new(), timeout) {
+        self.reading = Some(match self.start(command, &[], timeout) {
             Ok(reading) => Started::Reading(reading),
             Err(TransportError::Cancelled) => Started::Not,
             Err(error) => return Err(error),
@@ -224,23 +243,23 @@ impl Transport for SessionTransport {
         let seconds = Some(timeout.as_secs_f64());
         let command =
             Command::UsbRequest { request, value, index, direction, length, kind, recipient, timeout: seconds };
-        self.run("control request", command, payload, timeout)
+        self.run("control request", command, &payload, timeout)
     }
 
     fn wait_event(&mut self, timeout: Duration) -> Result<Bytes, TransportError> {
-        self.run("event", Command::WaitEvent { timeout: Some(timeout.as_secs_f64()) }, Vec::new(), timeout)
+        self.run("event", Command::WaitEvent { timeout: Some(timeout.as_secs_f64()) }, &[], timeout)
     }
 
     fn clear_halt(&mut self, pipe: Pipe) -> Result<(), TransportError> {
-        self.run("pipe reset", Command::ResetPipe { pipe }, Vec::new(), GRACE).map(drop)
+        self.run("pipe reset", Command::ResetPipe { pipe }, &[], GRACE).map(drop)
     }
 
     fn reset_device(&mut self) -> Result<(), TransportError> {
-        self.run("port reset", Command::ResetDevice { device: None }, Vec::new(), GRACE).map(drop)
+        self.run("port reset", Command::ResetDevice { device: None }, &[], GRACE).map(drop)
     }
 
     fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), TransportError> {
-        self.run("abort sequence", Command::ArmAbort { steps: steps.clone() }, Vec::new(), GRACE)?;
+        self.run("abort sequence", Command::ArmAbort { steps: steps.clone() }, &[], GRACE)?;
         self.armed = Some(steps);
         Ok(())
     }
