@@ -13,7 +13,7 @@ use client::{RequestData, Session, UsbRequest};
 use wire::{RequestKind, RequestRecipient};
 
 use crate::report::{Aim, Report, Series};
-use crate::rigs::{Took, Way, move_bytes};
+use crate::rigs::{SHARED, Took, Way, move_bytes};
 use crate::usbscand::Usbscand;
 use crate::{Outcome, Wishes};
 
@@ -131,6 +131,7 @@ fn whole_road(way: Way, configuration: &str, mib: usize, outstanding: (usize, us
     let daemon = Usbscand::start(&[format!("--config={}", file.display())])?;
     let session = daemon.session()?;
     session.open(&only_device(&session)?)?;
+    session.share_memory(SHARED)?;
     tell(&session, 0x14, 0)?;
     match way {
         Way::In => (0..mib / 32).try_for_each(|_| tell(&session, 0x15, 32768))?,
