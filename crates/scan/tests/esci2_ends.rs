@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use scan::esci2::Esci2;
 use scan::{Progress, ScanError, Scanner};
-use support::{Bench, Cable, Page, When, bench, patience, scan};
+use support::{Bench, Cable, Page, Read, When, bench, patience, scan};
 
 /// Some chunks of gray from the glass; both sides of a sheet.
 const FLATBED: [(&str, &str); 5] =
@@ -74,14 +74,6 @@ fn dialogue(options: &[(&str, &str)]) -> Vec<Vec<u8>> {
     written
 }
 
-/// What a dead client had read of the answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Read {
-    All,
-    AllButTheLast,
-    Nothing,
-}
-
 #[test]
 fn after_any_prefix_of_a_dialogue_without_an_abort_sequence_the_next_page_is_right() {
     let right = whole_page();
@@ -89,20 +81,9 @@ fn after_any_prefix_of_a_dialogue_without_an_abort_sequence_the_next_page_is_rig
         let written = dialogue(options);
         for (at, last) in written.iter().enumerate() {
             let cuts = (1..=last.len()).filter(|cut| cut % 5 == 1 || *cut == last.len());
-            for (cut, read) in cuts.flat_map(|cut| [Read::All, Read::AllButTheLast, Read::Nothing].map(|r| (cut, r))) {
+            for (cut, read) in cuts.flat_map(|cut| Read::EACH.map(|read| (cut, read))) {
                 let bench = bench(SCANNER);
-                let mut rig = bench.lock();
-                for bytes in &written[..at] {
-                    let _ = rig.write(bytes, Duration::from_secs(1));
-                    if read != Read::Nothing {
-                        rig.hear_out();
-                    }
-                }
-                let _ = rig.write(&last[..cut], Duration::from_secs(1));
-                if read == Read::All {
-                    rig.hear_out();
-                }
-                drop(rig);
+                bench.lock().die_in_the_middle(&written[..at], &last[..cut], read);
                 let mut scanner =
                     open(&bench).unwrap_or_else(|error| panic!("transfer {at}, {cut} of {last:?}, {read:?}: {error}"));
                 let page = scan(&mut *scanner, &FLATBED).expect("a page");

@@ -11,7 +11,7 @@ use usb::EndpointAddress;
 use virtual_scanner::{In, Model, Out};
 
 use scan::{Progress, ScanError, Scanner};
-use support::{Bench, Cable, Page, Rig, When, bench, open, patience, scan};
+use support::{Bench, Cable, Page, Read, Rig, When, bench, open, patience, scan};
 
 const SMALL: [(&str, &str); 4] = [("mode", "gray"), ("resolution", "150"), ("br-x", "130"), ("br-y", "130")];
 const LINEAR: [(&str, &str); 5] = [("gamma", "linear"), SMALL[0], SMALL[1], SMALL[2], SMALL[3]];
@@ -40,14 +40,6 @@ fn open_and_see(bench: &Bench) -> (Box<dyn Scanner>, bool) {
     (scanner.expect("it opens"), recovered)
 }
 
-/// What a dead client had read of the answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Read {
-    All,
-    AllButTheLast,
-    Nothing,
-}
-
 #[test]
 fn after_any_prefix_of_a_dialogue_the_next_page_is_right() {
     for description in DIALECTS {
@@ -57,22 +49,9 @@ fn after_any_prefix_of_a_dialogue_the_next_page_is_right() {
             for (at, last) in written.iter().enumerate() {
                 // Long parameters: their first bytes, and some between.
                 let cuts = (1..=last.len()).filter(|cut| last.len() < 70 || cut % 23 == 1 || *cut == last.len());
-                for (cut, read) in
-                    cuts.flat_map(|cut| [Read::All, Read::AllButTheLast, Read::Nothing].map(|r| (cut, r)))
-                {
+                for (cut, read) in cuts.flat_map(|cut| Read::EACH.map(|read| (cut, read))) {
                     let bench = bench(description);
-                    let mut rig = bench.lock();
-                    for bytes in &written[..at] {
-                        let _ = rig.write(bytes, Duration::from_secs(1));
-                        if read != Read::Nothing {
-                            rig.hear_out();
-                        }
-                    }
-                    let _ = rig.write(&last[..cut], Duration::from_secs(1));
-                    if read == Read::All {
-                        rig.hear_out();
-                    }
-                    drop(rig);
+                    bench.lock().die_in_the_middle(&written[..at], &last[..cut], read);
                     let (mut scanner, _) = open_and_see(&bench);
                     let page = scan(&mut *scanner, &SMALL).expect("a page");
                     assert!(page.bytes == right, "{description}: transfer {at}, {cut} bytes, {read:?}");

@@ -19,7 +19,7 @@ use virtual_scanner::spec;
 
 pub use cable::{Bench, Cable};
 pub use expected::{expected, without_padding};
-pub use rig::{Rig, When};
+pub use rig::{Read, Rig, When};
 
 /// A scanner as `--virtual` describes it, on the bench.
 pub fn bench(description: &str) -> Bench {

@@ -58,6 +58,18 @@ pub(super) struct Reading {
     pub(super) refused: bool,
 }
 
+/// What a client that died had read of the answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    All,
+    AllButTheLast,
+    Nothing,
+}
+
+impl Read {
+    pub const EACH: [Read; 3] = [Read::All, Read::AllButTheLast, Read::Nothing];
+}
+
 impl Rig {
     pub fn new(model: Box<dyn Model>) -> Rig {
         let now = Instant::now();
@@ -280,6 +292,22 @@ impl Rig {
                 return all;
             }
             all.extend(bytes);
+        }
+    }
+
+    /// What a client does that dies in the middle of this dialogue: says all of it, a transfer each, then `last`, which may be
+    /// cut, having read so much of the answers.
+    pub fn die_in_the_middle(&mut self, said: &[Vec<u8>], last: &[u8], read: Read) {
+        for bytes in said {
+            // A scanner that takes it for nonsense may stall.
+            let _ = self.write(bytes, Duration::from_secs(1));
+            if read != Read::Nothing {
+                self.hear_out();
+            }
+        }
+        let _ = self.write(last, Duration::from_secs(1));
+        if read == Read::All {
+            self.hear_out();
         }
     }
 
