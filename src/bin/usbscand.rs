@@ -1,7 +1,7 @@
 //! `usbscand`: the daemon. Joins src/daemon with this machine's USB and with virtual scanners; reads the command line
 //! and the configuration, and waits for signals.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -32,7 +32,8 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool, Anything> {
     let config = configuration(arguments)?;
     if arguments.check_config {
-        println!("the configuration is in order");
+        // The exit code says it too, to whoever reads no words.
+        let _ = writeln!(io::stdout(), "the configuration is in order");
         return Ok(true);
     }
     // Signals are taken before the first thread starts, so that every thread has them blocked or ignored alike. Rust's

@@ -35,7 +35,8 @@ pub fn run(context: &Context<'_>, wish: &Capture) -> Result<(), Failure> {
     let (stop, stopped) = bounded::<()>(0);
     let listening = context.interrupts.on_first(move |_| drop(stop));
     if !to_stdout {
-        eprintln!("{device}: captures to {}; Ctrl-C ends it", wish.output.display());
+        // Nobody may be there to read it.
+        let _ = writeln!(io::stderr(), "{device}: captures to {}; Ctrl-C ends it", wish.output.display());
     }
     let (tell, ended) = bounded(1);
     let begun = begun.payload.len() as u64;

@@ -30,7 +30,7 @@ pub struct Arguments {
     #[arg(long)]
     pub check_config: bool,
 
-    /// Log more; twice, and three times, still more. RUST_LOG, where it is set, decides instead
+    /// Log more; twice, still more. RUST_LOG, where it is set, decides instead
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }

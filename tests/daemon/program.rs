@@ -79,6 +79,17 @@ impl Drop for Daemon {
 }
 
 #[test]
+fn a_configuration_is_checked_though_nobody_can_be_told_that_it_is_in_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("usbscand.toml");
+    std::fs::write(&config, format!("models = {:?}\n", folder.path().join("quirks.d"))).expect("a file");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has one");
+    let output = usbscand().arg("--check-config").arg("--config").arg(&config).stdout(full).output();
+    let output = output.expect("usbscand starts");
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""));
+}
+
+#[test]
 fn sigterm_and_sigint_answer_what_is_pending_let_go_and_end_with_success() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut daemon = Daemon::start();

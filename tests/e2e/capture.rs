@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::page::Page;
 use crate::program::{Ended, Program};
@@ -41,6 +41,16 @@ fn tshark(file: &Path, fields: &[&str]) -> Option<Vec<Vec<String>>> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("text");
     Some(text.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect())
+}
+
+#[test]
+fn a_capture_goes_on_though_nobody_can_read_what_it_says() {
+    let rig = Rig::new("loopback");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has one");
+    let mut capture = rig.usbscan(&["capture", "-o", "a.pcapng"]).stderr(full).spawn().expect("usbscan starts");
+    eventually("the capture begins", || fs::metadata(rig.path("a.pcapng")).is_ok_and(|about| about.len() > 500));
+    kill_process(Pid::from_child(&capture), Signal::INT).expect("it lives");
+    assert_eq!(capture.wait().expect("it ends").code(), Some(0));
 }
 
 #[test]
