@@ -1,15 +1,19 @@
 //! The program usbscand: its socket, its signals, its command line.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::Instant;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use wire::Status;
 
-use crate::rig::Client;
+use crate::rig::{Client, DEADLINE};
 
 fn usbscand() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_usbscand"));
@@ -55,6 +59,13 @@ impl Daemon {
                 return log;
             }
         }
+    }
+
+    /// Reads all that it logs from now on, so that it need not wait for that.
+    fn let_it_log(&self) {
+        let log = self.log.get_ref().as_fd().try_clone_to_owned().expect("a descriptor");
+        // Until the daemon ends.
+        std::thread::spawn(move || drop(std::io::copy(&mut std::fs::File::from(log), &mut std::io::sink())));
     }
 
     fn client(&self) -> Client {
@@ -151,6 +162,70 @@ fn sighup_reads_the_configuration_again_and_a_bad_one_changes_nothing() {
     daemon.until("the configuration stays as it was");
     daemon.until("nonsense");
     drop(client);
+}
+
+/// What the daemon holds: descriptors, threads, resident bytes.
+fn held(daemon: &Daemon) -> (usize, usize, u64) {
+    let of = format!("/proc/{}", daemon.child.id());
+    let count = |what| std::fs::read_dir(format!("{of}/{what}")).expect("it lives").count();
+    let status = std::fs::read_to_string(format!("{of}/status")).expect("it lives");
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("resident memory");
+    (count("fd"), count("task"), memory.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") << 10)
+}
+
+/// Waits until it holds no more descriptors and threads than before; what it frees it frees in its own time. Its memory then.
+fn holds_again(daemon: &Daemon, before: (usize, usize, u64)) -> u64 {
+    let hung = Instant::now() + DEADLINE;
+    while held(daemon).0 > before.0 || held(daemon).1 > before.1 {
+        assert!(Instant::now() < hung, "{:?} where there were {before:?}", held(daemon));
+        std::thread::yield_now();
+    }
+    held(daemon).2
+}
+
+#[test]
+fn descriptors_that_a_client_sends_along_are_not_kept() {
+    let daemon = Daemon::start();
+    let mut client = daemon.client();
+    client.done(wire::Command::List {});
+    let before = held(&daemon);
+    let files: Vec<_> = (0..64).map(|_| std::fs::File::open("/dev/null").expect("it is always there")).collect();
+    let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+    let message = b"{\"id\":7,\"command\":\"list\"}\n";
+    for _ in 0..50 {
+        let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
+        let mut along = SendAncillaryBuffer::new(&mut room);
+        assert!(along.push(SendAncillaryMessage::ScmRights(&files)));
+        // With the first byte of a header, and with one in the middle of it.
+        for part in message.chunks(20) {
+            let sent = sendmsg(client.stream(), &[IoSlice::new(part)], &mut along, SendFlags::empty());
+            assert_eq!(sent.expect("it is taken"), part.len());
+        }
+        assert_eq!(client.answer(7).status, Status::Success);
+    }
+    holds_again(&daemon, before);
+}
+
+#[test]
+fn tens_of_thousands_of_connections_one_after_the_other_leave_nothing_behind() {
+    let daemon = Daemon::start();
+    daemon.let_it_log();
+    let mut good = daemon.client();
+    good.open("usbscan0");
+    let come_and_go = |times| {
+        for _ in 0..times {
+            drop(UnixStream::connect(&daemon.socket).expect("it listens"));
+        }
+    };
+    let before = held(&daemon);
+    // Pools and caches have what they need then.
+    come_and_go(1000);
+    let settled = holds_again(&daemon, before);
+    come_and_go(20_000);
+    good.write_all(b"still there");
+    assert_eq!(good.read_all(512), b"still there");
+    let grown = holds_again(&daemon, before).saturating_sub(settled);
+    assert!(grown < 16 << 20, "{grown} bytes for clients that are gone");
 }
 
 /// How often each of its threads has gone to sleep.
