@@ -8,6 +8,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use usbscan::daemon::Config;
+use usbscan::daemon::quirks::Table;
+use virtual_scanner::glass::Glass;
+use wire::{CLIENT_HEADER_LIMIT, DAEMON_HEADER_LIMIT, FromDaemon, Request, read_frame};
+
 fn inside(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -36,4 +41,48 @@ fn every_folder_of_inputs_is_a_targets() {
     let folders = inside(&corpus());
     let folders: BTreeSet<_> = folders.iter().filter_map(|folder| folder.file_name()?.to_str()).collect();
     assert_eq!(folders, targets::TARGETS.iter().map(|target| target.0).collect());
+}
+
+/// What is kept under this name.
+fn kept(name: &str) -> Vec<u8> {
+    fs::read(corpus().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn text(name: &str) -> String {
+    String::from_utf8(kept(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// A format may change, and what the fuzzer starts from would be refused at its first byte without anybody's notice.
+#[test]
+fn what_is_kept_as_a_good_input_is_still_understood() {
+    let place = Path::new("kept");
+    Config::parse(place, &text("config/full")).unwrap_or_else(|error| panic!("{error}"));
+    Table::default().add(place, &text("quirks/epson")).unwrap_or_else(|error| panic!("{error}"));
+    for name in ["spec/esci", "spec/loopback"] {
+        virtual_scanner::spec::parse(text(name).trim()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    for name in ["arm", "cancel", "control", "open", "write"] {
+        let frames = kept(&format!("frame/{name}"));
+        let mut rest = &frames[..];
+        while let Some(frame) = read_frame(&mut rest, CLIENT_HEADER_LIMIT).expect("a frame") {
+            Request::from_frame(frame).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    }
+    for name in ["data", "hello", "list"] {
+        let frame = read_frame(&mut &kept(&format!("answer/{name}"))[..], DAEMON_HEADER_LIMIT).expect("a frame");
+        FromDaemon::from_frame(frame.expect("one")).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    usb::DeviceDescriptor::parse(&kept("descriptor/device")).expect("a device");
+    usb::ConfigurationDescriptor::parse(&kept("descriptor/configuration")).expect("a configuration");
+    usb::string_descriptor_text(&kept("descriptor/string")).expect("a string");
+    virtual_scanner::Replay::of_bytes(kept("replay/loopback"), None).expect("a capture");
+    for name in ["bit", "gray16", "rgb"] {
+        Glass::png_bytes(kept(&format!("glass/{name}"))).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    for name in ["esci/fs", "esci/fs-colour-feeder", "esci/esc", "esci/esc-d1-colour"] {
+        targets::scan_esci(&kept(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    for name in ["esci2/gray", "esci2/colour-feeder"] {
+        targets::scan_esci2(&kept(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
 }

@@ -11,6 +11,9 @@ mod picture;
 mod queue;
 mod requests;
 
+#[allow(unused_imports)] // The fuzzer's program needs the targets alone.
+pub use driver::{scan_esci, scan_esci2};
+
 /// What is done with an input.
 pub type Target = fn(&[u8]);
 
