@@ -30,7 +30,7 @@ struct Loop {
 }
 
 fn main() -> ExitCode {
-    let Some(load) = Load::from_arguments() else {
+    let Some(load) = Load::from_arguments().filter(|load| !load.shared) else {
         eprintln!("usage: bare_loop {}", load::USAGE);
         return ExitCode::from(2);
     };

@@ -1,6 +1,8 @@
 //! The work of `bare_loop`, through the engine: what the seam costs.
 //!
 //!     cargo run --release -p usbscan-libusb --example engine_loop -- --queued 4 --size 262144
+//!
+//! With `--memory shared` into memory that could be shared with another process, as usbscand reads for its clients.
 
 mod load;
 
@@ -10,9 +12,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, unbounded};
 use libusb::LibusbBus;
 use load::{Load, Took};
+use memory::Memory;
 use usb::{
-    Bus, Completion, Device, Direction, Endpoint, EndpointAddress, Error, ErrorKind, InterfaceNumber, Setup, Status,
-    Token, TransferType,
+    Buffer, Bus, Completion, Device, Direction, Endpoint, EndpointAddress, Error, ErrorKind, InterfaceNumber, Setup,
+    Status, Token, TransferType,
 };
 
 struct Line {
@@ -23,7 +26,7 @@ struct Line {
 fn main() -> ExitCode {
     // The engine has no synchronous calls, and this program no writes.
     let Some(load) = Load::from_arguments().filter(|load| load.queued > 0 && !load.out) else {
-        eprintln!("usage: engine_loop {}; it queues, and reads", load::USAGE);
+        eprintln!("usage: engine_loop {} [--memory own|shared]; it queues, and reads", load::USAGE);
         return ExitCode::from(2);
     };
     match run(&load) {
@@ -48,11 +51,12 @@ fn run(load: &Load) -> Result<(), Error> {
     let mut control = line(&mut *device, EndpointAddress::CONTROL)?;
     let mut bulk_in = line(&mut *device, address)?;
     tell(&mut control, 0x14, 0)?;
-    load.report_cancels("engine", cancels(load, &mut bulk_in)?);
+    let name = if load.shared { "engine-shared" } else { "engine" };
+    load.report_cancels(name, cancels(load, &mut bulk_in)?);
     for kib in load.runs() {
         tell(&mut control, 0x15, kib)?;
     }
-    load.report_throughput("engine", Took::by(|| reads(load, &mut bulk_in))?);
+    load.report_throughput(name, Took::by(|| reads(load, &mut bulk_in))?);
     device.close(Duration::from_secs(5))
 }
 
@@ -62,7 +66,7 @@ fn line(device: &mut dyn Device, address: EndpointAddress) -> Result<Line, Error
 }
 
 impl Line {
-    fn submit(&mut self, token: u64, buffer: Vec<u8>) -> Result<(), Error> {
+    fn submit(&mut self, token: u64, buffer: impl Into<Buffer>) -> Result<(), Error> {
         self.endpoint.submit(Token(token), buffer.into()).map_err(|rejected| rejected.error)
     }
 
@@ -80,8 +84,17 @@ fn tell(control: &mut Line, request: u8, value: u16) -> Result<(), Error> {
     control.wait(Status::Completed).map(drop)
 }
 
+fn buffer(load: &Load) -> Result<Buffer, Error> {
+    if !load.shared {
+        return Ok(vec![0; load.size].into());
+    }
+    let memory = Memory::new(load.size).ok();
+    let region = memory.and_then(|memory| memory.region(0..load.size));
+    region.map(Buffer::from).ok_or_else(|| Error::new(ErrorKind::NoResources, "make memory to share"))
+}
+
 fn reads(load: &Load, bulk_in: &mut Line) -> Result<(), Error> {
-    let mut buffers: Vec<Vec<u8>> = (0..load.queued).map(|_| vec![0; load.size]).collect();
+    let mut buffers = (0..load.queued).map(|_| buffer(load)).collect::<Result<Vec<Buffer>, Error>>()?;
     let (mut token, mut asked, mut in_flight) = (0, 0, 0);
     while asked < load.bytes || in_flight > 0 {
         match buffers.pop() {
@@ -92,7 +105,7 @@ fn reads(load: &Load, bulk_in: &mut Line) -> Result<(), Error> {
                 in_flight += 1;
             }
             _ => {
-                buffers.push(bulk_in.wait(Status::Completed)?.buffer.into_vec());
+                buffers.push(bulk_in.wait(Status::Completed)?.buffer);
                 in_flight -= 1;
             }
         }
@@ -102,12 +115,12 @@ fn reads(load: &Load, bulk_in: &mut Line) -> Result<(), Error> {
 
 fn cancels(load: &Load, bulk_in: &mut Line) -> Result<Vec<Duration>, Error> {
     let mut took = Vec::with_capacity(load.rounds);
-    let mut buffer = vec![0; load.size];
+    let mut buffer = buffer(load)?;
     for round in 0..load.rounds as u64 {
         bulk_in.submit(round, buffer)?;
         let began = Instant::now();
         bulk_in.endpoint.cancel(Token(round));
-        buffer = bulk_in.wait(Status::Cancelled)?.buffer.into_vec();
+        buffer = bulk_in.wait(Status::Cancelled)?.buffer;
         took.push(began.elapsed());
     }
     Ok(took)

@@ -17,6 +17,8 @@ pub struct Load {
     pub size: usize,
     /// Bytes to move in all: the next multiple of `size`.
     pub bytes: usize,
+    /// Whether the bytes lie in memory that could be shared with another process. Only the engine can.
+    pub shared: bool,
     /// Reads to cancel, one after another, on a silent device; 0: none are.
     pub rounds: usize,
 }
@@ -52,8 +54,15 @@ pub const USAGE: &str =
 impl Load {
     /// Reads the command line; `None` where it makes no sense.
     pub fn from_arguments() -> Option<Load> {
-        let mut load =
-            Load { device: (0x1209, 1), out: false, queued: 4, size: 256 * 1024, bytes: 64 << 20, rounds: 1000 };
+        let mut load = Load {
+            device: (0x1209, 1),
+            out: false,
+            queued: 4,
+            size: 256 * 1024,
+            bytes: 64 << 20,
+            shared: false,
+            rounds: 1000,
+        };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
             let value = arguments.next()?;
@@ -66,6 +75,7 @@ impl Load {
                 "--queued" => load.queued = value.parse().ok().filter(|n| *n <= 1024)?,
                 "--size" => load.size = value.parse().ok().filter(|n| *n > 0 && n % 1024 == 0 && *n <= 16 << 20)?,
                 "--mib" => load.bytes = value.parse::<usize>().ok().filter(|n| (1..=4096).contains(n))? << 20,
+                "--memory" => load.shared = ["own", "shared"].iter().position(|memory| *memory == value)? == 1,
                 "--rounds" => load.rounds = value.parse().ok().filter(|n| *n <= 1_000_000)?,
                 _ => return None,
             }

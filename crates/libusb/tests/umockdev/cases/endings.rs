@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use memory::Memory;
 use usb::contract::Rig;
-use usb::{ErrorKind, Token};
+use usb::{Buffer, ErrorKind, Token};
 
 use super::{BULK_IN, DEADLINE, Line, close, echoes, loopback, open, plug};
 use crate::models::Changed;
@@ -27,6 +28,32 @@ pub fn one_wedged_device_is_reported_and_harms_no_other(rig: &mut UmockdevRig<'_
     // Unplugging the wedged device frees the transfer, and with it the thread that was left to close it.
     rig.unplug();
     assert_eq!(line.wait().token, Token(1));
+}
+
+pub fn what_a_wedged_device_may_write_to_stays_mapped(rig: &mut UmockdevRig<'_>) {
+    let mut wedged = plug(rig, Changed::wedged());
+    let mut line = Line::new(&mut *wedged, BULK_IN);
+    let memory = Memory::new(512).expect("memory");
+    let region = memory.region(0..512).expect("all of it");
+    let address = region.as_mut_ptr() as usize;
+    line.submit(1, region);
+    drop(memory);
+    wedged.close(Duration::from_millis(50)).expect_err("the host controller keeps the transfer");
+    assert!(mapped(address).contains("usbscan"), "the transfer is still out");
+    rig.unplug();
+    assert!(matches!(line.wait().buffer, Buffer::Shared(region) if region.as_mut_ptr() as usize == address));
+}
+
+/// The line of this process's mappings about an address.
+fn mapped(address: usize) -> String {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux lists what is mapped");
+    let hex = |text: &str| usize::from_str_radix(text, 16).expect("an address");
+    let is_at = |line: &&str| {
+        let (range, _) = line.split_once(' ').expect("a range and more");
+        let (from, to) = range.split_once('-').expect("two ends");
+        (hex(from)..hex(to)).contains(&address)
+    };
+    maps.lines().find(is_at).unwrap_or_default().to_owned()
 }
 
 pub fn submitting_while_another_thread_closes_loses_no_completion(rig: &mut UmockdevRig<'_>) {
