@@ -342,30 +342,39 @@ impl Link {
     fn attempt_out(&mut self, at: usize, now: Instant) -> Attempt {
         let queue = &mut self.queues[at];
         let Some(head) = queue.pending.front_mut() else { return Attempt::Waiting(None) };
+        let length = head.urb.buffer.len();
         let mut moved = 0;
         while moved < STEP {
-            let length = (head.urb.buffer.len() - head.actual).min(queue.packet);
-            let packet = match &head.urb.buffer {
-                Buffer::Vec(bytes) => &bytes[head.actual..head.actual + length],
+            let left = length - head.actual;
+            let mut bytes = match &head.urb.buffer {
+                Buffer::Vec(bytes) => &bytes[head.actual..][..left.min((STEP - moved).next_multiple_of(queue.packet))],
+                // A device that takes little must not make us copy much again and again: as much more as it has taken.
                 shared => {
-                    let bounce = room_in(&mut self.bounce, length);
+                    let bounce = room_in(&mut self.bounce, left.min(moved.max(queue.packet)));
                     shared.copy_to(head.actual, bounce);
                     &*bounce
                 }
             };
-            match self.model.bulk_out(now, queue.address, packet) {
-                Out::Ack => {
-                    head.actual += length;
-                    moved += length;
+            loop {
+                let (packet, rest) = bytes.split_at(bytes.len().min(queue.packet));
+                match self.model.bulk_out(now, queue.address, packet) {
+                    Out::Ack => {
+                        head.actual += packet.len();
+                        moved += packet.len();
+                    }
+                    Out::Nak | Out::NakUntil(_) if moved > 0 => return Attempt::Moved,
+                    Out::Nak => return Attempt::Waiting(None),
+                    Out::NakUntil(until) => return Attempt::Waiting(Some(until)),
+                    Out::Stall => return Attempt::Ended(Status::Stall),
+                    Out::Gone => return Attempt::Gone,
                 }
-                Out::Nak | Out::NakUntil(_) if moved > 0 => return Attempt::Moved,
-                Out::Nak => return Attempt::Waiting(None),
-                Out::NakUntil(until) => return Attempt::Waiting(Some(until)),
-                Out::Stall => return Attempt::Ended(Status::Stall),
-                Out::Gone => return Attempt::Gone,
-            }
-            if head.actual == head.urb.buffer.len() {
-                return Attempt::Ended(Status::Completed);
+                if head.actual == length {
+                    return Attempt::Ended(Status::Completed);
+                }
+                if rest.is_empty() {
+                    break;
+                }
+                bytes = rest;
             }
         }
         Attempt::Moved
