@@ -200,6 +200,15 @@ pub(crate) struct IoRequest {
 }
 
 impl IoRequest {
+    /// A cancel concerns it, which may come twice: at once, and when the gates close. Whether it is the first time.
+    pub fn concern(&mut self, by: &Arc<Cancellation>) -> bool {
+        let first = !self.cancelled_by.iter().any(|known| Arc::ptr_eq(known, by));
+        if first {
+            self.cancelled_by.push(by.clone());
+        }
+        first
+    }
+
     /// These bytes of a buffer have come for it, which goes back to `pool` where it is one of ours.
     pub fn arrived(&mut self, buffer: Buffer, moved: usize, pool: &Pool) {
         match (buffer, &self.work) {

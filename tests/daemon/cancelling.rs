@@ -281,6 +281,20 @@ fn cancel_pending_ends_everything_tells_the_sessions_and_leaves_the_scanner_usab
 }
 
 #[test]
+fn cancel_pending_counts_each_request_once() {
+    for depth in [1, 4] {
+        let rig = Rig::depth(depth);
+        let mut client = rig.open();
+        let pending = [client.read(512), client.read(512), client.send(Command::WaitEvent { timeout: None })];
+        client.until_pending(&[(pending[0], "in-flight"), (pending[2], "in-flight")]);
+        // It is told to the pipes at once and again when their gates close, and by then nothing in flight has ended.
+        let answer = rig.client().done(Command::CancelPending { device: Some("usbscan0".to_owned()) });
+        assert_eq!(report(&answer).cancelled, 3);
+        pending.into_iter().for_each(|id| assert_cancelled(&mut client, id));
+    }
+}
+
+#[test]
 fn cancel_pending_runs_the_sequence_that_is_armed() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.open();

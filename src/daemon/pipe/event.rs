@@ -147,16 +147,17 @@ impl Events {
     }
 
     fn cancel(&mut self, which: Which, by: &Arc<Cancellation>) {
+        let mut again = 0;
         let picks = |waiting: &mut Waiting| {
             let picked = which.picks(&waiting.request);
             if picked {
                 waiting.request.pending.stands(Standing::Cancelling);
-                waiting.request.cancelled_by.push(by.clone());
+                again += usize::from(!waiting.request.concern(by));
             }
             picked
         };
         let left = self.waiters.cancel(picks, Reason::Asked, self.line.has_transfers());
-        by.found(left.found);
+        by.found(left.found - again);
         self.let_go(left);
     }
 

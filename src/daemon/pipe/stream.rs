@@ -220,16 +220,17 @@ impl Stream {
     }
 
     fn cancel(&mut self, which: Which, by: &Arc<Cancellation>) {
+        let mut again = 0;
         let picks = |request: &mut IoRequest| {
             let picked = which.picks(request);
             if picked {
                 request.pending.stands(Standing::Cancelling);
-                request.cancelled_by.push(by.clone());
+                again += usize::from(!request.concern(by));
             }
             picked
         };
         let cancelled = self.clients.cancel(picks, Reason::Asked);
-        by.found(cancelled.found);
+        by.found(cancelled.found - again);
         self.draining |= which == Which::All && self.clients.in_flight() > 0;
         self.line.ask_back(&cancelled.ask_back);
     }
