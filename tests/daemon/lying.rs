@@ -1,6 +1,8 @@
 //! Devices that lie: about themselves in their descriptors, and on the wire. Whatever they say, each request ends in success
 //! or in words, the daemon goes on, and an honest scanner beside them works.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use usb::{EndpointAddress, EndpointDescriptor, InterfaceNumber, TransferType};
@@ -64,6 +66,11 @@ fn short(room: &mut [u8]) -> In {
 fn endless(room: &mut [u8]) -> In {
     room.fill(b'!');
     In::Data(room.len())
+}
+
+/// Empty packets, each of which ends a read.
+fn empty(_room: &mut [u8]) -> In {
+    In::Data(0)
 }
 
 /// An honest scanner, usbscan0, and beside it usbscan1, which lies so.
@@ -268,4 +275,73 @@ fn however_many_scanners_have_however_long_names_they_are_listed_in_a_header_tha
     let status: wire::StatusBody = client.done(Command::Status { device: None }).body().expect("a status");
     assert_eq!(status.devices.len(), MANY + 1);
     honest_one_works(&rig, "beside many");
+}
+
+#[test]
+fn empty_packets_without_an_end_end_each_read_and_hold_up_no_cancel_and_no_death() {
+    let rig = beside_an_honest_one(|_| (), empty, usize::MAX);
+    let mut client = rig.client();
+    assert!(is_a_scanner(&mut client));
+    client.open("usbscan1");
+    for length in [1, 512, 1 << 20] {
+        assert_eq!(client.read_all(length), b"");
+    }
+    is_said(&mut client, Command::CancelPending { device: None }, Vec::new(), "empty packets");
+    let _never_answered = client.read(1 << 20);
+    drop(client);
+    let mut next = rig.client();
+    is_said(&mut next, open("usbscan1"), Vec::new(), "after a death");
+    honest_one_works(&rig, "beside empty packets");
+    assert!(rig.daemon.stop(DEADLINE), "all threads end");
+}
+
+/// Interrupt packets without an end; counts those that were taken.
+struct Chatterer {
+    descriptors: Descriptors,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Model for Chatterer {
+    fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
+    }
+
+    fn bulk_out(&mut self, _now: Instant, _endpoint: EndpointAddress, _packet: &[u8]) -> Out {
+        Out::Ack
+    }
+
+    fn bulk_in(&mut self, _now: Instant, _endpoint: EndpointAddress, room: &mut [u8]) -> In {
+        short(room)
+    }
+
+    fn interrupt_in(&mut self, _now: Instant, _endpoint: EndpointAddress, room: &mut [u8]) -> In {
+        self.taken.fetch_add(1, Ordering::SeqCst);
+        short(room)
+    }
+}
+
+#[test]
+fn interrupt_packets_in_a_flood_are_taken_while_somebody_listens_and_by_nobody_else() {
+    const LISTENED: usize = 200;
+    let rig = Rig::new(&["loopback"]);
+    let taken = Arc::new(AtomicUsize::new(0));
+    let descriptors = Loopback::with_serial("LIAR").descriptors().clone();
+    rig.bus.plug(Box::new(Chatterer { descriptors, taken: taken.clone() }));
+    let mut client = rig.client();
+    assert!(is_a_scanner(&mut client));
+    client.open("usbscan1");
+    // Nobody listens: whatever is read meanwhile, the flood stays in the device.
+    for _ in 0..100 {
+        client.read_all(512);
+    }
+    assert_eq!(taken.load(Ordering::SeqCst), 0);
+    for _ in 0..LISTENED {
+        let event = client.done(Command::WaitEvent { timeout: None });
+        assert_eq!(event.payload, &b"!!!"[..]);
+    }
+    for _ in 0..100 {
+        client.read_all(512);
+    }
+    assert_eq!(taken.load(Ordering::SeqCst), LISTENED, "a packet a question");
+    honest_one_works(&rig, "beside a flood");
 }
