@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use usb::{EndpointAddress, EndpointDescriptor, InterfaceNumber, TransferType};
-use virtual_scanner::{Descriptors, In, Loopback, Model, Out};
+use crossbeam_channel::Sender;
+use usb::{
+    Bus, Device, DeviceInfo, EndpointAddress, EndpointDescriptor, Error, InterfaceNumber, Location, TransferType, Watch,
+};
+use usbscan::daemon::{Config, Running};
+use virtual_scanner::{Descriptors, In, Loopback, Model, Out, VirtualBus};
 use wire::{Command, Pipe, Status};
 
 use crate::rig::{Client, DEADLINE, Rig, open};
@@ -344,4 +348,73 @@ fn interrupt_packets_in_a_flood_are_taken_while_somebody_listens_and_by_nobody_e
     }
     assert_eq!(taken.load(Ordering::SeqCst), LISTENED, "a packet a question");
     honest_one_works(&rig, "beside a flood");
+}
+
+/// A bus whose one device says something else of itself each time that it is listed, and is what it was when it is opened.
+struct Shifty {
+    bus: VirtualBus,
+    listed: AtomicUsize,
+}
+
+impl Bus for Shifty {
+    fn name(&self) -> &str {
+        "shifty"
+    }
+
+    fn list(&self) -> Result<Vec<DeviceInfo>, Error> {
+        let mut devices = self.bus.list()?;
+        let nth = self.listed.fetch_add(1, Ordering::SeqCst);
+        for info in &mut devices {
+            let interface = info.configuration.as_mut().map(|configuration| &mut configuration.interfaces[0]);
+            match (nth % 6, interface) {
+                (1, Some(interface)) => interface.endpoints.iter_mut().for_each(|e| e.address.0 ^= 0x07),
+                (2, Some(interface)) => interface.number = InterfaceNumber(7),
+                (3, Some(interface)) => interface.endpoints.clear(),
+                (4, _) => info.configuration = None,
+                (5, _) => info.serial = Some(format!("SHIFTY{nth}")),
+                _ => {}
+            }
+        }
+        Ok(devices)
+    }
+
+    fn open(&self, location: &Location) -> Result<Box<dyn Device>, Error> {
+        self.bus.open(location)
+    }
+
+    fn watch(&self, bell: Sender<()>) -> Result<Box<dyn Watch>, Error> {
+        self.bus.watch(bell)
+    }
+}
+
+#[test]
+fn a_device_that_says_something_else_of_itself_at_each_look_ends_in_words_and_harms_nobody_else() {
+    const LOOKS: usize = 24;
+    let (bus, other) = (VirtualBus::new(), VirtualBus::new());
+    bus.plug_spec("loopback,serial=SHIFTY").expect("there is one");
+    other.plug_spec("loopback,serial=HONEST").expect("there is one");
+    let shifty = Arc::new(Shifty { bus, listed: AtomicUsize::new(0) });
+    let daemon = Running::start(Config::default(), vec![shifty.clone(), Arc::new(other)]).expect("the daemon starts");
+    let client = || Client::new(daemon.connect().expect("a connection"));
+    let hung = Instant::now() + DEADLINE;
+    while shifty.listed.load(Ordering::SeqCst) < LOOKS {
+        assert!(Instant::now() < hung, "it looks when it is told to");
+        // Reads the configuration again, and looks.
+        daemon.reconfigure(Config::default());
+        let mut client = client();
+        let list: wire::ListBody = client.done(Command::List {}).body().expect("a list");
+        let others = list.devices.iter().filter(|device| !device.stable_id.ends_with("HONEST"));
+        let Some(name) = others.map(|device| device.name.clone()).next() else { continue };
+        let what = format!("{:?}", list.devices);
+        if is_said(&mut client, open(&name), Vec::new(), &what) {
+            for (command, payload) in questions() {
+                is_said(&mut client, command, payload, &what);
+            }
+        }
+    }
+    let mut good = client();
+    good.open("1209:0001:HONEST");
+    good.write_all(b"unharmed");
+    assert_eq!(good.read_all(512), b"unharmed");
+    assert!(daemon.stop(DEADLINE), "all threads end");
 }
