@@ -5,7 +5,7 @@ use usbscan::daemon::Config;
 use virtual_scanner::Model;
 
 use crate::report::{Aim, Report, Series};
-use crate::rigs::{Bare, Road, Took, Way};
+use crate::rigs::{Bare, REQUEST, REQUESTS, Road, Took, Way};
 use crate::source::Source;
 use crate::{Outcome, Wishes};
 
@@ -49,13 +49,13 @@ pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
 
 fn one(wishes: &Wishes, report: &mut Report, wire: &Wire, way: Way, name: &str) -> Outcome<()> {
     let title = |what: &str| Series::new(format!("bulk-{name}, {}: {what}", wire.name));
-    let mut road = Candidate::new(title("whole road"));
+    let mut road = Candidate::new(title("whole road, 4 x 1 MiB queued"));
     let mut bare = Candidate::new(title("bare loop, 4 x 256 KiB queued"));
     let mut slow = Candidate::new(title("synchronous, 64 KiB at a time"));
     let whole = Road::new(Config::default(), wire.device("ROAD"))?;
     let mut alone = Bare::new(wire.device("BARE"))?;
     for round in 0..=wishes.rounds(10) {
-        let of_road = Took::by(|| whole.move_bytes(way, wire.bytes, QUEUED, SIZE))?;
+        let of_road = Took::by(|| whole.move_bytes(way, wire.bytes, REQUESTS, REQUEST))?;
         let of_bare = Took::by(|| alone.move_bytes(way, wire.bytes, QUEUED, SIZE))?;
         let of_slow = Took::by(|| alone.move_bytes(way, wire.bytes, 1, SYNCHRONOUS))?;
         // The first warms up.
@@ -123,8 +123,8 @@ fn sleeps() -> Outcome<u64> {
     Ok(all)
 }
 
-/// What the defaults of `depth` and `chunk` are chosen from: depths with four requests of 256 KiB outstanding, chunks with
-/// two of 1 MiB, which the daemon cuts. All take turns.
+/// What the defaults of `depth` and `chunk` are chosen from: depths with four requests of 1 MiB outstanding, chunks with four
+/// requests of as many bytes. All take turns.
 pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let wire = &WIRES[1];
     let bytes = wire.bytes / 2;
@@ -137,8 +137,8 @@ pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
             let road = Road::new(Config { depth, chunk: chunk * 1024, ..Config::default() }, wire.device("SET"))?;
             Ok((road, queued, size, Candidate::new(title(what))))
         };
-        let depths = [1, 2, 4, 8].into_iter().map(|depth| candidate(depth, 256, QUEUED, SIZE));
-        let chunks = [64, 128, 256, 512, 1024].into_iter().map(|chunk| candidate(4, chunk, 2, 1 << 20));
+        let depths = [1, 2, 4].into_iter().map(|depth| candidate(depth, 1024, REQUESTS, REQUEST));
+        let chunks = [64, 128, 256, 512].into_iter().map(|chunk| candidate(4, chunk, REQUESTS, chunk * 1024));
         let mut candidates = depths.chain(chunks).collect::<Outcome<Vec<_>>>()?;
         for round in 0..=wishes.rounds(5) {
             bare.run(bytes, round > 0, || alone.move_bytes(way, bytes, QUEUED, SIZE))?;

@@ -13,7 +13,7 @@ use client::{RequestData, Session, UsbRequest};
 use wire::{RequestKind, RequestRecipient};
 
 use crate::report::{Aim, Report, Series};
-use crate::rigs::{SHARED, Took, Way, move_bytes};
+use crate::rigs::{REQUEST, REQUESTS, SHARED, Took, Way, move_bytes};
 use crate::usbscand::Usbscand;
 use crate::{Outcome, Wishes};
 
@@ -31,13 +31,13 @@ pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let _device = Plugged::new(wishes.controller()?, "loopback")?;
     for (way, name) in [(Way::In, "in"), (Way::Out, "out")] {
         let title = |what: &str| format!("bulk-{name}, {}: {what}", wishes.controller().unwrap_or_default());
-        let mut road = Candidate::new(title("whole road, 4 x 256 KiB queued"));
+        let mut road = Candidate::new(title("whole road, 4 x 1 MiB queued"));
         let mut shallow = Candidate::new(title("whole road, the same, usbscand's depth 1"));
         let mut bare = Candidate::new(title("bare libusb loop, 4 x 256 KiB queued"));
         let mut slow = Candidate::new(title("libusb's synchronous calls, 64 KiB"));
         for round in 0..=wishes.rounds(7) {
-            let of_road = whole_road(way, DEFAULTS, MIB, (QUEUED, SIZE))?;
-            let of_shallow = whole_road(way, SHALLOW, MIB, (QUEUED, SIZE))?;
+            let of_road = whole_road(way, DEFAULTS, MIB, (REQUESTS, REQUEST))?;
+            let of_shallow = whole_road(way, SHALLOW, MIB, (REQUESTS, REQUEST))?;
             let of_bare = bare_loop(name, QUEUED, SIZE, MIB)?;
             let of_slow = bare_loop(name, 0, SYNCHRONOUS, MIB)?;
             // The first warms up: the programs come over a network file system.
@@ -64,8 +64,8 @@ pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     Ok(())
 }
 
-/// What the defaults of `depth` and `chunk` are chosen from: depths with four requests of 256 KiB outstanding, chunks with
-/// two requests of 1 MiB, which the daemon cuts.
+/// What the defaults of `depth` and `chunk` are chosen from: depths with four requests of 1 MiB outstanding, chunks with four
+/// requests of as many bytes.
 pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let _device = Plugged::new(wishes.controller()?, "loopback")?;
     for (way, name) in [(Way::In, "in"), (Way::Out, "out")] {
@@ -77,8 +77,8 @@ pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
             let configuration = format!("depth = {depth}\nchunk = {}\n", chunk * 1024);
             (configuration, outstanding, Candidate::new(title(what)))
         };
-        let depths = [1, 2, 4].map(|depth| candidate(depth, 256, (QUEUED, SIZE)));
-        let chunks = [64, 128, 256, 512, 1024].map(|chunk| candidate(4, chunk, (2, 1 << 20)));
+        let depths = [1, 2, 4].map(|depth| candidate(depth, 1024, (REQUESTS, REQUEST)));
+        let chunks = [64, 128, 256, 512].map(|chunk| candidate(4, chunk, (REQUESTS, chunk * 1024)));
         let mut candidates: Vec<_> = depths.into_iter().chain(chunks).collect();
         for round in 0..=wishes.rounds(5) {
             let of_bare = bare_loop(name, QUEUED, SIZE, SETTINGS_MIB)?;

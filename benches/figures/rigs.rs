@@ -16,8 +16,12 @@ use crate::Outcome;
 const BULK_IN: EndpointAddress = EndpointAddress(0x81);
 const BULK_OUT: EndpointAddress = EndpointAddress(0x02);
 
-/// Memory that a session shares with the daemon, as much as a scan does.
-pub const SHARED: usize = 2 * wire::PAYLOAD_LIMIT;
+/// How the whole road is used: so many requests outstanding, of so many bytes.
+pub const REQUESTS: usize = 4;
+pub const REQUEST: usize = wire::PAYLOAD_LIMIT;
+
+/// Memory that a session shares with the daemon: room for these.
+pub const SHARED: usize = REQUESTS * REQUEST;
 
 /// Which way bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -86,7 +86,9 @@ pub struct Config {
     /// Transfers in flight at once on a pipe. With 1 the bus stands still from each one's end until two threads have woken
     /// up; with 4 it does not, however busy the machine (docs/performance.md).
     pub depth: usize,
-    /// Bytes of the longest transfer. The kernel's memory for transfers is 16 MiB for all programs together.
+    /// Bytes of the longest transfer: by default those of the longest request, since the transfers of one request go one after
+    /// another. The kernel's memory for transfers is 16 MiB for all programs together; where it is used up, shorter ones are
+    /// tried.
     pub chunk: usize,
     /// A client whose socket is full for so long counts as dead.
     pub stall: Duration,
@@ -111,7 +113,7 @@ impl Default for Config {
             claim: Claim::OnUse,
             idle: Duration::from_secs(5),
             depth: 4,
-            chunk: 256 * 1024,
+            chunk: 1 << 20,
             stall: Duration::from_secs(60),
             stop: Duration::from_secs(15),
             exit_idle: None,
