@@ -93,15 +93,16 @@ pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
         let depths = [1, 2, 4].map(|depth| candidate(depth, 1024, (REQUESTS, REQUEST)));
         let chunks = [64, 128, 256, 512].map(|chunk| candidate(4, chunk, (REQUESTS, chunk * 1024)));
         let mut candidates: Vec<_> = depths.into_iter().chain(chunks).collect();
+        let mib = mebibytes(wishes, way).min(SETTINGS_MIB);
         for round in 0..=wishes.rounds(5) {
-            let of_bare = bare_loop(name, QUEUED, SIZE, SETTINGS_MIB)?;
+            let of_bare = bare_loop(name, QUEUED, SIZE, mib)?;
             if round > 0 {
-                bare.add_of(of_bare, SETTINGS_MIB);
+                bare.add_of(of_bare, mib);
             }
             for (configuration, outstanding, candidate) in &mut candidates {
-                let took = whole_road(way, configuration, SETTINGS_MIB, *outstanding)?;
+                let took = whole_road(way, configuration, mib, *outstanding)?;
                 if round > 0 {
-                    candidate.add_of(took, SETTINGS_MIB);
+                    candidate.add_of(took, mib);
                 }
             }
         }
