@@ -1,6 +1,6 @@
 //! How a scan goes on, on a terminal's standard error; nothing at all elsewhere.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,8 +60,14 @@ impl Bar {
         let mut state = self.state.lock();
         state.ending = true;
         if self.shown {
+            let words = format!("{signal}; bringing the scanner back to idle (Ctrl-C again: end at once)");
             let bar = state.bar.get_or_insert_with(|| spinner(String::new()));
-            say(bar, format!("{signal}; bringing the scanner back to idle (Ctrl-C again: end at once)"));
+            match bar.is_hidden() {
+                // A terminal that can't go back in a line (TERM is dumb, or not set) has no bar, but must hear this. One that
+                // is gone has no use for it.
+                true => drop(writeln!(io::stderr(), "{words}")),
+                false => say(bar, words),
+            }
         }
     }
 
