@@ -123,7 +123,10 @@ fn a_second_signal_ends_at_once_whatever_the_scanner_does() {
     scan.signal(Signal::INT);
     scan.signal(Signal::TERM);
     let ended = scan.end();
-    assert_eq!(ended.code, Some(143), "of the second, which did not wait for the first: {}", ended.stderr);
+    // Two that are there at once are heard in either order, so the second may be the one that was sent first.
+    assert!(matches!(ended.code, Some(130 | 143)), "{:?}", ended.code);
+    let left_to_the_daemon = "usbscand brings the scanner back to idle";
+    assert!(ended.stderr.contains(left_to_the_daemon), "it did not wait for the first's end: {}", ended.stderr);
     assert!(!rig.path("page.png").exists());
 }
 
