@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use usbscan::daemon::Config;
-use usbscan::daemon::quirks::Table;
-use virtual_scanner::glass::Glass;
-use wire::{CLIENT_HEADER_LIMIT, DAEMON_HEADER_LIMIT, FromDaemon, Request, read_frame};
+use usbscan_daemon::Config;
+use usbscan_daemon::quirks::Table;
+use usbscan_virtual::glass::Glass;
+use usbscan_wire::{CLIENT_HEADER_LIMIT, DAEMON_HEADER_LIMIT, FromDaemon, Request, read_frame};
 
 fn inside(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -59,7 +59,7 @@ fn what_is_kept_as_a_good_input_is_still_understood() {
     Config::parse(place, &text("config/full")).unwrap_or_else(|error| panic!("{error}"));
     Table::default().add(place, &text("quirks/epson")).unwrap_or_else(|error| panic!("{error}"));
     for name in ["spec/esci", "spec/loopback"] {
-        virtual_scanner::spec::parse(text(name).trim()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        usbscan_virtual::spec::parse(text(name).trim()).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
     for name in ["arm", "cancel", "control", "open", "write"] {
         let frames = kept(&format!("frame/{name}"));
@@ -72,10 +72,10 @@ fn what_is_kept_as_a_good_input_is_still_understood() {
         let frame = read_frame(&mut &kept(&format!("answer/{name}"))[..], DAEMON_HEADER_LIMIT).expect("a frame");
         FromDaemon::from_frame(frame.expect("one")).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
-    usb::DeviceDescriptor::parse(&kept("descriptor/device")).expect("a device");
-    usb::ConfigurationDescriptor::parse(&kept("descriptor/configuration")).expect("a configuration");
-    usb::string_descriptor_text(&kept("descriptor/string")).expect("a string");
-    virtual_scanner::Replay::of_bytes(kept("replay/loopback"), None).expect("a capture");
+    usbscan_usb::DeviceDescriptor::parse(&kept("descriptor/device")).expect("a device");
+    usbscan_usb::ConfigurationDescriptor::parse(&kept("descriptor/configuration")).expect("a configuration");
+    usbscan_usb::string_descriptor_text(&kept("descriptor/string")).expect("a string");
+    usbscan_virtual::Replay::of_bytes(kept("replay/loopback"), None).expect("a capture");
     for name in ["bit", "gray16", "rgb"] {
         Glass::png_bytes(kept(&format!("glass/{name}"))).unwrap_or_else(|error| panic!("{name}: {error}"));
     }

@@ -1,8 +1,8 @@
 //! Throughput and processor time of bulk transfers: the whole road against a bare loop with four transfers of 256 KiB
 //! queued, and against one synchronous transfer of 64 KiB after another, which is how most scanner programs read.
 
-use usbscan::daemon::Config;
-use virtual_scanner::Model;
+use usbscan_daemon::Config;
+use usbscan_virtual::Model;
 
 use crate::report::{Aim, Report, Series};
 use crate::rigs::{Bare, REQUEST, REQUESTS, Road, Took, Way};

@@ -4,10 +4,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use client::{Pending, Session};
-use usbscan::daemon::Config;
-use virtual_scanner::Loopback;
-use wire::{Command, Pipe, Status};
+use usbscan_client::{Pending, Session};
+use usbscan_daemon::Config;
+use usbscan_virtual::Loopback;
+use usbscan_wire::{Command, Pipe, Status};
 
 use crate::report::{Report, Series, percentile};
 use crate::rigs::{Bare, Road, Way};
@@ -39,7 +39,7 @@ pub type Ways = Vec<(String, Vec<f64>)>;
 pub fn ways(place: &str, session: &Session, other: &Session, device: &str, rounds: usize) -> Outcome<Ways> {
     let own = |pending: &[Pending]| pending.iter().try_for_each(|one| session.cancel_request(one.id(), None).map(drop));
     let pipe = |_: &[Pending]| session.cancel_pipe(Pipe::Read, None);
-    let cancels = |queued, cancel: &dyn Fn(&[Pending]) -> Result<(), client::Error>| {
+    let cancels = |queued, cancel: &dyn Fn(&[Pending]) -> Result<(), usbscan_client::Error>| {
         cancels(session, device, queued, rounds, cancel)
     };
     let elsewhere = |_: &[Pending]| other.cancel_pipe(Pipe::Read, Some(device));
@@ -82,11 +82,11 @@ pub fn cancels(
     device: &str,
     queued: usize,
     rounds: usize,
-    cancel: impl Fn(&[Pending]) -> Result<(), client::Error>,
+    cancel: impl Fn(&[Pending]) -> Result<(), usbscan_client::Error>,
 ) -> Outcome<Vec<f64>> {
     let mut took = Vec::new();
     for _ in 0..rounds + WARM_UP {
-        let started: Result<Vec<Pending>, client::Error> = (0..queued)
+        let started: Result<Vec<Pending>, usbscan_client::Error> = (0..queued)
             .map(|_| {
                 session.start(Command::Read { at: None, length: LENGTH, salvage: false, timeout: None }, Vec::new())
             })
@@ -136,7 +136,7 @@ pub fn while_streaming<T>(stream: impl Fn() -> Outcome<()> + Sync, work: impl Fn
 }
 
 fn until_in_flight(session: &Session, device: &str) -> Outcome<()> {
-    let in_flight = |request: &wire::PendingRequest| request.state == "in-flight";
+    let in_flight = |request: &usbscan_wire::PendingRequest| request.state == "in-flight";
     while !session.status(Some(device))?.iter().flat_map(|one| &one.pipes).flat_map(|pipe| &pipe.pending).any(in_flight)
     {
     }

@@ -5,11 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Instant;
 
-use client::{Pending, Session};
-use scan::{Flow, PageFormat, PageSink, Progress, SessionTransport, SinkError};
-use usbscan::daemon::{Config, Limits, Running};
-use virtual_scanner::{Loopback, VirtualBus};
-use wire::{Command, Pipe};
+use usbscan_client::{Pending, Session};
+use usbscan_daemon::{Config, Limits, Running};
+use usbscan_scan::{Flow, PageFormat, PageSink, Progress, SessionTransport, SinkError};
+use usbscan_virtual::{Loopback, VirtualBus};
+use usbscan_wire::{Command, Pipe};
 
 use crate::plot::Curve;
 use crate::report::{Report, percentile};
@@ -114,7 +114,7 @@ fn threads(count: usize) -> Outcome<f64> {
 fn requests(count: usize) -> Outcome<f64> {
     let road = Road::new(wide(), Box::new(Loopback::new()))?;
     let began = Instant::now();
-    let started: Result<Vec<Pending>, client::Error> = (0..count)
+    let started: Result<Vec<Pending>, usbscan_client::Error> = (0..count)
         .map(|_| road.session.start(Command::Read { at: None, length: 512, salvage: false, timeout: None }, Vec::new()))
         .collect();
     let started = started?;
@@ -177,7 +177,7 @@ fn pages(count: usize) -> Outcome<f64> {
     bus.plug_spec("esci")?;
     let running = Running::start(Config::default(), vec![Arc::new(bus)])?;
     let (transport, device) = SessionTransport::open(Session::over(running.connect()?)?, "usbscan0")?;
-    let mut scanner = scan::open(&device.protocol, Box::new(transport), &mut |_: Progress| {})?;
+    let mut scanner = usbscan_scan::open(&device.protocol, Box::new(transport), &mut |_: Progress| {})?;
     for (name, value) in [("resolution", "50"), ("mode", "Gray")] {
         scanner.options_mut().set_text(name, value)?;
     }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use client::{RequestData, Session, UsbRequest};
-use wire::{RequestKind, RequestRecipient};
+use usbscan_client::{RequestData, Session, UsbRequest};
+use usbscan_wire::{RequestKind, RequestRecipient};
 
 use crate::report::{Aim, Report, Series};
 use crate::rigs::{REQUEST, REQUESTS, SHARED, Took, Way, move_bytes};

@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use client::Session;
-use wire::Pipe;
+use usbscan_client::Session;
+use usbscan_wire::Pipe;
 
 use crate::cancel::{BESIDE_A_STREAM, cancels, compare, tell, ways, while_streaming};
 use crate::kernel::{Plugged, bare_cancels, only_device, stream};

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use client::{Pending, Session};
 use crossbeam_channel::Receiver;
-use usb::{Bus, Completion, Device, Endpoint, EndpointAddress, InterfaceNumber, Status, Token};
-use usbscan::daemon::{Config, Running};
-use virtual_scanner::{Model, VirtualBus};
-use wire::Command;
+use usbscan_client::{Pending, Session};
+use usbscan_daemon::{Config, Running};
+use usbscan_usb::{Bus, Completion, Device, Endpoint, EndpointAddress, InterfaceNumber, Status, Token};
+use usbscan_virtual::{Model, VirtualBus};
+use usbscan_wire::Command;
 
 use crate::Outcome;
 
@@ -18,7 +18,7 @@ const BULK_OUT: EndpointAddress = EndpointAddress(0x02);
 
 /// How the whole road is used: so many requests outstanding, of so many bytes.
 pub const REQUESTS: usize = 4;
-pub const REQUEST: usize = wire::PAYLOAD_LIMIT;
+pub const REQUEST: usize = usbscan_wire::PAYLOAD_LIMIT;
 
 /// Memory that a session shares with the daemon: room for these.
 pub const SHARED: usize = REQUESTS * REQUEST;

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use usb::EndpointAddress;
-use virtual_scanner::{Control, Descriptors, In, Loopback, Model, Out};
+use usbscan_usb::EndpointAddress;
+use usbscan_virtual::{Control, Descriptors, In, Loopback, Model, Out};
 
 /// A repeated pattern.
 const PATTERN: usize = 64 * 1024;
@@ -61,7 +61,7 @@ impl Model for Source {
         &self.descriptors
     }
 
-    fn control(&mut self, _now: Instant, _setup: usb::Setup, _data: &[u8]) -> Control {
+    fn control(&mut self, _now: Instant, _setup: usbscan_usb::Setup, _data: &[u8]) -> Control {
         Control::Done(Vec::new())
     }
 

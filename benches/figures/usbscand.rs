@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use client::Session;
+use usbscan_client::Session;
 
 use crate::Outcome;
 

@@ -1,4 +1,4 @@
-//! `usbscand`: the daemon. Joins src/daemon with this machine's USB and with virtual scanners; reads the command line
+//! `usbscand`: the daemon. Joins crates/daemon with this machine's USB and with virtual scanners; reads the command line
 //! and the configuration, and waits for signals.
 
 use std::io::{self, Write};
@@ -8,15 +8,15 @@ use std::sync::Arc;
 use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use usb::Bus;
-use usbscan::daemon::args::{self, Arguments};
-use usbscan::daemon::config::Claim;
-use usbscan::daemon::{Config, Running, socket, systemd};
+use usbscan_daemon::args::{self, Arguments};
+use usbscan_daemon::config::Claim;
+use usbscan_daemon::{Config, Running, socket, systemd};
+use usbscan_usb::Bus;
 
 type Anything = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    let arguments = args::parse(virtual_scanner::spec::help());
+    let arguments = args::parse(usbscan_virtual::spec::help());
     log_to_stderr(arguments.verbose);
     match run(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
@@ -114,10 +114,10 @@ fn scanners(running: &Running) -> String {
 fn buses(arguments: &Arguments) -> Result<Vec<Arc<dyn Bus>>, Anything> {
     let mut buses: Vec<Arc<dyn Bus>> = Vec::new();
     if !arguments.no_usb {
-        buses.push(Arc::new(libusb::LibusbBus::new()?));
+        buses.push(Arc::new(usbscan_libusb::LibusbBus::new()?));
     }
     if !arguments.virtual_scanners.is_empty() {
-        let bus = virtual_scanner::VirtualBus::new();
+        let bus = usbscan_virtual::VirtualBus::new();
         for model in &arguments.virtual_scanners {
             bus.plug_spec(model)?;
         }

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Stdio};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use virtual_scanner::glass::{Glass, View};
+use usbscan_virtual::glass::{Glass, View};
 
 use crate::page::{Kind, Page};
 use crate::program::Program;

@@ -7,9 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use client::wire::{Command, Pipe, Status};
 use rustix::process::Signal;
-use virtual_scanner::glass::{Glass, View};
+use usbscan_client::wire::{Command, Pipe, Status};
+use usbscan_virtual::glass::{Glass, View};
 
 use crate::page::{Kind, Page};
 use crate::program::Program;

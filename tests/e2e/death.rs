@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use rustix::process::Signal;
-use virtual_scanner::Side;
-use virtual_scanner::glass::{Glass, View};
+use usbscan_virtual::Side;
+use usbscan_virtual::glass::{Glass, View};
 
 use crate::page::{Kind, Page};
 use crate::program::Program;

@@ -2,8 +2,8 @@
 //! killed at any message.
 
 use rustix::process::Signal;
-use virtual_scanner::Esci2;
-use virtual_scanner::glass::{Glass, View};
+use usbscan_virtual::Esci2;
+use usbscan_virtual::glass::{Glass, View};
 
 use crate::page::{Kind, Page};
 use crate::program::Program;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use virtual_scanner::glass::{Bits, Glass, Mode, View};
+use usbscan_virtual::glass::{Bits, Glass, Mode, View};
 
 /// White at this and above in lineart, as scanners have it unless told otherwise.
 const THRESHOLD: u8 = 128;

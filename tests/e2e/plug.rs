@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use virtual_scanner::glass::{Glass, View};
+use usbscan_virtual::glass::{Glass, View};
 
 use crate::page::{Kind, Page};
 use crate::program::Program;

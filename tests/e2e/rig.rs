@@ -12,10 +12,10 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use client::Session;
-use client::wire::EventName;
 use rustix::process::Signal;
 use tempfile::TempDir;
+use usbscan_client::Session;
+use usbscan_client::wire::EventName;
 
 use crate::program::{DEADLINE, Ended, Program};
 

@@ -1,6 +1,6 @@
 //! A page comes out as it lies on the glass, whatever it is scanned as.
 
-use virtual_scanner::glass::{Glass, View};
+use usbscan_virtual::glass::{Glass, View};
 
 use crate::page::{Kind, Page, write_noise};
 use crate::rig::Rig;

@@ -9,7 +9,7 @@ use crate::rig::{Rig, eventually};
 /// Whether somebody waits on the event pipe: then a packet is heard.
 fn listens(rig: &Rig) -> bool {
     let status = rig.session().status(None).expect("a status");
-    let waiting = |pipe: &client::wire::PipeState| pipe.pipe == "event" && !pipe.pending.is_empty();
+    let waiting = |pipe: &usbscan_client::wire::PipeState| pipe.pipe == "event" && !pipe.pending.is_empty();
     status.iter().flat_map(|device| &device.pipes).any(waiting)
 }
 

@@ -5,7 +5,7 @@ use std::mem::{offset_of, size_of};
 use std::path::Path;
 use std::process::Command;
 
-use sane::abi;
+use sane_usbscan::abi;
 
 use crate::backend::Backend;
 use crate::needs::{self, LIBSANE_DEV, VALGRIND};

@@ -17,15 +17,15 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use client::Session;
-use client::wire::{Event, EventName};
 use crossbeam_channel::RecvTimeoutError;
 use page::{Kind, Page};
 use parking_lot::{Mutex, RwLock};
 use program::{Ended, Program};
 use rig::{Rig, eventually};
 use rustix::process::Signal;
-use virtual_scanner::glass::{Glass, View};
+use usbscan_client::Session;
+use usbscan_client::wire::{Event, EventName};
+use usbscan_virtual::glass::{Glass, View};
 
 /// Without being asked for more, in every test run.
 const SECONDS: u64 = 8;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use wire::{
+use usbscan_wire::{
     AbortReport, AbortStep, Answer, ChannelSizesBody, Command, ControlDirection, DescriptorBody, DeviceDescriptorBody,
     DeviceEntry, DeviceStatus, EventName, ListBody, OpenBody, Pipe, PipeConfigurationBody, PipeDescription,
     RequestKind, RequestRecipient, StatusBody, VersionBody,
@@ -194,7 +194,7 @@ impl Session {
     pub fn cancel_request(&self, request: u64, session: Option<u64>) -> Result<bool, Error> {
         match self.ask(Command::CancelRequest { request, session }) {
             Ok(_) => Ok(true),
-            Err(error) if error.status() == Some(wire::Status::NotFound) => Ok(false),
+            Err(error) if error.status() == Some(usbscan_wire::Status::NotFound) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wire::{AbortReport, Answer, Command, Status};
+use usbscan_wire::{AbortReport, Answer, Command, Status};
 
 use crate::link::Link;
 use crate::{Error, Pending};

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use wire::{Answer, FrameError, Status};
+use usbscan_wire::{Answer, FrameError, Status};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,10 @@ pub enum Error {
     #[error("usbscand accepted the connection and then said nothing for {} s", .0.as_secs())]
     NoHello(Duration),
     /// The daemon speaks a protocol that came later.
-    #[error("usbscand ({server}) speaks protocol version {theirs}, this program version {}", wire::PROTOCOL_VERSION)]
+    #[error(
+        "usbscand ({server}) speaks protocol version {theirs}, this program version {}",
+        usbscan_wire::PROTOCOL_VERSION
+    )]
     Version {
         /// What it called itself.
         server: String,

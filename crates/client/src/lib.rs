@@ -9,7 +9,7 @@
 //! ```no_run
 //! use std::time::Duration;
 //!
-//! let session = client::Session::connect("/run/usbscan/usbscand.sock")?;
+//! let session = usbscan_client::Session::connect("/run/usbscan/usbscand.sock")?;
 //! for device in session.list()? {
 //!     println!("{} {}", device.name, device.stable_id);
 //! }
@@ -17,7 +17,7 @@
 //! session.write(b"\x1b@", Some(Duration::from_secs(1)))?;
 //! let reply = session.read(1, Some(Duration::from_secs(1)))?;
 //! assert_eq!(reply[..], [0x06]);
-//! # Ok::<(), client::Error>(())
+//! # Ok::<(), usbscan_client::Error>(())
 //! ```
 #![warn(missing_docs)]
 
@@ -42,4 +42,4 @@ pub use pending::Pending;
 pub use session::{DEFAULT_SOCKET, Session};
 pub use shared::{Outgoing, SHORTEST_SHARED};
 /// The protocol's values: what calls take and give back.
-pub use wire;
+pub use usbscan_wire as wire;

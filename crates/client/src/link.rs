@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use memory::Room;
 use parking_lot::Mutex;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
-use wire::{Answer, Command, Event, FrameError, FromDaemon};
+use usbscan_shm::Room;
+use usbscan_wire::{Answer, Command, Event, FrameError, FromDaemon};
 
 use crate::incoming::Incoming;
 use crate::shared::{Due, Misplaced};
@@ -108,8 +108,8 @@ impl Link {
     /// Sends a request whose answer nobody wants.
     pub(crate) fn send(&self, id: u64, command: &Command, payload: &[u8]) -> Result<(), Error> {
         let name = command.name();
-        if payload.len() > wire::PAYLOAD_LIMIT {
-            return Err(Error::TooLong { command: name, length: payload.len(), limit: wire::PAYLOAD_LIMIT });
+        if payload.len() > usbscan_wire::PAYLOAD_LIMIT {
+            return Err(Error::TooLong { command: name, length: payload.len(), limit: usbscan_wire::PAYLOAD_LIMIT });
         }
         let header = command.header_line(id, payload.len());
         let turn = self.turn.lock();
@@ -200,7 +200,8 @@ impl Link {
 
 /// Reads one message from the daemon; `spare` has memory for its payload.
 pub(crate) fn next(stream: &mut BufReader<Incoming>, spare: &Arc<Spare>) -> Result<Option<FromDaemon>, FrameError> {
-    let frame = wire::receive_frame_into(stream, wire::DAEMON_HEADER_LIMIT, |length| spare.take(length))?;
+    let frame =
+        usbscan_wire::receive_frame_into(stream, usbscan_wire::DAEMON_HEADER_LIMIT, |length| spare.take(length))?;
     let Some(mut frame) = frame else { return Ok(None) };
     let payload = std::mem::take(&mut frame.payload);
     let mut message = FromDaemon::from_frame(frame)?;

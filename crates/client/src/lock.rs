@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wire::{Command, Status};
+use usbscan_wire::{Command, Status};
 
 use crate::link::Link;
 use crate::{Error, GoneWhy, Pending};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use wire::{Answer, Command};
+use usbscan_wire::{Answer, Command};
 
 use crate::link::{Came, Link};
 use crate::shared::Due;

@@ -8,9 +8,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use memory::Room;
 use rustix::net::sockopt::set_socket_send_buffer_size;
-use wire::{Answer, Command, Event, FrameError, FromDaemon, Limits};
+use usbscan_shm::Room;
+use usbscan_wire::{Answer, Command, Event, FrameError, FromDaemon, Limits};
 
 use crate::incoming::Incoming;
 use crate::link::{self, Events, Link};
@@ -56,7 +56,7 @@ impl Session {
     /// [`Error::NotUsbscand`], [`Error::NoHello`], [`Error::Version`], [`Error::Gone`].
     pub fn over(socket: UnixStream) -> Result<Session, Error> {
         // As much as the system allows: less only costs wake-ups.
-        let _ = set_socket_send_buffer_size(&socket, wire::SOCKET_BUFFER);
+        let _ = set_socket_send_buffer_size(&socket, usbscan_wire::SOCKET_BUFFER);
         let reading = socket.try_clone().map_err(Error::System)?;
         reading.set_read_timeout(Some(HELLO_PATIENCE)).map_err(Error::System)?;
         let mut stream = BufReader::new(Incoming::new(reading));
@@ -110,7 +110,7 @@ impl Session {
         self.link.gone().is_some()
     }
 
-    /// Asks for memory of so many bytes that the daemon and this session share, at most [`wire::SHARED_LIMIT`]. From then on
+    /// Asks for memory of so many bytes that the daemon and this session share, at most [`usbscan_wire::SHARED_LIMIT`]. From then on
     /// reads and writes of [`crate::SHORTEST_SHARED`] bytes and more go through it while there is room in it, instead of through the socket: what a
     /// read brought lies there until its payload is dropped. Nothing else changes. Once a session.
     ///
@@ -180,7 +180,7 @@ impl Drop for Session {
 fn hello(stream: &mut BufReader<Incoming>) -> Result<(String, u64, Limits), Error> {
     match link::next(stream, &Arc::default()) {
         Ok(Some(FromDaemon::Event(Event::Hello { server, protocol, session, limits }))) => {
-            if protocol != wire::PROTOCOL_VERSION {
+            if protocol != usbscan_wire::PROTOCOL_VERSION {
                 return Err(Error::Version { server, theirs: protocol });
             }
             Ok((server, session, limits))

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use memory::{Lent, Room, Slot};
-use wire::{Answer, Command, Status};
+use usbscan_shm::{Lent, Room, Slot};
+use usbscan_wire::{Answer, Command, Status};
 
 use crate::link::Link;
 use crate::{Error, Pending, calls};
@@ -46,7 +46,7 @@ pub(crate) enum Misplaced {
 /// Finds a place for the bytes of a request, if it is worth it and there is room. What is left to be sent as payload, and
 /// what is due. Where the memory is used is the session's to say: what else stands in `at` is not looked at.
 pub(crate) fn place<'a>(room: Option<&Room>, command: &mut Command, payload: &'a [u8]) -> (&'a [u8], Due) {
-    let slot = |bytes| room.filter(|_| (SHORTEST_SHARED..=wire::PAYLOAD_LIMIT).contains(&bytes))?.take(bytes);
+    let slot = |bytes| room.filter(|_| (SHORTEST_SHARED..=usbscan_wire::PAYLOAD_LIMIT).contains(&bytes))?.take(bytes);
     match command {
         Command::Read { at, length, .. } => {
             let most = *length as usize;
@@ -110,7 +110,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     pub(crate) fn new(link: &Arc<Link>, length: usize) -> Option<Outgoing> {
-        let room = link.room().filter(|_| (1..=wire::PAYLOAD_LIMIT).contains(&length))?;
+        let room = link.room().filter(|_| (1..=usbscan_wire::PAYLOAD_LIMIT).contains(&length))?;
         Some(Outgoing { link: link.clone(), slot: room.take(length)?, length })
     }
 

@@ -74,7 +74,7 @@ impl Spare {
 
 /// Whether it is worth it.
 fn is_kept(buffer: &Vec<u8>) -> bool {
-    (SHORTEST..=wire::PAYLOAD_LIMIT).contains(&buffer.capacity())
+    (SHORTEST..=usbscan_wire::PAYLOAD_LIMIT).contains(&buffer.capacity())
 }
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ mod tests {
     fn few_are_kept_and_none_that_is_too_short_or_too_long() {
         let spare = Spare::default();
         spare.give(vec![0; SHORTEST - 1]);
-        spare.give(vec![0; wire::PAYLOAD_LIMIT + 1]);
+        spare.give(vec![0; usbscan_wire::PAYLOAD_LIMIT + 1]);
         (0..99).for_each(|_| spare.give(vec![0; SHORTEST]));
         assert_eq!(spare.buffers.lock().len(), MOST);
     }

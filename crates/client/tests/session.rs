@@ -5,9 +5,9 @@ use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::Duration;
 
-use client::wire::{self, Answer, Command, Event, EventName, Pipe, Status};
-use client::{Error, GoneWhy, Session};
 use support::{greeting, pair, read, session};
+use usbscan_client::wire::{self, Answer, Command, Event, EventName, Pipe, Status};
+use usbscan_client::{Error, GoneWhy, Session};
 
 mod support;
 

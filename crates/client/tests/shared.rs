@@ -3,10 +3,10 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use client::wire::{Answer, Command, PAYLOAD_LIMIT, Status};
-use client::{Error, GoneWhy, Pending, Session};
-use memory::Memory;
 use support::{Daemon, read, session};
+use usbscan_client::wire::{Answer, Command, PAYLOAD_LIMIT, Status};
+use usbscan_client::{Error, GoneWhy, Pending, Session};
+use usbscan_shm::Memory;
 
 mod support;
 

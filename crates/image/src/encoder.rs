@@ -1,6 +1,6 @@
 //! What a format does with pages whose height is known, or need not be. Bytes are counted by whoever calls.
 
-use scan::PageFormat;
+use usbscan_scan::PageFormat;
 
 use crate::jpeg_file::JpegFile;
 use crate::out::Out;

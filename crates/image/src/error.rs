@@ -2,7 +2,7 @@
 
 use std::io;
 
-use scan::Pixels;
+use usbscan_scan::Pixels;
 
 use crate::FileFormat;
 
@@ -86,8 +86,8 @@ impl From<jpeg_encoder::EncodingError> for ImageError {
     }
 }
 
-impl From<ImageError> for scan::SinkError {
-    fn from(error: ImageError) -> scan::SinkError {
-        scan::SinkError::new(error)
+impl From<ImageError> for usbscan_scan::SinkError {
+    fn from(error: ImageError) -> usbscan_scan::SinkError {
+        usbscan_scan::SinkError::new(error)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use scan::{PageFormat, Pixels};
+use usbscan_scan::{PageFormat, Pixels};
 
 use crate::ImageError;
 

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use jpeg_encoder::{Density, Encoder, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr};
-use scan::{PageFormat, Pixels};
+use usbscan_scan::{PageFormat, Pixels};
 
 use crate::out::Out;
 use crate::{FileFormat, ImageError};
@@ -91,7 +91,7 @@ fn encode(
     let cut = Rc::new(Cell::new(false));
     let mut file = BufWriter::with_capacity(BUFFER, Watched { out: &mut out, cut: Rc::clone(&cut) });
     let mut encoder = Encoder::new(&mut file, quality);
-    let dots = |dpi: scan::Dpi| u16::try_from(dpi.0).unwrap_or(u16::MAX);
+    let dots = |dpi: usbscan_scan::Dpi| u16::try_from(dpi.0).unwrap_or(u16::MAX);
     encoder.set_density(Density::Inch { x: dots(page.dpi.0), y: dots(page.dpi.1) });
     let own_color = quality >= OWN_COLOR;
     encoder.set_sampling_factor(if own_color { SamplingFactor::F_1_1 } else { SamplingFactor::F_2_1 });

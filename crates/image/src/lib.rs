@@ -5,15 +5,15 @@
 //! JPEG, whose encoder wants to pull).
 //!
 //! ```
-//! use image::{FileFormat, PageWriter, Quality};
-//! use scan::{Dpi, PageFormat, PageSink, Pixels};
+//! use usbscan_image::{FileFormat, PageWriter, Quality};
+//! use usbscan_scan::{Dpi, PageFormat, PageSink, Pixels};
 //!
 //! let folder = tempfile::tempdir().unwrap();
 //! let path = folder.path().join("page.pgm");
 //! let mut page = PageWriter::new(FileFormat::Pnm, Quality::default(), std::fs::File::create(&path).unwrap()).unwrap();
 //! let format = PageFormat { width: 2, height: Some(1), pixels: Pixels::Gray8, dpi: (Dpi(300), Dpi(300)) };
 //! page.begin(&format).unwrap();
-//! assert_eq!(page.lines(&[0, 255]).unwrap(), scan::Flow::Continue);
+//! assert_eq!(page.lines(&[0, 255]).unwrap(), usbscan_scan::Flow::Continue);
 //! page.end().unwrap();
 //! page.finish().unwrap();
 //! assert_eq!(std::fs::read(&path).unwrap(), b"P5\n2 1\n255\n\x00\xff");

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use flate2::write::ZlibEncoder;
-use scan::{Dpi, PageFormat, Pixels};
+use usbscan_scan::{Dpi, PageFormat, Pixels};
 
 use crate::jpeg_file::JpegFile;
 use crate::out::Out;

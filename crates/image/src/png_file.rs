@@ -15,7 +15,7 @@ use std::io::{self, BufWriter, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use png::{BitDepth, ColorType, DeflateCompression, Filter, PixelDimensions, StreamWriter, Unit};
-use scan::{Dpi, PageFormat, Pixels};
+use usbscan_scan::{Dpi, PageFormat, Pixels};
 
 use crate::ImageError;
 use crate::out::Out;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use scan::{PageFormat, Pixels};
+use usbscan_scan::{PageFormat, Pixels};
 
 use crate::ImageError;
 use crate::out::Out;

@@ -3,7 +3,7 @@
 //! does that with bytes, whatever a sample has.
 
 use flate2::Compression;
-use scan::Pixels;
+use usbscan_scan::Pixels;
 
 /// Whether it helps: the two neighbours of a bit are eight to a byte already.
 pub fn helps(pixels: Pixels) -> bool {

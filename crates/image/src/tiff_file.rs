@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
 use flate2::write::ZlibEncoder;
-use scan::PageFormat;
+use usbscan_scan::PageFormat;
 
 use crate::out::Out;
 use crate::{FileFormat, ImageError, predictor};
@@ -242,13 +242,18 @@ fn fields(page: &Page, number: u16) -> Vec<(u16, Field)> {
 
 #[cfg(test)]
 mod tests {
-    use scan::Pixels;
+    use usbscan_scan::Pixels;
 
     use super::*;
 
     #[test]
     fn a_directory_has_its_fields_in_order_and_long_values_behind_it() {
-        let format = PageFormat { width: 3, height: None, pixels: Pixels::Rgb8, dpi: (scan::Dpi(300), scan::Dpi(600)) };
+        let format = PageFormat {
+            width: 3,
+            height: None,
+            pixels: Pixels::Rgb8,
+            dpi: (usbscan_scan::Dpi(300), usbscan_scan::Dpi(600)),
+        };
         let mut tiff = TiffFile::new(Out::through(io::sink())).expect("a nameless file");
         tiff.begin(&format).expect("a page");
         let page = tiff.page.as_mut().expect("it began");
@@ -270,8 +275,12 @@ mod tests {
         tiff
     }
 
-    const PIXEL: PageFormat =
-        PageFormat { width: 1, height: None, pixels: Pixels::Gray8, dpi: (scan::Dpi(300), scan::Dpi(300)) };
+    const PIXEL: PageFormat = PageFormat {
+        width: 1,
+        height: None,
+        pixels: Pixels::Gray8,
+        dpi: (usbscan_scan::Dpi(300), usbscan_scan::Dpi(300)),
+    };
 
     #[test]
     fn a_file_of_more_than_four_gibibytes_is_refused_in_words_at_whatever_byte_it_would_get_so_large() {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 
-use scan::{Flow, PageFormat, PageSink, SinkError};
+use usbscan_scan::{Flow, PageFormat, PageSink, SinkError};
 
 use crate::encoder::Encoder;
 use crate::out::Out;
@@ -205,7 +205,7 @@ impl PageSink for PageWriter {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use scan::{Dpi, Pixels};
+    use usbscan_scan::{Dpi, Pixels};
 
     use super::*;
 

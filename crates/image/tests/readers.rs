@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use image::{FileFormat, PageWriter, Quality};
-use scan::{Dpi, PageFormat, PageSink, Pixels};
+use usbscan_image::{FileFormat, PageWriter, Quality};
+use usbscan_scan::{Dpi, PageFormat, PageSink, Pixels};
 
 const ALL: [Pixels; 5] = [Pixels::Bit, Pixels::Gray8, Pixels::Gray16, Pixels::Rgb8, Pixels::Rgb16];
 

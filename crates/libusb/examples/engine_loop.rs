@@ -10,10 +10,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
-use libusb::LibusbBus;
 use load::{Load, Took};
-use memory::Memory;
-use usb::{
+use usbscan_libusb::LibusbBus;
+use usbscan_shm::Memory;
+use usbscan_usb::{
     Buffer, Bus, Completion, Device, Direction, Endpoint, EndpointAddress, Error, ErrorKind, InterfaceNumber, Setup,
     Status, Token, TransferType,
 };

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use rusb::Context;
-use usb::{Bus, Device, DeviceInfo, Error, ErrorKind, Location, ProductId, VendorId, Watch};
+use usbscan_usb::{Bus, Device, DeviceInfo, Error, ErrorKind, Location, ProductId, VendorId, Watch};
 
 use crate::{describe, hotplug, open, status, sysfs};
 

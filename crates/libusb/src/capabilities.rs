@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::os::fd::AsRawFd;
 
-use usb::Location;
+use usbscan_usb::Location;
 
 use crate::sysfs;
 

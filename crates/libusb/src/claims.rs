@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
-use usb::{
+use usbscan_usb::{
     DeviceInfo, EndpointAddress, EndpointDescriptor, InterfaceDescriptor, InterfaceNumber, Setup, SetupKind,
     SetupRecipient,
 };
@@ -64,7 +64,9 @@ pub(crate) fn settings(info: &DeviceInfo, interface: InterfaceNumber) -> Vec<&In
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use usb::{Access, ConfigurationDescriptor, DeviceDescriptor, Location, ProductId, Speed, TransferType, VendorId};
+    use usbscan_usb::{
+        Access, ConfigurationDescriptor, DeviceDescriptor, Location, ProductId, Speed, TransferType, VendorId,
+    };
 
     use super::*;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusb::{Context, DeviceHandle};
-use usb::{Error, ErrorKind};
+use usbscan_usb::{Error, ErrorKind};
 
 use crate::context::EventThread;
 use crate::endpoint::Shared;

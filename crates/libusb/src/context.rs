@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rusb::{Context, UsbContext};
-use usb::{Error, ErrorKind};
+use usbscan_usb::{Error, ErrorKind};
 
 /// libusb wants a limit for its sleep. Nothing depends on waking up, so it is long.
 const SLEEP: Duration = Duration::from_secs(24 * 60 * 60);

@@ -2,7 +2,7 @@
 
 use libusb1_sys as ffi;
 use rusb::{Context, UsbContext};
-use usb::{
+use usbscan_usb::{
     ConfigurationDescriptor, DeviceDescriptor, DeviceInfo, EndpointAddress, EndpointDescriptor, InterfaceDescriptor,
     InterfaceNumber, Location, ProductId, Speed, TransferType, VendorId,
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use rusb::{Context, DeviceHandle};
-use usb::{
+use usbscan_usb::{
     Completion, Device, DeviceInfo, Endpoint, EndpointAddress, Error, ErrorKind, Holder, InterfaceNumber, TransferType,
 };
 

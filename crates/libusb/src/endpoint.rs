@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use libusb1_sys as ffi;
-use usb::{
+use usbscan_usb::{
     Buffer, Cancel, Completion, DeviceInfo, Endpoint, EndpointAddress, Error, ErrorKind, Rejected, Setup, Token,
 };
 
@@ -188,7 +188,7 @@ pub(crate) fn max_packet_size_0(info: &DeviceInfo) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use usb::{Direction, InterfaceNumber};
+    use usbscan_usb::{Direction, InterfaceNumber};
 
     use super::*;
     use crate::claims::tests::two_interfaces;
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_request_that_somebody_else_could_change_after_it_was_checked_is_refused() {
         let request = Setup::vendor(Direction::In, 1, 0, 0, 4).buffer(&[]);
-        let memory = memory::Memory::new(request.len()).unwrap();
+        let memory = usbscan_shm::Memory::new(request.len()).unwrap();
         let region = memory.region(0..request.len()).unwrap();
         region.copy_from(&request);
         let error = rejection(&mut control(), region);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use usb::{Holder, InterfaceNumber, Location};
+use usbscan_usb::{Holder, InterfaceNumber, Location};
 
 use crate::sysfs;
 

@@ -8,7 +8,7 @@ use crossbeam_channel::Sender;
 use libusb1_sys as ffi;
 use libusb1_sys::constants::LIBUSB_CAP_HAS_HOTPLUG;
 use rusb::{Context, Hotplug, HotplugBuilder, Registration};
-use usb::{Error, ErrorKind, Watch};
+use usbscan_usb::{Error, ErrorKind, Watch};
 
 use crate::context::EventThread;
 use crate::{status, sysfs};

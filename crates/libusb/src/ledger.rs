@@ -16,11 +16,11 @@ use std::time::Instant;
 
 use libusb1_sys::libusb_device_handle;
 use parking_lot::{Condvar, Mutex};
-use usb::{EndpointAddress, Token};
+use usbscan_usb::{EndpointAddress, Token};
 
 use crate::transfer::Transfer;
 
-/// One `usb::Endpoint` of a device; two of them may be for the same address.
+/// One `usbscan_usb::Endpoint` of a device; two of them may be for the same address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct EndpointId(u32);
 

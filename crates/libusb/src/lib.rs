@@ -17,14 +17,14 @@
 //! What may be relied on, beyond the seam:
 //!
 //! - An accepted transfer completes once, whatever happens to its endpoint or device, unless the host controller
-//!   never gives it back; then closing says so ([`usb::ErrorKind::Wedged`]) and its memory is never touched again.
+//!   never gives it back; then closing says so ([`usbscan_usb::ErrorKind::Wedged`]) and its memory is never touched again.
 //! - Buffers are not copied, and do not move, between submit and completion; shared memory stays mapped until then.
 //! - Calls that would pull the rug from under a transfer (clear-halt, alternate setting, reset) are refused
 //!   while it is in flight. SET_CONFIGURATION is never sent.
 //!
 //! ```no_run
-//! use libusb::LibusbBus;
-//! use usb::{Bus, EndpointAddress, InterfaceNumber, Token};
+//! use usbscan_libusb::LibusbBus;
+//! use usbscan_usb::{Bus, EndpointAddress, InterfaceNumber, Token};
 //!
 //! let bus = LibusbBus::new()?;
 //! for info in bus.list()? {
@@ -44,7 +44,7 @@
 //!     println!("{:?} after {} bytes", completion.status, completion.actual);
 //! }
 //! device.close(std::time::Duration::from_secs(5))?;
-//! # Ok::<(), usb::Error>(())
+//! # Ok::<(), usbscan_usb::Error>(())
 //! ```
 #![warn(missing_docs)]
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use rusb::{Context, DeviceHandle};
-use usb::{DeviceInfo, Error, ErrorKind, Location, ProductId, VendorId};
+use usbscan_usb::{DeviceInfo, Error, ErrorKind, Location, ProductId, VendorId};
 
 use crate::device::LibusbDevice;
 use crate::{describe, status, sysfs};

@@ -6,7 +6,7 @@ use libusb1_sys::constants::{
     LIBUSB_ERROR_OTHER, LIBUSB_ERROR_OVERFLOW, LIBUSB_ERROR_PIPE, LIBUSB_ERROR_TIMEOUT, LIBUSB_TRANSFER_CANCELLED,
     LIBUSB_TRANSFER_COMPLETED, LIBUSB_TRANSFER_NO_DEVICE, LIBUSB_TRANSFER_OVERFLOW, LIBUSB_TRANSFER_STALL,
 };
-use usb::{Cancel, Error, ErrorKind, Holder, Status};
+use usbscan_usb::{Cancel, Error, ErrorKind, Holder, Status};
 
 /// A return code of libusb as a kind. Who holds what is busy is for the caller to find out.
 pub(crate) fn kind(code: i32) -> ErrorKind {

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use usb::{Access, InterfaceNumber, Location};
+use usbscan_usb::{Access, InterfaceNumber, Location};
 
 const DEVICES: &str = "/sys/bus/usb/devices";
 const NODES: &str = "/dev/bus/usb";

@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 use libusb1_sys as ffi;
-use memory::Region;
-use usb::{Buffer, Completion, Direction, EndpointAddress};
+use usbscan_shm::Region;
+use usbscan_usb::{Buffer, Completion, Direction, EndpointAddress};
 
 use crate::ledger::{FlightKey, Use};
 use crate::status;
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn shared_memory_stays_where_it_is_and_mapped_while_it_is_parked() {
-        let memory = memory::Memory::new(8).expect("memory");
+        let memory = usbscan_shm::Memory::new(8).expect("memory");
         let region = memory.region(2..6).expect("inside");
         let start = region.as_mut_ptr();
         let parked = Parked::new(region.into());
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn a_transfer_that_was_never_submitted_is_not_in_flight() {
         let transfer = Transfer::allocate(Kind::Bulk, EndpointAddress(0x81), 1).expect("memory");
-        assert_eq!(status::cancel(transfer.cancel()), usb::Cancel::NotInFlight);
+        assert_eq!(status::cancel(transfer.cancel()), usbscan_usb::Cancel::NotInFlight);
     }
 
     #[test]

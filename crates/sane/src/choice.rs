@@ -1,7 +1,7 @@
 //! Values of options between SANE and the drivers: words of 16.16 bits and numbers, strings and words of a list. A number
 //! that the scanner does not have becomes the nearest that it has, as SANE's applications expect of a backend. No C here.
 
-use scan::{Constraint, Unit};
+use usbscan_scan::{Constraint, Unit};
 
 use crate::abi::{self, FIXED_SHIFT, Status, ValueType, Word};
 use crate::value::Value;
@@ -15,10 +15,10 @@ pub fn value_type(constraint: &Constraint) -> ValueType {
         Constraint::Numbers { whole: true, .. } => ValueType::Int,
         Constraint::Numbers { whole: false, .. } => ValueType::Fixed,
         Constraint::List(values) => match values.first() {
-            Some(scan::Value::Bool(_)) => ValueType::Bool,
-            Some(scan::Value::Int(_)) => ValueType::Int,
-            Some(scan::Value::Fixed(_)) => ValueType::Fixed,
-            Some(scan::Value::Text(_) | scan::Value::Numbers(_)) | None => ValueType::String,
+            Some(usbscan_scan::Value::Bool(_)) => ValueType::Bool,
+            Some(usbscan_scan::Value::Int(_)) => ValueType::Int,
+            Some(usbscan_scan::Value::Fixed(_)) => ValueType::Fixed,
+            Some(usbscan_scan::Value::Text(_) | usbscan_scan::Value::Numbers(_)) | None => ValueType::String,
         },
     }
 }
@@ -45,18 +45,20 @@ pub fn unfix(word: Word) -> f64 {
 }
 
 /// A driver's value as C has it.
-pub fn to_c(value: &scan::Value, value_type: ValueType) -> Value {
+pub fn to_c(value: &usbscan_scan::Value, value_type: ValueType) -> Value {
     match value {
-        scan::Value::Bool(held) => Value::Bool(*held),
-        scan::Value::Text(text) => Value::Text(text.clone()),
-        scan::Value::Int(number) if value_type == ValueType::Fixed => Value::Words(vec![fix(f64::from(*number))]),
-        scan::Value::Int(number) => Value::Words(vec![*number]),
-        scan::Value::Fixed(number) => Value::Words(vec![fix(*number)]),
+        usbscan_scan::Value::Bool(held) => Value::Bool(*held),
+        usbscan_scan::Value::Text(text) => Value::Text(text.clone()),
+        usbscan_scan::Value::Int(number) if value_type == ValueType::Fixed => {
+            Value::Words(vec![fix(f64::from(*number))])
+        }
+        usbscan_scan::Value::Int(number) => Value::Words(vec![*number]),
+        usbscan_scan::Value::Fixed(number) => Value::Words(vec![fix(*number)]),
         // Whole ones are small: the cast keeps to the ends.
-        scan::Value::Numbers(numbers) if value_type == ValueType::Int => {
+        usbscan_scan::Value::Numbers(numbers) if value_type == ValueType::Int => {
             Value::Words(numbers.iter().map(|number| *number as Word).collect())
         }
-        scan::Value::Numbers(numbers) => Value::Words(numbers.iter().copied().map(fix).collect()),
+        usbscan_scan::Value::Numbers(numbers) => Value::Words(numbers.iter().copied().map(fix).collect()),
     }
 }
 
@@ -64,7 +66,7 @@ pub fn to_c(value: &scan::Value, value_type: ValueType) -> Value {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fitted {
     /// It.
-    pub value: scan::Value,
+    pub value: usbscan_scan::Value,
     /// Whether nothing was rounded.
     pub exact: bool,
 }
@@ -73,23 +75,25 @@ pub struct Fitted {
 /// [`Status::Invalid`].
 pub fn fit(constraint: &Constraint, wanted: &Value) -> Result<Fitted, Status> {
     match (constraint, wanted) {
-        (Constraint::Switch, Value::Bool(wanted)) => Ok(Fitted { value: scan::Value::Bool(*wanted), exact: true }),
+        (Constraint::Switch, Value::Bool(wanted)) => {
+            Ok(Fitted { value: usbscan_scan::Value::Bool(*wanted), exact: true })
+        }
         (Constraint::IntRange { min, max, step }, Value::Words(words)) => {
             let wanted = single(words)?;
             let value = nearest_step(wanted, *min, *max, *step);
-            Ok(Fitted { value: scan::Value::Int(value), exact: value == wanted })
+            Ok(Fitted { value: usbscan_scan::Value::Int(value), exact: value == wanted })
         }
         (Constraint::FixedRange { min, max }, Value::Words(words)) => {
             let wanted = single(words)?;
             let inside = (fix(*min)..=fix(*max)).contains(&wanted);
-            Ok(Fitted { value: scan::Value::Fixed(unfix(wanted).clamp(*min, *max)), exact: inside })
+            Ok(Fitted { value: usbscan_scan::Value::Fixed(unfix(wanted).clamp(*min, *max)), exact: inside })
         }
         (Constraint::Numbers { count, min, max, whole }, Value::Words(words)) if words.len() == *count => {
             let number = |word: &Word| if *whole { f64::from(*word) } else { unfix(*word) };
             let wanted: Vec<f64> = words.iter().map(number).collect();
             let numbers: Vec<f64> = wanted.iter().map(|number| number.clamp(*min, *max)).collect();
             let exact = numbers == wanted;
-            Ok(Fitted { value: scan::Value::Numbers(numbers), exact })
+            Ok(Fitted { value: usbscan_scan::Value::Numbers(numbers), exact })
         }
         (Constraint::List(values), Value::Words(words)) => nearest_of(values, single(words)?),
         (Constraint::List(values), wanted) => word_of(values, wanted),
@@ -112,11 +116,11 @@ fn nearest_step(wanted: i32, min: i32, max: i32, step: i32) -> i32 {
     i32::try_from(value).expect("between two numbers of 32 bits")
 }
 
-fn nearest_of(values: &[scan::Value], wanted: Word) -> Result<Fitted, Status> {
-    let word = |value: &scan::Value| match value {
-        scan::Value::Int(number) => Some(*number),
-        scan::Value::Fixed(number) => Some(fix(*number)),
-        scan::Value::Bool(_) | scan::Value::Text(_) | scan::Value::Numbers(_) => None,
+fn nearest_of(values: &[usbscan_scan::Value], wanted: Word) -> Result<Fitted, Status> {
+    let word = |value: &usbscan_scan::Value| match value {
+        usbscan_scan::Value::Int(number) => Some(*number),
+        usbscan_scan::Value::Fixed(number) => Some(fix(*number)),
+        usbscan_scan::Value::Bool(_) | usbscan_scan::Value::Text(_) | usbscan_scan::Value::Numbers(_) => None,
     };
     let with_words = values.iter().filter_map(|value| Some((value, word(value)?)));
     let nearest = with_words.min_by_key(|(_, word)| (i64::from(*word) - i64::from(wanted)).abs());
@@ -124,10 +128,10 @@ fn nearest_of(values: &[scan::Value], wanted: Word) -> Result<Fitted, Status> {
     Ok(Fitted { value: value.clone(), exact: word == wanted })
 }
 
-fn word_of(values: &[scan::Value], wanted: &Value) -> Result<Fitted, Status> {
+fn word_of(values: &[usbscan_scan::Value], wanted: &Value) -> Result<Fitted, Status> {
     let found = values.iter().find(|value| match (value, wanted) {
-        (scan::Value::Text(value), Value::Text(wanted)) => value.eq_ignore_ascii_case(wanted),
-        (scan::Value::Bool(value), Value::Bool(wanted)) => value == wanted,
+        (usbscan_scan::Value::Text(value), Value::Text(wanted)) => value.eq_ignore_ascii_case(wanted),
+        (usbscan_scan::Value::Bool(value), Value::Bool(wanted)) => value == wanted,
         _ => false,
     });
     // Another spelling is not another value; SANE has no room to say so in a string that may be too short for it.

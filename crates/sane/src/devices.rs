@@ -4,8 +4,8 @@
 use std::ffi::{CString, c_char};
 use std::path::PathBuf;
 
-use client::wire::DeviceEntry;
-use client::{DEFAULT_SOCKET, Session};
+use usbscan_client::wire::DeviceEntry;
+use usbscan_client::{DEFAULT_SOCKET, Session};
 
 use crate::abi::Device;
 
@@ -19,7 +19,9 @@ pub fn socket() -> PathBuf {
 pub fn scanners() -> Vec<DeviceEntry> {
     let listed = Session::connect(socket()).and_then(|session| session.list());
     match listed {
-        Ok(devices) => devices.into_iter().filter(|device| scan::driver_for(&device.protocol).is_ok()).collect(),
+        Ok(devices) => {
+            devices.into_iter().filter(|device| usbscan_scan::driver_for(&device.protocol).is_ok()).collect()
+        }
         Err(error) => {
             log::info!("no scanners: {error}");
             Vec::new()

@@ -4,8 +4,10 @@
 //!
 //! Runs on a thread of ours ([`crate::apart`]); a scan, on that of its [`crate::job`].
 
-use client::{Lock, Session};
-use scan::{Cancel, Options, Outcome, PageFormat, PageSink, ScanError, Scanner, SessionTransport, names, sources};
+use usbscan_client::{Lock, Session};
+use usbscan_scan::{
+    Cancel, Options, Outcome, PageFormat, PageSink, ScanError, Scanner, SessionTransport, names, sources,
+};
 
 use crate::abi::Status;
 use crate::devices;
@@ -47,7 +49,7 @@ impl Engine {
             "" => devices::scanners().first().ok_or(Status::Invalid)?.stable_id.clone(),
             named => named.to_owned(),
         };
-        let to_daemon = |error: client::Error| {
+        let to_daemon = |error: usbscan_client::Error| {
             log::error!("open {name}: {error}");
             status::of_client(&error)
         };
@@ -57,7 +59,8 @@ impl Engine {
         lock.take_soon().map_err(to_daemon)?;
         let transport = SessionTransport::new(session);
         watched(Reins { cancel: transport.cancel_handle(), lock: lock.clone() })?;
-        let opened = scan::open(&device.protocol, Box::new(transport), &mut |progress| log::debug!("{progress:?}"));
+        let opened =
+            usbscan_scan::open(&device.protocol, Box::new(transport), &mut |progress| log::debug!("{progress:?}"));
         let scanner = opened.map_err(|error| {
             log::error!("open {name}: {error}");
             status::of_scan(&error)
@@ -127,7 +130,7 @@ impl Engine {
         self.reins().cancel.reset();
         match self.lock.take() {
             Ok(()) => {}
-            Err(error) if error.status() == Some(client::wire::Status::Busy) => return Ok(0),
+            Err(error) if error.status() == Some(usbscan_client::wire::Status::Busy) => return Ok(0),
             Err(error) => return Err(status::of_client(&error)),
         }
         let pressed = self.scanner.pressed_button();

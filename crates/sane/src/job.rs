@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use scan::Options;
+use usbscan_scan::Options;
 
 use crate::abi::{Parameters, Status};
 use crate::apart;

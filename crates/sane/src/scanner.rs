@@ -4,7 +4,7 @@
 use std::os::fd::RawFd;
 
 use parking_lot::{Mutex, MutexGuard};
-use scan::{Options, PageFormat, names};
+use usbscan_scan::{Options, PageFormat, names};
 
 use crate::abi::{self, Frame, OptionDescriptor, Parameters, Status, Word};
 use crate::button;

@@ -1,6 +1,6 @@
 //! From a driver's lines to SANE's bytes: 1 is black, 16 bits stand in the machine's order. Runs on the scan's thread.
 
-use scan::{Flow, PageFormat, PageSink, Pixels, SinkError};
+use usbscan_scan::{Flow, PageFormat, PageSink, Pixels, SinkError};
 
 use crate::abi::{self, Frame, Parameters, Word};
 use crate::stream::{Stopped, Stream};
@@ -94,7 +94,7 @@ fn blank_behind_each_line(format: &PageFormat, lines: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
-    use scan::Dpi;
+    use usbscan_scan::Dpi;
 
     use super::*;
 

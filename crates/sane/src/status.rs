@@ -2,8 +2,8 @@
 
 use std::ffi::CStr;
 
-use client::wire;
-use scan::{Problem, ScanError, TransportError};
+use usbscan_client::wire;
+use usbscan_scan::{Problem, ScanError, TransportError};
 
 use crate::abi::{Status, StatusCode};
 
@@ -30,14 +30,14 @@ pub fn words(status: StatusCode) -> &'static CStr {
 }
 
 /// How a call to the daemon that failed looks to an application.
-pub fn of_client(error: &client::Error) -> Status {
+pub fn of_client(error: &usbscan_client::Error) -> Status {
     match error {
         // Neither a daemon nor a scanner: that is SANE's "no such device".
-        client::Error::Unreachable { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+        usbscan_client::Error::Unreachable { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
             Status::AccessDenied
         }
-        client::Error::Unreachable { .. } => Status::Invalid,
-        client::Error::Refused(refusal) => of_wire(refusal.answer.status),
+        usbscan_client::Error::Unreachable { .. } => Status::Invalid,
+        usbscan_client::Error::Refused(refusal) => of_wire(refusal.answer.status),
         _ => Status::IoError,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::ffi::{CString, c_char};
 
-use scan::{Constraint, Options, names};
+use usbscan_scan::{Constraint, Options, names};
 
 use crate::abi::{self, ConstraintType, OptionDescriptor, Range, Status, Unit, ValueType, Word};
 use crate::choice;
@@ -71,10 +71,10 @@ impl Constrained {
             Constraint::List(values) => {
                 for value in values {
                     match value {
-                        scan::Value::Text(text) => strings.push(keep(text, &mut texts)),
-                        scan::Value::Int(number) => words.push(*number),
-                        scan::Value::Fixed(number) => words.push(choice::fix(*number)),
-                        scan::Value::Bool(_) | scan::Value::Numbers(_) => {}
+                        usbscan_scan::Value::Text(text) => strings.push(keep(text, &mut texts)),
+                        usbscan_scan::Value::Int(number) => words.push(*number),
+                        usbscan_scan::Value::Fixed(number) => words.push(choice::fix(*number)),
+                        usbscan_scan::Value::Bool(_) | usbscan_scan::Value::Numbers(_) => {}
                     }
                 }
                 words.insert(0, Word::try_from(words.len()).expect("a list that a person can choose from"));
@@ -100,7 +100,7 @@ impl Constrained {
         let bytes = match (&self.of, choice::value_type(&self.of)) {
             (Constraint::List(values), ValueType::String) => {
                 let lengths =
-                    values.iter().map(|value| if let scan::Value::Text(text) = value { text.len() } else { 0 });
+                    values.iter().map(|value| if let usbscan_scan::Value::Text(text) = value { text.len() } else { 0 });
                 lengths.max().unwrap_or(0) + 1
             }
             (Constraint::Numbers { count, .. }, _) => count * size_of::<Word>(),
@@ -188,7 +188,7 @@ impl Entry {
         Entry::new(Row::Button, &words, ValueType::Int, size_of::<Word>() as Word, capabilities)
     }
 
-    fn option(option: &scan::OptionDescriptor) -> Entry {
+    fn option(option: &usbscan_scan::OptionDescriptor) -> Entry {
         let words = Words { name: option.name, title: option.title, description: option.description };
         let advanced = if group_of(option.name) == ADVANCED { abi::CAP_ADVANCED } else { 0 };
         let capabilities = abi::CAP_SOFT_DETECT | abi::CAP_SOFT_SELECT | advanced;
@@ -198,7 +198,7 @@ impl Entry {
     }
 
     /// Brings the descriptor up to date, at its place. Whether anything changed.
-    fn refresh(&mut self, option: &scan::OptionDescriptor) -> bool {
+    fn refresh(&mut self, option: &usbscan_scan::OptionDescriptor) -> bool {
         let mut changed = self.constraints.last().is_none_or(|current| current.of != option.constraint);
         if changed {
             // Moved to the end, or made: the last is the one that holds.
@@ -311,16 +311,20 @@ impl Table {
 mod tests {
     use std::ffi::CStr;
 
-    use scan::Dependence;
+    use usbscan_scan::Dependence;
 
     use super::*;
 
-    fn option(name: &'static str, constraint: Constraint, default: scan::Value) -> scan::OptionDescriptor {
-        scan::OptionDescriptor {
+    fn option(
+        name: &'static str,
+        constraint: Constraint,
+        default: usbscan_scan::Value,
+    ) -> usbscan_scan::OptionDescriptor {
+        usbscan_scan::OptionDescriptor {
             name,
             title: "Title",
             description: "Description.",
-            unit: scan::Unit::None,
+            unit: usbscan_scan::Unit::None,
             constraint,
             value: default.clone(),
             default,
@@ -332,14 +336,14 @@ mod tests {
     fn options() -> Options {
         let modes = Constraint::List(vec!["Color".into(), "Lineart".into()]);
         let mut threshold =
-            option(names::THRESHOLD, Constraint::IntRange { min: 0, max: 255, step: 1 }, scan::Value::Int(128));
+            option(names::THRESHOLD, Constraint::IntRange { min: 0, max: 255, step: 1 }, usbscan_scan::Value::Int(128));
         threshold.active_when = Some(Dependence { on: names::MODE, values: vec!["Lineart".into()] });
         let dpi = Constraint::List(vec![75.into(), 300.into()]);
         let edge = Constraint::FixedRange { min: 0.0, max: 215.9 };
         Options::new(vec![
             threshold,
-            option(names::TL_X, edge, scan::Value::Fixed(0.0)),
-            option("lamp", Constraint::Switch, scan::Value::Bool(true)),
+            option(names::TL_X, edge, usbscan_scan::Value::Fixed(0.0)),
+            option("lamp", Constraint::Switch, usbscan_scan::Value::Bool(true)),
             option(names::MODE, modes, "Color".into()),
             option(names::RESOLUTION, dpi, 300.into()),
         ])

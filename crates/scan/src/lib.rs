@@ -5,18 +5,18 @@
 //! from any other. Nothing here knows files, windows, or USB itself.
 //!
 //! ```no_run
-//! use scan::{Progress, SessionTransport, Value};
+//! use usbscan_scan::{Progress, SessionTransport, Value};
 //! # struct Sink;
-//! # impl scan::PageSink for Sink {
-//! #     fn begin(&mut self, _: &scan::PageFormat) -> Result<(), scan::SinkError> { Ok(()) }
-//! #     fn lines(&mut self, _: &[u8]) -> Result<scan::Flow, scan::SinkError> { Ok(scan::Flow::Continue) }
-//! #     fn end(&mut self) -> Result<(), scan::SinkError> { Ok(()) }
+//! # impl usbscan_scan::PageSink for Sink {
+//! #     fn begin(&mut self, _: &usbscan_scan::PageFormat) -> Result<(), usbscan_scan::SinkError> { Ok(()) }
+//! #     fn lines(&mut self, _: &[u8]) -> Result<usbscan_scan::Flow, usbscan_scan::SinkError> { Ok(usbscan_scan::Flow::Continue) }
+//! #     fn end(&mut self) -> Result<(), usbscan_scan::SinkError> { Ok(()) }
 //! # }
 //!
-//! let session = client::Session::connect(client::DEFAULT_SOCKET).unwrap();
+//! let session = usbscan_client::Session::connect(usbscan_client::DEFAULT_SOCKET).unwrap();
 //! let (transport, device) = SessionTransport::open(session, "usbscan0").unwrap();
 //! let cancel = transport.cancel_handle(); // for another thread: cancel.cancel()
-//! let mut scanner = scan::open(&device.protocol, Box::new(transport), &mut |_: Progress| {}).unwrap();
+//! let mut scanner = usbscan_scan::open(&device.protocol, Box::new(transport), &mut |_: Progress| {}).unwrap();
 //! scanner.options_mut().set("mode", Value::Text("Color".into())).unwrap();
 //! scanner.options_mut().set_text("resolution", "300").unwrap();
 //! let mut sink = Sink;
@@ -39,8 +39,6 @@ mod transport;
 mod unsure;
 
 pub use cancel::{Cancel, Cancelled};
-/// The steps of an abort sequence, for [`Transport::arm_abort`].
-pub use client::wire::AbortStep;
 pub use driver::{DRIVERS, Driver, Identity, Outcome, Progress, Scanner, driver_for, open};
 pub use error::{Problem, ScanError, Unsupported};
 pub use geometry::{Area, AreaError, Dpi, Glass, MM_PER_INCH, PixelArea};
@@ -50,3 +48,5 @@ pub use options::{
 pub use page::{Flow, PageFormat, PageSink, Pixels, SinkError};
 pub use session::SessionTransport;
 pub use transport::{ControlRequest, ReadEnd, Received, Transport, TransportError};
+/// The steps of an abort sequence, for [`Transport::arm_abort`].
+pub use usbscan_client::wire::AbortStep;

@@ -8,8 +8,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use client::wire::{self, AbortStep, Answer, Command, ControlDirection, DeviceEntry, Pipe, Status};
-use client::{Pending, RequestData, Session};
+use usbscan_client::wire::{self, AbortStep, Answer, Command, ControlDirection, DeviceEntry, Pipe, Status};
+use usbscan_client::{Pending, RequestData, Session};
 
 use crate::{Cancel, ControlRequest, ReadEnd, Received, Transport, TransportError};
 
@@ -71,7 +71,7 @@ impl SessionTransport {
     ///
     /// # Errors
     /// Refusals of the daemon; `busy` names who has the scanner.
-    pub fn open(session: Session, device: &str) -> Result<(SessionTransport, DeviceEntry), client::Error> {
+    pub fn open(session: Session, device: &str) -> Result<(SessionTransport, DeviceEntry), usbscan_client::Error> {
         let opened = session.open(device)?;
         session.lock_handle().take_soon()?;
         Ok((SessionTransport::new(session), opened.device))
@@ -121,7 +121,7 @@ impl SessionTransport {
         let answer = self.wait(&mut reading);
         self.cancel.ended(reading.id);
         match answer {
-            Err(TransportError::Daemon(client::Error::Refused(refusal))) => Ok(refusal.answer),
+            Err(TransportError::Daemon(usbscan_client::Error::Refused(refusal))) => Ok(refusal.answer),
             answer => answer,
         }
     }
@@ -185,7 +185,7 @@ fn failure(tried: &'static str, command: &'static str, timeout: Duration, answer
         Status::IoError => TransportError::Bus { tried },
         Status::NoDevice => TransportError::NoDevice,
         Status::NotSupported => TransportError::NotSupported { tried },
-        _ => client::Error::Refused(Box::new(client::Refusal { command, answer })).into(),
+        _ => usbscan_client::Error::Refused(Box::new(usbscan_client::Refusal { command, answer })).into(),
     }
 }
 
@@ -197,7 +197,7 @@ impl Transport for SessionTransport {
 
     fn start_read(&mut self, length: usize, timeout: Duration) -> Result<(), TransportError> {
         debug_assert!(self.reading.is_none(), "one read at a time");
-        if length >= client::SHORTEST_SHARED {
+        if length >= usbscan_client::SHORTEST_SHARED {
             self.share();
         }
         let length = u32::try_from(length).unwrap_or(u32::MAX);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::wire::{AbortStep, Pipe, RequestKind, RequestRecipient};
+use usbscan_client::wire::{AbortStep, Pipe, RequestKind, RequestRecipient};
 
 use crate::{Cancel, Cancelled};
 
@@ -129,7 +129,7 @@ pub struct ControlRequest {
     /// `wIndex`.
     pub index: u16,
     /// The data stage.
-    pub data: client::RequestData,
+    pub data: usbscan_client::RequestData,
 }
 
 /// Why a transfer failed.
@@ -175,7 +175,7 @@ pub enum TransportError {
     Silent,
     /// The daemon, or the way to it, failed.
     #[error(transparent)]
-    Daemon(#[from] client::Error),
+    Daemon(#[from] usbscan_client::Error),
 }
 
 impl From<Cancelled> for TransportError {

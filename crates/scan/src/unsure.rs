@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::wire::Pipe;
+use usbscan_client::wire::Pipe;
 
 use crate::{ReadEnd, ScanError, Transport, TransportError};
 

@@ -4,8 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use scan::{Problem, Progress, ScanError, Scanner};
 use support::{Bench, Page, When, bench, open, scan};
+use usbscan_scan::{Problem, Progress, ScanError, Scanner};
 
 const SMALL: [(&str, &str); 4] = [("mode", "gray"), ("resolution", "300"), ("br-x", "84.7"), ("br-y", "60")];
 const DIALECTS: [&str; 2] = ["fs", "esc"];
@@ -102,7 +102,7 @@ fn a_sink_that_says_stop_or_fails_leaves_an_idle_scanner() {
                 *(if fails { &mut page.fail_after } else { &mut page.stop_after }) = Some(call);
                 let result = scanner.scan(&mut page, &mut |_| {});
                 match result {
-                    Ok(scan::Outcome::Stopped) => assert!(!fails),
+                    Ok(usbscan_scan::Outcome::Stopped) => assert!(!fails),
                     Err(ScanError::Sink(error)) => assert!(fails && error.to_string() == "the disk is full"),
                     other => panic!("{other:?}"),
                 }
@@ -182,26 +182,26 @@ fn a_cancel_that_somebody_else_asked_for_ends_the_scan_the_same_way() {
 
 #[test]
 fn a_carriage_that_goes_home_after_a_cancel_is_waited_for() {
-    for dialect in [virtual_scanner::Dialect::Fs, virtual_scanner::Dialect::Esc] {
-        let level = virtual_scanner::Level::B7;
-        let model = virtual_scanner::Esci::new(virtual_scanner::EsciSetup { dialect, level, ..Default::default() });
+    for dialect in [usbscan_virtual::Dialect::Fs, usbscan_virtual::Dialect::Esc] {
+        let level = usbscan_virtual::Level::B7;
+        let model = usbscan_virtual::Esci::new(usbscan_virtual::EsciSetup { dialect, level, ..Default::default() });
         let panel = model.panel();
         let bench = std::sync::Arc::new(parking_lot::Mutex::new(support::Rig::new(Box::new(model))));
         let mut scanner = open(&bench).expect("it opens");
         scanner.options_mut().set_all(SMALL).expect("good options");
         let mut page = Page { stop_after: Some(1), ..Page::default() };
         scanner.scan(&mut page, &mut |_| {}).expect("stopped");
-        panel.change(|conditions| conditions.busy = virtual_scanner::Busy::Always);
+        panel.change(|conditions| conditions.busy = usbscan_virtual::Busy::Always);
         let (mut page, mut asked) = (Page::default(), 0);
         let home = |progress| {
             asked += u32::from(progress == Progress::Starting);
             if asked == 3 {
-                panel.change(|conditions| conditions.busy = virtual_scanner::Busy::No);
+                panel.change(|conditions| conditions.busy = usbscan_virtual::Busy::No);
             }
         };
         scanner.scan(&mut page, &mut { home }).expect("a page");
         assert!(page.is_whole);
-        panel.change(|conditions| conditions.busy = virtual_scanner::Busy::Always);
+        panel.change(|conditions| conditions.busy = usbscan_virtual::Busy::Always);
         let error = scan(&mut *scanner, &SMALL).expect_err("now it is somebody else");
         assert!(matches!(error, ScanError::Scanner(Problem::Busy)), "{error:?}");
     }

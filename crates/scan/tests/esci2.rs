@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use scan::esci2::Esci2;
-use scan::{Outcome, Pixels, Problem, Progress, ScanError, Scanner};
 use support::{Bench, Cable, Page, Rig, bench, expected, patience, scan, without_padding};
-use virtual_scanner::glass::Glass;
-use virtual_scanner::{Esci2 as Model, Esci2Setup};
+use usbscan_scan::esci2::Esci2;
+use usbscan_scan::{Outcome, Pixels, Problem, Progress, ScanError, Scanner};
+use usbscan_virtual::glass::Glass;
+use usbscan_virtual::{Esci2 as Model, Esci2Setup};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;

@@ -5,9 +5,9 @@ mod support;
 
 use std::time::Duration;
 
-use scan::esci2::Esci2;
-use scan::{Progress, ScanError, Scanner};
 use support::{Bench, Cable, Page, Read, When, bench, patience, scan};
+use usbscan_scan::esci2::Esci2;
+use usbscan_scan::{Progress, ScanError, Scanner};
 
 /// Some chunks of gray from the glass; both sides of a sheet.
 const FLATBED: [(&str, &str); 5] =

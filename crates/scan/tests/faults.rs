@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use usb::EndpointAddress;
-use virtual_scanner::{Descriptors, In, Model, Out};
+use usbscan_usb::EndpointAddress;
+use usbscan_virtual::{Descriptors, In, Model, Out};
 
-use scan::{OptionError, Problem, ScanError, TransportError, sources};
 use support::{Page, bench, open, scan};
+use usbscan_scan::{OptionError, Problem, ScanError, TransportError, sources};
 
 const SMALL: [(&str, &str); 4] = [("mode", "gray"), ("resolution", "150"), ("br-x", "130"), ("br-y", "110")];
 const DIALECTS: [&str; 2] = ["fs", "esc"];
@@ -44,9 +44,9 @@ fn what_a_person_must_put_right_is_said() {
 
 #[test]
 fn when_it_is_put_right_the_same_scanner_scans() {
-    for dialect in [virtual_scanner::Dialect::Fs, virtual_scanner::Dialect::Esc] {
-        let level = virtual_scanner::Level::B7;
-        let model = virtual_scanner::Esci::new(virtual_scanner::EsciSetup { dialect, level, ..Default::default() });
+    for dialect in [usbscan_virtual::Dialect::Fs, usbscan_virtual::Dialect::Esc] {
+        let level = usbscan_virtual::Level::B7;
+        let model = usbscan_virtual::Esci::new(usbscan_virtual::EsciSetup { dialect, level, ..Default::default() });
         let panel = model.panel();
         let bench = Arc::new(Mutex::new(support::Rig::new(Box::new(model))));
         let mut scanner = open(&bench).expect("it opens");
@@ -55,11 +55,11 @@ fn when_it_is_put_right_the_same_scanner_scans() {
                 0 => conditions.cover_open = true,
                 1 => conditions.jam = true,
                 2 => conditions.lamp_dead = true,
-                3 => conditions.busy = virtual_scanner::Busy::Always,
+                3 => conditions.busy = usbscan_virtual::Busy::Always,
                 _ => conditions.fatal_at = Some(100_000),
             });
             assert!(matches!(scan(&mut *scanner, &SMALL), Err(ScanError::Scanner(_))), "{dialect:?} {condition}");
-            panel.change(|conditions| *conditions = virtual_scanner::Conditions::default());
+            panel.change(|conditions| *conditions = usbscan_virtual::Conditions::default());
             assert!(bench.lock().is_idle(), "{dialect:?} {condition}");
             assert!(scan(&mut *scanner, &SMALL).expect("a page").is_whole, "{dialect:?} {condition}");
         }
@@ -79,7 +79,9 @@ fn a_lamp_that_warms_up_is_waited_for() {
         }
         let (mut page, mut warming) = (Page::default(), 0);
         scanner
-            .scan(&mut page, &mut |progress| warming += u32::from(matches!(progress, scan::Progress::WarmingUp { .. })))
+            .scan(&mut page, &mut |progress| {
+                warming += u32::from(matches!(progress, usbscan_scan::Progress::WarmingUp { .. }))
+            })
             .expect("a page");
         assert!(page.is_whole && warming > 5, "{dialect}: asked {warming} times");
     }
@@ -200,7 +202,7 @@ impl Model for Twisted {
 }
 
 fn twisted(dialect: &str, refuses: Option<[u8; 2]>, twist: impl FnMut(&mut [u8]) + Send + 'static) -> support::Bench {
-    let inner = virtual_scanner::spec::parse(&format!("esci,dialect={dialect}")).expect("a good description");
+    let inner = usbscan_virtual::spec::parse(&format!("esci,dialect={dialect}")).expect("a good description");
     let model = Twisted { inner, refuses, refusal_is_due: false, twist: Box::new(twist) };
     Arc::new(Mutex::new(support::Rig::new(Box::new(model))))
 }
@@ -264,7 +266,7 @@ fn a_scanner_that_refuses_large_blocks_is_asked_for_small_ones_from_then_on() {
     let refused = Arc::new(Mutex::new(Vec::new()));
     for description in ["esci", "esci,adf=3"] {
         refused.lock().clear();
-        let inner = virtual_scanner::spec::parse(description).expect("a good description");
+        let inner = usbscan_virtual::spec::parse(description).expect("a good description");
         let model = Modest { inner, lines: 52, refused: refused.clone() };
         let bench = Arc::new(Mutex::new(support::Rig::new(Box::new(model))));
         let mut scanner = open(&bench).expect("it opens");

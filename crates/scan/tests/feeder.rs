@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use scan::{Outcome, Problem, ScanError, Scanner, sources};
 use support::{Bench, Cable, Page, Rig, When, bench, expected, open, patience, scan, without_padding};
-use virtual_scanner::glass::{Bits, Glass, Mode, View};
-use virtual_scanner::{Dialect, Esci, EsciSetup, FeederSetup, Level, Sheet, Side};
+use usbscan_scan::{Outcome, Problem, ScanError, Scanner, sources};
+use usbscan_virtual::glass::{Bits, Glass, Mode, View};
+use usbscan_virtual::{Dialect, Esci, EsciSetup, FeederSetup, Level, Sheet, Side};
 
 /// All kinds of feeders: with the extended commands and without, with PF and without.
 const FEEDERS: [&str; 4] = ["esci", "esci,level=B7", "esci,dialect=esc", "esci,dialect=esc,level=B8"];
@@ -316,8 +316,10 @@ fn a_client_that_dies_anywhere_in_a_batch_leaves_a_scanner_that_is_idle() {
                 drop(rig);
                 let mut recovered = false;
                 let cable = Box::new(Cable::new(&bench));
-                let mut scanner = scan::esci::Esci
-                    .open_with(patience(), cable, &mut |progress| recovered |= progress == scan::Progress::Recovering)
+                let mut scanner = usbscan_scan::esci::Esci
+                    .open_with(patience(), cable, &mut |progress| {
+                        recovered |= progress == usbscan_scan::Progress::Recovering
+                    })
                     .expect("it opens");
                 assert!(!(is_armed && recovered), "{feeder} {at}: it was not idle");
                 choose(&mut *scanner, sources::FEEDER_DUPLEX, "gray", "8");

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use scan::esci2::Esci2;
-use scan::{Constraint, Flow, PageFormat, PageSink, ScanError, Scanner, SinkError, Value};
 use support::{Bench, Cable, Rig, patience, scan};
-use usb::EndpointAddress;
-use virtual_scanner::{Descriptors, In, Model, Out, spec};
+use usbscan_scan::esci2::Esci2;
+use usbscan_scan::{Constraint, Flow, PageFormat, PageSink, ScanError, Scanner, SinkError, Value};
+use usbscan_usb::EndpointAddress;
+use usbscan_virtual::{Descriptors, In, Model, Out, spec};
 
 /// Scanners of all protocols and dialects.
 const KINDS: [&str; 5] =

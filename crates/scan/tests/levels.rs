@@ -2,9 +2,9 @@
 
 mod support;
 
-use scan::{ScanError, Unsupported};
 use support::{bench, expected, open, scan, without_padding};
-use virtual_scanner::glass::Glass;
+use usbscan_scan::{ScanError, Unsupported};
+use usbscan_virtual::glass::Glass;
 
 const LEVELS: [&str; 13] = ["A2", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "F5", "D1", "D2", "D7", "D8"];
 

@@ -2,9 +2,9 @@
 
 mod support;
 
-use scan::{Flow, PageFormat, PageSink, Pixels, SinkError};
 use support::{Bench, bench, expected, open, scan, without_padding};
-use virtual_scanner::glass::Glass;
+use usbscan_scan::{Flow, PageFormat, PageSink, Pixels, SinkError};
+use usbscan_virtual::glass::Glass;
 
 fn check(description: &str, options: &[(&str, &str)], left: u32, top: u32) -> PageFormat {
     let bench = bench(description);

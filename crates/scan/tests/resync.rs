@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use usb::EndpointAddress;
-use virtual_scanner::{In, Model, Out};
+use usbscan_usb::EndpointAddress;
+use usbscan_virtual::{In, Model, Out};
 
-use scan::{Progress, ScanError, Scanner};
 use support::{Bench, Cable, Page, Read, Rig, When, bench, open, patience, scan};
+use usbscan_scan::{Progress, ScanError, Scanner};
 
 const SMALL: [(&str, &str); 4] = [("mode", "gray"), ("resolution", "150"), ("br-x", "130"), ("br-y", "130")];
 const LINEAR: [(&str, &str); 5] = [("gamma", "linear"), SMALL[0], SMALL[1], SMALL[2], SMALL[3]];
@@ -34,7 +34,7 @@ fn dialogue(description: &str, options: &[(&str, &str)]) -> Vec<Vec<u8>> {
 /// Opens, and says whether it took more than the usual.
 fn open_and_see(bench: &Bench) -> (Box<dyn Scanner>, bool) {
     let mut recovered = false;
-    let scanner = scan::esci::Esci.open_with(patience(), Box::new(Cable::new(bench)), &mut |progress| {
+    let scanner = usbscan_scan::esci::Esci.open_with(patience(), Box::new(Cable::new(bench)), &mut |progress| {
         recovered |= progress == Progress::Recovering;
     });
     (scanner.expect("it opens"), recovered)
@@ -79,7 +79,7 @@ enum Oddity {
 }
 
 impl Model for Odd {
-    fn descriptors(&self) -> &virtual_scanner::Descriptors {
+    fn descriptors(&self) -> &usbscan_virtual::Descriptors {
         self.inner.descriptors()
     }
 
@@ -118,7 +118,7 @@ fn scanners_that_answer_strays_otherwise_are_brought_back_too() {
         for oddity in [Oddity::IgnoresStrays, Oddity::RefusesTwice] {
             for (at, last) in written.iter().enumerate() {
                 for cut in [1, last.len()] {
-                    let inner = virtual_scanner::spec::parse(description).expect("a good description");
+                    let inner = usbscan_virtual::spec::parse(description).expect("a good description");
                     let odd = Odd { inner, oddity, last: Vec::new(), repeat: false };
                     let bench = Arc::new(Mutex::new(Rig::new(Box::new(odd))));
                     let mut rig = bench.lock();

@@ -5,9 +5,9 @@ use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use client::wire::{self, AbortStep, Answer, Command, Event, HexBytes, Limits, Pipe, Request, Status};
-use client::{RequestData, Session};
-use scan::{ControlRequest, ReadEnd, SessionTransport, Transport, TransportError};
+use usbscan_client::wire::{self, AbortStep, Answer, Command, Event, HexBytes, Limits, Pipe, Request, Status};
+use usbscan_client::{RequestData, Session};
+use usbscan_scan::{ControlRequest, ReadEnd, SessionTransport, Transport, TransportError};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -188,7 +188,7 @@ fn a_daemon_that_dies_ends_what_is_waited_for() {
         daemon.writer.shutdown(std::net::Shutdown::Both).expect("the end");
     });
     let error = transport.read(100, Duration::from_secs(200)).expect_err("no daemon");
-    assert!(matches!(error, TransportError::Daemon(client::Error::Gone { .. })), "{error:?}");
+    assert!(matches!(error, TransportError::Daemon(usbscan_client::Error::Gone { .. })), "{error:?}");
     daemon.join().expect("no panic");
 }
 

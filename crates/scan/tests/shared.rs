@@ -8,15 +8,15 @@ use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use client::wire::{self, Answer, Command, Event, Limits, Request, Status};
-use client::{SHORTEST_SHARED, Session};
-use memory::Memory;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use scan::esci::Esci;
-use scan::esci2::Esci2;
-use scan::{Scanner, SessionTransport};
 use support::{Rig, bench, expected, patience, scan};
-use virtual_scanner::glass::Glass;
+use usbscan_client::wire::{self, Answer, Command, Event, Limits, Request, Status};
+use usbscan_client::{SHORTEST_SHARED, Session};
+use usbscan_scan::esci::Esci;
+use usbscan_scan::esci2::Esci2;
+use usbscan_scan::{Scanner, SessionTransport};
+use usbscan_shm::Memory;
+use usbscan_virtual::glass::Glass;
 
 /// What a daemon does with shared memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

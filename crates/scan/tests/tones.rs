@@ -3,7 +3,7 @@
 mod support;
 
 use support::{Page, bench, expected, open, scan};
-use virtual_scanner::glass::Glass;
+use usbscan_virtual::glass::Glass;
 
 /// Both dialects, and a scanner without curves of its own.
 const SCANNERS: [&str; 4] = ["esci", "esci,dialect=esc", "esci,dialect=esc,level=B4", "esci,dialect=esc,level=D8"];

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memory::Region;
+use usbscan_shm::Region;
 
 /// A transfer's buffer. No reference into shared memory is ever given out, for somebody else may write there at any moment:
 /// its bytes are copied out and in.
@@ -108,7 +108,7 @@ impl From<Region> for Buffer {
 
 #[cfg(test)]
 mod tests {
-    use memory::Memory;
+    use usbscan_shm::Memory;
 
     use super::*;
 

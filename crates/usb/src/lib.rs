@@ -16,9 +16,9 @@
 //! of devices, in this process). [`contract`] is the suite of claims that both must keep.
 //!
 //! ```no_run
-//! use usb::{Bus, EndpointAddress, InterfaceNumber, Token};
+//! use usbscan_usb::{Bus, EndpointAddress, InterfaceNumber, Token};
 //!
-//! fn first_packet(bus: &dyn Bus) -> Result<Vec<u8>, usb::Error> {
+//! fn first_packet(bus: &dyn Bus) -> Result<Vec<u8>, usbscan_usb::Error> {
 //!     let there = bus.list()?;
 //!     let mut device = bus.open(&there[0].location)?;
 //!     device.claim(InterfaceNumber(0))?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
-use usb::{Access, Bus, Device, DeviceInfo, Error, ErrorKind, Holder, InterfaceNumber, Location, Watch};
+use usbscan_usb::{Access, Bus, Device, DeviceInfo, Error, ErrorKind, Holder, InterfaceNumber, Location, Watch};
 
 use crate::device::{OpenDevice, Slot};
 use crate::{Model, SpecError, spec};
@@ -22,8 +22,8 @@ pub const TRANSFER_MEMORY: usize = 16 << 20;
 /// A USB host with virtual devices. Clones are the same bus.
 ///
 /// ```
-/// use usb::Bus;
-/// use virtual_scanner::VirtualBus;
+/// use usbscan_usb::Bus;
+/// use usbscan_virtual::VirtualBus;
 ///
 /// let bus = VirtualBus::new();
 /// let location = bus.plug_spec("loopback").unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex};
-use usb::{
+use usbscan_usb::{
     Buffer, Cancel, Completion, Device, DeviceInfo, Endpoint, EndpointAddress, Error, ErrorKind, Holder,
     InterfaceDescriptor, InterfaceNumber, Rejected, Setup, Token,
 };

@@ -4,10 +4,10 @@
 //! A [`Model`] answers packets and control requests, knows no transport, and is tested with slices. A
 //! [`Link`] is what a host controller does with it (queues of transfers, short packets, stalls, cancels),
 //! as a state machine; a [`Port`] runs a link on a thread. On ports stand the [`VirtualBus`], which is
-//! the second implementation of [`usb::Bus`], and the USB/IP server of `tools/vscan`.
+//! the second implementation of [`usbscan_usb::Bus`], and the USB/IP server of `tools/vscan`.
 //!
 //! ```text
-//!   VirtualBus (usb::Bus)      vscan: USB/IP, FunctionFS
+//!   VirtualBus (usbscan_usb::Bus)      vscan: USB/IP, FunctionFS
 //!            │                          │
 //!            └──────── Port ────────────┘   a thread a device
 //!                        │
@@ -21,8 +21,8 @@
 //! [`spec`] builds all of that from a line such as `esci,glass=page.png,fault=stall@64k`.
 //!
 //! ```
-//! use usb::{Bus, EndpointAddress, InterfaceNumber, Token};
-//! use virtual_scanner::VirtualBus;
+//! use usbscan_usb::{Bus, EndpointAddress, InterfaceNumber, Token};
+//! use usbscan_virtual::VirtualBus;
 //!
 //! let bus = VirtualBus::new();
 //! let location = bus.plug_spec("loopback").unwrap();

@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use usb::{Buffer, Direction, EndpointAddress, Setup, Status, TransferType};
+use usbscan_usb::{Buffer, Direction, EndpointAddress, Setup, Status, TransferType};
 
 use crate::standard::{self, Request};
 use crate::{Control, Descriptors, In, Model, Out, Unlink};

@@ -18,7 +18,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use usb::{Direction, EndpointAddress, EndpointDescriptor, Setup, SetupKind, TransferType};
+use usbscan_usb::{Direction, EndpointAddress, EndpointDescriptor, Setup, SetupKind, TransferType};
 
 use crate::model::bulk;
 use crate::{Control, Descriptors, In, Model, Out};

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use usb::{
+use usbscan_usb::{
     ConfigurationDescriptor, DeviceDescriptor, EndpointAddress, EndpointDescriptor, InterfaceDescriptor,
     InterfaceNumber, ProductId, Setup, Speed, TransferType, VendorId,
 };

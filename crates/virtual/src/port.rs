@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use usb::EndpointAddress;
+use usbscan_usb::EndpointAddress;
 
 use crate::{Descriptors, Event, Link, Model, Turn, Urb, UrbId};
 

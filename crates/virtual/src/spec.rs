@@ -3,7 +3,7 @@
 //! [`parse`] reads one; [`help`] lists all there is, from the same tables.
 //!
 //! ```
-//! use virtual_scanner::spec;
+//! use usbscan_virtual::spec;
 //!
 //! let scanner = spec::parse("esci,dialect=esc,level=B7,warmup=2,fault=stall@64k").unwrap();
 //! assert_eq!(scanner.descriptors().product, "Perfection V850 (virtual)");

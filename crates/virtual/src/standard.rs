@@ -1,6 +1,6 @@
 //! The standard requests of USB 2.0, section 9.4, answered on behalf of every model.
 
-use usb::{EndpointAddress, Setup, SetupKind, SetupRecipient};
+use usbscan_usb::{EndpointAddress, Setup, SetupKind, SetupRecipient};
 
 use crate::{Control, Descriptors};
 
@@ -75,8 +75,9 @@ fn descriptor(descriptors: &Descriptors, setup: Setup) -> Control {
 
 /// Every interface of every model has its alternate settings in the configuration; only those can be chosen.
 fn interface(descriptors: &Descriptors, setup: Setup) -> Control {
-    let known =
-        |i: &usb::InterfaceDescriptor| u16::from(i.number.0) == setup.index && u16::from(i.alternate) == setup.value;
+    let known = |i: &usbscan_usb::InterfaceDescriptor| {
+        u16::from(i.number.0) == setup.index && u16::from(i.alternate) == setup.value
+    };
     match descriptors.configuration.interfaces.iter().any(known) {
         true => Control::Done(Vec::new()),
         false => Control::Stall,

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded, unbounded};
-use usb::{
+use usbscan_usb::{
     Access, Bus, Cancel, Completion, Device, Direction, Endpoint, EndpointAddress, ErrorKind, Holder, InterfaceNumber,
     Location, Setup, Status, Token,
 };
-use virtual_scanner::{Loopback, TRANSFER_MEMORY, VirtualBus};
+use usbscan_virtual::{Loopback, TRANSFER_MEMORY, VirtualBus};
 
 const IN: EndpointAddress = EndpointAddress(0x81);
 const OUT: EndpointAddress = EndpointAddress(0x02);

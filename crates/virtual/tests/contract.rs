@@ -1,8 +1,8 @@
 //! The bus contract on the in-process bus.
 
-use usb::contract::Rig;
-use usb::{Bus, Location};
-use virtual_scanner::{Loopback, VirtualBus};
+use usbscan_usb::contract::Rig;
+use usbscan_usb::{Bus, Location};
+use usbscan_virtual::{Loopback, VirtualBus};
 
 #[derive(Default)]
 struct InProcess {
@@ -31,4 +31,4 @@ impl Rig for InProcess {
     }
 }
 
-usb::contract_tests!(InProcess::default());
+usbscan_usb::contract_tests!(InProcess::default());

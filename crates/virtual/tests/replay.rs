@@ -3,8 +3,8 @@
 
 use std::time::Instant;
 
-use usb::{ConfigurationDescriptor, EndpointAddress, Setup};
-use virtual_scanner::{Control, In, Loopback, Model, Out, Replay};
+use usbscan_usb::{ConfigurationDescriptor, EndpointAddress, Setup};
+use usbscan_virtual::{Control, In, Loopback, Model, Out, Replay};
 
 const BULK_IN: EndpointAddress = EndpointAddress(0x81);
 const BULK_OUT: EndpointAddress = EndpointAddress(0x02);
@@ -129,7 +129,10 @@ fn a_host_that_says_something_else_meets_a_stall() {
     let mut replay = file.replay();
     assert_eq!(say(&mut replay, b"\x1bG"), Out::Stall);
     assert_eq!(say(&mut replay, b"\x1b@ and more"), Out::Stall);
-    assert_eq!(replay.control(Instant::now(), Setup::vendor(usb::Direction::In, 1, 0, 0, 1), &[]), Control::Stall);
+    assert_eq!(
+        replay.control(Instant::now(), Setup::vendor(usbscan_usb::Direction::In, 1, 0, 0, 1), &[]),
+        Control::Stall
+    );
 }
 
 #[test]
@@ -187,7 +190,7 @@ fn a_button_comes_no_sooner_than_it_did_and_is_in_nobodys_way() {
 
 #[test]
 fn a_vendor_request_is_answered_as_it_was() {
-    let setup = Setup::vendor(usb::Direction::In, 0x12, 5, 0, 3);
+    let setup = Setup::vendor(usbscan_usb::Direction::In, 0x12, 5, 0, 3);
     let mut file = File::new();
     file.control(1, setup, &[5, 6, 7]);
     let mut replay = file.replay();
@@ -220,7 +223,7 @@ fn drive(replay: &mut Replay) {
         let _ = replay.bulk_in(Instant::now(), BULK_IN, &mut room);
         let _ = replay.interrupt_in(Instant::now(), EVENTS, &mut room[..64]);
         let _ = replay.bulk_out(Instant::now(), BULK_OUT, b"\x1b@");
-        let _ = replay.control(Instant::now(), Setup::vendor(usb::Direction::In, 0x12, 5, 0, 3), &[]);
+        let _ = replay.control(Instant::now(), Setup::vendor(usbscan_usb::Direction::In, 0x12, 5, 0, 3), &[]);
     }
     let configuration = replay.descriptors().configuration.to_bytes();
     let _ = ConfigurationDescriptor::parse(&configuration);
@@ -233,7 +236,7 @@ fn no_file_makes_it_panic() {
     file.read(2, 512, 0, b"\x06");
     file.record(3, b'S', 1, 0x83, (-115, 8), &[]);
     file.record(3, b'C', 1, 0x83, (0, 2), &[1, 2]);
-    file.control(4, Setup::vendor(usb::Direction::In, 0x12, 5, 0, 3), &[5, 6, 7]);
+    file.control(4, Setup::vendor(usbscan_usb::Direction::In, 0x12, 5, 0, 3), &[5, 6, 7]);
     let whole = file.0;
     for length in 0..whole.len() {
         if let Ok(mut replay) = Replay::of_bytes(whole[..length].to_vec(), None) {

@@ -15,14 +15,14 @@
 //! this crate.
 //!
 //! ```
-//! use wire::{Command, Request};
+//! use usbscan_wire::{Command, Request};
 //!
 //! let request = Request { id: 7, command: Command::Read { at: None, length: 65536, salvage: false, timeout: None }, payload: vec![] };
 //! let mut bytes = Vec::new();
 //! request.write_to(&mut bytes).unwrap();
 //! assert_eq!(bytes, b"{\"id\":7,\"command\":\"read\",\"length\":65536}\n");
 //!
-//! let frame = wire::read_frame(&mut &bytes[..], wire::CLIENT_HEADER_LIMIT).unwrap().unwrap();
+//! let frame = usbscan_wire::read_frame(&mut &bytes[..], usbscan_wire::CLIENT_HEADER_LIMIT).unwrap().unwrap();
 //! assert_eq!(Request::from_frame(frame).unwrap(), request);
 //! ```
 #![warn(missing_docs)]

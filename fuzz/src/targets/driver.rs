@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use client::Bytes;
-use client::wire::Pipe;
-use scan::esci::{Esci, Patience};
-use scan::esci2::Esci2;
-use scan::{
+use usbscan_client::Bytes;
+use usbscan_client::wire::Pipe;
+use usbscan_scan::esci::{Esci, Patience};
+use usbscan_scan::esci2::Esci2;
+use usbscan_scan::{
     AbortStep, Cancel, ControlRequest, Flow, PageFormat, PageSink, Progress, ReadEnd, Received, ScanError, Scanner,
     SinkError, Transport, TransportError,
 };

@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::time::Instant;
 
-use usbscan::daemon::Config;
-use usbscan::daemon::quirks::Table;
-use virtual_scanner::glass::{Bits, Glass, Mode, View};
-use virtual_scanner::{Model, Replay};
+use usbscan_daemon::Config;
+use usbscan_daemon::quirks::Table;
+use usbscan_virtual::glass::{Bits, Glass, Mode, View};
+use usbscan_virtual::{Model, Replay};
 
 /// usbscand.toml.
 pub fn config(bytes: &[u8]) {
@@ -37,7 +37,7 @@ pub fn spec(bytes: &[u8]) {
     if text.contains('/') {
         return;
     }
-    if let Err(error) = virtual_scanner::spec::parse(text) {
+    if let Err(error) = usbscan_virtual::spec::parse(text) {
         assert!(!error.to_string().is_empty());
     }
 }
@@ -71,6 +71,7 @@ pub fn replay(bytes: &[u8]) {
             let _ = replay.bulk_out(Instant::now(), *endpoint, b"\x1b@");
             replay.clear_halt(*endpoint);
         }
-        let _ = replay.control(Instant::now(), usb::Setup::vendor(usb::Direction::In, 0x12, 5, 0, 3), &[]);
+        let _ =
+            replay.control(Instant::now(), usbscan_usb::Setup::vendor(usbscan_usb::Direction::In, 0x12, 5, 0, 3), &[]);
     }
 }

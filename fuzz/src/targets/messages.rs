@@ -1,7 +1,7 @@
 //! Bytes from the socket, from a device, from a USB/IP client: what is understood survives being written and read again.
 
-use usb::{ConfigurationDescriptor, DeviceDescriptor};
-use wire::{CLIENT_HEADER_LIMIT, DAEMON_HEADER_LIMIT, FromDaemon, PAYLOAD_LIMIT, Request, read_frame};
+use usbscan_usb::{ConfigurationDescriptor, DeviceDescriptor};
+use usbscan_wire::{CLIENT_HEADER_LIMIT, DAEMON_HEADER_LIMIT, FromDaemon, PAYLOAD_LIMIT, Request, read_frame};
 
 /// What a client sends: frames, then commands.
 pub fn frame(mut bytes: &[u8]) {
@@ -39,7 +39,7 @@ pub fn descriptor(bytes: &[u8]) {
         let again = ConfigurationDescriptor::parse(&configuration.to_bytes());
         assert_eq!(again, Ok(configuration));
     }
-    if let Ok(text) = usb::string_descriptor_text(bytes) {
+    if let Ok(text) = usbscan_usb::string_descriptor_text(bytes) {
         assert!(text.encode_utf16().count() <= 126, "as long as its length byte says");
     }
 }

@@ -1,7 +1,7 @@
 //! JPEG as scanners send it.
 
-use client::Bytes;
-use scan::jpeg::{Decoder, JpegError, Source};
+use usbscan_client::Bytes;
+use usbscan_scan::jpeg::{Decoder, JpegError, Source};
 
 /// Bytes of pixels after which a picture was looked at for long enough.
 const ENOUGH: usize = 16 << 20;

@@ -1,9 +1,9 @@
 //! The queue of a pipe, as a sequence of operations, beside the ledger that its own tests have.
 
-use usbscan::daemon::queue::*;
+use usbscan_daemon::queue::*;
 
 // The file itself: what is compiled into the daemon's library for its tests is in nobody else's.
-#[path = "../../../src/daemon/queue/ledger.rs"]
+#[path = "../../../crates/daemon/src/queue/ledger.rs"]
 mod ledger;
 
 use ledger::{Op, Run, STEP};

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use usbscan::daemon::quirks::Table;
-use usbscan::daemon::{Config, Running};
-use virtual_scanner::VirtualBus;
-use wire::{Command, ControlDirection, DAEMON_HEADER_LIMIT, FromDaemon, Pipe, Request, read_frame};
+use usbscan_daemon::quirks::Table;
+use usbscan_daemon::{Config, Running};
+use usbscan_virtual::VirtualBus;
+use usbscan_wire::{Command, ControlDirection, DAEMON_HEADER_LIMIT, FromDaemon, Pipe, Request, read_frame};
 
 /// The loopback device, whose silence is over at once.
 const HASTY: &str = r#"

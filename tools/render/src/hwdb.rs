@@ -1,6 +1,6 @@
 //! The model table as a udev hardware database: what `udev/60-usbscan.rules` asks about a device that was plugged in.
 
-use usbscan::daemon::quirks::Table;
+use usbscan_daemon::quirks::Table;
 
 const HEAD: &str = "\
 # Which USB devices are scanners though their interface does not say so: for 60-usbscan.rules.

@@ -28,8 +28,8 @@ fn root() -> PathBuf {
 
 /// The programs' command lines, each with its man page.
 fn programs() -> Vec<(&'static str, Command)> {
-    let daemon = usbscan::daemon::args::command(virtual_scanner::spec::help());
-    let mut programs = vec![("usbscan.1", usbscan::cli::args::command()), ("usbscand.8", daemon)];
+    let daemon = usbscan_daemon::args::command(usbscan_virtual::spec::help());
+    let mut programs = vec![("usbscan.1", usbscan_cli::args::command()), ("usbscand.8", daemon)];
     programs.iter_mut().for_each(|(_, command)| command.build());
     programs
 }

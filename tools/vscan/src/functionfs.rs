@@ -8,13 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use usb::{EndpointDescriptor, InterfaceDescriptor, TransferType};
 use usb_gadget::function::custom::{
     Custom, CustomBuilder, Endpoint, EndpointDirection, EndpointReceiver, EndpointSender, Interface,
     TransferType as GadgetTransfer,
 };
 use usb_gadget::{Class, Config, Gadget, Id, RegGadget, Strings, Udc, udcs};
-use virtual_scanner::{Descriptors, Model};
+use usbscan_usb::{EndpointDescriptor, InterfaceDescriptor, TransferType};
+use usbscan_virtual::{Descriptors, Model};
 
 use crate::pump::{Pump, is_in};
 

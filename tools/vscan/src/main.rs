@@ -20,7 +20,7 @@ use clap::{Parser, Subcommand};
 use console::Order;
 use crossbeam_channel::{Sender, unbounded};
 use parking_lot::Mutex;
-use virtual_scanner::{Model, Panel, spec};
+use usbscan_virtual::{Model, Panel, spec};
 use vscan::usbip;
 
 /// Shows a virtual scanner to a Linux kernel. Stays in the foreground; prints "ready ..." when it is plugged in and

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use usb::{Direction, EndpointAddress, EndpointDescriptor, Setup, TransferType};
 use usb_gadget::function::custom::{CtrlReq, Custom, EndpointReceiver, EndpointSender, Event};
-use virtual_scanner::{Control, In, Model, Out};
+use usbscan_usb::{Direction, EndpointAddress, EndpointDescriptor, Setup, TransferType};
+use usbscan_virtual::{Control, In, Model, Out};
 
 /// How long a wait for the kernel lasts before the thread looks up.
 const GLANCE: Duration = Duration::from_millis(20);

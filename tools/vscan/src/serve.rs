@@ -12,8 +12,8 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
-use usb::EndpointAddress;
-use virtual_scanner::{Event, Model, Port};
+use usbscan_usb::EndpointAddress;
+use usbscan_virtual::{Event, Model, Port};
 
 use crate::table::{Begin, Table, Unlink};
 use crate::usbip::{Answer, Command, HEADER, ProtocolError, Submit};

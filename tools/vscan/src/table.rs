@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
-use usb::{Buffer, EndpointAddress, Setup, Status};
-use virtual_scanner::{Given, Urb, UrbId};
+use usbscan_usb::{Buffer, EndpointAddress, Setup, Status};
+use usbscan_virtual::{Given, Urb, UrbId};
 
 use crate::usbip::{Answer, ProtocolError, SHORT_NOT_OK, Submit, ZERO_PACKET, errno};
 
@@ -144,7 +144,7 @@ fn data_of(given: &Given, is_control: bool, actual: usize) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use usb::Direction;
+    use usbscan_usb::Direction;
 
     use super::*;
 

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use virtual_scanner::{Descriptors, Model, SpecError};
+use usbscan_virtual::{Descriptors, Model, SpecError};
 
 use crate::serve::Served;
 use crate::usbip::{self, BUS_ID, OPERATION, Operation};
@@ -135,7 +135,7 @@ fn import(mut client: TcpStream, offer: &Arc<Offer>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use virtual_scanner::spec;
+    use usbscan_virtual::spec;
 
     use super::*;
 

@@ -4,8 +4,8 @@
 //! is a train of commands; over a kernel's vhci it begins with the commands at once. Layouts are those of
 //! the Linux kernel's Documentation/usb/usbip_protocol.rst.
 
-use usb::{EndpointAddress, Setup, Speed};
-use virtual_scanner::Descriptors;
+use usbscan_usb::{EndpointAddress, Setup, Speed};
+use usbscan_virtual::Descriptors;
 
 /// Bytes of every command and every answer to one, data left out.
 pub const HEADER: usize = 48;
@@ -255,8 +255,8 @@ fn device(bus_id: &str, descriptors: &Descriptors) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use usb::Direction;
-    use virtual_scanner::{Loopback, Model};
+    use usbscan_usb::Direction;
+    use usbscan_virtual::{Loopback, Model};
 
     use super::*;
 

@@ -7,8 +7,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use usb::Speed;
-use virtual_scanner::Model;
+use usbscan_usb::Speed;
+use usbscan_virtual::Model;
 
 use crate::serve::Served;
 use crate::usbip::speed_number;

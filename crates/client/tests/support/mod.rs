@@ -6,9 +6,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 
-use client::Session;
-use client::wire::{self, Answer, Command, Event, Limits, Request, Status};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use usbscan_client::Session;
+use usbscan_client::wire::{self, Answer, Command, Event, Limits, Request, Status};
 
 /// The daemon's end of a connection.
 pub struct Daemon {

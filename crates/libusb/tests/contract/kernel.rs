@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded, unbounded};
-use libusb::LibusbBus;
-use usb::contract::Rig;
-use usb::{Bus, Location};
+use usbscan_libusb::LibusbBus;
+use usbscan_usb::contract::Rig;
+use usbscan_usb::{Bus, Location};
 
 /// What only a hang can reach, on an emulated machine.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -9,8 +9,8 @@ mod runner;
 
 use std::process::ExitCode;
 
-use usb::contract::{self, Rig};
-use usb::{ErrorKind, Holder, InterfaceNumber};
+use usbscan_usb::contract::{self, Rig};
+use usbscan_usb::{ErrorKind, Holder, InterfaceNumber};
 
 use crate::kernel::{KernelRig, Way};
 use crate::runner::Test;

@@ -20,7 +20,7 @@ mod usbfs;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use usb::contract;
+use usbscan_usb::contract;
 
 use crate::glib::Umockdev;
 use crate::rig::UmockdevRig;

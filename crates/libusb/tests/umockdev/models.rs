@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use usb::{EndpointAddress, InterfaceNumber, Setup};
-use virtual_scanner::{Control, Descriptors, In, Loopback, Model, Out, Unlink};
+use usbscan_usb::{EndpointAddress, InterfaceNumber, Setup};
+use usbscan_virtual::{Control, Descriptors, In, Loopback, Model, Out, Unlink};
 
 /// A loopback that was changed.
 pub struct Changed {
@@ -55,7 +55,7 @@ impl Changed {
 
     /// Another product.
     pub fn with_product(product: u16) -> Box<Changed> {
-        Changed::new(|descriptors| descriptors.device.product = usb::ProductId(product), Unlink::Prompt)
+        Changed::new(|descriptors| descriptors.device.product = usbscan_usb::ProductId(product), Unlink::Prompt)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The contract's rig over the test bed: real libusb, a fake usbfs, a virtual device.
 
-use libusb::LibusbBus;
-use usb::contract::Rig;
-use usb::{Bus, Location};
-use virtual_scanner::{Loopback, Model};
+use usbscan_libusb::LibusbBus;
+use usbscan_usb::contract::Rig;
+use usbscan_usb::{Bus, Location};
+use usbscan_virtual::{Loopback, Model};
 
 use crate::testbed::{Plugged, Testbed};
 use crate::usbfs::Usbfs;

@@ -7,8 +7,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use usb::{ConfigurationDescriptor, Location, Speed};
-use virtual_scanner::{Descriptors, Model};
+use usbscan_usb::{ConfigurationDescriptor, Location, Speed};
+use usbscan_virtual::{Descriptors, Model};
 
 use crate::glib::{Object, Umockdev};
 use crate::usbfs::{Usbfs, handle_ioctl};
@@ -102,14 +102,14 @@ impl Testbed {
 }
 
 fn hub() -> Descriptors {
-    let device = usb::DeviceDescriptor {
+    let device = usbscan_usb::DeviceDescriptor {
         usb_version: 0x0200,
         class: 9,
         subclass: 0,
         protocol: 1,
         max_packet_size_0: 64,
-        vendor: usb::VendorId(0x1d6b),
-        product: usb::ProductId(2),
+        vendor: usbscan_usb::VendorId(0x1d6b),
+        product: usbscan_usb::ProductId(2),
         device_version: 0x0600,
         manufacturer_index: 0,
         product_index: 0,

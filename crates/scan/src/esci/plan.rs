@@ -18,7 +18,7 @@ const MOST_BLOCK_LINES: u32 = 255;
 /// As many bytes as a header of ESC G can say.
 const MOST_PLAIN_LINE_BYTES: u32 = 65_535;
 /// As many as one read can bring, with the error byte behind them. No scanner comes near.
-const MOST_LINE_BYTES: u32 = client::wire::PAYLOAD_LIMIT as u32 - 1;
+const MOST_LINE_BYTES: u32 = usbscan_client::wire::PAYLOAD_LIMIT as u32 - 1;
 
 /// Which curve the samples go through.
 #[derive(Debug, Clone, PartialEq)]

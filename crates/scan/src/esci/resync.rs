@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::wire::{AbortStep, HexBytes};
+use usbscan_client::wire::{AbortStep, HexBytes};
 
 use super::codes::{ACK, CAN, FF, RESET};
 use super::dialogue::Dialogue;
@@ -196,7 +196,7 @@ mod tests {
         for steps in
             [while_setting(1), while_setting(257), while_feeding(), while_scanning(false), while_scanning(true)]
         {
-            assert!(steps.len() <= client::wire::ABORT_STEPS_LIMIT);
+            assert!(steps.len() <= usbscan_client::wire::ABORT_STEPS_LIMIT);
             for step in &steps {
                 match step {
                     AbortStep::Write { bytes, timeout } => {
@@ -208,7 +208,8 @@ mod tests {
                 }
             }
         }
-        let header = serde_json::to_string(&client::wire::Command::ArmAbort { steps: while_setting(257) }).unwrap();
-        assert!(header.len() < client::wire::CLIENT_HEADER_LIMIT, "{}", header.len());
+        let header =
+            serde_json::to_string(&usbscan_client::wire::Command::ArmAbort { steps: while_setting(257) }).unwrap();
+        assert!(header.len() < usbscan_client::wire::CLIENT_HEADER_LIMIT, "{}", header.len());
     }
 }

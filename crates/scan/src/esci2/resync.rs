@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::wire::{AbortStep, HexBytes};
+use usbscan_client::wire::{AbortStep, HexBytes};
 
 use super::dialogue::{At, Dialogue};
 use super::words::{REPLY_BYTES, REQUEST_BYTES, request};
@@ -184,9 +184,9 @@ mod tests {
     #[test]
     fn the_steps_are_within_the_limits_of_the_protocol() {
         for steps in [while_setting(12), while_setting(180), while_scanning()] {
-            assert!(steps.len() <= client::wire::ABORT_STEPS_LIMIT);
-            let header = serde_json::to_string(&client::wire::Command::ArmAbort { steps }).expect("JSON");
-            assert!(header.len() < client::wire::CLIENT_HEADER_LIMIT, "{}", header.len());
+            assert!(steps.len() <= usbscan_client::wire::ABORT_STEPS_LIMIT);
+            let header = serde_json::to_string(&usbscan_client::wire::Command::ArmAbort { steps }).expect("JSON");
+            assert!(header.len() < usbscan_client::wire::CLIENT_HEADER_LIMIT, "{}", header.len());
         }
     }
 

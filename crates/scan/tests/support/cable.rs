@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::wire::Pipe;
 use parking_lot::Mutex;
-use scan::{AbortStep, Cancel, ControlRequest, ReadEnd, Received, Transport, TransportError};
+use usbscan_client::wire::Pipe;
+use usbscan_scan::{AbortStep, Cancel, ControlRequest, ReadEnd, Received, Transport, TransportError};
 
 use super::rig::{BULK_IN, BULK_OUT, Reading, Rig, When};
 

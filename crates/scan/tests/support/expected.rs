@@ -1,7 +1,7 @@
 //! What a page must be: pixels of what lies on the virtual scanner.
 
-use scan::{PageFormat, Pixels};
-use virtual_scanner::glass::{Bits, Glass, Mode, View};
+use usbscan_scan::{PageFormat, Pixels};
+use usbscan_virtual::glass::{Bits, Glass, Mode, View};
 
 use super::Page;
 

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use scan::esci::{Esci, Patience};
-use scan::{Flow, PageFormat, PageSink, Progress, ScanError, Scanner, SinkError};
-use virtual_scanner::spec;
+use usbscan_scan::esci::{Esci, Patience};
+use usbscan_scan::{Flow, PageFormat, PageSink, Progress, ScanError, Scanner, SinkError};
+use usbscan_virtual::spec;
 
 pub use cable::{Bench, Cable};
 pub use expected::{expected, without_padding};

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use scan::{AbortStep, ReadEnd, TransportError};
-use usb::{EndpointAddress, Status};
-use virtual_scanner::{Event, Given, Link, Model, Turn, Urb, UrbId};
+use usbscan_scan::{AbortStep, ReadEnd, TransportError};
+use usbscan_usb::{EndpointAddress, Status};
+use usbscan_virtual::{Event, Given, Link, Model, Turn, Urb, UrbId};
 
 pub(super) const BULK_IN: EndpointAddress = EndpointAddress(0x81);
 pub(super) const BULK_OUT: EndpointAddress = EndpointAddress(0x02);

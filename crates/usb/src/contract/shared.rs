@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
-use memory::{Memory, Region};
+use usbscan_shm::{Memory, Region};
 
 use super::cancels::cancel_partly_read;
 use super::{DEADLINE, Loopback, Rig, VENDOR_EVENT, pattern};

@@ -1,6 +1,6 @@
 //! What the scanner is on the bus.
 
-use usb::{EndpointAddress, InterfaceDescriptor, InterfaceNumber};
+use usbscan_usb::{EndpointAddress, InterfaceDescriptor, InterfaceNumber};
 
 use super::traits::Traits;
 use crate::Descriptors;

@@ -37,7 +37,7 @@ mod traits;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use usb::EndpointAddress;
+use usbscan_usb::EndpointAddress;
 
 use crate::glass::Glass;
 use crate::{Descriptors, In, Model, Out};

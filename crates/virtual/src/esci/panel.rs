@@ -59,7 +59,7 @@ pub struct Conditions {
 /// A hand on a scanner. Clones are hands on the same one.
 ///
 /// ```
-/// use virtual_scanner::{Esci, VirtualBus};
+/// use usbscan_virtual::{Esci, VirtualBus};
 ///
 /// let scanner = Esci::default();
 /// let panel = scanner.panel();

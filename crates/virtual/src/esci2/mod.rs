@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use usb::EndpointAddress;
+use usbscan_usb::EndpointAddress;
 
 use crate::glass::Glass;
 use crate::model::bulk;

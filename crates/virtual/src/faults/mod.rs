@@ -9,7 +9,7 @@ mod plan;
 
 use std::time::{Duration, Instant};
 
-use usb::{EndpointAddress, Setup};
+use usbscan_usb::{EndpointAddress, Setup};
 
 use crate::{Control, Descriptors, In, Model, Out, Unlink};
 

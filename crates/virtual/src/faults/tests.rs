@@ -1,6 +1,6 @@
 //! Faults on a loopback, byte by byte.
 
-use usb::Direction;
+use usbscan_usb::Direction;
 
 use super::*;
 use crate::Loopback;

@@ -76,7 +76,7 @@ enum What {
 /// What lies on the glass.
 ///
 /// ```
-/// use virtual_scanner::glass::{Bits, Glass, Mode, View};
+/// use usbscan_virtual::glass::{Bits, Glass, Mode, View};
 ///
 /// let view = View { dpi: (75, 75), left: 0, top: 0, width: 637, height: 877 };
 /// let samples = Glass::chart().render(&view, Mode::Gray, Bits::Eight).unwrap();

@@ -1,7 +1,7 @@
 //! A link as a value: what is submitted, what comes back, at which moment.
 
-use memory::Memory;
-use usb::{Direction, SetupKind};
+use usbscan_shm::Memory;
+use usbscan_usb::{Direction, SetupKind};
 
 use super::*;
 use crate::Loopback;
@@ -166,7 +166,7 @@ fn standard_requests_are_answered_for_every_model() {
     let (_, head) = host.control_in(Setup::get_descriptor(2, 0, 0, 9));
     assert_eq!(head.len(), 9, "no more than was asked for");
     let (_, text) = host.control_in(Setup::get_descriptor(3, 2, 0x0409, 255));
-    assert_eq!(usb::string_descriptor_text(&text).as_deref(), Ok("Loopback"));
+    assert_eq!(usbscan_usb::string_descriptor_text(&text).as_deref(), Ok("Loopback"));
     assert_eq!(host.control_in(Setup::get_descriptor(3, 9, 0x0409, 255)).0, Status::Stall);
     assert_eq!(host.control_in(Setup::get_descriptor(15, 0, 0, 5)).0, Status::Stall);
     let raw = |request_type, request, value, index, length| Setup { request_type, request, value, index, length };

@@ -4,7 +4,7 @@
 use std::io;
 use std::ops::Range;
 
-use usb::{DescriptorError, EndpointAddress, Setup};
+use usbscan_usb::{DescriptorError, EndpointAddress, Setup};
 
 /// A file longer than this is refused: some thousand pages.
 pub const LONGEST: u64 = 256 << 20;

@@ -7,7 +7,7 @@ mod script;
 use std::path::Path;
 use std::time::Instant;
 
-use usb::{EndpointAddress, Setup};
+use usbscan_usb::{EndpointAddress, Setup};
 
 use self::script::{End, Script, Step, understand};
 use crate::{Control, Descriptors, In, Model, Out};

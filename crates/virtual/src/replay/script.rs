@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
-use usb::{ConfigurationDescriptor, DeviceDescriptor, EndpointAddress, Setup, SetupKind, Speed};
+use usbscan_usb::{ConfigurationDescriptor, DeviceDescriptor, EndpointAddress, Setup, SetupKind, Speed};
 
 use super::file::{Kind, Place, Record, ReplayError, records};
 use crate::Descriptors;
@@ -152,7 +152,7 @@ fn described<'a>(file: &'a [u8], records: &[Record]) -> Vec<(Place, Asked<'a>)> 
         let configuration = ConfigurationDescriptor::parse(asked.configuration);
         let bulk_in = |configuration: &ConfigurationDescriptor| {
             let mut endpoints = configuration.interfaces.iter().flat_map(|interface| &interface.endpoints);
-            endpoints.any(|e| e.address.is_in() && e.transfer_type == usb::TransferType::Bulk)
+            endpoints.any(|e| e.address.is_in() && e.transfer_type == usbscan_usb::TransferType::Bulk)
         };
         !asked.device.is_empty() && configuration.as_ref().is_ok_and(bulk_in)
     });
@@ -170,7 +170,7 @@ impl<'a> Asked<'a> {
             1 if data.len() > self.device.len() => self.device = data,
             2 if index == 0 && data.len() > self.configuration.len() => self.configuration = data,
             3 if index != 0 => {
-                if let Ok(text) = usb::string_descriptor_text(data) {
+                if let Ok(text) = usbscan_usb::string_descriptor_text(data) {
                     self.strings.insert(index, text);
                 }
             }

@@ -4,8 +4,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use crossbeam_channel::bounded;
-use usb::{Direction, Setup};
-use virtual_scanner::{Loopback, spec};
+use usbscan_usb::{Direction, Setup};
+use usbscan_virtual::{Loopback, spec};
 
 use super::*;
 

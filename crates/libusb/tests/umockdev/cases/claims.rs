@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use usb::contract::Rig;
-use usb::{Cancel, ErrorKind, Holder, Status, Token};
+use usbscan_usb::contract::Rig;
+use usbscan_usb::{Cancel, ErrorKind, Holder, Status, Token};
 
 use super::{BULK_IN, Line, SCANNER, close, echoes, loopback, open};
 use crate::models::Changed;

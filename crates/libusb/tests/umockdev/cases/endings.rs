@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memory::Memory;
-use usb::contract::Rig;
-use usb::{Buffer, ErrorKind, Token};
+use usbscan_shm::Memory;
+use usbscan_usb::contract::Rig;
+use usbscan_usb::{Buffer, ErrorKind, Token};
 
 use super::{BULK_IN, DEADLINE, Line, close, echoes, loopback, open, plug};
 use crate::models::Changed;

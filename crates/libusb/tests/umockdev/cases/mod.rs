@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
-use usb::contract::Rig;
-use usb::{Buffer, Completion, Device, Endpoint, EndpointAddress, InterfaceNumber, Location, Status, Token};
-use virtual_scanner::Model;
+use usbscan_usb::contract::Rig;
+use usbscan_usb::{Buffer, Completion, Device, Endpoint, EndpointAddress, InterfaceNumber, Location, Status, Token};
+use usbscan_virtual::Model;
 
 use crate::rig::UmockdevRig;
 

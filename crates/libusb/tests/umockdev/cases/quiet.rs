@@ -1,7 +1,7 @@
 //! Calls that need quiet, and calls that are never made.
 
 use crossbeam_channel::unbounded;
-use usb::{Direction, EndpointAddress, ErrorKind, Holder, InterfaceNumber, Setup, Token};
+use usbscan_usb::{Direction, EndpointAddress, ErrorKind, Holder, InterfaceNumber, Setup, Token};
 
 use super::{BULK_IN, BULK_OUT, Line, SCANNER, close, echoes, loopback, plug};
 use crate::ioctl;
@@ -12,7 +12,7 @@ pub fn no_call_that_needs_quiet_is_made_under_a_transfer(rig: &mut UmockdevRig<'
     let mut device = plug(rig, Changed::with_two_settings());
     let (mut bulk_in, mut bulk_out) = (Line::new(&mut *device, BULK_IN), Line::new(&mut *device, BULK_OUT));
     let mut control = Line::new(&mut *device, EndpointAddress::CONTROL);
-    let refused = |outcome: Result<(), usb::Error>| {
+    let refused = |outcome: Result<(), usbscan_usb::Error>| {
         let error = outcome.expect_err("a transfer is in flight");
         assert_eq!(error.kind, ErrorKind::InvalidParameter, "{error}");
         assert!(error.to_string().contains("while transfers are in flight"), "{error}");

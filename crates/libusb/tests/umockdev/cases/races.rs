@@ -3,7 +3,7 @@
 use std::thread;
 
 use crossbeam_channel::{Sender, unbounded};
-use usb::{Completion, Status, Token};
+use usbscan_usb::{Completion, Status, Token};
 
 use super::{BULK_IN, BULK_OUT, Line, close, loopback};
 use crate::rig::UmockdevRig;

@@ -1,7 +1,7 @@
 //! What happens to transfers and their buffers.
 
 use crossbeam_channel::bounded;
-use usb::{Cancel, EndpointAddress, ErrorKind, Setup, Token};
+use usbscan_usb::{Cancel, EndpointAddress, ErrorKind, Setup, Token};
 
 use super::{BULK_IN, Line, close, loopback, plug};
 use crate::ioctl;

@@ -1,6 +1,6 @@
 //! Who has which interface: kernel drivers, and files of the node.
 
-use usb::InterfaceNumber;
+use usbscan_usb::InterfaceNumber;
 
 use super::{Answer, Client, Driver, Usbfs, read};
 use crate::ioctl;

@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use usb::{EndpointAddress, InterfaceNumber};
-use virtual_scanner::{Descriptors, Event, Given, Model, Port, UrbId};
+use usbscan_usb::{EndpointAddress, InterfaceNumber};
+use usbscan_virtual::{Descriptors, Event, Given, Model, Port, UrbId};
 
 use crate::glib::{Object, Umockdev};
 use crate::ioctl;

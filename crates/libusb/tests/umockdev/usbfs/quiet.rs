@@ -1,7 +1,7 @@
 //! Requests that the kernel makes hurt while transfers are in flight: then they are written down as broken rules.
 
-use usb::{EndpointAddress, InterfaceNumber};
-use virtual_scanner::Unplugged;
+use usbscan_usb::{EndpointAddress, InterfaceNumber};
+use usbscan_virtual::Unplugged;
 
 use super::{Answer, Client, Usbfs};
 use crate::ioctl;

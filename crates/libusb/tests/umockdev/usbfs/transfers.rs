@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use parking_lot::Mutex;
-use usb::{Direction, EndpointAddress, Setup, Status};
-use virtual_scanner::{Given, Urb, UrbId};
+use usbscan_usb::{Direction, EndpointAddress, Setup, Status};
+use usbscan_virtual::{Given, Urb, UrbId};
 
 use super::{Answer, Books, Client, Done, MEMORY, Pending, Usbfs, read, write};
 use crate::glib::{Object, Umockdev};

@@ -111,7 +111,7 @@ fn an_all_in_ones_printer_takes_what_it_is_sent_and_the_scanner_hears_none_of_it
     let (out, answers) = (EndpointAddress(0x04), EndpointAddress(0x85));
     let interfaces = &host.scanner.descriptors().configuration.interfaces;
     assert_eq!(
-        interfaces.iter().map(usb::InterfaceDescriptor::class_triple).collect::<Vec<_>>(),
+        interfaces.iter().map(usbscan_usb::InterfaceDescriptor::class_triple).collect::<Vec<_>>(),
         [(255, 255, 255), (7, 1, 2)]
     );
     assert_eq!(interfaces[1].endpoints.iter().map(|pipe| pipe.address).collect::<Vec<_>>(), [out, answers]);

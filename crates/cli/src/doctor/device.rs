@@ -1,0 +1,352 @@
+//! The USB devices that are or might be scanners, as the kernel shows them in /sys, and what to say of each.
+
+use usbscan_wire::DeviceEntry;
+
+use super::finding::Finding;
+use super::holder::Holder;
+use super::host::Host;
+use super::person;
+
+const DEVICES: &str = "/sys/bus/usb/devices";
+
+/// One USB device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Port path: `1-2.4`.
+    pub port: String,
+    /// `04b8:0151`.
+    pub id: String,
+    /// Maker and product as the device says; the id where it says nothing.
+    pub label: String,
+    /// Bus number and address: `001/007`.
+    pub address: String,
+    /// Mbit/s, as the kernel writes it: `480`.
+    pub speed: String,
+    /// The version of USB it claims, in hundredths: 200 for 2.00.
+    pub usb_version: u32,
+    /// `on`, `auto`.
+    pub power: String,
+    /// Its interfaces.
+    pub interfaces: Vec<Interface>,
+    /// Whether the rules for scanners have matched it.
+    pub matched: bool,
+}
+
+/// One interface of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// `bInterfaceNumber`.
+    pub number: u8,
+    /// Class, subclass, protocol: `060101`.
+    pub class: String,
+    /// The driver bound to it.
+    pub driver: Option<String>,
+}
+
+impl Interface {
+    /// Still Image, or IPP over USB.
+    fn is_scanner_by_class(&self) -> bool {
+        ["060101", "070104"].contains(&self.class.as_str())
+    }
+
+    /// Of the maker's own class, as those of ESC/I are.
+    fn is_vendors(&self) -> bool {
+        self.class.starts_with("ff")
+    }
+
+    /// `0 (ff/ff/ff): usbfs`.
+    fn words(&self) -> String {
+        let triple: Vec<&str> = [0..2, 2..4, 4..6].into_iter().filter_map(|two| self.class.get(two)).collect();
+        format!("{} ({}): {}", self.number, triple.join("/"), self.driver.as_deref().unwrap_or("no driver"))
+    }
+}
+
+impl Device {
+    /// The file by which programs reach it.
+    pub fn node(&self) -> String {
+        format!("/dev/bus/usb/{}", self.address)
+    }
+
+    fn is_candidate(&self, daemons: &[DeviceEntry]) -> bool {
+        self.matched || self.entry(daemons).is_some() || self.interfaces.iter().any(Interface::is_scanner_by_class)
+    }
+
+    /// What the daemon knows of it.
+    fn entry<'a>(&self, daemons: &'a [DeviceEntry]) -> Option<&'a DeviceEntry> {
+        let address = self.address.replace('/', ":");
+        daemons.iter().find(|entry| entry.bus != "virtual" && entry.address == address)
+    }
+}
+
+/// All devices but hubs, in the order of their ports.
+pub fn devices(host: &Host) -> Vec<Device> {
+    let names = host.names(DEVICES);
+    let devices = names.iter().filter(|name| !name.contains(':') && !name.starts_with("usb"));
+    devices.filter_map(|name| device(host, name, &names)).collect()
+}
+
+fn device(host: &Host, port: &str, names: &[String]) -> Option<Device> {
+    let of = |file: &str| host.read(format!("{DEVICES}/{port}/{file}"));
+    if of("bDeviceClass")? == "09" {
+        return None;
+    }
+    let id = format!("{}:{}", of("idVendor")?, of("idProduct")?);
+    let (bus, number): (u32, u32) = (of("busnum")?.parse().ok()?, of("devnum")?.parse().ok()?);
+    let words: Vec<String> = [of("manufacturer"), of("product")].into_iter().flatten().collect();
+    let label = if words.is_empty() { id.clone() } else { words.join(" ") };
+    // The number of the node: 64 minors a bus and more, see Documentation/admin-guide/devices.txt.
+    let minor = bus.checked_sub(1)?.checked_mul(128)?.checked_add(number.checked_sub(1)?)?;
+    let recorded = host.read(format!("/run/udev/data/c189:{minor}")).unwrap_or_default();
+    Some(Device {
+        port: port.to_owned(),
+        id,
+        label,
+        address: format!("{bus:03}/{number:03}"),
+        speed: of("speed").unwrap_or_default(),
+        usb_version: hundredths(&of("version").unwrap_or_default()),
+        power: of("power/control").unwrap_or_default(),
+        interfaces: names.iter().filter_map(|name| interface(host, port, name)).collect(),
+        matched: recorded.lines().any(|line| line == "E:USBSCAN_MATCHED=yes"),
+    })
+}
+
+fn hundredths(version: &str) -> u32 {
+    version.replace('.', "").trim().parse().unwrap_or(0)
+}
+
+/// `1-2:1.0` is an interface of `1-2`.
+fn interface(host: &Host, port: &str, name: &str) -> Option<Interface> {
+    name.strip_prefix(port)?.strip_prefix(':')?;
+    let of = |file: &str| host.read(format!("{DEVICES}/{name}/{file}"));
+    Some(Interface {
+        number: u8::from_str_radix(&of("bInterfaceNumber")?, 16).ok()?,
+        class: format!("{}{}{}", of("bInterfaceClass")?, of("bInterfaceSubClass")?, of("bInterfaceProtocol")?),
+        driver: host.link_name(format!("{DEVICES}/{name}/driver")),
+    })
+}
+
+/// What to say of them. `daemons`: what the daemon lists, if it was asked; `holders`: who has which node open.
+pub fn findings(
+    host: &Host,
+    devices: &[Device],
+    daemons: Option<&[DeviceEntry]>,
+    holders: impl Fn(&Device) -> Vec<Holder>,
+) -> Vec<Finding> {
+    let listed = daemons.unwrap_or_default();
+    let candidates: Vec<&Device> = devices.iter().filter(|device| device.is_candidate(listed)).collect();
+    if candidates.is_empty() {
+        let text = match devices.len() {
+            0 => "the kernel sees no USB device but hubs: plug the scanner in, switch it on, and try another cable or port".to_owned(),
+            count => format!("none of the {count} USB devices is known to be a scanner; if one is, see MODELS in usbscand.toml(5)"),
+        };
+        return vec![Finding::problem("devices", text).shown_by("lsusb")];
+    }
+    let of_each = candidates.into_iter().flat_map(|device| {
+        let mut found = vec![of_link(device)];
+        found.extend(daemons.and_then(|listed| of_daemon(host, device, device.entry(listed))));
+        found.extend(of_interfaces(device));
+        found.extend(of_holders(device, &holders(device)));
+        found.extend(of_power(device));
+        found
+    });
+    of_each.collect()
+}
+
+fn check(device: &Device) -> String {
+    format!("device {}", device.port)
+}
+
+fn of_link(device: &Device) -> Finding {
+    let Device { label, id, speed, .. } = device;
+    let slow = device.usb_version >= 200 && ["1.5", "12"].contains(&speed.as_str());
+    let text = format!("{label} ({id}) at {speed} Mbit/s");
+    match slow {
+        true => Finding::note(&check(device), format!("{text}, though it knows USB 2: try another port or cable")),
+        false => Finding::ok(&check(device), text),
+    }
+}
+
+fn of_daemon(host: &Host, device: &Device, entry: Option<&DeviceEntry>) -> Option<Finding> {
+    let check = check(device);
+    let reload = "sudo udevadm trigger --action=change --subsystem-match=usb";
+    match entry {
+        None => Some(
+            Finding::problem(&check, "the daemon does not list it; the journal says why")
+                .mended_by("sudo systemctl restart usbscand.service"),
+        ),
+        Some(entry) if entry.accessible => None,
+        Some(entry) => {
+            let why = entry.problem.clone().unwrap_or_else(|| "the daemon may not open it".to_owned());
+            let rights = host.rights(device.node());
+            let rights =
+                rights.map(|found| format!(" ({:04o}, group {})", found.mode, person::group_name(host, found.group)));
+            let text = format!("{}{}: {why}", device.node(), rights.unwrap_or_default());
+            Some(Finding::problem(&check, text).mended_by(reload))
+        }
+    }
+}
+
+/// The driver of each, and more of one that is in the scanner's place. An all-in-one's printer is none.
+fn of_interfaces(device: &Device) -> Vec<Finding> {
+    let words: Vec<String> = device.interfaces.iter().map(Interface::words).collect();
+    let all = Finding::ok(&check(device), format!("drivers of its interfaces: {}", words.join(", ")));
+    let scanner = |interface: &&Interface| {
+        device.interfaces.len() == 1 || interface.is_scanner_by_class() || interface.is_vendors()
+    };
+    let taken = device.interfaces.iter().filter(scanner).filter_map(|interface| {
+        let driver = interface.driver.as_deref().filter(|driver| *driver != "usbfs")?;
+        let text = format!(
+            "kernel driver {driver} is bound to interface {}; usbscand detaches it while the scanner is used",
+            interface.number
+        );
+        Some(Finding::note(&check(device), text))
+    });
+    std::iter::once(all).chain(taken).collect()
+}
+
+fn of_holders(device: &Device, holders: &[Holder]) -> Vec<Finding> {
+    let others: Vec<&Holder> = holders.iter().filter(|holder| holder.program != "usbscand").collect();
+    let check = check(device);
+    if let Some(Holder { pid, program }) = others.first() {
+        let text = format!("{program} (process {pid}) has it open; usbscand can use it when that ends");
+        return vec![Finding::problem(&check, text).mended_by(format!("kill {pid}"))];
+    }
+    let claimed = device.interfaces.iter().any(|interface| interface.driver.as_deref() == Some("usbfs"));
+    if claimed && holders.is_empty() {
+        let text = "a program that you may not look into has it, perhaps usbscand itself; root may know";
+        return vec![Finding::note(&check, text).shown_by("sudo usbscan doctor")];
+    }
+    Vec::new()
+}
+
+fn of_power(device: &Device) -> Option<Finding> {
+    (device.power == "auto").then(|| {
+        let text = "it may be suspended when it is idle, and many scanners lose their state then";
+        let command = format!("echo on | sudo tee {DEVICES}/{}/power/control", device.port);
+        Finding::note(&check(device), text).mended_by(command)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use super::super::finding::Level;
+    use super::*;
+
+    fn put(root: &Path, path: &str, text: &str) {
+        let path = root.join(path.trim_start_matches('/'));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, format!("{text}\n")).unwrap();
+    }
+
+    /// A machine with a hub and an Epson at 1-1 whose one interface has the class given.
+    fn machine(class: [&str; 3]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        put(root.path(), "/sys/bus/usb/devices/1-2/bDeviceClass", "09");
+        let files = [
+            ("bDeviceClass", "00"),
+            ("idVendor", "04b8"),
+            ("idProduct", "0151"),
+            ("busnum", "1"),
+            ("devnum", "7"),
+            ("product", "GT-X980"),
+            ("speed", "480"),
+            ("version", " 2.00"),
+            ("power/control", "on"),
+        ];
+        for (name, text) in files {
+            put(root.path(), &format!("{DEVICES}/1-1/{name}"), text);
+        }
+        put_interface(root.path(), "00", class);
+        root
+    }
+
+    fn put_interface(root: &Path, number: &str, class: [&str; 3]) {
+        let names = ["bInterfaceClass", "bInterfaceSubClass", "bInterfaceProtocol"];
+        for (name, text) in names.into_iter().zip(class).chain([("bInterfaceNumber", number)]) {
+            put(root, &format!("{DEVICES}/1-1:1.{}/{name}", number.parse::<u8>().unwrap()), text);
+        }
+    }
+
+    fn bind(root: &Path, driver: &str, interface: u8) {
+        let link = root.join(format!("sys/bus/usb/devices/1-1:1.{interface}/driver"));
+        symlink(format!("../drivers/{driver}"), link).unwrap();
+    }
+
+    fn found(root: &Path, daemons: Option<&[DeviceEntry]>, holders: Vec<Holder>) -> Vec<Finding> {
+        let host = Host::at(root);
+        findings(&host, &devices(&host), daemons, |_| holders.clone())
+    }
+
+    #[test]
+    fn a_device_is_read_with_its_interfaces_and_a_hub_is_none() {
+        let root = machine(["06", "01", "01"]);
+        let all = devices(&Host::at(root.path()));
+        assert_eq!(all.len(), 1);
+        assert_eq!((all[0].id.as_str(), all[0].address.as_str(), all[0].usb_version), ("04b8:0151", "001/007", 200));
+        assert_eq!(all[0].interfaces[0].class, "060101");
+        assert_eq!(all[0].node(), "/dev/bus/usb/001/007");
+    }
+
+    #[test]
+    fn a_vendor_specific_device_is_a_scanner_only_where_the_rules_say_so() {
+        let root = machine(["ff", "ff", "ff"]);
+        assert_eq!(found(root.path(), None, vec![])[0].check, "devices");
+        put(root.path(), "/run/udev/data/c189:6", "I:123\nE:USBSCAN_MATCHED=yes");
+        let findings = found(root.path(), None, vec![]);
+        assert_eq!((findings[0].check.as_str(), findings[0].level), ("device 1-1", Level::Ok));
+    }
+
+    #[test]
+    fn who_holds_it_is_named_with_the_command_that_ends_them() {
+        let root = machine(["06", "01", "01"]);
+        let findings = found(root.path(), None, vec![Holder { pid: 42, program: "scanimage".to_owned() }]);
+        let holder = findings.iter().find(|finding| finding.level == Level::Problem).unwrap();
+        assert!(holder.text.contains("scanimage (process 42)"), "{holder:?}");
+        assert_eq!(holder.mend.as_deref(), Some("kill 42"));
+        let ours = found(root.path(), None, vec![Holder { pid: 7, program: "usbscand".to_owned() }]);
+        assert!(ours.iter().all(|finding| finding.level == Level::Ok), "{ours:?}");
+    }
+
+    #[test]
+    fn a_kernel_driver_is_named() {
+        let root = machine(["06", "01", "01"]);
+        bind(root.path(), "usblp", 0);
+        let findings = found(root.path(), None, vec![]);
+        assert!(findings.iter().any(|finding| finding.text.contains("usblp")), "{findings:?}");
+    }
+
+    #[test]
+    fn every_interface_is_shown_with_its_driver_and_an_all_in_ones_printer_is_in_nobodys_way() {
+        let root = machine(["ff", "ff", "ff"]);
+        put_interface(root.path(), "01", ["07", "01", "02"]);
+        put(root.path(), "/run/udev/data/c189:6", "E:USBSCAN_MATCHED=yes");
+        bind(root.path(), "usblp", 1);
+        let found_with_usblp = found(root.path(), None, vec![]);
+        let text = "drivers of its interfaces: 0 (ff/ff/ff): no driver, 1 (07/01/02): usblp";
+        assert!(found_with_usblp.iter().any(|finding| finding.text == text), "{found_with_usblp:?}");
+        assert!(found_with_usblp.iter().all(|finding| finding.level == Level::Ok), "{found_with_usblp:?}");
+        bind(root.path(), "usbserial_generic", 0);
+        let notes = found(root.path(), None, vec![]).into_iter().filter(|finding| finding.level == Level::Note);
+        let texts: Vec<String> = notes.map(|finding| finding.text).collect();
+        assert!(texts.len() == 1 && texts[0].contains("usbserial_generic is bound to interface 0"), "{texts:?}");
+    }
+
+    #[test]
+    fn a_scanner_that_the_daemon_does_not_list_is_a_problem() {
+        let root = machine(["06", "01", "01"]);
+        assert!(found(root.path(), Some(&[]), vec![]).iter().any(|finding| finding.level == Level::Problem));
+    }
+
+    #[test]
+    fn a_slow_link_and_a_sleepy_port_are_noted() {
+        let root = machine(["06", "01", "01"]);
+        put(root.path(), &format!("{DEVICES}/1-1/speed"), "12");
+        put(root.path(), &format!("{DEVICES}/1-1/power/control"), "auto");
+        let notes = found(root.path(), None, vec![]).into_iter().filter(|finding| finding.level == Level::Note);
+        assert_eq!(notes.count(), 2);
+    }
+}

@@ -1,0 +1,241 @@
+//! The exit codes of `usbscan`: the one place where failures become numbers, and the table that `--help` and the man page
+//! print.
+
+use std::io;
+
+use usbscan_client::{Error as ClientError, GoneWhy};
+use usbscan_image::ImageError;
+use usbscan_scan::{Problem, ScanError, SinkError, TransportError};
+use usbscan_wire::Status;
+
+use super::failure::Failure;
+use super::interrupt::Signal;
+use super::output::OutputError;
+
+/// How `usbscan` ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// `doctor` found something.
+    Trouble,
+    /// The command line, or what it asks of this scanner, makes no sense.
+    Usage,
+    /// No daemon answers, or it ended.
+    Unreachable,
+    /// No such scanner, or it was unplugged.
+    NoScanner,
+    /// Somebody else uses it.
+    Busy,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// A cover, a lamp, paper: somebody must go there.
+    Person,
+    /// The bus, the scanner or a file failed.
+    Io,
+    /// Not allowed.
+    Denied,
+    /// Nothing came in the time that was given.
+    Timeout,
+    /// Whoever read our output stopped.
+    BrokenPipe,
+    /// A signal.
+    Interrupted(Signal),
+}
+
+/// Every code with its meaning, in order.
+const MEANINGS: &[(Exit, &str, &str)] = &[
+    (Exit::Done, "done", "done"),
+    (Exit::Trouble, "trouble", "doctor found something in the way of scanning"),
+    (Exit::Usage, "usage", "the command line is wrong, or asks for what this scanner can't do; nothing was changed"),
+    (Exit::Unreachable, "daemon-unreachable", "the daemon is not reachable, or ended"),
+    (Exit::NoScanner, "no-scanner", "no such scanner, or it was unplugged; no such request"),
+    (Exit::Busy, "busy", "the scanner is in use"),
+    (Exit::Cancelled, "cancelled", "somebody cancelled it"),
+    (Exit::Person, "needs-person", "the scanner needs a person: cover, paper, lamp"),
+    (Exit::Io, "io-error", "the bus, the scanner or a file failed"),
+    (Exit::Denied, "access-denied", "access denied"),
+    (Exit::Timeout, "timeout", "nothing came in the time that was given"),
+    (Exit::Interrupted(Signal(1)), "interrupted", "hung up (SIGHUP)"),
+    (Exit::Interrupted(Signal(2)), "interrupted", "interrupted (Ctrl-C)"),
+    (Exit::BrokenPipe, "broken-pipe", "whoever read standard output stopped reading"),
+    (Exit::Interrupted(Signal(15)), "interrupted", "terminated (SIGTERM)"),
+];
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Trouble => 1,
+            Exit::Usage => 2,
+            Exit::Unreachable => 3,
+            Exit::NoScanner => 4,
+            Exit::Busy => 5,
+            Exit::Cancelled => 6,
+            Exit::Person => 7,
+            Exit::Io => 8,
+            Exit::Denied => 9,
+            Exit::Timeout => 10,
+            Exit::BrokenPipe => 141,
+            Exit::Interrupted(signal) => 128 + u8::try_from(signal.0 & 0x7f).expect("seven bits"),
+        }
+    }
+
+    /// The word for `--json`.
+    pub fn word(self) -> &'static str {
+        MEANINGS.iter().find(|meaning| meaning.0.code() == self.code()).map_or("interrupted", |meaning| meaning.1)
+    }
+
+    /// The table for `--help`.
+    pub fn help() -> String {
+        let lines = MEANINGS.iter().map(|(exit, _, meaning)| format!("  {:>3}  {meaning}", exit.code()));
+        format!("Exit codes:\n{}", lines.collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl From<&Failure> for Exit {
+    fn from(failure: &Failure) -> Exit {
+        match failure {
+            Failure::Client(error) => of_client(error),
+            Failure::Scan(error) => of_scan(error),
+            Failure::Setting(_) | Failure::NoFormat { .. } | Failure::TooLong => Exit::Usage,
+            Failure::OnePage { .. } | Failure::Quality(_) | Failure::Unwritable(_) => Exit::Usage,
+            Failure::InPage { source, .. } => Exit::from(&**source),
+            Failure::Output(error) => of_output(error),
+            Failure::Picture(error) => of_picture(error),
+            Failure::NoScanner | Failure::NoRequest { .. } => Exit::NoScanner,
+            Failure::WhichScanner(_) | Failure::Virtual(_) | Failure::Config(_) => Exit::Usage,
+            Failure::NotIdle { .. } | Failure::System(_) => Exit::Io,
+            Failure::NoEventPipe { .. } => Exit::Usage,
+            Failure::NoEvent { .. } => Exit::Timeout,
+            Failure::Doctor => Exit::Trouble,
+            Failure::Interrupted { signal, .. } => Exit::Interrupted(*signal),
+            Failure::Stdout(error) | Failure::Stdin(error) | Failure::File { source: error, .. } => of_io(error),
+        }
+    }
+}
+
+fn of_io(error: &io::Error) -> Exit {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Exit::BrokenPipe,
+        io::ErrorKind::PermissionDenied => Exit::Denied,
+        _ => Exit::Io,
+    }
+}
+
+fn of_output(error: &OutputError) -> Exit {
+    match error {
+        // What was asked for can't be: as a bad argument, it is found before anything happens.
+        OutputError::Folder(_) | OutputError::Terminal | OutputError::Numbers(_) => Exit::Usage,
+        OutputError::Closed => Exit::Io,
+        OutputError::Create { source, .. } | OutputError::Finish { source, .. } | OutputError::Writer(source) => {
+            of_io(source)
+        }
+    }
+}
+
+fn of_client(error: &ClientError) -> Exit {
+    match error {
+        ClientError::Unreachable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Exit::Denied,
+        ClientError::Unreachable { .. }
+        | ClientError::NotUsbscand(_)
+        | ClientError::NoHello(_)
+        | ClientError::Silent { .. }
+        | ClientError::Version { .. } => Exit::Unreachable,
+        ClientError::Gone { why: GoneWhy::Broken(_), .. } | ClientError::BadAnswer { .. } => Exit::Io,
+        ClientError::Gone { .. } => Exit::Unreachable,
+        ClientError::Refused(refusal) => of_status(refusal.answer.status),
+        ClientError::TooLong { .. } => Exit::Usage,
+        ClientError::SharesAlready | ClientError::NoMemory | ClientError::Memory(_) | ClientError::System(_) => {
+            Exit::Io
+        }
+    }
+}
+
+fn of_status(status: Status) -> Exit {
+    match status {
+        Status::Success => Exit::Done,
+        Status::Cancelled => Exit::Cancelled,
+        Status::Timeout => Exit::Timeout,
+        Status::Stall | Status::Overrun | Status::IoError | Status::InsufficientResources => Exit::Io,
+        Status::NoDevice | Status::NotFound => Exit::NoScanner,
+        Status::Busy => Exit::Busy,
+        Status::AccessDenied => Exit::Denied,
+        Status::InvalidParameter | Status::NotSupported => Exit::Usage,
+    }
+}
+
+fn of_picture(error: &ImageError) -> Exit {
+    match error {
+        ImageError::Write(error) | ImageError::Spool(error) | ImageError::Thread(error) => of_io(error),
+        // Found late: what can be is found before anything is scanned.
+        _ => Exit::Io,
+    }
+}
+
+fn of_scan(error: &ScanError) -> Exit {
+    match error {
+        ScanError::Cancelled { .. } | ScanError::Scanner(Problem::CancelledThere) => Exit::Cancelled,
+        ScanError::Scanner(problem) if problem.needs_a_person() => Exit::Person,
+        // In use at its panel, or warming up: it will be free again by itself.
+        ScanError::Scanner(_) => Exit::Busy,
+        ScanError::Option(_) | ScanError::Area(_) | ScanError::NotSupported(_) => Exit::Usage,
+        ScanError::OutOfStep => Exit::Person,
+        ScanError::Refused { .. } | ScanError::Nonsense(_) | ScanError::Mute { .. } => Exit::Io,
+        ScanError::Esci2(_) | ScanError::Image(_) => Exit::Io,
+        ScanError::Spool(error) => of_io(error),
+        ScanError::Transport(error) => of_transport(error),
+        ScanError::Sink(error) => of_sink(error),
+    }
+}
+
+fn of_sink(error: &SinkError) -> Exit {
+    let error = error.get_ref();
+    let of_picture = || error.downcast_ref().map(of_picture);
+    error.downcast_ref().map(of_output).or_else(of_picture).unwrap_or(Exit::Io)
+}
+
+fn of_transport(error: &TransportError) -> Exit {
+    match error {
+        TransportError::Cancelled => Exit::Cancelled,
+        TransportError::NoDevice => Exit::NoScanner,
+        TransportError::NotSupported { .. } => Exit::Usage,
+        TransportError::Silent => Exit::Unreachable,
+        TransportError::Daemon(error) => of_client(error),
+        // The bus, in one way or another.
+        _ => Exit::Io,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_stands_in_the_table_once_and_in_order() {
+        let codes: Vec<u8> = MEANINGS.iter().map(|meaning| meaning.0.code()).collect();
+        assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+    }
+
+    #[test]
+    fn only_what_is_done_is_zero() {
+        for status in [Status::Cancelled, Status::Timeout, Status::Busy, Status::NoDevice, Status::IoError] {
+            assert_ne!(of_status(status).code(), 0, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_told_from_a_disk_that_is_full() {
+        let sink = |kind: io::ErrorKind| ScanError::Sink(ImageError::Write(kind.into()).into());
+        assert_eq!(of_scan(&sink(io::ErrorKind::BrokenPipe)), Exit::BrokenPipe);
+        assert_eq!(of_scan(&sink(io::ErrorKind::StorageFull)), Exit::Io);
+    }
+
+    #[test]
+    fn a_socket_that_may_not_be_used_is_told_from_one_that_is_not_there() {
+        let unreachable = |kind: io::ErrorKind| ClientError::Unreachable { path: "socket".into(), source: kind.into() };
+        assert_eq!(of_client(&unreachable(io::ErrorKind::PermissionDenied)), Exit::Denied);
+        assert_eq!(of_client(&unreachable(io::ErrorKind::NotFound)), Exit::Unreachable);
+    }
+}

@@ -1,0 +1,124 @@
+//! `usbscan raw`: bytes to and from a scanner, for those who debug one.
+
+use std::io::{self, IsTerminal, Read};
+
+use serde_json::json;
+use usbscan_client::{Endpoints, RequestData, Session, UsbRequest};
+use usbscan_wire::{PipeDescription, RequestKind, RequestRecipient};
+
+use super::args::{Direction, Kind, Raw, Recipient, Target};
+use super::context::Context;
+use super::device::chosen;
+use super::failure::Failure;
+use super::hex::{self, HexBytes};
+use super::table::Table;
+
+/// Lists endpoints, reads, writes, or sends a control request. A session that says `close` with everything answered leaves the scanner
+/// as it is, so that what it has still to say is there for the next of these commands.
+pub fn run(context: &Context<'_>, wish: &Raw) -> Result<(), Failure> {
+    match wish {
+        Raw::Pipes { device, interface } => {
+            let session = context.connect()?;
+            let ends = Endpoints { interface: *interface, ..Endpoints::default() };
+            let opened = session.open_at(&chosen(&session, device)?, ends)?;
+            session.close()?;
+            context.print(&json!({ "device": opened.device.name, "pipes": opened.pipes }), |out| {
+                table(&opened.pipes).write(out, "")
+            })
+        }
+        Raw::Read { target, length, read_index } => {
+            let session = open(context, target, Endpoints { read: *read_index, ..Endpoints::default() })?;
+            let bytes = session.read(*length, target.timeout)?;
+            session.close()?;
+            show(context, target, &bytes)
+        }
+        Raw::Write { target, hex, then_read, write_index, read_index } => {
+            // Read before anything is opened: a scanner must not wait for somebody who types.
+            let bytes = bytes_or_stdin(hex.as_ref())?;
+            let ends = Endpoints { write: *write_index, read: *read_index, ..Endpoints::default() };
+            let session = open(context, target, ends)?;
+            session.write(&bytes, target.timeout)?;
+            let read = then_read.map(|length| session.read(length, target.timeout)).transpose()?;
+            session.close()?;
+            match read {
+                Some(read) => show(context, target, &read),
+                None => context.print(&json!({ "written": bytes.len() }), |_| Ok(())),
+            }
+        }
+        Raw::Control { target, direction, request, value, index, kind, recipient, length, hex } => {
+            let data = match direction {
+                Direction::In => RequestData::In(*length),
+                Direction::Out => RequestData::Out(hex.0.clone()),
+            };
+            let (kind, recipient) = ((*kind).into(), (*recipient).into());
+            let request = UsbRequest { kind, recipient, request: *request, value: *value, index: *index, data };
+            let session = open(context, target, Endpoints::default())?;
+            let bytes = session.usb_request(request, target.timeout)?;
+            session.close()?;
+            show(context, target, &bytes)
+        }
+    }
+}
+
+fn open(context: &Context<'_>, target: &Target, ends: Endpoints) -> Result<Session, Failure> {
+    let session = context.connect()?;
+    let device = chosen(&session, &target.device)?;
+    session.open_at(&device, Endpoints { interface: target.interface, ..ends })?;
+    Ok(session)
+}
+
+fn table(pipes: &[PipeDescription]) -> Table {
+    let mut table = Table::new(["INDEX", "TYPE", "DIRECTION", "ENDPOINT", "PACKET", "INTERVAL", "USED FOR"]);
+    for pipe in pipes {
+        let interval = if pipe.interval_ms > 0 { format!("{} ms", pipe.interval_ms) } else { String::new() };
+        table.row([
+            pipe.index.to_string(),
+            pipe.pipe_type.clone(),
+            pipe.direction.clone(),
+            format!("0x{:02x}", pipe.endpoint),
+            format!("{} bytes", pipe.max_packet_size),
+            interval,
+            pipe.bound.clone().unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn bytes_or_stdin(given: Option<&HexBytes>) -> Result<Vec<u8>, Failure> {
+    if let Some(HexBytes(bytes)) = given {
+        return Ok(bytes.clone());
+    }
+    let mut bytes = Vec::new();
+    let limit = usbscan_wire::PAYLOAD_LIMIT as u64;
+    io::stdin().lock().take(limit + 1).read_to_end(&mut bytes).map_err(Failure::Stdin)?;
+    if bytes.len() as u64 > limit { Err(Failure::TooLong) } else { Ok(bytes) }
+}
+
+/// As they are, for a program or a file; as hex digits for a terminal, which must not obey a scanner.
+fn show(context: &Context<'_>, target: &Target, bytes: &[u8]) -> Result<(), Failure> {
+    let digits = target.dump || io::stdout().is_terminal();
+    context.print(&json!({ "read": bytes.len(), "bytes": hex::plain(bytes) }), |out| match digits {
+        true => out.write_all(hex::dump(bytes).as_bytes()),
+        false => out.write_all(bytes),
+    })
+}
+
+impl From<Kind> for RequestKind {
+    fn from(kind: Kind) -> RequestKind {
+        match kind {
+            Kind::Vendor => RequestKind::Vendor,
+            Kind::Class => RequestKind::Class,
+            Kind::Standard => RequestKind::Standard,
+        }
+    }
+}
+
+impl From<Recipient> for RequestRecipient {
+    fn from(recipient: Recipient) -> RequestRecipient {
+        match recipient {
+            Recipient::Device => RequestRecipient::Device,
+            Recipient::Interface => RequestRecipient::Interface,
+            Recipient::Endpoint => RequestRecipient::Endpoint,
+        }
+    }
+}

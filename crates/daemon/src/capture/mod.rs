@@ -1,0 +1,406 @@
+//! Captures: what goes over a scanner's pipes, recorded as it goes, for whoever asked for it. The pipes' workers record,
+//! on their threads, and never wait: a capture whose client is slow has no room, and then what is not recorded is counted.
+//! A capture opens nothing and claims nothing; where nobody uses the scanner there is nothing to see.
+
+mod pcapng;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use usbscan_usb::{Buffer, Completion, DeviceInfo, EndpointAddress, Setup, TransferType};
+use usbscan_wire::{PAYLOAD_LIMIT, ReadCaptureBody};
+
+use self::pcapng::{IN_PROGRESS, Kind, NOT_SUBMITTED, Record, errno};
+use super::answer::Answer;
+use super::core::SERVER;
+use super::failure::{Failure, Limit};
+use super::payload::Payload;
+
+/// US English, of strings.
+const LANGUAGE: u16 = 0x0409;
+
+/// The captures of one scanner.
+#[derive(Debug, Default)]
+pub(crate) struct Taps {
+    /// Whether there is one: all that recording costs while there is none.
+    any: AtomicBool,
+    captures: Mutex<Vec<Arc<Capture>>>,
+    /// Users who have the scanner open.
+    users: Mutex<Vec<u32>>,
+    next_urb: AtomicU64,
+}
+
+impl Taps {
+    /// Users who have the scanner open. What they move is theirs, and others' captures have no data of it.
+    pub fn set_users(&self, users: Vec<u32>) {
+        *self.users.lock() = users;
+    }
+
+    /// Begins a capture. It starts with what the device says of itself, as if it had just been asked.
+    pub fn begin(&self, capture: Arc<Capture>, info: &DeviceInfo) {
+        describe(&capture, info, || self.next_urb());
+        self.captures.lock().push(capture);
+        self.any.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends one: no record any more. What it has can still be read.
+    pub fn end(&self, capture: &Arc<Capture>) {
+        let mut captures = self.captures.lock();
+        captures.retain(|other| !Arc::ptr_eq(other, capture));
+        self.any.store(!captures.is_empty(), Ordering::Relaxed);
+        drop(captures);
+        capture.finish();
+    }
+
+    /// The scanner is gone: all end.
+    pub fn end_all(&self) {
+        let captures = std::mem::take(&mut *self.captures.lock());
+        self.any.store(false, Ordering::Relaxed);
+        captures.iter().for_each(|capture| capture.finish());
+    }
+
+    fn next_urb(&self) -> u64 {
+        self.next_urb.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn record(&self, record: &Record<'_>) {
+        let captures = self.captures.lock().clone();
+        let users = self.users.lock().clone();
+        for capture in captures {
+            match record.data.is_none() || capture.may_see(&users) {
+                true => capture.push(record),
+                false => capture.push(&Record { data: None, ..*record }),
+            }
+        }
+    }
+}
+
+/// How one endpoint's transfers are recorded. Its pipe's worker has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Tap {
+    /// Where they go.
+    pub taps: Arc<Taps>,
+    /// Which endpoint.
+    pub endpoint: EndpointAddress,
+    /// What it is.
+    pub transfer: TransferType,
+    /// Where the device is.
+    pub bus: u8,
+    /// Likewise.
+    pub address: u8,
+}
+
+impl Tap {
+    /// A transfer is about to be handed to the host; gives back the number of its end.
+    pub fn submit(&self, buffer: &Buffer) -> u64 {
+        let urb = self.taps.next_urb();
+        if self.taps.any.load(Ordering::Relaxed) {
+            let bytes = buffer.bytes();
+            let (setup, data) = self.parts(&bytes);
+            let endpoint = self.directed(setup);
+            let length = setup.map_or(data.len(), |setup| usize::from(setup.length)) as u32;
+            let data = (!endpoint.is_in()).then_some(data);
+            self.record(urb, Kind::Submit, endpoint, (setup, IN_PROGRESS, length, data));
+        }
+        urb
+    }
+
+    /// The host did not take it.
+    pub fn rejected(&self, urb: u64, buffer: &Buffer) {
+        if self.taps.any.load(Ordering::Relaxed) {
+            let endpoint = self.directed(self.parts(&buffer.bytes()).0);
+            self.record(urb, Kind::Rejected, endpoint, (None, NOT_SUBMITTED, 0, None));
+        }
+    }
+
+    /// It came back.
+    pub fn landed(&self, urb: u64, completion: &Completion) {
+        if self.taps.any.load(Ordering::Relaxed) {
+            let bytes = completion.buffer.bytes();
+            let (setup, data) = self.parts(&bytes);
+            let endpoint = self.directed(setup);
+            let moved = &data[..completion.actual.min(data.len())];
+            let data = endpoint.is_in().then_some(moved);
+            self.record(urb, Kind::Complete, endpoint, (None, errno(completion.status), moved.len() as u32, data));
+        }
+    }
+
+    fn record(
+        &self,
+        urb: u64,
+        kind: Kind,
+        endpoint: EndpointAddress,
+        (setup, status, length, data): (Option<Setup>, i32, u32, Option<&[u8]>),
+    ) {
+        let Tap { transfer, bus, address, .. } = *self;
+        self.taps.record(&Record { urb, kind, transfer, endpoint, bus, address, setup, status, length, data });
+    }
+
+    /// A control transfer's buffer begins with the request.
+    fn parts<'a>(&self, buffer: &'a [u8]) -> (Option<Setup>, &'a [u8]) {
+        match buffer.split_first_chunk::<{ Setup::BYTES }>() {
+            Some((setup, data)) if self.transfer == TransferType::Control => (Some(Setup::from_bytes(*setup)), data),
+            _ => (None, buffer),
+        }
+    }
+
+    fn directed(&self, setup: Option<Setup>) -> EndpointAddress {
+        match setup {
+            Some(setup) => EndpointAddress(setup.request_type & 0x80),
+            None => self.endpoint,
+        }
+    }
+}
+
+/// One capture. Its session reads it.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    /// Whose data it has; everybody's where it is `None`.
+    user: Option<u32>,
+    room: usize,
+    state: Mutex<State>,
+    _permit: Permit,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    blocks: VecDeque<Vec<u8>>,
+    /// Of the first block, those that were read.
+    read: usize,
+    bytes: usize,
+    recorded: u64,
+    dropped: u64,
+    /// Of those, not written down yet.
+    unsaid: u64,
+    over: bool,
+    waiting: Option<Answer>,
+}
+
+impl Capture {
+    /// One with room for so many bytes. Root, and the user whom the daemon runs as, may see everything.
+    pub fn new(uid: u32, room: usize, permit: Permit) -> Arc<Capture> {
+        let own = rustix::process::geteuid().as_raw();
+        let user = (uid != 0 && uid != own).then_some(uid);
+        Arc::new(Capture { user, room, state: Mutex::default(), _permit: permit })
+    }
+
+    /// How its file begins.
+    pub fn beginning(interface: &str) -> Vec<u8> {
+        pcapng::beginning(SERVER, interface)
+    }
+
+    fn may_see(&self, users: &[u32]) -> bool {
+        self.user.is_none_or(|user| users.iter().all(|other| *other == user))
+    }
+
+    fn push(&self, record: &Record<'_>) {
+        let now = now();
+        let mut state = self.state.lock();
+        if state.over {
+            return;
+        }
+        // Reckoned before it is built: a slow client must not cost the scan a copy either.
+        if state.bytes + record.data.map_or(0, <[u8]>::len) > self.room {
+            state.dropped += 1;
+            state.unsaid += 1;
+            return;
+        }
+        let unsaid = std::mem::take(&mut state.unsaid);
+        state.recorded += 1;
+        state.put(pcapng::packet(record, now, unsaid));
+        answer(state);
+    }
+
+    fn finish(&self) {
+        let mut state = self.state.lock();
+        if !std::mem::replace(&mut state.over, true) {
+            let (recorded, dropped) = (state.recorded, state.dropped);
+            state.put(pcapng::end(now(), recorded, dropped));
+        }
+        answer(state);
+    }
+
+    /// `read-capture`: answered as soon as there is something, with as much as one message carries. When it is over and
+    /// everything was read, there is nothing.
+    ///
+    /// # Errors
+    /// With the answer, when another one waits.
+    pub fn read(&self, asked: Answer) -> Result<(), Answer> {
+        let mut state = self.state.lock();
+        if state.waiting.is_some() {
+            return Err(asked);
+        }
+        state.waiting = Some(asked);
+        answer(state);
+        Ok(())
+    }
+
+    /// Nobody waits any more: whoever did is told "cancelled". Says whether somebody did; `request` is `None` for all.
+    pub fn leave(&self, request: Option<u64>) -> bool {
+        let mut state = self.state.lock();
+        let left = match request {
+            Some(id) => state.waiting.take_if(|waiting| waiting.id() == id),
+            None => state.waiting.take(),
+        };
+        drop(state);
+        left.is_some()
+    }
+}
+
+impl State {
+    fn put(&mut self, block: Vec<u8>) {
+        self.bytes += block.len();
+        self.blocks.push_back(block);
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.bytes.min(PAYLOAD_LIMIT));
+        while let Some(block) = self.blocks.front() {
+            let left = &block[self.read..];
+            let taken = left.len().min(PAYLOAD_LIMIT - bytes.len());
+            bytes.extend_from_slice(&left[..taken]);
+            self.read += taken;
+            if self.read < block.len() {
+                break;
+            }
+            self.blocks.pop_front();
+            self.read = 0;
+        }
+        self.bytes -= bytes.len();
+        bytes
+    }
+}
+
+/// Answers whoever waits, if there is something to say; not under the lock.
+fn answer(mut state: parking_lot::MutexGuard<'_, State>) {
+    if state.bytes == 0 && !state.over {
+        return;
+    }
+    let Some(waiting) = state.waiting.take() else { return };
+    let (bytes, dropped) = (state.take(), state.dropped);
+    let over = state.over && state.bytes == 0;
+    drop(state);
+    waiting.done_with_body_and_payload(&ReadCaptureBody { dropped, over }, Payload::from(bytes));
+}
+
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The right to one capture of all that there may be. Dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Permit(Arc<AtomicUsize>);
+
+impl Permit {
+    /// One more, if there are not `most` already.
+    ///
+    /// # Errors
+    /// [`Limit::Captures`].
+    pub fn take(count: &Arc<AtomicUsize>, most: usize) -> Result<Permit, Failure> {
+        let more = |count: usize| (count < most).then_some(count + 1);
+        match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(Permit(count.clone())),
+            Err(_) => Err(Failure::Limit(Limit::Captures(most))),
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the device says of itself, as the requests by which a host asks for it when it is plugged in: whoever reads the
+/// file knows by it what the endpoints are.
+fn describe(capture: &Capture, info: &DeviceInfo, next_urb: impl Fn() -> u64) {
+    let device = &info.descriptor;
+    let strings = [
+        (device.manufacturer_index, &info.manufacturer),
+        (device.product_index, &info.product),
+        (device.serial_index, &info.serial),
+    ];
+    let mut answers = vec![(Setup::get_descriptor(1, 0, 0, 18), device.to_bytes().to_vec())];
+    if let Some(configuration) = &info.configuration {
+        let bytes = configuration.to_bytes();
+        answers.push((Setup::get_descriptor(2, 0, 0, bytes.len() as u16), bytes));
+    }
+    for (index, text) in strings {
+        if let (1.., Some(text)) = (index, text) {
+            answers.push((Setup::get_descriptor(3, index, LANGUAGE, 255), string_descriptor(text)));
+        }
+    }
+    for (setup, bytes) in answers {
+        let urb = next_urb();
+        let asked = Record {
+            urb,
+            kind: Kind::Submit,
+            transfer: TransferType::Control,
+            endpoint: EndpointAddress(0x80),
+            bus: info.location.bus,
+            address: info.location.address,
+            setup: Some(setup),
+            status: IN_PROGRESS,
+            length: setup.length.into(),
+            data: None,
+        };
+        capture.push(&asked);
+        let length = bytes.len() as u32;
+        capture.push(&Record { kind: Kind::Complete, setup: None, status: 0, length, data: Some(&bytes), ..asked });
+    }
+}
+
+fn string_descriptor(text: &str) -> Vec<u8> {
+    let units: Vec<u16> = text.encode_utf16().take(126).collect();
+    let mut bytes = vec![2 + 2 * units.len() as u8, 3];
+    bytes.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody who runs tests.
+    const ALICE: u32 = 654_321;
+    const BOB: u32 = 654_322;
+
+    fn capture_of(uid: u32) -> (Tap, Arc<Capture>) {
+        let taps: Arc<Taps> = Arc::default();
+        let permit = Permit::take(&Arc::default(), 1).unwrap();
+        let capture = Capture::new(uid, 1 << 20, permit);
+        taps.captures.lock().push(capture.clone());
+        taps.any.store(true, Ordering::Relaxed);
+        let endpoint = EndpointAddress(0x02);
+        (Tap { taps, endpoint, transfer: TransferType::Bulk, bus: 1, address: 2 }, capture)
+    }
+
+    fn holds(capture: &Capture, bytes: &[u8]) -> bool {
+        capture.state.lock().take().windows(bytes.len()).any(|window| window == bytes)
+    }
+
+    #[test]
+    fn a_capture_has_its_users_data_and_nobody_elses() {
+        let (tap, capture) = capture_of(ALICE);
+        tap.taps.set_users(vec![ALICE, ALICE]);
+        tap.submit(&b"a letter of alice".to_vec().into());
+        assert!(holds(&capture, b"a letter of alice"));
+        for users in [vec![BOB], vec![ALICE, BOB]] {
+            tap.taps.set_users(users);
+            tap.submit(&b"a letter of bob".to_vec().into());
+            assert!(!holds(&capture, b"a letter of bob"));
+        }
+        assert_eq!(capture.state.lock().recorded, 3, "that there was one is no secret");
+    }
+
+    #[test]
+    fn root_captures_everybodys_data() {
+        let (tap, capture) = capture_of(0);
+        tap.taps.set_users(vec![ALICE, BOB]);
+        tap.submit(&b"a letter of bob".to_vec().into());
+        assert!(holds(&capture, b"a letter of bob"));
+    }
+}

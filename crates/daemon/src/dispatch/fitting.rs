@@ -1,0 +1,135 @@
+//! What lists have to leave out so that a header line holds them: a device may have long names, and there may be many of
+//! them. Functions of values.
+
+use serde::Serialize;
+use usbscan_wire::{DAEMON_HEADER_LIMIT, DeviceEntry, DeviceStatus};
+
+/// Requests of one pipe that `status` lists at most; fewer where that would be too long.
+const LISTED: [usize; 4] = [32, 8, 2, 0];
+/// Characters of each name that a device gives itself, likewise. The first is more than a device can say.
+const NAMED: [usize; 4] = [128, 32, 8, 0];
+/// Bytes of a header beside its list.
+const ROOM: usize = 1024;
+
+/// The scanners; where that would be too long with shorter names, or with none; and then without those that came last.
+pub(super) fn list(mut devices: Vec<DeviceEntry>) -> Vec<DeviceEntry> {
+    for named in NAMED {
+        devices.iter_mut().for_each(|device| shorten(device, named));
+        if fits(&devices) {
+            return devices;
+        }
+    }
+    first_that_fit(devices)
+}
+
+/// What the scanners do, with so many requests of each pipe as `look` is asked for; where that would be too long of fewer;
+/// then as [`list`].
+pub(super) fn status(look: impl Fn(usize) -> Vec<DeviceStatus>) -> Vec<DeviceStatus> {
+    let mut devices = Vec::new();
+    for listed in LISTED {
+        devices = look(listed);
+        if fits(&devices) {
+            return devices;
+        }
+    }
+    for named in NAMED {
+        devices.iter_mut().for_each(|status| shorten(&mut status.device, named));
+        if fits(&devices) {
+            return devices;
+        }
+    }
+    first_that_fit(devices)
+}
+
+fn shorten(device: &mut DeviceEntry, most: usize) {
+    for name in [&mut device.manufacturer, &mut device.product, &mut device.serial] {
+        *name = name.take().map(|name| name.chars().take(most).collect()).filter(|name: &String| !name.is_empty());
+    }
+}
+
+fn fits(list: &impl Serialize) -> bool {
+    length(list) < DAEMON_HEADER_LIMIT - ROOM
+}
+
+fn first_that_fit<T: Serialize>(mut list: Vec<T>) -> Vec<T> {
+    let mut room = DAEMON_HEADER_LIMIT - ROOM;
+    let fit = list.iter().take_while(|one| {
+        // A comma stands between two.
+        let left = room.checked_sub(length(one) + 1);
+        room = left.unwrap_or(0);
+        left.is_some()
+    });
+    let fit = fit.count();
+    list.truncate(fit);
+    list
+}
+
+fn length(what: &impl Serialize) -> usize {
+    serde_json::to_vec(what).map_or(usize::MAX - 1, |line| line.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(number: usize, name: &str) -> DeviceEntry {
+        let name = Some(name.to_owned());
+        DeviceEntry {
+            name: format!("usbscan{number}"),
+            stable_id: format!("04b8:0151:{number}"),
+            vendor_id: 0x04b8,
+            product_id: 0x0151,
+            manufacturer: name.clone(),
+            product: name.clone(),
+            serial: name,
+            port: "1-2".to_owned(),
+            address: "001:002".to_owned(),
+            speed: "480 Mbit/s".to_owned(),
+            interface: 0,
+            bus: "virtual".to_owned(),
+            protocol: "esci".to_owned(),
+            accessible: true,
+            problem: None,
+        }
+    }
+
+    fn devices(count: usize, name: &str) -> Vec<DeviceEntry> {
+        (0..count).map(|number| device(number, name)).collect()
+    }
+
+    #[test]
+    fn what_fits_is_listed_as_it_is() {
+        // Few with names as long as can be, and many with usual ones.
+        for devices in [devices(20, &"\u{7}".repeat(126)), devices(100, "Perfection V850")] {
+            assert_eq!(list(devices.clone()), devices);
+        }
+    }
+
+    #[test]
+    fn names_are_shortened_before_a_scanner_is_left_out() {
+        let listed = list(devices(100, &"\u{7}".repeat(126)));
+        assert_eq!(listed.len(), 100);
+        let longest = listed[0].product.as_ref().map(|name| name.chars().count());
+        assert!(longest.is_some_and(|length| length < 126), "{longest:?}");
+        assert!(fits(&listed));
+    }
+
+    #[test]
+    fn of_more_than_a_header_holds_the_first_are_listed() {
+        let listed = list(devices(1000, "x"));
+        assert!(fits(&listed) && (150..1000).contains(&listed.len()), "{}", listed.len());
+        assert_eq!(listed[0].name, "usbscan0");
+        let statuses = status(|_| {
+            let state = "idle".to_owned();
+            let status = |device| DeviceStatus {
+                device,
+                state: state.clone(),
+                last_cancel: None,
+                sessions: vec![],
+                pipes: vec![],
+            };
+            devices(1000, "x").into_iter().map(status).collect()
+        });
+        assert!(fits(&statuses) && (150..1000).contains(&statuses.len()), "{}", statuses.len());
+    }
+}

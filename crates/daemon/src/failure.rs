@@ -1,0 +1,302 @@
+//! Why a request did not succeed: what was tried, on what, and why. dispatch.rs makes a protocol status of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use usbscan_usb::{EndpointAddress, InterfaceNumber};
+use usbscan_wire::{ABORT_STEPS_LIMIT, MAX_TIMEOUT_SECONDS, Peer, Pipe};
+
+use super::queue::Fault;
+
+/// A limit that was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Limit {
+    /// Of this connection.
+    #[error("this connection has {0} requests outstanding, and may not have more")]
+    Requests(u32),
+    /// Likewise.
+    #[error("this connection's outstanding requests may hold {0} bytes together")]
+    Bytes(u64),
+    /// Of all of them.
+    #[error("all connections together have {0} requests outstanding, and may not have more")]
+    AllRequests(u32),
+    /// Likewise.
+    #[error("all outstanding requests may hold {0} bytes together")]
+    AllBytes(u64),
+    /// Captures.
+    #[error("{0} captures are under way, and there may not be more")]
+    Captures(usize),
+    /// Connections.
+    #[error("{0} connections are open, and there may not be more")]
+    Connections(usize),
+}
+
+/// What happened to a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Mishap {
+    /// The transfer itself.
+    #[error("{}", fault_words(*.0))]
+    Fault(Fault),
+    /// Behind a fault.
+    #[error("the pipe is halted by an earlier fault until reset-pipe")]
+    Halted,
+    /// Its time.
+    #[error("timed out after {:.3} s", .0.as_secs_f64())]
+    Timeout(Duration),
+    /// The device.
+    #[error("the scanner is gone")]
+    Gone,
+    /// The host.
+    #[error("the host controller does not give a transfer back; unplug the scanner or restart the machine")]
+    Wedged,
+}
+
+fn fault_words(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Stall => "the scanner answered with a stall",
+        Fault::Overrun => "the scanner sent more than was asked for",
+        Fault::Io => "the bus failed",
+        Fault::NoResources => "no memory for the transfer (see usbfs_memory_mb)",
+        Fault::Refused => "the system refuses the transfer",
+    }
+}
+
+/// Why an open, a claim or the like failed, and of which scanner.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The session's job.
+    #[error("somebody's cancel has ended this session's job; it goes on after disarm-abort")]
+    JobIsOver,
+    /// A transfer.
+    #[error("{command} of {length} bytes, endpoint {endpoint} of {device}: {mishap}")]
+    Transfer {
+        /// `read`, …
+        command: &'static str,
+        /// Bytes that were asked for.
+        length: u64,
+        /// Which pipe.
+        endpoint: EndpointAddress,
+        /// The scanner's name.
+        device: Arc<str>,
+        /// What happened.
+        mishap: Mishap,
+    },
+    /// The host.
+    #[error(transparent)]
+    Usb(#[from] usbscan_usb::Error),
+    /// No scanner was opened.
+    #[error("{command} needs an open scanner")]
+    NotOpen {
+        /// The command.
+        command: &'static str,
+    },
+    /// Of the shared memory.
+    #[error("this connection shares no memory with usbscand; see share-memory")]
+    NotShared,
+    /// Likewise.
+    #[error("this connection shares memory with usbscand already")]
+    AlreadyShared,
+    /// Likewise.
+    #[error("make {length} bytes of memory to share: {error}")]
+    NoMemory {
+        /// How much was wanted.
+        length: u32,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// One already is.
+    #[error("this connection has {device} open; close it first")]
+    AlreadyOpen {
+        /// Its name.
+        device: Arc<str>,
+    },
+    /// There is none of that name.
+    #[error("there is no scanner {asked:?}; there are: {present}")]
+    Unknown {
+        /// What was asked for.
+        asked: String,
+        /// The names of those there are, or `none`.
+        present: String,
+    },
+    /// There are several.
+    #[error("{asked:?} may mean {matches}")]
+    Ambiguous {
+        /// What was asked for.
+        asked: String,
+        /// Names.
+        matches: String,
+    },
+    /// It was unplugged.
+    #[error("{device} is gone")]
+    Gone {
+        /// Its name.
+        device: Arc<str>,
+    },
+    /// Its host controller does not answer.
+    #[error("{device} is wedged: {}", Mishap::Wedged)]
+    Wedged {
+        /// Its name.
+        device: Arc<str>,
+    },
+    /// A control request is in the way of a reset.
+    #[error("a control request of {device} is pending, and no halt can be cleared before its end; cancel it first")]
+    ControlPending {
+        /// Its name.
+        device: Arc<str>,
+    },
+    /// Another session has the lock.
+    #[error("{device} is locked by {} (pid {}, user {}, session {}) for {} s", named(.holder), .holder.pid, .holder.uid, .holder.session, .age.as_secs())]
+    Locked {
+        /// Its name.
+        device: Arc<str>,
+        /// Who.
+        holder: Peer,
+        /// For how long.
+        age: Duration,
+    },
+    /// The lock is not this session's to give back.
+    #[error("this session does not hold the lock of {device}")]
+    NotLocked {
+        /// Its name.
+        device: Arc<str>,
+    },
+    /// It has no such pipe.
+    #[error("{device} has no {pipe} pipe here")]
+    NoPipe {
+        /// Its name.
+        device: Arc<str>,
+        /// Which.
+        pipe: Pipe,
+    },
+    /// A command that this pipe does not have.
+    #[error("\"pipe\": the {pipe} pipe can't be reset")]
+    NotResettable {
+        /// Which.
+        pipe: Pipe,
+    },
+    /// An endpoint index that is none, or of another type.
+    #[error("\"{pipe}\": interface {interface} of {device} has no such endpoint with index {index}")]
+    BadIndex {
+        /// Its name.
+        device: Arc<str>,
+        /// Which pipe was to be it.
+        pipe: Pipe,
+        /// Where.
+        interface: InterfaceNumber,
+        /// Which was asked for.
+        index: u8,
+    },
+    /// An interface that is none of a scanner.
+    #[error("\"interface\": {device} has no interface {interface}")]
+    BadInterface {
+        /// Its name.
+        device: Arc<str>,
+        /// Which was asked for.
+        interface: u8,
+    },
+    /// An interface that this session has not claimed.
+    #[error("\"index\": interface {interface} is not the one that is open")]
+    ForeignInterface {
+        /// Which.
+        interface: u8,
+    },
+    /// A number out of its range.
+    #[error("\"{field}\" must be {expected}")]
+    BadValue {
+        /// The member of the header.
+        field: &'static str,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A timeout out of range.
+    #[error("\"{field}\" must be from 0 to {MAX_TIMEOUT_SECONDS} seconds")]
+    BadTimeout {
+        /// The member of the header.
+        field: &'static str,
+    },
+    /// A standard request that must go through the host.
+    #[error("this standard request would leave the host's picture of the scanner wrong; there are commands for it")]
+    BehindTheHostsBack,
+    /// Too many.
+    #[error("an abort sequence has at most {ABORT_STEPS_LIMIT} steps")]
+    TooManySteps,
+    /// A step that makes no sense.
+    #[error("\"steps\": step {number}: {problem}")]
+    BadStep {
+        /// Counted from 1.
+        number: usize,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The id is in use.
+    #[error("request {id} is still outstanding; choose another id")]
+    IdInUse {
+        /// Which.
+        id: u64,
+    },
+    /// Nothing to cancel.
+    #[error("session {session} has no outstanding request {request} that can be cancelled")]
+    NoSuchRequest {
+        /// Whose.
+        session: u64,
+        /// Which.
+        request: u64,
+    },
+    /// No such session.
+    #[error("there is no session {session}")]
+    NoSuchSession {
+        /// Which.
+        session: u64,
+    },
+    /// One at a time.
+    #[error("this connection captures already, or its last capture was not read to its end")]
+    Capturing,
+    /// None.
+    #[error("this connection captures nothing")]
+    NotCapturing,
+    /// One at a time.
+    #[error("another read-capture waits already")]
+    CaptureIsRead,
+    /// The header.
+    #[error("{0}")]
+    BadCommand(usbscan_wire::RequestError),
+    /// The frame.
+    #[error("{0}")]
+    BadFrame(usbscan_wire::FrameError),
+    /// A limit.
+    #[error(transparent)]
+    Limit(#[from] Limit),
+    /// The end is near.
+    #[error("the daemon is ending")]
+    Ending,
+}
+
+/// A peer's program, or what stands for it where it can't be read.
+fn named(peer: &Peer) -> &str {
+    if peer.program.is_empty() { "a program" } else { &peer.program }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_transfer_says_what_was_tried_on_what_and_why() {
+        let failure = Failure::Transfer {
+            command: "read",
+            length: 512,
+            endpoint: EndpointAddress(0x81),
+            device: "usbscan0".into(),
+            mishap: Mishap::Timeout(Duration::from_millis(1500)),
+        };
+        assert_eq!(failure.to_string(), "read of 512 bytes, endpoint 81 of usbscan0: timed out after 1.500 s");
+    }
+
+    #[test]
+    fn a_locked_scanner_says_who_has_it() {
+        let holder = Peer { session: 3, pid: 42, uid: 1000, program: "scanimage".to_owned() };
+        let failure = Failure::Locked { device: "usbscan0".into(), holder, age: Duration::from_secs(7) };
+        let words = "usbscan0 is locked by scanimage (pid 42, user 1000, session 3) for 7 s";
+        assert_eq!(failure.to_string(), words);
+    }
+}

@@ -1,0 +1,15 @@
+//! The daemon over its socket, on the in-process bus: everything between a client's bytes and a scanner's.
+
+mod cancelling;
+mod capturing;
+mod chaos;
+mod ending;
+mod hostile;
+mod lying;
+mod mixture;
+mod moving;
+mod opening;
+mod quirks;
+mod races;
+mod sharing;
+mod unused;

@@ -1,0 +1,92 @@
+//! Models that want to be treated in a way of their own.
+
+use usbscan_daemon::Config;
+use usbscan_daemon::quirks::Table;
+use usbscan_usb::Bus;
+use usbscan_wire::{AbortStep, Command, Pipe, Status};
+
+use testkit::rig::{Client, HALT, Rig, vendor_out};
+
+/// A loopback device whose entry in the model table says this.
+fn rig(lines: &str) -> Rig {
+    let folder = tempfile::tempdir().expect("a folder");
+    let head = "vendor = \"1209\"\nmaker = \"usbscan\"\n[[model]]\nproduct = \"0001\"\nname = \"Loopback\"\nstory = \"test\"\n";
+    std::fs::write(folder.path().join("test.toml"), format!("{head}{lines}\n")).expect("a file");
+    let mut models = Table::built_in();
+    models.add_folder(folder.path()).expect("a table");
+    Rig::with(Config { models, ..Config::default() }, &["loopback"])
+}
+
+fn halted(client: &mut Client, pipe: &str) -> bool {
+    let status: usbscan_wire::StatusBody = client.done(Command::Status { device: None }).body().expect("a status");
+    status.devices[0].pipes.iter().any(|state| state.pipe == pipe && state.halted)
+}
+
+#[test]
+fn halts_are_cleared_after_an_error_where_the_model_wants_that() {
+    let rig = rig("clear_halt_on_error = true");
+    let mut client = rig.open();
+    client.done(vendor_out(HALT, 0x81));
+    let read = client.read(512);
+    assert_eq!(client.answer(read).status, Status::Stall);
+    while halted(&mut client, "read") {
+        std::thread::yield_now();
+    }
+    client.write_all(b"without a reset");
+    assert_eq!(client.read_all(512), b"without a reset");
+}
+
+#[test]
+fn halts_are_cleared_at_the_open_where_the_model_wants_that() {
+    let rig = rig("clear_halt_on_open = true\nset_alt_before_clear = true");
+    let mut client = rig.open();
+    client.write_all(b"open");
+    assert_eq!(client.read_all(512), b"open");
+    client.done(Command::ResetPipe { pipe: Pipe::All });
+    client.write_all(b"cleared");
+    assert_eq!(client.read_all(512), b"cleared");
+}
+
+#[test]
+fn the_alternate_setting_is_chosen_again_before_every_clearing_of_a_halt_where_the_model_wants_that() {
+    for (lines, wanted) in [("set_alt_before_clear = true", true), ("", false)] {
+        let rig = rig(lines);
+        let location = rig.bus.list().expect("the bus lists")[0].location.clone();
+        let chosen = || rig.bus.times_chosen(&location).expect("it is plugged in");
+        let mut client = rig.open();
+        let before = chosen();
+        client.done(Command::ResetPipe { pipe: Pipe::Read });
+        let after_reset = chosen();
+        assert_eq!(after_reset > before, wanted, "reset-pipe");
+        // A step of an abort sequence, and the halt that the sequence finds.
+        client.done(Command::ArmAbort { steps: vec![AbortStep::ClearHalt { pipe: Pipe::Write }] });
+        client.done(vendor_out(HALT, 0x81));
+        let read = client.read(512);
+        assert_eq!(client.answer(read).status, Status::Stall);
+        client.done(Command::CancelPending { device: None });
+        assert_eq!(chosen() >= after_reset + 2, wanted, "cancel-pending");
+        client.write_all(b"in step");
+        assert_eq!(client.read_all(512), b"in step");
+    }
+}
+
+#[test]
+fn a_model_whose_halts_must_not_be_cleared_keeps_them() {
+    let rig = rig("no_clear_halt = true");
+    let mut client = rig.open();
+    client.done(vendor_out(HALT, 0x81));
+    let read = client.read(512);
+    assert_eq!(client.answer(read).status, Status::Stall);
+    client.done(Command::ResetPipe { pipe: Pipe::Read });
+    let read = client.read(512);
+    assert_eq!(client.answer(read).status, Status::Stall, "the device was not told");
+}
+
+#[test]
+fn transfers_are_as_long_as_the_model_takes_them() {
+    let rig = rig("max_transfer = 1024\ndepth = 4");
+    let mut client = rig.open();
+    let bytes: Vec<u8> = (0..=255).cycle().take(10_240).collect();
+    client.write_all(&bytes);
+    assert_eq!(client.read_all(10_240), bytes);
+}

@@ -1,0 +1,243 @@
+//! The architecture, held: which of our crates may use which, where unsafe code may stand, and what no file may hold.
+//! Reads `cargo metadata` and the source files; builds nothing and needs no network.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
+
+/// The arrows between our crates, as docs/architecture.md draws them. An arrow that is not here needs a reason there.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("usbscan", &["usbscan-cli", "usbscan-daemon", "usbscan-libusb", "usbscan-usb", "usbscan-virtual"]),
+    (
+        "usbscan-cli",
+        &["usbscan-client", "usbscan-daemon", "usbscan-image", "usbscan-scan", "usbscan-virtual", "usbscan-wire"],
+    ),
+    ("usbscan-daemon", &["usbscan-shm", "usbscan-usb", "usbscan-wire"]),
+    ("usbscan-shm", &[]),
+    ("usbscan-usb", &["usbscan-shm"]),
+    ("usbscan-libusb", &["usbscan-shm", "usbscan-usb"]),
+    ("usbscan-virtual", &["usbscan-usb"]),
+    ("vscan", &["usbscan-usb", "usbscan-virtual"]),
+    ("render", &["usbscan-cli", "usbscan-daemon", "usbscan-virtual"]),
+    ("testkit", &["usbscan-daemon", "usbscan-libusb", "usbscan-shm", "usbscan-usb", "usbscan-virtual", "usbscan-wire"]),
+    ("usbscan-wire", &[]),
+    ("usbscan-client", &["usbscan-shm", "usbscan-wire"]),
+    ("usbscan-scan", &["usbscan-client"]),
+    ("usbscan-image", &["usbscan-scan"]),
+    ("usbscan-sane", &["usbscan-client", "usbscan-scan"]),
+];
+
+/// What any crate's tests may use besides: the seam, the protocol, and scanners to test with.
+const FOR_TESTS: &[&str] =
+    &["usbscan-shm", "usbscan-usb", "usbscan-wire", "usbscan-virtual", "usbscan-client", "usbscan-libusb", "testkit"];
+
+/// What one crate's tests may use besides that: tests/sane has Debian's programs load the backend that cargo built,
+/// tests/corpus.rs has the fuzzer's targets.
+const FOR_TESTS_OF: &[(&str, &[&str])] = &[("usbscan", &["usbscan-sane", "usbscan-scan", "usbscan-image", "vscan"])];
+
+/// Where unsafe code is fenced: libusb's callbacks, SANE's C interface, memory that two processes share.
+const FENCED: &[&str] = &["usbscan-libusb", "usbscan-sane", "usbscan-shm"];
+const FENCED_FOLDERS: &[&str] = &["crates/libusb", "crates/sane", "crates/shm"];
+
+/// A file longer than this hides a second noun.
+const LINES: usize = 600;
+/// Longer files, each with its reason: only lists and tables may be.
+const LONG: &[(&str, &str)] = &[];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn workspace() -> Metadata {
+    let mut command = MetadataCommand::new();
+    command.manifest_path(root().join("Cargo.toml")).no_deps().other_options(["--offline".to_owned()]);
+    command.exec().expect("cargo describes the workspace")
+}
+
+/// The dependencies among our own crates: those that cargo finds by path.
+fn ours(package: &Package, kind: DependencyKind) -> BTreeSet<&str> {
+    let of_kind = package.dependencies.iter().filter(|one| one.kind == kind && one.path.is_some());
+    of_kind.map(|one| one.name.as_str()).collect()
+}
+
+fn arrows_of(name: &str) -> BTreeSet<&'static str> {
+    let row = ARROWS.iter().find(|row| row.0 == name);
+    let row = row.unwrap_or_else(|| panic!("{name} is not in ARROWS: draw it, here and in docs/architecture.md"));
+    row.1.iter().copied().collect()
+}
+
+/// Every Rust file of the project with its path from the root.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for folder in ["src", "crates", "tools", "tests", "benches", "fuzz"] {
+        walk(&root().join(folder), &mut found);
+    }
+    assert!(found.len() > 20, "the walk finds the sources");
+    found
+}
+
+fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.map(|entry| entry.expect("a folder that reads").path()) {
+        if path.is_dir() && !path.ends_with("target") {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("a source file is text");
+            found.push((path.strip_prefix(root()).expect("below the root").to_owned(), text));
+        }
+    }
+}
+
+/// `file:line: text` of every line that `wrong` finds wrong; comments are not looked at.
+fn lines_where(wrong: impl Fn(&Path, &str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in sources() {
+        for (number, line) in text.lines().enumerate() {
+            if wrong(&path, line.split("//").next().unwrap_or_default()) {
+                found.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+fn assert_none(found: &[String], rule: &str) {
+    assert!(found.is_empty(), "{rule}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn our_crates_use_each_other_only_along_the_drawn_arrows() {
+    for package in workspace().packages {
+        let allowed = arrows_of(&package.name);
+        let used = ours(&package, DependencyKind::Normal);
+        let extra: Vec<_> = used.difference(&allowed).collect();
+        assert!(extra.is_empty(), "{} may not use {extra:?}", package.name);
+        let at_build = ours(&package, DependencyKind::Build);
+        assert!(at_build.is_empty(), "{} may use none of ours while it is built: {at_build:?}", package.name);
+    }
+}
+
+#[test]
+fn tests_of_a_crate_may_use_scanners_and_the_seams_but_nothing_above_it() {
+    for package in workspace().packages {
+        let mut allowed = arrows_of(&package.name);
+        allowed.extend(FOR_TESTS);
+        allowed.extend(FOR_TESTS_OF.iter().filter(|row| row.0 == package.name).flat_map(|row| row.1));
+        let used = ours(&package, DependencyKind::Development);
+        let extra: Vec<_> = used.difference(&allowed).collect();
+        assert!(extra.is_empty(), "the tests of {} may not use {extra:?}", package.name);
+    }
+}
+
+#[test]
+fn every_crate_takes_the_workspaces_lints_which_forbid_unsafe_code() {
+    let read = |path: &Path| -> toml::Table {
+        fs::read_to_string(path).expect("a manifest reads").parse().expect("a manifest is TOML")
+    };
+    let forbidden = &read(&root().join("Cargo.toml"))["workspace"]["lints"]["rust"]["unsafe_code"];
+    assert_eq!(forbidden.as_str(), Some("forbid"));
+    for package in workspace().packages {
+        if FENCED.contains(&package.name.as_str()) {
+            continue;
+        }
+        let manifest = read(package.manifest_path.as_std_path());
+        let inherits = manifest.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool);
+        assert_eq!(inherits, Some(true), "{} takes the workspace's lints", package.name);
+    }
+}
+
+#[test]
+fn unsafe_code_stands_only_in_the_crates_that_fence_it() {
+    let keyword = "unsafe";
+    let found = lines_where(|path, line| {
+        let fenced = FENCED_FOLDERS.iter().any(|folder| path.starts_with(folder));
+        let opens = ["{", "fn", "impl", "extern", "trait"];
+        !fenced && opens.iter().any(|next| line.contains(&format!("{keyword} {next}")))
+    });
+    assert_none(&found, "unsafe code outside the crates that fence it");
+}
+
+#[test]
+fn no_code_is_left_for_later() {
+    let found =
+        lines_where(|_, line| ["todo", "unimplemented", "dbg"].iter().any(|name| line.contains(&format!("{name}!("))));
+    assert_none(&found, "code that is not there yet, or was left from looking");
+}
+
+#[test]
+fn an_ignored_test_says_why() {
+    let attribute = "#[ignore";
+    let found = lines_where(|path, line| {
+        let reason = format!("{attribute} = \"");
+        line.contains(attribute) && !line.contains(&reason) && path != Path::new(file!())
+    });
+    assert_none(&found, "an ignored test without a reason");
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let files = sources().into_iter().filter(|(_, text)| !text.trim_start().starts_with("//!"));
+    let found: Vec<_> = files.map(|(path, _)| path.display().to_string()).collect();
+    assert_none(&found, "files that do not open with //!");
+}
+
+#[test]
+fn no_file_is_longer_than_one_noun_needs() {
+    let excepted = |path: &Path| LONG.iter().any(|long| path == Path::new(long.0));
+    let files = sources().into_iter().map(|(path, text)| (path, text.lines().count()));
+    let long = files.filter(|(path, lines)| *lines > LINES && !excepted(path));
+    let found: Vec<_> = long.map(|(path, lines)| format!("{}: {lines} lines", path.display())).collect();
+    assert_none(&found, "files too long; split them, or say in LONG why they are lists or tables");
+}
+
+/// The `file::name` of tests in a document: in backticks, both halves in small letters and underlines.
+fn tests_named_in(document: &str) -> Vec<(&str, &str)> {
+    let small = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let quoted = document.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let pairs = quoted.filter_map(|text| text.split_once("::"));
+    pairs.filter(|pair| *pair != ("file", "name") && small(pair.0) && small(pair.1)).collect()
+}
+
+#[test]
+fn the_tests_that_documents_name_exist() {
+    let sources = sources();
+    // `queue::name` stands in queue.rs, or in queue/mod.rs, or in a file of the test tests/queue/.
+    let holds = |file: &str, name: &str| {
+        let stated = sources.iter().filter(|(path, _)| {
+            path.file_stem().is_some_and(|stem| stem == file)
+                || path.parent().is_some_and(|above| above.ends_with(file))
+        });
+        stated
+            .into_iter()
+            .any(|(_, text)| text.contains(&format!("fn {name}(")) || text.contains(&format!("{name},\n")))
+    };
+    let mut found = Vec::new();
+    for document in ["docs/windows.md", "docs/architecture.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap_or_default();
+        let missing = tests_named_in(&text).into_iter().filter(|(file, name)| !holds(file, name));
+        found.extend(missing.map(|(file, name)| format!("{document}: {file}::{name}")));
+    }
+    assert_none(&found, "tests that a document names and nobody wrote");
+}
+
+#[test]
+fn the_readme_names_every_model_that_pages_come_from() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("a README");
+    let row =
+        |words: &str| readme.lines().find(|line| line.ends_with(&format!("| {words} |"))).expect("a row of its table");
+    let rows = [("esci", row("ESC/I")), ("esci2", row("ESC/I-2"))];
+    let table: toml::Table =
+        fs::read_to_string(root().join("quirks/epson.toml")).expect("a table").parse().expect("TOML");
+    let models = table["model"].as_array().expect("models");
+    let missing = models.iter().filter_map(|model| {
+        let (name, protocol) = (model["name"].as_str()?, model.get("protocol")?.as_str()?);
+        let row = rows.iter().find(|row| row.0 == protocol)?.1;
+        // Without what it is called elsewhere in the world, and the word that a row has once for many.
+        let short = name.split(" (").next().unwrap_or(name);
+        let short = ["Perfection ", "Expression "].iter().find_map(|line| short.strip_prefix(line)).unwrap_or(short);
+        (!row.contains(short)).then(|| format!("{protocol}: {name}"))
+    });
+    assert_none(&missing.collect::<Vec<_>>(), "models of quirks/epson.toml that the README's table leaves out");
+}

@@ -1,0 +1,91 @@
+//! The client's side of shared memory: with it, reads and writes of a [`crate::rig::Client`] go through the memory, and
+//! whoever uses the client sees no difference.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use usbscan_shm::{Lent, Room};
+use usbscan_wire::{Answer, Command};
+
+/// Reads a socket, and keeps the descriptor that comes along.
+#[derive(Debug)]
+pub struct Ears {
+    stream: UnixStream,
+    pub descriptor: Option<OwnedFd>,
+}
+
+impl Ears {
+    pub fn new(stream: UnixStream) -> Ears {
+        Ears { stream, descriptor: None }
+    }
+}
+
+impl Read for Ears {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut beside = RecvAncillaryBuffer::new(&mut room);
+        let mut slices = [io::IoSliceMut::new(into)];
+        let received = recvmsg(&self.stream, &mut slices, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+        for message in beside.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                self.descriptor = descriptors.last().or(self.descriptor.take());
+            }
+        }
+        Ok(received.bytes)
+    }
+}
+
+/// Memory that a client shares with the daemon.
+#[derive(Debug)]
+pub struct Shared {
+    room: Room,
+    lent: HashMap<u64, Lent>,
+}
+
+impl Shared {
+    pub fn new(descriptor: &OwnedFd, length: usize) -> Shared {
+        let room = Room::new(descriptor, length).expect("memory that can be mapped");
+        Shared { room, lent: HashMap::new() }
+    }
+
+    /// What to say instead of this, so that its bytes come or go through the memory.
+    pub fn through(&mut self, id: u64, command: Command, payload: Vec<u8>) -> (Command, Vec<u8>) {
+        match command {
+            Command::Read { at: None, length, salvage, timeout } => {
+                let Some(slot) = self.room.take(length as usize) else {
+                    return (Command::Read { at: None, length, salvage, timeout }, payload);
+                };
+                let at = Some(slot.at() as u32);
+                self.lent.insert(id, slot.lend());
+                (Command::Read { at, length, salvage, timeout }, payload)
+            }
+            Command::Write { at: None, length: 0, zero_packet, timeout } => {
+                let Some(mut slot) = self.room.take(payload.len()) else {
+                    return (Command::Write { at: None, length: 0, zero_packet, timeout }, payload);
+                };
+                slot.bytes_mut()[..payload.len()].copy_from_slice(&payload);
+                let (at, length) = (Some(slot.at() as u32), payload.len() as u32);
+                self.lent.insert(id, slot.lend());
+                (Command::Write { at, length, zero_packet, timeout }, Vec::new())
+            }
+            other => (other, payload),
+        }
+    }
+
+    /// Puts the bytes that came through the memory where they would stand without it.
+    pub fn fill(&mut self, answer: &mut Answer) {
+        let Some(lent) = answer.id.and_then(|id| self.lent.remove(&id)) else {
+            assert_eq!(answer.shared, 0, "nothing was lent to this request");
+            return;
+        };
+        let loaded = lent.back(answer.shared as usize).expect("no more than there was room for");
+        if answer.shared > 0 {
+            assert!(answer.payload.is_empty(), "its bytes come one way or the other");
+            answer.payload = loaded.as_ref().to_vec().into();
+        }
+    }
+}
