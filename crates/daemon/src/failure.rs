@@ -1,12 +1,12 @@
-//! Why a request did not succeed: what was tried, on what, and why. dispatch.rs makes a protocol status of it.
+//! Why a request did not succeed: what was tried, on what, and why; and the one place where that becomes a protocol status.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use usbscan_usb::{EndpointAddress, InterfaceNumber};
-use usbscan_wire::{ABORT_STEPS_LIMIT, MAX_TIMEOUT_SECONDS, Peer, Pipe};
+use usbscan_usb::{EndpointAddress, ErrorKind, InterfaceNumber};
+use usbscan_wire::{ABORT_STEPS_LIMIT, MAX_TIMEOUT_SECONDS, Peer, Pipe, Status};
 
-use super::queue::Fault;
+use crate::outcome::Fault;
 
 /// A limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +33,7 @@ pub(crate) enum Limit {
 
 /// What happened to a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Mishap {
+pub(crate) enum TransferError {
     /// The transfer itself.
     #[error("{}", fault_words(*.0))]
     Fault(Fault),
@@ -48,7 +48,7 @@ pub(crate) enum Mishap {
     Gone,
     /// The host.
     #[error("the host controller does not give a transfer back; unplug the scanner or restart the machine")]
-    Wedged,
+    HostStuck,
 }
 
 fn fault_words(fault: Fault) -> &'static str {
@@ -66,7 +66,7 @@ fn fault_words(fault: Fault) -> &'static str {
 pub(crate) enum Failure {
     /// The session's job.
     #[error("somebody's cancel has ended this session's job; it goes on after disarm-abort")]
-    JobIsOver,
+    JobCancelled,
     /// A transfer.
     #[error("{command} of {length} bytes, endpoint {endpoint} of {device}: {mishap}")]
     Transfer {
@@ -74,12 +74,12 @@ pub(crate) enum Failure {
         command: &'static str,
         /// Bytes that were asked for.
         length: u64,
-        /// Which pipe.
+        /// CancelTarget pipe.
         endpoint: EndpointAddress,
         /// The scanner's name.
         device: Arc<str>,
         /// What happened.
-        mishap: Mishap,
+        mishap: TransferError,
     },
     /// The host.
     #[error(transparent)]
@@ -133,8 +133,8 @@ pub(crate) enum Failure {
         device: Arc<str>,
     },
     /// Its host controller does not answer.
-    #[error("{device} is wedged: {}", Mishap::Wedged)]
-    Wedged {
+    #[error("{device} is wedged: {}", TransferError::HostStuck)]
+    HostStuck {
         /// Its name.
         device: Arc<str>,
     },
@@ -165,13 +165,13 @@ pub(crate) enum Failure {
     NoPipe {
         /// Its name.
         device: Arc<str>,
-        /// Which.
+        /// CancelTarget.
         pipe: Pipe,
     },
     /// A command that this pipe does not have.
     #[error("\"pipe\": the {pipe} pipe can't be reset")]
     NotResettable {
-        /// Which.
+        /// CancelTarget.
         pipe: Pipe,
     },
     /// An endpoint index that is none, or of another type.
@@ -179,11 +179,11 @@ pub(crate) enum Failure {
     BadIndex {
         /// Its name.
         device: Arc<str>,
-        /// Which pipe was to be it.
+        /// CancelTarget pipe was to be it.
         pipe: Pipe,
         /// Where.
         interface: InterfaceNumber,
-        /// Which was asked for.
+        /// CancelTarget was asked for.
         index: u8,
     },
     /// An interface that is none of a scanner.
@@ -191,13 +191,13 @@ pub(crate) enum Failure {
     BadInterface {
         /// Its name.
         device: Arc<str>,
-        /// Which was asked for.
+        /// CancelTarget was asked for.
         interface: u8,
     },
     /// An interface that this session has not claimed.
     #[error("\"index\": interface {interface} is not the one that is open")]
     ForeignInterface {
-        /// Which.
+        /// CancelTarget.
         interface: u8,
     },
     /// A number out of its range.
@@ -216,7 +216,7 @@ pub(crate) enum Failure {
     },
     /// A standard request that must go through the host.
     #[error("this standard request would leave the host's picture of the scanner wrong; there are commands for it")]
-    BehindTheHostsBack,
+    ReservedForHost,
     /// Too many.
     #[error("an abort sequence has at most {ABORT_STEPS_LIMIT} steps")]
     TooManySteps,
@@ -231,7 +231,7 @@ pub(crate) enum Failure {
     /// The id is in use.
     #[error("request {id} is still outstanding; choose another id")]
     IdInUse {
-        /// Which.
+        /// CancelTarget.
         id: u64,
     },
     /// Nothing to cancel.
@@ -239,18 +239,18 @@ pub(crate) enum Failure {
     NoSuchRequest {
         /// Whose.
         session: u64,
-        /// Which.
+        /// CancelTarget.
         request: u64,
     },
     /// No such session.
     #[error("there is no session {session}")]
     NoSuchSession {
-        /// Which.
+        /// CancelTarget.
         session: u64,
     },
     /// One at a time.
     #[error("this connection captures already, or its last capture was not read to its end")]
-    Capturing,
+    OwnCapture,
     /// None.
     #[error("this connection captures nothing")]
     NotCapturing,
@@ -271,6 +271,61 @@ pub(crate) enum Failure {
     Ending,
 }
 
+impl Failure {
+    /// Its status in the protocol. Nowhere else is this decided.
+    pub fn status(&self) -> Status {
+        match self {
+            Failure::Transfer { mishap, .. } => match mishap {
+                TransferError::Fault(Fault::Stall) | TransferError::Halted => Status::Stall,
+                TransferError::Fault(Fault::Overrun) => Status::Overrun,
+                TransferError::Fault(Fault::Io) | TransferError::HostStuck => Status::IoError,
+                TransferError::Fault(Fault::NoResources) => Status::InsufficientResources,
+                TransferError::Fault(Fault::Refused) => Status::InvalidParameter,
+                TransferError::Timeout(_) => Status::Timeout,
+                TransferError::Gone => Status::NoDevice,
+            },
+            Failure::Usb(error) => match error.kind {
+                ErrorKind::NoDevice => Status::NoDevice,
+                ErrorKind::Busy(_) => Status::Busy,
+                ErrorKind::AccessDenied => Status::AccessDenied,
+                ErrorKind::NotFound | ErrorKind::NotSupported => Status::NotSupported,
+                ErrorKind::Stall => Status::Stall,
+                ErrorKind::InvalidParameter => Status::InvalidParameter,
+                ErrorKind::NoResources => Status::InsufficientResources,
+                ErrorKind::Wedged | ErrorKind::Io => Status::IoError,
+            },
+            Failure::Unknown { .. } | Failure::Gone { .. } => Status::NoDevice,
+            Failure::JobCancelled => Status::Cancelled,
+            Failure::HostStuck { .. } => Status::IoError,
+            Failure::Locked { .. } | Failure::ControlPending { .. } | Failure::CaptureIsRead => Status::Busy,
+            Failure::NotOpen { .. }
+            | Failure::NotLocked { .. }
+            | Failure::NotShared
+            | Failure::NotCapturing
+            | Failure::NoSuchRequest { .. }
+            | Failure::NoSuchSession { .. } => Status::NotFound,
+            Failure::NoPipe { .. } | Failure::NotResettable { .. } => Status::NotSupported,
+            Failure::Limit(_) | Failure::NoMemory { .. } => Status::InsufficientResources,
+            Failure::Ending => Status::NoDevice,
+            Failure::Ambiguous { .. }
+            | Failure::AlreadyOpen { .. }
+            | Failure::AlreadyShared
+            | Failure::OwnCapture
+            | Failure::BadIndex { .. }
+            | Failure::BadInterface { .. }
+            | Failure::ForeignInterface { .. }
+            | Failure::BadValue { .. }
+            | Failure::BadTimeout { .. }
+            | Failure::ReservedForHost
+            | Failure::TooManySteps
+            | Failure::BadStep { .. }
+            | Failure::IdInUse { .. }
+            | Failure::BadCommand(_)
+            | Failure::BadFrame(_) => Status::InvalidParameter,
+        }
+    }
+}
+
 /// A peer's program, or what stands for it where it can't be read.
 fn named(peer: &Peer) -> &str {
     if peer.program.is_empty() { "a program" } else { &peer.program }
@@ -287,7 +342,7 @@ mod tests {
             length: 512,
             endpoint: EndpointAddress(0x81),
             device: "usbscan0".into(),
-            mishap: Mishap::Timeout(Duration::from_millis(1500)),
+            mishap: TransferError::Timeout(Duration::from_millis(1500)),
         };
         assert_eq!(failure.to_string(), "read of 512 bytes, endpoint 81 of usbscan0: timed out after 1.500 s");
     }

@@ -157,7 +157,7 @@ impl From<Vec<u8>> for Payload {
 /// Surplus bytes of a pipe: the device sent more than was asked for, because reads are rounded up to whole packets.
 /// The next read gets them first.
 #[derive(Debug, Default)]
-pub(crate) struct Carry {
+pub(crate) struct Surplus {
     bytes: VecDeque<u8>,
     /// Whether a short packet stood behind them, which ends the read that empties them.
     ends_short: bool,
@@ -165,7 +165,7 @@ pub(crate) struct Carry {
     owner: u64,
 }
 
-impl Carry {
+impl Surplus {
     /// Keeps what a read left over. There is nothing left from before: that was served first.
     pub fn keep(&mut self, bytes: &[u8], ends_short: bool, owner: u64) {
         self.bytes.extend(bytes);
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn surplus_is_served_first_and_its_short_packet_ends_the_read_that_empties_it() {
-        let mut carry = Carry::default();
+        let mut carry = Surplus::default();
         carry.keep(b"abc", true, 1);
         assert_eq!(carry.take(2), (b"ab".to_vec(), false));
         assert_eq!(carry.clear_of(2), 0);

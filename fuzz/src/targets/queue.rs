@@ -3,7 +3,7 @@
 use usbscan_daemon::queue::*;
 
 // The file itself: what is compiled into the daemon's library for its tests is in nobody else's.
-#[path = "../../../crates/daemon/src/queue/ledger.rs"]
+#[path = "../../../crates/daemon/src/pipe/queue/ledger.rs"]
 mod ledger;
 
 use ledger::{Op, Run, STEP};
@@ -23,7 +23,7 @@ pub fn queue(bytes: &[u8]) {
 
 fn understand(kind: u8, number: usize) -> Op {
     let (pick, bytes) = (number / 16, number % (STEP + 1));
-    let reason = if number % 2 == 0 { Reason::Asked } else { Reason::Deadline };
+    let reason = if number % 2 == 0 { Reason::Requested } else { Reason::Deadline };
     match kind % 24 {
         0..=4 => Op::Push { session: (number % 3) as u8, bytes: number / 4 % 20, empty_packet: number % 2 == 1 },
         5..=9 => Op::Next,
@@ -41,7 +41,7 @@ fn understand(kind: u8, number: usize) -> Op {
         21 if number < 16 => Op::Lose,
         21 if number < 32 => Op::Wedge,
         21 => Op::Refuse,
-        22 => Op::NoRoom { step: bytes },
+        22 => Op::NoRoom { max_transfer: bytes },
         _ => Op::Pop,
     }
 }

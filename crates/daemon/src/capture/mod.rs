@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 use usbscan_usb::{Buffer, Completion, DeviceInfo, EndpointAddress, Setup, TransferType};
 use usbscan_wire::{PAYLOAD_LIMIT, ReadCaptureBody};
 
-use self::pcapng::{IN_PROGRESS, Kind, NOT_SUBMITTED, Record, errno};
-use super::answer::Answer;
-use super::core::SERVER;
-use super::failure::{Failure, Limit};
-use super::payload::Payload;
+use self::pcapng::{IN_PROGRESS, NOT_SUBMITTED, Record, RecordKind, errno};
+use crate::failure::{Failure, Limit};
+use crate::payload::Payload;
+use crate::reply::responder::Responder;
+use crate::version::SERVER;
 
 /// US English, of strings.
 const LANGUAGE: u16 = 0x0409;
@@ -83,7 +83,7 @@ impl Taps {
 pub(crate) struct Tap {
     /// Where they go.
     pub taps: Arc<Taps>,
-    /// Which endpoint.
+    /// CancelTarget endpoint.
     pub endpoint: EndpointAddress,
     /// What it is.
     pub transfer: TransferType,
@@ -103,7 +103,7 @@ impl Tap {
             let endpoint = self.directed(setup);
             let length = setup.map_or(data.len(), |setup| usize::from(setup.length)) as u32;
             let data = (!endpoint.is_in()).then_some(data);
-            self.record(urb, Kind::Submit, endpoint, (setup, IN_PROGRESS, length, data));
+            self.record(urb, RecordKind::Submit, endpoint, (setup, IN_PROGRESS, length, data));
         }
         urb
     }
@@ -112,26 +112,31 @@ impl Tap {
     pub fn rejected(&self, urb: u64, buffer: &Buffer) {
         if self.taps.any.load(Ordering::Relaxed) {
             let endpoint = self.directed(self.parts(&buffer.bytes()).0);
-            self.record(urb, Kind::Rejected, endpoint, (None, NOT_SUBMITTED, 0, None));
+            self.record(urb, RecordKind::Rejected, endpoint, (None, NOT_SUBMITTED, 0, None));
         }
     }
 
     /// It came back.
-    pub fn landed(&self, urb: u64, completion: &Completion) {
+    pub fn completed(&self, urb: u64, completion: &Completion) {
         if self.taps.any.load(Ordering::Relaxed) {
             let bytes = completion.buffer.bytes();
             let (setup, data) = self.parts(&bytes);
             let endpoint = self.directed(setup);
             let moved = &data[..completion.actual.min(data.len())];
             let data = endpoint.is_in().then_some(moved);
-            self.record(urb, Kind::Complete, endpoint, (None, errno(completion.status), moved.len() as u32, data));
+            self.record(
+                urb,
+                RecordKind::Complete,
+                endpoint,
+                (None, errno(completion.status), moved.len() as u32, data),
+            );
         }
     }
 
     fn record(
         &self,
         urb: u64,
-        kind: Kind,
+        kind: RecordKind,
         endpoint: EndpointAddress,
         (setup, status, length, data): (Option<Setup>, i32, u32, Option<&[u8]>),
     ) {
@@ -161,12 +166,12 @@ pub(crate) struct Capture {
     /// Whose data it has; everybody's where it is `None`.
     user: Option<u32>,
     room: usize,
-    state: Mutex<State>,
-    _permit: Permit,
+    state: Mutex<CaptureState>,
+    _permit: CapturePermit,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CaptureState {
     blocks: VecDeque<Vec<u8>>,
     /// Of the first block, those that were read.
     read: usize,
@@ -176,12 +181,12 @@ struct State {
     /// Of those, not written down yet.
     unsaid: u64,
     over: bool,
-    waiting: Option<Answer>,
+    waiting: Option<Responder>,
 }
 
 impl Capture {
     /// One with room for so many bytes. Root, and the user whom the daemon runs as, may see everything.
-    pub fn new(uid: u32, room: usize, permit: Permit) -> Arc<Capture> {
+    pub fn new(uid: u32, room: usize, permit: CapturePermit) -> Arc<Capture> {
         let own = rustix::process::geteuid().as_raw();
         let user = (uid != 0 && uid != own).then_some(uid);
         Arc::new(Capture { user, room, state: Mutex::default(), _permit: permit })
@@ -228,7 +233,7 @@ impl Capture {
     ///
     /// # Errors
     /// With the answer, when another one waits.
-    pub fn read(&self, asked: Answer) -> Result<(), Answer> {
+    pub fn read(&self, asked: Responder) -> Result<(), Responder> {
         let mut state = self.state.lock();
         if state.waiting.is_some() {
             return Err(asked);
@@ -250,7 +255,7 @@ impl Capture {
     }
 }
 
-impl State {
+impl CaptureState {
     fn put(&mut self, block: Vec<u8>) {
         self.bytes += block.len();
         self.blocks.push_back(block);
@@ -275,7 +280,7 @@ impl State {
 }
 
 /// Answers whoever waits, if there is something to say; not under the lock.
-fn answer(mut state: parking_lot::MutexGuard<'_, State>) {
+fn answer(mut state: parking_lot::MutexGuard<'_, CaptureState>) {
     if state.bytes == 0 && !state.over {
         return;
     }
@@ -292,23 +297,23 @@ fn now() -> Duration {
 
 /// The right to one capture of all that there may be. Dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Permit(Arc<AtomicUsize>);
+pub(crate) struct CapturePermit(Arc<AtomicUsize>);
 
-impl Permit {
+impl CapturePermit {
     /// One more, if there are not `most` already.
     ///
     /// # Errors
     /// [`Limit::Captures`].
-    pub fn take(count: &Arc<AtomicUsize>, most: usize) -> Result<Permit, Failure> {
+    pub fn take(count: &Arc<AtomicUsize>, most: usize) -> Result<CapturePermit, Failure> {
         let more = |count: usize| (count < most).then_some(count + 1);
         match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
-            Ok(_) => Ok(Permit(count.clone())),
+            Ok(_) => Ok(CapturePermit(count.clone())),
             Err(_) => Err(Failure::Limit(Limit::Captures(most))),
         }
     }
 }
 
-impl Drop for Permit {
+impl Drop for CapturePermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -337,7 +342,7 @@ fn describe(capture: &Capture, info: &DeviceInfo, next_urb: impl Fn() -> u64) {
         let urb = next_urb();
         let asked = Record {
             urb,
-            kind: Kind::Submit,
+            kind: RecordKind::Submit,
             transfer: TransferType::Control,
             endpoint: EndpointAddress(0x80),
             bus: info.location.bus,
@@ -349,7 +354,14 @@ fn describe(capture: &Capture, info: &DeviceInfo, next_urb: impl Fn() -> u64) {
         };
         capture.push(&asked);
         let length = bytes.len() as u32;
-        capture.push(&Record { kind: Kind::Complete, setup: None, status: 0, length, data: Some(&bytes), ..asked });
+        capture.push(&Record {
+            kind: RecordKind::Complete,
+            setup: None,
+            status: 0,
+            length,
+            data: Some(&bytes),
+            ..asked
+        });
     }
 }
 
@@ -370,7 +382,7 @@ mod tests {
 
     fn capture_of(uid: u32) -> (Tap, Arc<Capture>) {
         let taps: Arc<Taps> = Arc::default();
-        let permit = Permit::take(&Arc::default(), 1).unwrap();
+        let permit = CapturePermit::take(&Arc::default(), 1).unwrap();
         let capture = Capture::new(uid, 1 << 20, permit);
         taps.captures.lock().push(capture.clone());
         taps.any.store(true, Ordering::Relaxed);

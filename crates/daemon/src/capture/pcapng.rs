@@ -12,9 +12,9 @@ const LINK_TYPE: u16 = 220;
 const HEADER: usize = 64;
 const NO_OPTIONS: [u8; 4] = [0; 4];
 
-/// Which end of a transfer is recorded, or why it never began.
+/// CancelTarget end of a transfer is recorded, or why it never began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RecordKind {
     /// It was handed to the host: `S`.
     Submit,
     /// It came back: `C`.
@@ -28,11 +28,11 @@ pub(super) enum Kind {
 pub(super) struct Record<'a> {
     /// The same at both ends of a transfer.
     pub urb: u64,
-    /// Which end.
-    pub kind: Kind,
+    /// CancelTarget end.
+    pub kind: RecordKind,
     /// What its endpoint is.
     pub transfer: TransferType,
-    /// Which endpoint; for control the direction is the request's.
+    /// CancelTarget endpoint; for control the direction is the request's.
     pub endpoint: EndpointAddress,
     /// Where the device is.
     pub bus: u8,
@@ -134,9 +134,9 @@ impl Record<'_> {
     /// What goes out is there at the submission, what comes in at the end.
     fn has_data(&self) -> bool {
         match self.kind {
-            Kind::Submit => !self.endpoint.is_in(),
-            Kind::Complete => self.endpoint.is_in(),
-            Kind::Rejected => false,
+            RecordKind::Submit => !self.endpoint.is_in(),
+            RecordKind::Complete => self.endpoint.is_in(),
+            RecordKind::Rejected => false,
         }
     }
 }
@@ -148,9 +148,9 @@ fn header(record: &Record<'_>, time: Duration) -> [u8; HEADER] {
     put(
         8,
         &[match record.kind {
-            Kind::Submit => b'S',
-            Kind::Complete => b'C',
-            Kind::Rejected => b'E',
+            RecordKind::Submit => b'S',
+            RecordKind::Complete => b'C',
+            RecordKind::Rejected => b'E',
         }],
     );
     put(
@@ -203,7 +203,7 @@ mod tests {
     fn every_block_says_its_length_at_both_ends() {
         let record = Record {
             urb: 7,
-            kind: Kind::Complete,
+            kind: RecordKind::Complete,
             transfer: TransferType::Bulk,
             endpoint: EndpointAddress(0x81),
             bus: 1,
@@ -230,7 +230,7 @@ mod tests {
     fn data_that_may_not_be_seen_are_counted_and_left_out() {
         let record = Record {
             urb: 7,
-            kind: Kind::Submit,
+            kind: RecordKind::Submit,
             transfer: TransferType::Bulk,
             endpoint: EndpointAddress(0x02),
             bus: 1,

@@ -8,38 +8,39 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, at, never, select};
 use usbscan_usb::{Completion, ErrorKind, Status};
 
-use super::line::{DOUBT, Landed, Line};
-use super::orders::{News, Order, Which};
+use super::endpoint_io::{Completed, DISCONNECT_GRACE, EndpointIo};
+use super::orders::{CancelTarget, Order, PipeEvent};
 use super::waiters::{Left, Waiters};
-use crate::cancellation::Cancellation;
+use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
-use crate::queue::{Fault, Outcome, Reason, Ticket};
-use crate::request::{IoRequest, Standing};
+use crate::pipe::cancellation::Cancellation;
+use crate::pipe::queue::{Reason, Ticket};
+use crate::pipe::request::{IoRequest, RequestState};
 
 /// Everything that the worker is given at its start.
-pub(super) struct Parts {
-    pub line: Line,
+pub(super) struct EventParts {
+    pub io: EndpointIo,
     pub orders: Receiver<Order>,
-    pub news: Box<dyn Fn(News) + Send>,
+    pub notify: Box<dyn Fn(PipeEvent) + Send>,
     pub halted: Arc<AtomicBool>,
 }
 
 pub(super) struct Events {
-    line: Line,
+    io: EndpointIo,
     waiters: Waiters<Waiting>,
     next_transfer: u64,
     /// A fault froze the pipe.
     frozen: bool,
     /// Until when an error may turn out to have been the first sign of unplugging.
-    doubt_ends: Option<Instant>,
+    disconnect_grace_ends: Option<Instant>,
     gated: bool,
     quiet: Vec<Sender<()>>,
     retiring: bool,
     /// What everything ends as from now on.
     dead: Option<Outcome>,
-    landed_told: bool,
+    all_returned_told: bool,
     orders: Receiver<Order>,
-    news: Box<dyn Fn(News) + Send>,
+    notify: Box<dyn Fn(PipeEvent) + Send>,
     halted: Arc<AtomicBool>,
 }
 
@@ -49,77 +50,77 @@ struct Waiting {
 }
 
 impl Events {
-    pub fn new(parts: Parts) -> Events {
-        let Parts { line, orders, news, halted } = parts;
+    pub fn new(parts: EventParts) -> Events {
+        let EventParts { io, orders, notify, halted } = parts;
         Events {
-            line,
+            io,
             waiters: Waiters::new(),
             next_transfer: 1,
             frozen: false,
-            doubt_ends: None,
+            disconnect_grace_ends: None,
             gated: false,
             quiet: Vec::new(),
             retiring: false,
             dead: None,
-            landed_told: false,
+            all_returned_told: false,
             orders,
-            news,
+            notify,
             halted,
         }
     }
 
     /// Runs until it is retired and nothing is in flight.
     pub fn run(mut self) {
-        let completions = self.line.completions().clone();
-        let (orders, backs) = (self.orders.clone(), self.line.backs().clone());
+        let completions = self.io.completions().clone();
+        let (orders, returned_endpoints) = (self.orders.clone(), self.io.returned_endpoints().clone());
         loop {
-            self.pump();
+            self.advance();
             if self.retiring && self.is_quiet() {
                 break;
             }
             let timer = self.next_due().map_or_else(never, at);
             select! {
                 recv(completions) -> completion => match completion {
-                    Ok(completion) => self.landed(completion),
+                    Ok(completion) => self.completed(completion),
                     // Only a host that was torn down under us drops its end.
                     Err(_) => break,
                 },
-                recv(backs) -> back => {
-                    let gone = self.line.is_back(back.expect("the line has both ends"));
+                recv(returned_endpoints) -> returned => {
+                    let gone = self.io.endpoint_returned(returned.expect("the line has both ends"));
                     if gone {
-                        self.find_dead(Outcome::Gone, News::Lost);
+                        self.find_dead(Outcome::Gone, PipeEvent::Lost);
                     }
                 }
                 recv(orders) -> order => match order {
-                    Ok(order) => self.obey(order),
+                    Ok(order) => self.handle_order(order),
                     Err(_) => self.retire(),
                 },
-                recv(timer) -> _ => self.ring(Instant::now()),
+                recv(timer) -> _ => self.on_timer(Instant::now()),
             }
         }
         self.end_all(Outcome::Cancelled);
     }
 
-    fn obey(&mut self, order: Order) {
+    fn handle_order(&mut self, order: Order) {
         match order {
             Order::Io(request) | Order::Own(request) => self.push(*request),
             Order::Cancel { which, by } => self.cancel(which, &by),
             Order::Quiesce { cancel, quiet } => {
                 self.gated = true;
                 if let Some(by) = cancel {
-                    self.cancel(Which::All, &by);
+                    self.cancel(CancelTarget::All, &by);
                 }
-                if !self.line.is_quiet() {
+                if !self.io.is_quiet() {
                     // What is in flight is nobody's request, so it may be asked back whoever waits.
-                    self.line.ask_back_all();
+                    self.io.cancel_all_in_flight();
                 }
-                if self.dead != Some(Outcome::Wedged) {
+                if self.dead != Some(Outcome::HostStuck) {
                     self.quiet.push(quiet);
                 }
             }
             Order::Resume => self.gated = false,
             Order::ClearHalt { on_the_wire, done } => {
-                let cleared = if on_the_wire { self.line.clear_halt() } else { Ok(()) };
+                let cleared = if on_the_wire { self.io.clear_halt() } else { Ok(()) };
                 if cleared.is_ok() {
                     self.frozen = false;
                     self.halted.store(false, Ordering::Relaxed);
@@ -129,7 +130,7 @@ impl Events {
             }
             Order::DropSurplus { .. } => {}
             Order::Lost => self.die(Outcome::Gone),
-            Order::Wedged => self.die(Outcome::Wedged),
+            Order::HostStuck => self.die(Outcome::HostStuck),
             Order::Retire => self.retire(),
         }
     }
@@ -140,23 +141,23 @@ impl Events {
             None if self.frozen => request.end(Outcome::Halted, 0),
             None => {
                 let due = Instant::now() + request.timeout;
-                request.pending.stands(Standing::InFlight);
+                request.pending.set_state(RequestState::InFlight);
                 self.waiters.push(request.pending.session, Waiting { request, due });
             }
         }
     }
 
-    fn cancel(&mut self, which: Which, by: &Arc<Cancellation>) {
+    fn cancel(&mut self, which: CancelTarget, by: &Arc<Cancellation>) {
         let mut again = 0;
         let picks = |waiting: &mut Waiting| {
             let picked = which.picks(&waiting.request);
             if picked {
-                waiting.request.pending.stands(Standing::Cancelling);
+                waiting.request.pending.set_state(RequestState::Cancelling);
                 again += usize::from(!waiting.request.concern(by));
             }
             picked
         };
-        let left = self.waiters.cancel(picks, Reason::Asked, self.line.has_transfers());
+        let left = self.waiters.cancel(picks, Reason::Requested, self.io.has_transfers());
         by.found(left.found - again);
         self.let_go(left);
     }
@@ -165,15 +166,15 @@ impl Events {
         for (waiting, reason) in left.ended {
             waiting.request.end(reason.into(), 0);
         }
-        if left.ask_back {
-            self.line.ask_back_all();
+        if left.to_cancel {
+            self.io.cancel_all_in_flight();
         }
     }
 
     fn retire(&mut self) {
         self.retiring = true;
         if self.dead.is_none() {
-            self.line.ask_back_all();
+            self.io.cancel_all_in_flight();
         }
     }
 
@@ -184,19 +185,19 @@ impl Events {
     }
 
     fn is_quiet(&self) -> bool {
-        self.line.is_quiet() && self.doubt_ends.is_none()
+        self.io.is_quiet() && self.disconnect_grace_ends.is_none()
     }
 
     /// Keeps one transfer in flight while it is wanted, and says when the pipe is quiet.
-    fn pump(&mut self) {
+    fn advance(&mut self) {
         if self.is_quiet() {
             for quiet in self.quiet.drain(..) {
                 let _ = quiet.send(());
             }
-            if self.dead.is_some() && !self.landed_told {
-                self.landed_told = true;
-                self.line.cut();
-                (self.news)(News::Landed);
+            if self.dead.is_some() && !self.all_returned_told {
+                self.all_returned_told = true;
+                self.io.abandon();
+                (self.notify)(PipeEvent::AllReturned);
             }
         }
         let may = !self.gated && !self.frozen && !self.retiring && self.dead.is_none();
@@ -208,18 +209,18 @@ impl Events {
     fn start(&mut self) {
         let ticket = Ticket(self.next_transfer);
         self.next_transfer += 1;
-        let packet = self.line.packet();
-        let Err(rejected) = self.line.submit(ticket, packet, vec![0; packet].into()) else { return };
+        let packet = self.io.packet();
+        let Err(rejected) = self.io.submit(ticket, packet, vec![0; packet].into()) else { return };
         log::debug!("{}", rejected.error);
         match rejected.error.kind {
-            ErrorKind::NoDevice => self.find_dead(Outcome::Gone, News::Lost),
+            ErrorKind::NoDevice => self.find_dead(Outcome::Gone, PipeEvent::Lost),
             ErrorKind::NoResources => self.end_all(Outcome::Fault(Fault::NoResources)),
             _ => self.end_all(Outcome::Fault(Fault::Refused)),
         }
     }
 
-    fn landed(&mut self, completion: Completion) {
-        let Some(Landed { completion, .. }) = self.line.landed(completion) else { return };
+    fn completed(&mut self, completion: Completion) {
+        let Some(Completed { completion, .. }) = self.io.completed(completion) else { return };
         match completion.status {
             Status::Completed => self.packet(&completion.received()),
             Status::Cancelled if completion.actual > 0 => self.packet(&completion.received()),
@@ -230,9 +231,11 @@ impl Events {
             }
             Status::Stall => self.freeze(Fault::Stall),
             Status::Overflow => self.freeze(Fault::Overrun),
-            Status::Error if self.dead.is_none() => self.doubt_ends = Some(Instant::now() + DOUBT),
+            Status::Error if self.dead.is_none() => {
+                self.disconnect_grace_ends = Some(Instant::now() + DISCONNECT_GRACE)
+            }
             Status::Error => {}
-            Status::NoDevice => self.find_dead(Outcome::Gone, News::Lost),
+            Status::NoDevice => self.find_dead(Outcome::Gone, PipeEvent::Lost),
         }
     }
 
@@ -255,51 +258,51 @@ impl Events {
         self.frozen = true;
         self.halted.store(true, Ordering::Relaxed);
         self.end_all(Outcome::Fault(fault));
-        (self.news)(News::Halted);
+        (self.notify)(PipeEvent::Halted);
     }
 
-    fn find_dead(&mut self, outcome: Outcome, news: News) {
+    fn find_dead(&mut self, outcome: Outcome, notify: PipeEvent) {
         if self.dead.is_none() {
             self.die(outcome);
-            (self.news)(news);
+            (self.notify)(notify);
         }
     }
 
     fn die(&mut self, outcome: Outcome) {
-        if self.dead == Some(Outcome::Wedged) || self.dead == Some(outcome) {
+        if self.dead == Some(Outcome::HostStuck) || self.dead == Some(outcome) {
             return;
         }
         self.dead = Some(outcome);
-        self.doubt_ends = None;
+        self.disconnect_grace_ends = None;
         self.end_all(outcome);
         match outcome {
-            Outcome::Wedged => {
-                self.line.stop_the_watchdog();
+            Outcome::HostStuck => {
+                self.io.stop_the_watchdog();
                 self.quiet.clear();
             }
-            _ => self.line.ask_back_all(),
+            _ => self.io.cancel_all_in_flight(),
         }
     }
 
     fn next_due(&self) -> Option<Instant> {
         let dues = self.waiters.running().map(|(_, waiting)| waiting.due);
-        dues.chain(self.doubt_ends).chain(self.line.overdue_at()).min()
+        dues.chain(self.disconnect_grace_ends).chain(self.io.overdue_at()).min()
     }
 
-    fn ring(&mut self, now: Instant) {
+    fn on_timer(&mut self, now: Instant) {
         let late: Vec<Ticket> =
             self.waiters.running().filter(|(_, waiting)| waiting.due <= now).map(|(ticket, _)| ticket).collect();
         for ticket in late {
-            let left = self.waiters.expire(ticket, self.line.has_transfers());
+            let left = self.waiters.expire(ticket, self.io.has_transfers());
             self.let_go(left);
         }
-        if self.doubt_ends.is_some_and(|ends| ends <= now) {
-            self.doubt_ends = None;
+        if self.disconnect_grace_ends.is_some_and(|ends| ends <= now) {
+            self.disconnect_grace_ends = None;
             self.freeze(Fault::Io);
         }
-        if self.line.overdue_at().is_some_and(|overdue| overdue <= now) {
-            self.die(Outcome::Wedged);
-            (self.news)(News::Wedged);
+        if self.io.overdue_at().is_some_and(|overdue| overdue <= now) {
+            self.die(Outcome::HostStuck);
+            (self.notify)(PipeEvent::HostStuck);
         }
     }
 }

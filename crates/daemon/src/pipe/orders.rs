@@ -7,12 +7,12 @@ use crossbeam_channel::Sender;
 use usbscan_usb::{Direction, EndpointAddress, TransferType};
 use usbscan_wire::Pipe;
 
-use crate::cancellation::Cancellation;
+use crate::outcome::Outcome;
 use crate::payload::Pool;
-use crate::queue::Outcome;
-use crate::request::IoRequest;
+use crate::pipe::cancellation::Cancellation;
+use crate::pipe::request::IoRequest;
 
-/// Which pipe an endpoint is, by its type and direction.
+/// CancelTarget pipe an endpoint is, by its type and direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Role {
     /// Endpoint zero. The first, because it is cancelled first: a hung control request blocks every other cancel.
@@ -50,9 +50,9 @@ impl Role {
     }
 }
 
-/// Which requests a cancel concerns.
+/// CancelTarget requests a cancel concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Which {
+pub(crate) enum CancelTarget {
     /// The one with this serial number.
     Serial(u64),
     /// Those of a session.
@@ -61,13 +61,13 @@ pub(crate) enum Which {
     All,
 }
 
-impl Which {
+impl CancelTarget {
     /// Whether it picks this request.
     pub fn picks(self, request: &IoRequest) -> bool {
         match self {
-            Which::Serial(serial) => request.pending.serial == serial,
-            Which::Session(session) => request.pending.session == session,
-            Which::All => true,
+            CancelTarget::Serial(serial) => request.pending.serial == serial,
+            CancelTarget::Session(session) => request.pending.session == session,
+            CancelTarget::All => true,
         }
     }
 }
@@ -82,7 +82,7 @@ pub(crate) enum Order {
     /// Cancel. What comes after a cancel of everybody's waits until nothing of that is in flight.
     Cancel {
         /// What.
-        which: Which,
+        which: CancelTarget,
         /// Who waits for it.
         by: Arc<Cancellation>,
     },
@@ -110,20 +110,20 @@ pub(crate) enum Order {
     /// The device is gone.
     Lost,
     /// The device is wedged: touch it no more.
-    Wedged,
+    HostStuck,
     /// Nobody uses the pipe any more: end when nothing is in flight.
     Retire,
 }
 
 /// What a worker tells the supervisor unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum News {
+pub(crate) enum PipeEvent {
     /// The device is gone, as far as this pipe can tell.
     Lost,
     /// The host does not give a transfer back.
-    Wedged,
+    HostStuck,
     /// After either of these: nothing is in flight any more.
-    Landed,
+    AllReturned,
     /// A fault froze the pipe.
     Halted,
 }
@@ -131,9 +131,9 @@ pub(crate) enum News {
 /// How the rest of the daemon reaches a pipe's worker.
 #[derive(Debug, Clone)]
 pub(crate) struct PipeHandle {
-    /// Which endpoint.
+    /// CancelTarget endpoint.
     pub address: EndpointAddress,
-    /// Which pipe that is.
+    /// CancelTarget pipe that is.
     pub role: Role,
     /// Bytes of its largest packet.
     pub packet: usize,

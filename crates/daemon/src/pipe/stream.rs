@@ -1,7 +1,7 @@
 //! The worker of a pipe that moves bytes: bulk in, bulk out, control. Its thread `pipe usbscanN/EE` alone submits,
 //! cancels and frees. It waits in one place, for orders, completions and the next moment at which something is due.
 
-mod back;
+mod completion;
 mod time;
 
 use std::sync::Arc;
@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, at, never, select};
 use usbscan_usb::{Buffer, ErrorKind, Rejected, Setup};
 
-use super::line::{Landed, Line};
-use super::orders::{News, Order, Role, Which};
-use crate::cancellation::Cancellation;
-use crate::outbox;
-use crate::payload::{Carry, Pool};
-use crate::queue::{Came, Fault, Outcome, Queue, Reason, Rules, Start, Ticket};
-use crate::request::{Data, IoRequest, Standing, Work};
+use super::endpoint_io::{Completed, EndpointIo};
+use super::orders::{CancelTarget, Order, PipeEvent, Role};
+use crate::outcome::{Fault, Outcome};
+use crate::payload::{Pool, Surplus};
+use crate::pipe::cancellation::Cancellation;
+use crate::pipe::queue::{Queue, Reason, Rules, Start, Ticket, TransferOutcome};
+use crate::pipe::request::{Data, IoRequest, RequestState, Work};
+use crate::reply::outbox;
 
 /// Transfers are cut no shorter than this when the system has no memory for longer ones.
 const SHORTEST: usize = 16 * 1024;
@@ -29,29 +30,29 @@ const OWN: u64 = 1 << 63;
 
 /// How a pipe works.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Settings {
+pub(crate) struct PipeSettings {
     /// Transfers in flight at once.
     pub depth: usize,
     /// Bytes of the longest transfer.
-    pub step: usize,
+    pub max_transfer: usize,
 }
 
 /// Everything that the worker is given at its start.
-pub(super) struct Parts {
+pub(super) struct StreamParts {
     pub role: Role,
-    pub line: Line,
-    pub settings: Settings,
+    pub io: EndpointIo,
+    pub settings: PipeSettings,
     pub pool: Pool,
     pub orders: Receiver<Order>,
-    pub news: Box<dyn Fn(News) + Send>,
+    pub notify: Box<dyn Fn(PipeEvent) + Send>,
     pub halted: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum StreamState {
     Working,
     Lost,
-    Wedged,
+    HostStuck,
 }
 
 /// Whose queue.
@@ -74,15 +75,15 @@ struct Shortage {
 
 pub(super) struct Stream {
     role: Role,
-    line: Line,
+    io: EndpointIo,
     own: Queue<IoRequest>,
     clients: Queue<IoRequest>,
     heads: [Head; 2],
-    carry: Carry,
+    surplus: Surplus,
     pool: Pool,
     /// Transfers that ended in an error which may have been an unplugging, since when.
-    doubts: Vec<Landed>,
-    doubt_ends: Option<Instant>,
+    in_disconnect_grace: Vec<Completed>,
+    disconnect_grace_ends: Option<Instant>,
     shortage: Shortage,
     /// A cancel of everybody's is under way.
     draining: bool,
@@ -90,24 +91,24 @@ pub(super) struct Stream {
     gated: bool,
     quiet: Vec<Sender<()>>,
     retiring: bool,
-    phase: Phase,
-    landed_told: bool,
+    state: StreamState,
+    all_returned_told: bool,
     orders: Receiver<Order>,
-    news: Box<dyn Fn(News) + Send>,
+    notify: Box<dyn Fn(PipeEvent) + Send>,
     halted: Arc<AtomicBool>,
 }
 
 impl Stream {
-    pub fn new(parts: Parts) -> Stream {
-        let Parts { role, line, settings, pool, orders, news, halted } = parts;
+    pub fn new(parts: StreamParts) -> Stream {
+        let StreamParts { role, io, settings, pool, orders, notify, halted } = parts;
         let rules = |first| Rules {
             depth: settings.depth,
-            step: match role {
+            max_transfer: match role {
                 Role::Control => usize::from(Setup::MAX_DATA),
                 // A whole number of packets, so that only a request's last transfer is rounded up.
-                _ => (settings.step / line.packet()).max(1) * line.packet(),
+                _ => (settings.max_transfer / io.packet()).max(1) * io.packet(),
             },
-            packet: if role == Role::Read { line.packet() } else { 1 },
+            packet: if role == Role::Read { io.packet() } else { 1 },
             freezes: role != Role::Control,
             first: Ticket(first),
         };
@@ -115,52 +116,52 @@ impl Stream {
             own: Queue::new(rules(OWN)),
             clients: Queue::new(rules(1)),
             heads: Default::default(),
-            carry: Carry::default(),
+            surplus: Surplus::default(),
             pool,
-            doubts: Vec::new(),
-            doubt_ends: None,
+            in_disconnect_grace: Vec::new(),
+            disconnect_grace_ends: None,
             shortage: Shortage::default(),
             draining: false,
             gated: false,
             quiet: Vec::new(),
             retiring: false,
-            phase: Phase::Working,
-            landed_told: false,
+            state: StreamState::Working,
+            all_returned_told: false,
             role,
-            line,
+            io,
             orders,
-            news,
+            notify,
             halted,
         }
     }
 
     /// Runs until it is retired and nothing is in flight.
     pub fn run(mut self) {
-        let completions = self.line.completions().clone();
-        let (orders, backs) = (self.orders.clone(), self.line.backs().clone());
+        let completions = self.io.completions().clone();
+        let (orders, returned_endpoints) = (self.orders.clone(), self.io.returned_endpoints().clone());
         loop {
-            self.pump();
-            if self.retiring && self.line.is_quiet() && self.doubts.is_empty() {
+            self.advance();
+            if self.retiring && self.io.is_quiet() && self.in_disconnect_grace.is_empty() {
                 return;
             }
             let timer = self.next_due().map_or_else(never, at);
             select! {
                 recv(completions) -> completion => match completion {
-                    Ok(completion) => self.landed(completion),
+                    Ok(completion) => self.completed(completion),
                     // Only a host that was torn down under us drops its end.
                     Err(_) => return,
                 },
-                recv(backs) -> back => {
-                    let gone = self.line.is_back(back.expect("the line has both ends"));
+                recv(returned_endpoints) -> returned => {
+                    let gone = self.io.endpoint_returned(returned.expect("the line has both ends"));
                     if gone {
                         self.find_lost();
                     }
                 }
                 recv(orders) -> order => match order {
-                    Ok(order) => self.obey(order),
+                    Ok(order) => self.handle_order(order),
                     Err(_) => self.retire(),
                 },
-                recv(timer) -> _ => self.ring(Instant::now()),
+                recv(timer) -> _ => self.on_timer(Instant::now()),
             }
         }
     }
@@ -178,7 +179,7 @@ impl Stream {
 
     // ---- orders
 
-    fn obey(&mut self, order: Order) {
+    fn handle_order(&mut self, order: Order) {
         match order {
             Order::Io(request) => self.push(Whose::Clients, *request),
             Order::Own(request) => self.push(Whose::Own, *request),
@@ -186,10 +187,10 @@ impl Stream {
             Order::Quiesce { cancel, quiet } => {
                 self.gated = true;
                 if let Some(by) = cancel {
-                    self.cancel(Which::All, &by);
+                    self.cancel(CancelTarget::All, &by);
                 }
                 // On a wedged pipe `quiet` is dropped at once, which says so.
-                if self.phase != Phase::Wedged {
+                if self.state != StreamState::HostStuck {
                     self.quiet.push(quiet);
                 }
             }
@@ -201,70 +202,70 @@ impl Stream {
             }
             Order::DropSurplus { session } => {
                 let bytes = match session {
-                    Some(session) => self.carry.clear_of(session),
-                    None => self.carry.clear(),
+                    Some(session) => self.surplus.clear_of(session),
+                    None => self.surplus.clear(),
                 };
                 if bytes > 0 {
                     log::debug!("{bytes} surplus bytes of a read are thrown away");
                 }
             }
             Order::Lost => self.lose(),
-            Order::Wedged => self.wedge(),
+            Order::HostStuck => self.host_stuck(),
             Order::Retire => self.retire(),
         }
     }
 
     fn push(&mut self, whose: Whose, request: IoRequest) {
-        let need = request.work.need(self.line.packet());
+        let need = request.work.need(self.io.packet());
         self.queue(whose).push(request, need);
     }
 
-    fn cancel(&mut self, which: Which, by: &Arc<Cancellation>) {
+    fn cancel(&mut self, which: CancelTarget, by: &Arc<Cancellation>) {
         let mut again = 0;
         let picks = |request: &mut IoRequest| {
             let picked = which.picks(request);
             if picked {
-                request.pending.stands(Standing::Cancelling);
+                request.pending.set_state(RequestState::Cancelling);
                 again += usize::from(!request.concern(by));
             }
             picked
         };
-        let cancelled = self.clients.cancel(picks, Reason::Asked);
+        let cancelled = self.clients.cancel(picks, Reason::Requested);
         by.found(cancelled.found - again);
-        self.draining |= which == Which::All && self.clients.in_flight() > 0;
-        self.line.ask_back(&cancelled.ask_back);
+        self.draining |= which == CancelTarget::All && self.clients.in_flight() > 0;
+        self.io.cancel(&cancelled.to_cancel);
     }
 
     fn clear_halt(&mut self, on_the_wire: bool) -> Result<(), usbscan_usb::Error> {
         if on_the_wire {
-            self.line.clear_halt()?;
+            self.io.clear_halt()?;
         }
         self.own.thaw();
         self.clients.thaw();
-        self.carry.clear();
+        self.surplus.clear();
         self.halted.store(false, Ordering::Relaxed);
         Ok(())
     }
 
     fn retire(&mut self) {
         self.retiring = true;
-        if self.phase == Phase::Working {
-            self.line.ask_back_all();
+        if self.state == StreamState::Working {
+            self.io.cancel_all_in_flight();
         }
     }
 
     // ---- what goes out
 
     /// Answers what ended and starts what may start, until neither goes on.
-    fn pump(&mut self) {
+    fn advance(&mut self) {
         loop {
-            let together = outbox::together();
+            let batch = outbox::batch();
             for whose in [Whose::Own, Whose::Clients] {
                 while let Some(ended) = self.queue(whose).pop() {
                     ended.item.end(ended.outcome, ended.moved);
                 }
             }
-            drop(together);
+            drop(batch);
             self.say_when_quiet();
             if !self.start_one() {
                 break;
@@ -274,24 +275,24 @@ impl Stream {
     }
 
     fn say_when_quiet(&mut self) {
-        if !self.line.is_quiet() || !self.doubts.is_empty() {
+        if !self.io.is_quiet() || !self.in_disconnect_grace.is_empty() {
             return;
         }
         self.draining = false;
         for quiet in self.quiet.drain(..) {
             let _ = quiet.send(());
         }
-        if self.phase != Phase::Working && !self.landed_told {
-            self.landed_told = true;
-            self.line.cut();
-            (self.news)(News::Landed);
+        if self.state != StreamState::Working && !self.all_returned_told {
+            self.all_returned_told = true;
+            self.io.abandon();
+            (self.notify)(PipeEvent::AllReturned);
         }
     }
 
     /// Starts one transfer, or serves a read from the surplus of the last. Says whether there may be more to do.
     fn start_one(&mut self) -> bool {
-        let may = self.phase == Phase::Working && self.line.is_here();
-        if !may || !self.doubts.is_empty() || self.shortage.again_at.is_some() {
+        let may = self.state == StreamState::Working && self.io.is_available();
+        if !may || !self.in_disconnect_grace.is_empty() || self.shortage.again_at.is_some() {
             return false;
         }
         if let Some(start) = self.own.next() {
@@ -310,12 +311,12 @@ impl Stream {
 
     fn start(&mut self, start: Start) -> bool {
         let Start { ticket, length, .. } = start;
-        if self.role == Role::Read && !self.carry.is_empty() {
+        if self.role == Role::Read && !self.surplus.is_empty() {
             self.serve_surplus(start);
             return true;
         }
         let Some(buffer) = self.buffer(start) else { return true };
-        match self.line.submit(ticket, length, buffer) {
+        match self.io.submit(ticket, length, buffer) {
             Ok(()) => {
                 self.shortage = Shortage::default();
                 true
@@ -328,23 +329,23 @@ impl Stream {
     }
 
     fn serve_surplus(&mut self, start: Start) {
-        let (bytes, short) = self.carry.take(start.length);
+        let (bytes, short) = self.surplus.take(start.length);
         let length = bytes.len();
         let pool = self.pool.clone();
         let queue = self.of_ticket(start.ticket);
         if let Some(request) = queue.item_mut(start.ticket) {
             request.arrived(Buffer::Vec(bytes), length, &pool);
         }
-        let ask_back = queue.complete(start.ticket, length, Came::Completed { short });
-        debug_assert!(ask_back.is_empty(), "surplus is no fault");
+        let to_cancel = queue.complete(start.ticket, length, TransferOutcome::Completed { short });
+        debug_assert!(to_cancel.is_empty(), "surplus is no fault");
     }
 
     fn buffer(&mut self, start: Start) -> Option<Buffer> {
         let Start { ticket, offset, length } = start;
-        let packet = self.line.packet();
+        let packet = self.io.packet();
         let pool = self.pool.clone();
         let request = self.of_ticket(ticket).item_mut(ticket)?;
-        request.pending.stands(Standing::InFlight);
+        request.pending.set_state(RequestState::InFlight);
         Some(match &mut request.work {
             Work::Read { into, .. } => {
                 let rounded = length.next_multiple_of(packet);
@@ -383,7 +384,7 @@ impl Stream {
         }
         match error.kind {
             ErrorKind::NoDevice => {
-                self.of_ticket(ticket).complete(ticket, 0, Came::Gone);
+                self.of_ticket(ticket).complete(ticket, 0, TransferOutcome::Gone);
                 self.find_lost();
             }
             ErrorKind::NoResources => self.try_again_shorter(ticket),
@@ -402,11 +403,11 @@ impl Stream {
             self.of_ticket(ticket).refuse(ticket, Fault::NoResources);
             return;
         }
-        let step = (self.of_ticket(ticket).step() / 2).max(SHORTEST.next_multiple_of(self.line.packet()));
-        self.of_ticket(ticket).put_back(ticket, step);
+        let max_transfer = (self.of_ticket(ticket).max_transfer() / 2).max(SHORTEST.next_multiple_of(self.io.packet()));
+        self.of_ticket(ticket).put_back(ticket, max_transfer);
         let again_at = Some(Instant::now() + MEMORY_PAUSE * 2_u32.pow(tries));
         self.shortage = Shortage { tries, again_at };
-        log::debug!("no memory for a transfer; trying {step} bytes");
+        log::debug!("no memory for a transfer; trying {max_transfer} bytes");
     }
 }
 
@@ -414,7 +415,7 @@ impl Drop for Stream {
     /// What is still queued ends as cancelled, as its answers say when they are dropped.
     fn drop(&mut self) {
         for queue in [&mut self.own, &mut self.clients] {
-            queue.cancel(|_| true, Reason::Asked);
+            queue.cancel(|_| true, Reason::Requested);
             while let Some(ended) = queue.pop() {
                 ended.item.end(Outcome::Cancelled, ended.moved);
             }

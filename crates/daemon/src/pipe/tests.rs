@@ -6,12 +6,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use usbscan_usb::{Buffer, Cancel, Completion, Endpoint, EndpointAddress, Error, ErrorKind, Rejected, Status, Token};
 
-use super::line::Line;
-use super::{News, Order, Role, Settings, Which, event, stream};
-use crate::cancellation::{Cancellation, Sum};
+use super::endpoint_io::EndpointIo;
+use super::orders::{CancelTarget, Order, PipeEvent, Role};
+use super::stream::PipeSettings;
+use super::{event, stream};
+use crate::outcome::{Fault, Outcome};
 use crate::payload::{Payload, Pool};
-use crate::queue::{Fault, Outcome};
-use crate::request::{IoRequest, Pending, Reply, Report, Work};
+use crate::pipe::cancellation::{CancelCount, Cancellation};
+use crate::pipe::request::{IoRequest, Reply, Report, RequestInfo, Work};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const ADDRESS: EndpointAddress = EndpointAddress(0x81);
@@ -24,7 +26,7 @@ struct Hand {
     release: Sender<()>,
     completions: Sender<Completion>,
     orders: Sender<Order>,
-    news: Receiver<News>,
+    notify: Receiver<PipeEvent>,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -65,40 +67,40 @@ impl Endpoint for Played {
     }
 }
 
-type Tell = Box<dyn Fn(News) + Send>;
+type Tell = Box<dyn Fn(PipeEvent) + Send>;
 
 fn start(memory: usize, watchdog: Duration) -> Hand {
-    start_worker(memory, watchdog, |line, orders, news| {
-        let (settings, pool, halted) = (Settings { depth: 1, step: 65536 }, Pool::new(4), Arc::default());
-        stream::Stream::new(stream::Parts { role: Role::Read, line, settings, pool, orders, news, halted }).run();
+    start_worker(memory, watchdog, |io, orders, notify| {
+        let (settings, pool, halted) = (PipeSettings { depth: 1, max_transfer: 65536 }, Pool::new(4), Arc::default());
+        stream::Stream::new(stream::StreamParts { role: Role::Read, io, settings, pool, orders, notify, halted }).run();
     })
 }
 
 fn start_events() -> Hand {
-    start_worker(usize::MAX, DEADLINE, |line, orders, news| {
-        event::Events::new(event::Parts { line, orders, news, halted: Arc::default() }).run();
+    start_worker(usize::MAX, DEADLINE, |io, orders, notify| {
+        event::Events::new(event::EventParts { io, orders, notify, halted: Arc::default() }).run();
     })
 }
 
 fn start_worker(
     memory: usize,
     watchdog: Duration,
-    run: impl FnOnce(Line, Receiver<Order>, Tell) + Send + 'static,
+    run: impl FnOnce(EndpointIo, Receiver<Order>, Tell) + Send + 'static,
 ) -> Hand {
     let (submitted, to_submitted) = unbounded();
     let (cancelled, to_cancelled) = unbounded();
     let (to_release, release) = unbounded();
     let (completions, done) = unbounded();
     let (orders, inbox) = unbounded();
-    let (told, news) = unbounded();
+    let (told, notify) = unbounded();
     let played = Played { submitted, cancelled, release, memory };
-    let line = Line::new("test/81".to_owned(), Box::new(played), done, watchdog);
-    let tell = Box::new(move |news| {
+    let io = EndpointIo::new("test/81".to_owned(), Box::new(played), done, watchdog);
+    let tell = Box::new(move |notify| {
         // The test may have ended.
-        let _ = told.send(news);
+        let _ = told.send(notify);
     });
-    let thread = std::thread::spawn(move || run(line, inbox, tell));
-    Hand { submitted: to_submitted, cancelled: to_cancelled, release: to_release, completions, orders, news, thread }
+    let thread = std::thread::spawn(move || run(io, inbox, tell));
+    Hand { submitted: to_submitted, cancelled: to_cancelled, release: to_release, completions, orders, notify, thread }
 }
 
 impl Hand {
@@ -113,7 +115,7 @@ impl Hand {
     fn request(&self, length: usize, work: Work) -> Receiver<Report> {
         let (reply, report) = bounded(1);
         let request = IoRequest {
-            pending: Pending::new(1, 1, "test", length as u64, ADDRESS),
+            pending: RequestInfo::new(1, 1, "test", length as u64, ADDRESS),
             device: "test".into(),
             work,
             timeout: DEADLINE,
@@ -125,10 +127,10 @@ impl Hand {
         report
     }
 
-    fn cancel_all(&self) -> Receiver<Sum> {
+    fn cancel_all(&self) -> Receiver<CancelCount> {
         let (told, sum) = bounded(1);
         let by = Cancellation::new(move |sum| told.send(sum).expect("the test listens"));
-        self.orders.send(Order::Cancel { which: Which::All, by }).expect("the worker runs");
+        self.orders.send(Order::Cancel { which: CancelTarget::All, by }).expect("the worker runs");
         sum
     }
 
@@ -160,14 +162,14 @@ fn a_cancel_that_does_not_return_wedges_the_pipe_and_everybody_is_told() {
     let sum = hand.cancel_all();
     assert_eq!(hand.cancelled.recv_timeout(DEADLINE), Ok(transfer.0));
     assert_eq!(outcome(&behind), Outcome::Cancelled, "it never was with the host");
-    assert_eq!(outcome(&read), Outcome::Wedged);
-    assert_eq!(sum.recv_timeout(DEADLINE), Ok(Sum { found: 2, wedged: true }));
-    assert_eq!(hand.news.recv_timeout(DEADLINE), Ok(News::Wedged));
-    assert_eq!(outcome(&hand.read(512)), Outcome::Wedged, "later ones too");
+    assert_eq!(outcome(&read), Outcome::HostStuck);
+    assert_eq!(sum.recv_timeout(DEADLINE), Ok(CancelCount { found: 2, host_stuck: true }));
+    assert_eq!(hand.notify.recv_timeout(DEADLINE), Ok(PipeEvent::HostStuck));
+    assert_eq!(outcome(&hand.read(512)), Outcome::HostStuck, "later ones too");
     // The host comes round after all.
     hand.release.send(()).unwrap();
     hand.complete(transfer, 0, Status::Cancelled);
-    assert_eq!(hand.news.recv_timeout(DEADLINE), Ok(News::Landed));
+    assert_eq!(hand.notify.recv_timeout(DEADLINE), Ok(PipeEvent::AllReturned));
     hand.end();
 }
 
@@ -180,7 +182,7 @@ fn completions_are_taken_while_a_cancel_takes_its_time() {
     hand.cancelled.recv_timeout(DEADLINE).unwrap();
     hand.complete(transfer, 512, Status::Completed);
     assert_eq!(outcome(&read), Outcome::Success);
-    assert_eq!(sum.recv_timeout(DEADLINE), Ok(Sum { found: 1, wedged: false }));
+    assert_eq!(sum.recv_timeout(DEADLINE), Ok(CancelCount { found: 1, host_stuck: false }));
     let next = hand.read(512);
     assert!(hand.submitted.is_empty(), "nothing is submitted while the endpoint is asking");
     hand.release.send(()).unwrap();
@@ -199,12 +201,12 @@ fn a_wait_that_is_cancelled_while_the_endpoint_is_asking_for_an_earlier_transfer
     hand.cancelled.recv_timeout(DEADLINE).expect("it is asked back");
     hand.complete(transfer, 2, Status::Completed);
     assert_eq!(outcome(&first), Outcome::Success, "the packet was on its way");
-    assert_eq!(sum.recv_timeout(DEADLINE), Ok(Sum { found: 1, wedged: false }));
+    assert_eq!(sum.recv_timeout(DEADLINE), Ok(CancelCount { found: 1, host_stuck: false }));
     // The asking goes on, and nothing is in flight that the next one could wait for.
     let second = hand.wait_event();
     let sum = hand.cancel_all();
     assert_eq!(outcome(&second), Outcome::Cancelled);
-    assert_eq!(sum.recv_timeout(DEADLINE), Ok(Sum { found: 1, wedged: false }));
+    assert_eq!(sum.recv_timeout(DEADLINE), Ok(CancelCount { found: 1, host_stuck: false }));
     hand.end();
 }
 

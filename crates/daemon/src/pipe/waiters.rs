@@ -7,7 +7,7 @@
 //!      └ cancel: nobody waits on ──▶ Ending ──the transfer came back──▶ answered: cancelled, or the packet after all
 //! ```
 
-use crate::queue::{Reason, Ticket};
+use crate::pipe::queue::{Reason, Ticket};
 
 #[derive(Debug)]
 struct Waiter<T> {
@@ -32,7 +32,7 @@ pub(super) struct Left<T> {
     /// Those that end now.
     pub ended: Vec<(T, Reason)>,
     /// Whether nobody wants the transfer any more: it must be asked back.
-    pub ask_back: bool,
+    pub to_cancel: bool,
 }
 
 impl<T> Waiters<T> {
@@ -93,14 +93,14 @@ impl<T> Waiters<T> {
             }
         }
         // The packet may be on its way: whoever was the last to want it waits for the transfer.
-        let ask_back = in_flight && !fresh.is_empty() && !self.want_a_packet();
+        let to_cancel = in_flight && !fresh.is_empty() && !self.want_a_packet();
         let mut ended = Vec::new();
-        if !ask_back {
+        if !to_cancel {
             let (out, left) = self.waiting.drain(..).partition(|waiter| fresh.contains(&waiter.ticket));
             self.waiting = left;
             ended.extend(out.into_iter().map(|waiter: Waiter<T>| (waiter.item, reason)));
         }
-        Left { found, ended, ask_back }
+        Left { found, ended, to_cancel }
     }
 
     /// The transfer came back without a packet: takes out those that were ending.
@@ -145,25 +145,28 @@ mod tests {
     #[test]
     fn one_of_several_is_cancelled_without_touching_the_transfer() {
         let mut waiters = waiters(&[(1, "a"), (2, "b")]);
-        let left = waiters.cancel(|name| *name == "a", Reason::Asked, true);
-        assert_eq!(left, Left { found: 1, ended: vec![("a", Reason::Asked)], ask_back: false });
+        let left = waiters.cancel(|name| *name == "a", Reason::Requested, true);
+        assert_eq!(left, Left { found: 1, ended: vec![("a", Reason::Requested)], to_cancel: false });
         assert_eq!(waiters.packet(), ["b"]);
     }
 
     #[test]
     fn the_last_one_ends_when_the_transfer_is_back() {
         let mut waiters = waiters(&[(1, "a")]);
-        let left = waiters.cancel(|_| true, Reason::Asked, true);
-        assert_eq!(left, Left { found: 1, ended: vec![], ask_back: true });
-        assert_eq!(waiters.cancel(|_| true, Reason::Deadline, true), Left { found: 1, ended: vec![], ask_back: false });
-        assert_eq!(waiters.came_back(), [("a", Reason::Asked)]);
+        let left = waiters.cancel(|_| true, Reason::Requested, true);
+        assert_eq!(left, Left { found: 1, ended: vec![], to_cancel: true });
+        assert_eq!(
+            waiters.cancel(|_| true, Reason::Deadline, true),
+            Left { found: 1, ended: vec![], to_cancel: false }
+        );
+        assert_eq!(waiters.came_back(), [("a", Reason::Requested)]);
         assert!(waiters.drain().is_empty());
     }
 
     #[test]
     fn a_packet_that_was_on_its_way_wins_over_the_cancel() {
         let mut waiters = waiters(&[(1, "a")]);
-        waiters.cancel(|_| true, Reason::Asked, true);
+        waiters.cancel(|_| true, Reason::Requested, true);
         assert_eq!(waiters.packet(), ["a"]);
         assert!(waiters.came_back().is_empty());
     }
@@ -171,9 +174,9 @@ mod tests {
     #[test]
     fn who_comes_while_the_transfer_is_asked_back_waits_for_the_next_one() {
         let mut waiters = waiters(&[(1, "a")]);
-        waiters.cancel(|_| true, Reason::Asked, true);
+        waiters.cancel(|_| true, Reason::Requested, true);
         waiters.push(2, "b");
-        assert_eq!(waiters.came_back(), [("a", Reason::Asked)]);
+        assert_eq!(waiters.came_back(), [("a", Reason::Requested)]);
         assert!(waiters.want_a_packet());
     }
 }

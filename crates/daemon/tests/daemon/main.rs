@@ -1,15 +1,16 @@
 //! The daemon over its socket, on the in-process bus: everything between a client's bytes and a scanner's.
 
+mod bad_descriptors;
 mod cancelling;
 mod capturing;
 mod chaos;
 mod ending;
 mod hostile;
-mod lying;
+mod idle_exit;
+
 mod mixture;
 mod moving;
 mod opening;
 mod quirks;
 mod races;
 mod sharing;
-mod unused;

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Phase, Stream, Whose};
-use crate::pipe::orders::News;
-use crate::queue::{Came, Fault};
+use super::{Stream, StreamState, Whose};
+use crate::outcome::Fault;
+use crate::pipe::orders::PipeEvent;
+use crate::pipe::queue::TransferOutcome;
 
 impl Stream {
     pub(super) fn note_heads(&mut self) {
@@ -21,28 +22,28 @@ impl Stream {
 
     pub(super) fn next_due(&self) -> Option<Instant> {
         let heads = self.heads.iter().filter_map(|head| Some(head.0?.1));
-        heads.chain(self.shortage.again_at).chain(self.doubt_ends).chain(self.line.overdue_at()).min()
+        heads.chain(self.shortage.again_at).chain(self.disconnect_grace_ends).chain(self.io.overdue_at()).min()
     }
 
-    pub(super) fn ring(&mut self, now: Instant) {
+    pub(super) fn on_timer(&mut self, now: Instant) {
         for (at, whose) in [Whose::Own, Whose::Clients].into_iter().enumerate() {
             if let Some((ticket, due)) = self.heads[at].0 {
                 if due <= now {
                     self.heads[at].0 = None;
                     let cancelled = self.queue(whose).expire(ticket);
-                    self.line.ask_back(&cancelled.ask_back);
+                    self.io.cancel(&cancelled.to_cancel);
                 }
             }
         }
         if self.shortage.again_at.is_some_and(|again| again <= now) {
             self.shortage.again_at = None;
         }
-        if self.doubt_ends.is_some_and(|ends| ends <= now) {
-            self.settle_doubts(Came::Fault(Fault::Io));
+        if self.disconnect_grace_ends.is_some_and(|ends| ends <= now) {
+            self.end_disconnect_grace(TransferOutcome::Fault(Fault::Io));
         }
-        if self.line.overdue_at().is_some_and(|overdue| overdue <= now) && self.phase != Phase::Wedged {
-            self.wedge();
-            (self.news)(News::Wedged);
+        if self.io.overdue_at().is_some_and(|overdue| overdue <= now) && self.state != StreamState::HostStuck {
+            self.host_stuck();
+            (self.notify)(PipeEvent::HostStuck);
         }
     }
 }

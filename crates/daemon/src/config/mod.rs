@@ -1,0 +1,428 @@
+//! The configuration: /etc/usbscan/usbscand.toml and the command line, understood and checked before anything starts.
+//! Everything that can grow has its number here, with the reason.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+
+pub mod action;
+pub mod models;
+
+use parking_lot::RwLock;
+use serde::Deserialize;
+use usbscan_wire::{CLIENT_HEADER_LIMIT, PAYLOAD_LIMIT};
+
+use crate::config::action::{Action, Actions};
+use crate::config::models::{QuirkError, Table};
+
+/// Where the configuration is, unless the command line says otherwise.
+pub const FILE: &str = "/etc/usbscan/usbscand.toml";
+/// Where the socket is, unless the configuration says otherwise.
+pub const SOCKET: &str = "/run/usbscan/usbscand.sock";
+/// Where the administrator's model tables are.
+pub const MODELS: &str = "/etc/usbscan/quirks.d";
+
+/// A file longer than this is none of ours.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// The most that there may be of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Amount {
+    /// Requests that have no answer on the socket yet.
+    pub requests: u32,
+    /// Their bytes: of payloads that came, and of those that were asked for; and of shared memory.
+    pub bytes: u64,
+}
+
+/// When scanners are claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Claim {
+    /// From the first session until some time after the last: whoever uses the scanner directly can go on doing so.
+    #[default]
+    OnUse,
+    /// From arrival on, as usbscan.sys does.
+    Always,
+}
+
+/// Everything that can grow. See the reasons at each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time. Each costs two threads; a machine has few scanners and few who use them.
+    pub connections: usize,
+    /// Requests outstanding on one connection. A driver reads some blocks ahead; hundreds are a flood.
+    pub requests: u32,
+    /// Bytes that one connection's outstanding requests may hold: eight of the longest.
+    pub bytes: u64,
+    /// Requests outstanding on all connections together: an eighth of what their own limits would add up to. Half of
+    /// them belong to the connections in equal shares, so that greedy ones leave the others theirs.
+    pub all_requests: u32,
+    /// Bytes that they may hold: the daemon's memory is bounded by it. Shared out like the requests.
+    pub all_bytes: u64,
+    /// Captures at a time. Few debug scanners, and each may hold as much memory as the next says.
+    pub captures: usize,
+    /// Bytes that a capture holds which its client has not read yet; what comes then is counted, and not recorded.
+    pub capture_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 64,
+            requests: 256,
+            bytes: 8 << 20,
+            all_requests: 2048,
+            all_bytes: 64 << 20,
+            captures: 4,
+            capture_bytes: 16 << 20,
+        }
+    }
+}
+
+/// What the daemon does. `Config::default()` is what an empty file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The socket.
+    pub socket: PathBuf,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its group; when none of that name exists, the daemon's own.
+    pub group: String,
+    /// When scanners are claimed.
+    pub claim: Claim,
+    /// How long a scanner stays claimed after the last session left it.
+    pub idle: Duration,
+    /// Transfers in flight at once on a pipe. With 1 the bus stands still from each one's end until two threads have woken
+    /// up; with 4 it does not, however busy the machine (docs/performance.md).
+    pub depth: usize,
+    /// Bytes of the longest transfer: by default those of the longest request, since the transfers of one request go one after
+    /// another. The kernel's memory for transfers is 16 MiB for all programs together; where it is used up, shorter ones are
+    /// tried.
+    pub chunk: usize,
+    /// A client whose socket is full for so long counts as dead.
+    pub stall: Duration,
+    /// How long the orderly end may take.
+    pub stop: Duration,
+    /// A daemon that systemd started for a client ends when nobody was connected for so long; `None`: never.
+    pub exit_idle: Option<Duration>,
+    /// The model table.
+    pub models: Table,
+    /// Commands for buttons, which `usbscan actions` runs.
+    pub actions: Vec<Action>,
+    /// Everything that can grow.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            socket: SOCKET.into(),
+            mode: 0o660,
+            group: "scanner".to_owned(),
+            claim: Claim::OnUse,
+            idle: Duration::from_secs(5),
+            depth: 4,
+            chunk: 1 << 20,
+            stall: Duration::from_secs(60),
+            stop: Duration::from_secs(15),
+            exit_idle: None,
+            models: Table::built_in(),
+            actions: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How the scanner's pipes work unless its model says otherwise.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PipeDefaults {
+    /// Transfers in flight at once on bulk-in.
+    pub depth: usize,
+    /// Bytes of the longest transfer.
+    pub chunk: usize,
+}
+
+/// What is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It can't be read.
+    #[error("read {}: {error}", path.display())]
+    Read {
+        /// CancelTarget file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is too long to be one.
+    #[error("{}: longer than {LONGEST_FILE} bytes", path.display())]
+    TooLong {
+        /// CancelTarget file.
+        path: PathBuf,
+    },
+    /// It is not TOML, or has a key that nobody knows; the text names the line.
+    #[error("{}: {error}", path.display())]
+    Syntax {
+        /// CancelTarget file.
+        path: PathBuf,
+        /// What, and where.
+        error: Box<toml::de::Error>,
+    },
+    /// A value that makes no sense.
+    #[error("{}: {key} must be {expected}", path.display())]
+    Value {
+        /// CancelTarget file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// The model table.
+    #[error(transparent)]
+    Models(#[from] QuirkError),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    socket: Option<PathBuf>,
+    mode: Option<String>,
+    group: Option<String>,
+    claim: Option<Claim>,
+    idle_seconds: Option<u64>,
+    depth: Option<usize>,
+    chunk: Option<usize>,
+    stall_seconds: Option<u64>,
+    stop_seconds: Option<u64>,
+    exit_idle_seconds: Option<u64>,
+    models: Option<PathBuf>,
+    #[serde(default)]
+    action: Actions,
+    #[serde(default)]
+    limits: LimitsTable,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsTable {
+    connections: Option<usize>,
+    requests: Option<u32>,
+    bytes: Option<u64>,
+    all_requests: Option<u32>,
+    all_bytes: Option<u64>,
+    captures: Option<usize>,
+    capture_bytes: Option<usize>,
+}
+
+impl Config {
+    /// Reads the file, and the administrator's model tables. A missing file is an empty one, unless it was named.
+    ///
+    /// # Errors
+    /// In words, with the file and what it should say.
+    pub fn read(named: Option<&Path>) -> Result<Config, ConfigError> {
+        let path = named.unwrap_or(Path::new(FILE));
+        let text = match read_text(path) {
+            Err(ConfigError::Read { error, .. }) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                String::new()
+            }
+            text => text?,
+        };
+        Config::parse(path, &text)
+    }
+
+    /// Understands what a file says, and reads the administrator's model tables. `path` is for what is said of it.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+        let syntax = |error| ConfigError::Syntax { path: path.to_owned(), error: Box::new(error) };
+        let file: File = toml::from_str(text).map_err(syntax)?;
+        let mut config = Config::default();
+        let models = file.models.clone();
+        understand(file, &mut config).map_err(|(key, expected)| ConfigError::Value {
+            path: path.to_owned(),
+            key,
+            expected,
+        })?;
+        config.models.add_folder(models.as_deref().unwrap_or(Path::new(MODELS)))?;
+        Ok(config)
+    }
+
+    pub(crate) fn pipes(&self) -> PipeDefaults {
+        PipeDefaults { depth: self.depth, chunk: self.chunk }
+    }
+
+    /// How long a scanner is kept after the last session left; `None`: for ever, and from arrival on.
+    pub(crate) fn kept(&self) -> Option<Duration> {
+        (self.claim == Claim::OnUse).then_some(self.idle)
+    }
+
+    pub(crate) fn each(&self) -> Amount {
+        Amount { requests: self.limits.requests, bytes: self.limits.bytes }
+    }
+
+    pub(crate) fn all(&self) -> Amount {
+        Amount { requests: self.limits.all_requests, bytes: self.limits.all_bytes }
+    }
+
+    pub(crate) fn hello(&self) -> usbscan_wire::Limits {
+        usbscan_wire::Limits {
+            header: CLIENT_HEADER_LIMIT as u32,
+            payload: PAYLOAD_LIMIT as u32,
+            requests: self.limits.requests,
+            bytes: self.limits.bytes,
+        }
+    }
+}
+
+/// What is configured now. A reload replaces it; whoever needs a part of it takes it when it begins something.
+#[derive(Debug)]
+pub(crate) struct Configured {
+    now: RwLock<Arc<Config>>,
+}
+
+impl Configured {
+    /// With what holds at the start.
+    pub fn new(config: Config) -> Arc<Configured> {
+        Arc::new(Configured { now: RwLock::new(Arc::new(config)) })
+    }
+
+    /// What holds now.
+    pub fn now(&self) -> Arc<Config> {
+        self.now.read().clone()
+    }
+
+    /// What holds from now on.
+    pub fn replace(&self, config: Config) {
+        *self.now.write() = Arc::new(config);
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let fail = |error| ConfigError::Read { path: path.to_owned(), error };
+    if fs::metadata(path).map_err(fail)?.len() > LONGEST_FILE {
+        return Err(ConfigError::TooLong { path: path.to_owned() });
+    }
+    fs::read_to_string(path).map_err(fail)
+}
+
+/// The key that makes no sense, and what it may be.
+type Wrong = (&'static str, &'static str);
+
+fn understand(file: File, config: &mut Config) -> Result<(), Wrong> {
+    let seconds = |value: Option<u64>, key, most: u64, default: Duration| match value {
+        None => Ok(default),
+        Some(value) if (1..=most).contains(&value) => Ok(Duration::from_secs(value)),
+        Some(_) => Err((key, "a number of seconds, from 1 to 3600")),
+    };
+    config.idle = seconds(file.idle_seconds, "idle_seconds", 3600, config.idle)?;
+    config.stall = seconds(file.stall_seconds, "stall_seconds", 3600, config.stall)?;
+    config.stop = seconds(file.stop_seconds, "stop_seconds", 3600, config.stop)?;
+    config.exit_idle = match file.exit_idle_seconds {
+        None | Some(0) => None,
+        Some(value @ 1..=86_400) => Some(Duration::from_secs(value)),
+        Some(_) => return Err(("exit_idle_seconds", "a number of seconds, from 0 (never) to 86400")),
+    };
+    config.socket = file.socket.unwrap_or(std::mem::take(&mut config.socket));
+    config.group = file.group.unwrap_or(std::mem::take(&mut config.group));
+    config.claim = file.claim.unwrap_or(config.claim);
+    if let Some(mode) = file.mode {
+        let octal = u32::from_str_radix(&mode, 8).ok().filter(|mode| *mode <= 0o777);
+        config.mode = octal.ok_or(("mode", "permission bits in octal, such as \"0660\""))?;
+    }
+    config.actions = file.action.0;
+    config.depth = within(file.depth, "depth", 1..=16, "from 1 to 16", config.depth)?;
+    config.chunk = within(file.chunk, "chunk", 16 << 10..=1 << 20, "from 16384 to 1048576 bytes", config.chunk)?;
+    let (table, limits) = (file.limits, &mut config.limits);
+    limits.connections =
+        within(table.connections, "limits.connections", 1..=4096, "from 1 to 4096", limits.connections)?;
+    limits.requests = within(table.requests, "limits.requests", 1..=65536, "from 1 to 65536", limits.requests)?;
+    let bytes = "from 1048576 (one whole payload) to 1099511627776";
+    limits.bytes = within(table.bytes, "limits.bytes", 1 << 20..=1 << 40, bytes, limits.bytes)?;
+    limits.all_requests =
+        within(table.all_requests, "limits.all_requests", 1..=1 << 20, "from 1 to 1048576", limits.all_requests)?;
+    limits.all_bytes = within(table.all_bytes, "limits.all_bytes", 1 << 20..=1 << 40, bytes, limits.all_bytes)?;
+    limits.captures = within(table.captures, "limits.captures", 0..=64, "from 0 (none) to 64", limits.captures)?;
+    let bytes = "from 65536 to 1073741824";
+    limits.capture_bytes =
+        within(table.capture_bytes, "limits.capture_bytes", 1 << 16..=1 << 30, bytes, limits.capture_bytes)?;
+    Ok(())
+}
+
+fn within<T: PartialOrd>(
+    value: Option<T>,
+    key: &'static str,
+    range: std::ops::RangeInclusive<T>,
+    expected: &'static str,
+    default: T,
+) -> Result<T, Wrong> {
+    match value {
+        None => Ok(default),
+        Some(value) if range.contains(&value) => Ok(value),
+        Some(_) => Err((key, expected)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(Path::new("test.toml"), &format!("models = \"/nonexistent\"\n{text}"))
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn every_key_is_understood() {
+        let config = parse(
+            "socket = \"/x\"\nmode = \"0600\"\ngroup = \"lp\"\nclaim = \"always\"\nidle_seconds = 9\ndepth = 4\n\
+             chunk = 65536\nstall_seconds = 2\nstop_seconds = 3\n\
+             exit_idle_seconds = 60\n[limits]\nconnections = 2\nrequests = 3\n\
+             bytes = 2097152\nall_requests = 5\nall_bytes = 3145728\ncaptures = 6\ncapture_bytes = 65536",
+        )
+        .unwrap();
+        assert_eq!((config.mode, config.claim, config.depth), (0o600, Claim::Always, 4));
+        assert_eq!(config.exit_idle, Some(Duration::from_secs(60)));
+        let limits = Limits {
+            connections: 2,
+            requests: 3,
+            bytes: 2 << 20,
+            all_requests: 5,
+            all_bytes: 3 << 20,
+            captures: 6,
+            capture_bytes: 65536,
+        };
+        assert_eq!(config.limits, limits);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error = parse("sokcet = \"/x\"").unwrap_err().to_string();
+        assert!(error.contains("test.toml") && error.contains("line 2") && error.contains("sokcet"), "{error}");
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused_with_what_they_may_be() {
+        for (text, part) in [
+            ("mode = \"rw\"", "octal"),
+            ("depth = 0", "from 1 to 16"),
+            ("chunk = 1", "16384"),
+            ("idle_seconds = 0", "seconds"),
+            ("exit_idle_seconds = 100000", "86400"),
+            ("[limits]\nbytes = 5", "limits.bytes must be from 1048576"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_named_must_be_there() {
+        assert!(matches!(Config::read(Some(Path::new("/nonexistent"))), Err(ConfigError::Read { .. })));
+    }
+}

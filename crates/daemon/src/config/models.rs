@@ -1,0 +1,377 @@
+//! The model table: which devices are scanners though their interface does not say so, and how some want to be treated.
+//! Read once, before any thread starts: the makers' files that are compiled in, then the administrator's.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use usbscan_usb::{ProductId, VendorId};
+
+/// The files of `quirks/`, compiled in.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("quirks/canon.toml", include_str!("../../../../quirks/canon.toml")),
+    ("quirks/epson.toml", include_str!("../../../../quirks/epson.toml")),
+    ("quirks/panasonic.toml", include_str!("../../../../quirks/panasonic.toml")),
+];
+
+/// A file longer than this is none of ours.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// What a scanner speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Epson's ESC/I.
+    Esci,
+    /// ESC/I-2, the protocol of Epson's document scanners.
+    Esci2,
+    /// eSCL over IPP over USB.
+    Escl,
+}
+
+impl Protocol {
+    /// The word in the socket protocol, in the table, and in the udev database.
+    pub fn word(self) -> &'static str {
+        match self {
+            Protocol::Esci => "esci",
+            Protocol::Esci2 => "esci2",
+            Protocol::Escl => "escl",
+        }
+    }
+}
+
+/// How a model wants to be treated. What is not said is as for any other scanner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quirks {
+    /// Clear the halt of both bulk endpoints right after claiming the interface.
+    pub clear_halt_on_open: bool,
+    /// And after every error of theirs.
+    pub clear_halt_on_error: bool,
+    /// Never.
+    pub no_clear_halt: bool,
+    /// Select the alternate setting again before that.
+    pub set_alt_before_clear: bool,
+    /// When all else failed to bring it back to idle, reset its port.
+    pub reset_to_idle: bool,
+    /// Transfers in flight at once on bulk-in.
+    pub depth: Option<u8>,
+    /// Largest single transfer, in bytes.
+    pub max_transfer: Option<u32>,
+    /// Silence that counts as the end of surplus data, in milliseconds.
+    pub drain_ms: Option<u32>,
+}
+
+/// One model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// `idVendor`.
+    pub vendor: VendorId,
+    /// `idProduct`.
+    pub product: ProductId,
+    /// Its maker's name.
+    pub maker: String,
+    /// Its own.
+    pub name: String,
+    /// What it speaks; a model that has one is a scanner whatever its interface says.
+    pub protocol: Option<Protocol>,
+    /// How it wants to be treated.
+    pub quirks: Quirks,
+    /// The file that says so, for the log.
+    pub source: PathBuf,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum QuirkError {
+    /// It can't be read.
+    #[error("read {}: {error}", path.display())]
+    Read {
+        /// CancelTarget.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is too long to be one.
+    #[error("{}: longer than {LONGEST_FILE} bytes", path.display())]
+    TooLong {
+        /// CancelTarget.
+        path: PathBuf,
+    },
+    /// It is not TOML, or has a key that nobody knows; the text names the line.
+    #[error("{}: {error}", path.display())]
+    Syntax {
+        /// CancelTarget.
+        path: PathBuf,
+        /// What, and where.
+        error: Box<toml::de::Error>,
+    },
+    /// A value that makes no sense.
+    #[error("{}: model {product}: {problem}", path.display())]
+    Value {
+        /// CancelTarget.
+        path: PathBuf,
+        /// The entry.
+        product: String,
+        /// The key, and what it may be.
+        problem: ValueProblem,
+    },
+}
+
+/// A value that makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ValueProblem {
+    /// `vendor` or `product`.
+    #[error("vendor and product are four hex digits each, such as \"04b8\"")]
+    Id,
+    /// `story`.
+    #[error("story says nothing: who saw what, on which scanner?")]
+    NoStory,
+    /// `depth`.
+    #[error("depth is 1 to 16")]
+    Depth,
+    /// `max_transfer`.
+    #[error("max_transfer is 512 to 1048576 bytes")]
+    MaxTransfer,
+    /// `drain_ms`.
+    #[error("drain_ms is 1 to 10000")]
+    Drain,
+    /// `no_clear_halt` with one of the keys that clear it.
+    #[error("no_clear_halt contradicts clear_halt_on_open and clear_halt_on_error")]
+    Contradiction,
+}
+
+/// All models, each once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Table {
+    models: BTreeMap<(u16, u16), Model>,
+}
+
+impl Table {
+    /// What is compiled in.
+    pub fn built_in() -> Table {
+        let mut table = Table::default();
+        for (path, text) in BUILT_IN {
+            table.add(Path::new(path), text).expect("the tests read the files that are compiled in");
+        }
+        table
+    }
+
+    /// Adds the `*.toml` files of a folder in the order of their names; an entry replaces one for the same model. A
+    /// folder that is not there adds nothing.
+    ///
+    /// # Errors
+    /// The first file that can't be understood.
+    pub fn add_folder(&mut self, folder: &Path) -> Result<(), QuirkError> {
+        let fail = |path: &Path, error| QuirkError::Read { path: path.to_owned(), error };
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(fail(folder, error)),
+        };
+        let mut paths = Vec::new();
+        for entry in entries {
+            paths.push(entry.map_err(|error| fail(folder, error))?.path());
+        }
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        paths.sort();
+        for path in paths {
+            if fs::metadata(&path).map_err(|error| fail(&path, error))?.len() > LONGEST_FILE {
+                return Err(QuirkError::TooLong { path });
+            }
+            let text = fs::read_to_string(&path).map_err(|error| fail(&path, error))?;
+            self.add(&path, &text)?;
+        }
+        Ok(())
+    }
+
+    /// The entry for a model, if there is one.
+    pub fn find(&self, vendor: VendorId, product: ProductId) -> Option<&Model> {
+        self.models.get(&(vendor.0, product.0))
+    }
+
+    /// All models, by vendor and product.
+    pub fn models(&self) -> impl Iterator<Item = &Model> {
+        self.models.values()
+    }
+
+    /// Adds what a file says; an entry replaces one for the same model.
+    ///
+    /// # Errors
+    /// When it can't be understood.
+    pub fn add(&mut self, path: &Path, text: &str) -> Result<(), QuirkError> {
+        let file: File = toml::from_str(text)
+            .map_err(|error| QuirkError::Syntax { path: path.to_owned(), error: Box::new(error) })?;
+        for entry in &file.model {
+            let model = understand(path, &file, entry).map_err(|problem| QuirkError::Value {
+                path: path.to_owned(),
+                product: entry.product.clone(),
+                problem,
+            })?;
+            self.models.insert((model.vendor.0, model.product.0), model);
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    vendor: String,
+    maker: String,
+    #[serde(default)]
+    model: Vec<Entry>,
+}
+
+/// The keys of [`Quirks`] stand here too: serde refuses no unknown key beside a flattened struct.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    product: String,
+    name: String,
+    story: String,
+    protocol: Option<Protocol>,
+    #[serde(default)]
+    clear_halt_on_open: bool,
+    #[serde(default)]
+    clear_halt_on_error: bool,
+    #[serde(default)]
+    no_clear_halt: bool,
+    #[serde(default)]
+    set_alt_before_clear: bool,
+    #[serde(default)]
+    reset_to_idle: bool,
+    depth: Option<u8>,
+    max_transfer: Option<u32>,
+    drain_ms: Option<u32>,
+}
+
+fn understand(path: &Path, file: &File, entry: &Entry) -> Result<Model, ValueProblem> {
+    let (vendor, product) = (hex(&file.vendor)?, hex(&entry.product)?);
+    if entry.story.trim().is_empty() {
+        return Err(ValueProblem::NoStory);
+    }
+    let quirks = Quirks {
+        clear_halt_on_open: entry.clear_halt_on_open,
+        clear_halt_on_error: entry.clear_halt_on_error,
+        no_clear_halt: entry.no_clear_halt,
+        set_alt_before_clear: entry.set_alt_before_clear,
+        reset_to_idle: entry.reset_to_idle,
+        depth: entry.depth,
+        max_transfer: entry.max_transfer,
+        drain_ms: entry.drain_ms,
+    };
+    check(&quirks)?;
+    Ok(Model {
+        vendor: VendorId(vendor),
+        product: ProductId(product),
+        maker: file.maker.clone(),
+        name: entry.name.clone(),
+        protocol: entry.protocol,
+        quirks,
+        source: path.to_owned(),
+    })
+}
+
+fn hex(digits: &str) -> Result<u16, ValueProblem> {
+    let four = digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if four { u16::from_str_radix(digits, 16).map_err(|_| ValueProblem::Id) } else { Err(ValueProblem::Id) }
+}
+
+fn check(quirks: &Quirks) -> Result<(), ValueProblem> {
+    let within = |value: Option<u32>, least: u32, most: u32| value.is_none_or(|value| (least..=most).contains(&value));
+    if !within(quirks.depth.map(u32::from), 1, 16) {
+        return Err(ValueProblem::Depth);
+    }
+    if !within(quirks.max_transfer, 512, 1 << 20) {
+        return Err(ValueProblem::MaxTransfer);
+    }
+    if !within(quirks.drain_ms, 1, 10_000) {
+        return Err(ValueProblem::Drain);
+    }
+    let clears = quirks.clear_halt_on_open || quirks.clear_halt_on_error;
+    if quirks.no_clear_halt && clears { Err(ValueProblem::Contradiction) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const V850: (VendorId, ProductId) = (VendorId(0x04b8), ProductId(0x0151));
+
+    fn add(text: &str) -> Result<Table, QuirkError> {
+        let mut table = Table::built_in();
+        table.add(Path::new("mine.toml"), text)?;
+        Ok(table)
+    }
+
+    fn model(lines: &str) -> String {
+        format!(
+            "vendor = \"04b8\"\nmaker = \"Epson\"\n[[model]]\nproduct = \"0151\"\nname = \"mine\"\nstory = \"seen\"\n{lines}"
+        )
+    }
+
+    #[test]
+    fn every_file_of_the_folder_is_compiled_in() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../quirks");
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut files: Vec<_> = files.filter(|name| name.ends_with(".toml")).collect();
+        files.sort();
+        let compiled: Vec<_> = BUILT_IN.iter().map(|(path, _)| path.trim_start_matches("quirks/")).collect();
+        assert_eq!(files, compiled);
+    }
+
+    #[test]
+    fn the_v850_speaks_esci() {
+        let table = Table::built_in();
+        let model = table.find(V850.0, V850.1).expect("it is in epson.toml");
+        assert_eq!((model.protocol, model.source.as_path()), (Some(Protocol::Esci), Path::new("quirks/epson.toml")));
+        assert!(table.find(VendorId(0xffff), ProductId(1)).is_none());
+    }
+
+    #[test]
+    fn the_administrators_entry_replaces_ours_and_says_where_it_is_from() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("10.toml"), model("depth = 4")).unwrap();
+        fs::write(folder.path().join("notes.txt"), "no table").unwrap();
+        let mut table = Table::built_in();
+        table.add_folder(folder.path()).unwrap();
+        let model = table.find(V850.0, V850.1).unwrap();
+        assert_eq!((model.quirks.depth, model.source.clone()), (Some(4), folder.path().join("10.toml")));
+        assert_eq!(model.protocol, None, "it replaces the whole entry");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_adds_nothing() {
+        let mut table = Table::built_in();
+        table.add_folder(Path::new("/nonexistent/quirks.d")).unwrap();
+        assert_eq!(table, Table::built_in());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error = add(&model("clear_hlt_on_open = true")).unwrap_err().to_string();
+        assert!(
+            error.contains("mine.toml") && error.contains("line 7") && error.contains("clear_hlt_on_open"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused_with_what_they_may_be() {
+        for (lines, part) in [
+            ("depth = 17", "1 to 16"),
+            ("max_transfer = 100", "512 to 1048576"),
+            ("drain_ms = 0", "1 to 10000"),
+            ("no_clear_halt = true\nclear_halt_on_open = true", "contradicts"),
+        ] {
+            let error = add(&model(lines)).unwrap_err().to_string();
+            assert!(error.contains(part) && error.contains("0151"), "{error}");
+        }
+        let short = model("").replace("0151", "151");
+        assert!(matches!(add(&short), Err(QuirkError::Value { problem: ValueProblem::Id, .. })));
+        let silent = model("").replace("seen", " ");
+        assert!(matches!(add(&silent), Err(QuirkError::Value { problem: ValueProblem::NoStory, .. })));
+    }
+}

@@ -1,0 +1,189 @@
+//! The cancel family, resets, and abort sequences.
+
+use std::fmt::Arguments;
+use std::sync::Arc;
+
+use usbscan_wire::{AbortStep, Pipe};
+
+use super::{Handler, Opened};
+use crate::failure::Failure;
+use crate::pipe::cancellation::Cancellation;
+use crate::pipe::orders::{CancelTarget, PipeHandle, Role};
+use crate::reply::responder::Responder;
+use crate::scanner::abort;
+use crate::scanner::function;
+use crate::scanner::handle::Scanner;
+use crate::scanner::message::{self, Message};
+use crate::session::binding::Binding;
+use crate::session::handle::{RequestLocation, Session};
+
+impl Handler<'_> {
+    pub(super) fn cancel_request(&self, responder: Responder, request: u64, session: Option<u64>) {
+        let target = or_fail!(responder, self.session_named(session));
+        let not_found = Failure::NoSuchRequest { session: target.id(), request };
+        match target.find(request) {
+            Some(RequestLocation::Pipe(pipe, pending)) => {
+                let binding = target.binding();
+                self.note_of(&target, binding.as_deref(), format_args!("cancels request {request} of"));
+                let device = binding.map(|binding| binding.device.clone());
+                let by = Cancellation::new(move |sum| match sum.found {
+                    0 => responder.fail(&not_found),
+                    _ => finish(responder, sum.host_stuck, device),
+                });
+                Scanner::cancel(&[pipe], CancelTarget::Serial(pending.serial), &by);
+            }
+            Some(RequestLocation::Lock(scanner)) => {
+                let id = target.id();
+                let Some(scanner) = self.core.registry.by_id(scanner) else { return responder.fail(&not_found) };
+                match scanner.cancel_lock_waiters(|session, waiting| (session, waiting) == (id, request)) {
+                    0 => responder.fail(&not_found),
+                    _ => responder.done(),
+                }
+            }
+            Some(RequestLocation::Capture(capture)) => match capture.leave(Some(request)) {
+                true => responder.done(),
+                false => responder.fail(&not_found),
+            },
+            Some(RequestLocation::Dispatching) | None => responder.fail(&not_found),
+        }
+    }
+
+    /// Says in the log and in `status` who does what to a scanner, whoever uses it.
+    fn note(&self, scanner: &Scanner, what: Arguments<'_>) {
+        log::info!("{} {what} {}", self.session.label(), scanner.name);
+        scanner.set_last_cancel(self.session.peer.clone(), self.command);
+    }
+
+    /// The same, to what a session has outstanding. One's own is nobody else's business, and only in the log.
+    fn note_of(&self, target: &Session, binding: Option<&Binding>, what: Arguments<'_>) {
+        log::info!("{} {what} {}", self.session.label(), target.label());
+        let scanner = binding.and_then(|binding| self.core.registry.scanner_of(binding).ok());
+        if let Some(scanner) = scanner.filter(|_| target.id() != self.session.id()) {
+            scanner.set_last_cancel(self.session.peer.clone(), self.command);
+        }
+    }
+
+    fn session_named(&self, session: Option<u64>) -> Result<Arc<Session>, Failure> {
+        match session {
+            Some(id) => self.core.sessions.find(id).ok_or(Failure::NoSuchSession { session: id }),
+            None => Ok(self.session.clone()),
+        }
+    }
+
+    pub(super) fn cancel_session(&self, responder: Responder, session: Option<u64>) {
+        let target = or_fail!(responder, self.session_named(session));
+        if let Some(capturing) = target.capturing() {
+            capturing.capture.leave(None);
+        }
+        let Some(binding) = target.binding() else { return responder.done() };
+        self.note_of(&target, Some(&binding), format_args!("cancels everything of"));
+        let id = target.id();
+        if let Ok(scanner) = self.core.registry.scanner_of(&binding) {
+            scanner.cancel_lock_waiters(|waiting, _| waiting == id);
+        }
+        let device = binding.device.clone();
+        let by = Cancellation::new(move |sum| finish(responder, sum.host_stuck, Some(device)));
+        let pipes: Vec<_> = binding.pipes().cloned().collect();
+        Scanner::cancel(&pipes, CancelTarget::Session(id), &by);
+    }
+
+    pub(super) fn cancel_pipe(&self, responder: Responder, pipe: Pipe, device: Option<&str>) {
+        let scanner = or_fail!(responder, self.scanner(device));
+        or_fail!(responder, scanner.check());
+        let of_scanner = || scanner.pipes().into_iter().filter(|handle| handle.role.is_named_by(pipe)).collect();
+        let pipes: Vec<PipeHandle> = match (pipe, self.session.binding()) {
+            // Windows' meaning: the pipe that this handle is bound to.
+            (Pipe::Event | Pipe::Read | Pipe::Write | Pipe::Control, Some(binding)) if device.is_none() => {
+                binding.pipes().filter(|handle| handle.role.is_named_by(pipe)).cloned().collect()
+            }
+            _ => of_scanner(),
+        };
+        if pipes.is_empty() && !has_pipe(&scanner, pipe) {
+            return responder.fail(&Failure::NoPipe { device: scanner.name.clone(), pipe });
+        }
+        self.note(&scanner, format_args!("cancels everything on {} of", in_words(pipe)));
+        let device = scanner.name.clone();
+        let by = Cancellation::new(move |sum| finish(responder, sum.host_stuck, Some(device)));
+        Scanner::cancel(&pipes, CancelTarget::All, &by);
+    }
+
+    fn pending_cancel(&self, responder: Responder) -> message::PendingCancel {
+        let (told, sum) = crossbeam_channel::bounded(1);
+        // The supervisor may have ended.
+        let by = Cancellation::new(move |sum| {
+            let _ = told.send(sum);
+        });
+        message::PendingCancel { peer: self.session.peer.clone(), by, sum, responder }
+    }
+
+    pub(super) fn cancel_pending(&self, responder: Responder, device: Option<&str>) {
+        let scanner = or_fail!(responder, self.scanner(device));
+        or_fail!(responder, scanner.check());
+        self.note(&scanner, format_args!("cancels everything on"));
+        scanner.cancel_pending(self.session, self.pending_cancel(responder));
+    }
+
+    pub(super) fn reset_pipe(&self, responder: Responder, pipe: Pipe) {
+        let Opened { scanner, binding } = or_fail!(responder, self.admitted());
+        if pipe == Pipe::Control {
+            return responder.fail(&Failure::NotResettable { pipe });
+        }
+        let named = binding.pipes().filter(|handle| handle.role.is_named_by(pipe));
+        let pipes: Vec<PipeHandle> = named.filter(|handle| handle.role != Role::Control).cloned().collect();
+        if pipes.is_empty() {
+            return responder.fail(&Failure::NoPipe { device: binding.device.clone(), pipe });
+        }
+        self.note(&scanner, format_args!("resets {} of", in_words(pipe)));
+        // Its end is the supervisor's to tell; until then it only holds the requests' answers before its own.
+        let by = Cancellation::new(|_| ());
+        Scanner::cancel(&pipes, CancelTarget::All, &by);
+        scanner.tell(Message::ResetPipes { pipes, by, responder });
+    }
+
+    pub(super) fn reset_device(&self, responder: Responder, device: Option<&str>) {
+        let scanner = or_fail!(responder, self.scanner(device));
+        or_fail!(responder, scanner.admit(self.session));
+        self.note(&scanner, format_args!("resets"));
+        scanner.reset(self.session, self.pending_cancel(responder));
+    }
+
+    // ---- abort sequences
+
+    pub(super) fn arm_abort(&self, responder: Responder, steps: Vec<AbortStep>) {
+        let Opened { binding, .. } = or_fail!(responder, self.admitted());
+        or_fail!(responder, abort::check(&steps, binding.interface));
+        or_fail!(responder, self.session.arm(steps));
+        responder.done();
+    }
+
+    pub(super) fn disarm_abort(&self, responder: Responder) {
+        let Opened { scanner, .. } = or_fail!(responder, self.opened());
+        scanner.disarm(self.session, responder);
+    }
+}
+
+/// A cancel's own answer, after those of what it cancelled.
+fn finish(responder: Responder, host_stuck: bool, device: Option<Arc<str>>) {
+    match (host_stuck, device) {
+        (true, Some(device)) => responder.fail(&Failure::HostStuck { device }),
+        _ => responder.done(),
+    }
+}
+
+/// CancelTarget pipes, in a sentence.
+fn in_words(pipe: Pipe) -> &'static str {
+    match pipe {
+        Pipe::Event => "the event pipe",
+        Pipe::Read => "the read pipe",
+        Pipe::Write => "the write pipe",
+        Pipe::Control => "the control pipe",
+        Pipe::All => "all pipes",
+    }
+}
+
+/// Whether the scanner's interface has such a pipe, claimed or not.
+fn has_pipe(scanner: &Scanner, pipe: Pipe) -> bool {
+    let endpoints = function::endpoints(&scanner.info, scanner.function);
+    let named = |endpoint| function::role(endpoint).is_some_and(|role| role.is_named_by(pipe));
+    matches!(pipe, Pipe::All | Pipe::Control) || endpoints.iter().any(named)
+}

@@ -1,0 +1,239 @@
+//! Commands that become requests at a pipe: checked here, carried out there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use usbscan_usb::{Direction, Setup};
+use usbscan_wire::{MAX_TIMEOUT_SECONDS, PAYLOAD_LIMIT, RequestRecipient};
+
+use super::{Handler, Opened};
+use crate::failure::Failure;
+use crate::payload::Payload;
+use crate::pipe::orders::{PipeHandle, Role};
+use crate::pipe::request::{Data, IoRequest, Reply, RequestInfo, Work};
+use crate::reply::responder::Responder;
+use crate::session::binding::Binding;
+use crate::session::handle::RequestLocation;
+use crate::session::shared_memory::SharedMemory;
+
+/// A control request that a client wants.
+pub(super) struct Control {
+    pub request_type: u8,
+    pub request: u8,
+    pub value: u16,
+    pub index: u16,
+    pub length: u16,
+    pub recipient: RequestRecipient,
+    pub payload: Vec<u8>,
+}
+
+impl Handler<'_> {
+    fn pipe(&self, binding: &Binding, role: Role) -> Result<PipeHandle, Failure> {
+        let none = || Failure::NoPipe { device: binding.device.clone(), pipe: role.pipe() };
+        binding.pipe(role).cloned().ok_or_else(none)
+    }
+
+    pub(super) fn share_memory(&self, responder: Responder, length: u32) {
+        let memory = or_fail!(responder, self.session.share_memory(length));
+        responder.done_with(u64::from(length), Payload::from(memory));
+    }
+
+    pub(super) fn read(&self, responder: Responder, length: u32, at: Option<u32>, salvage: bool, timeout: Option<f64>) {
+        let Opened { binding, .. } = or_fail!(responder, self.admitted());
+        let pipe = or_fail!(responder, self.pipe(&binding, Role::Read));
+        if length as usize > PAYLOAD_LIMIT {
+            return responder.fail(&Failure::BadValue { field: "length", expected: "a number from 0 to 1048576" });
+        }
+        let timeout = or_fail!(responder, duration("timeout", timeout, self.session.timeouts().read));
+        let into = match at {
+            Some(at) => Some(or_fail!(responder, self.sharing()).to_read_into(at, length, pipe.packet)),
+            None => None,
+        };
+        let into = or_fail!(responder, into.transpose());
+        let work = Work::Read { length: length as usize, salvage, into };
+        self.use_scanner(responder, &binding, &pipe, u64::from(length), work, timeout);
+    }
+
+    fn sharing(&self) -> Result<Arc<SharedMemory>, Failure> {
+        self.session.sharing().ok_or(Failure::NotShared)
+    }
+
+    /// What a write is to send: its payload, or what it says lies in the shared memory.
+    pub(super) fn data(&self, payload: Vec<u8>, at: Option<u32>, length: u32) -> Result<Data, Failure> {
+        match at {
+            None if length == 0 => Ok(Data::Own(payload)),
+            None => Err(Failure::BadValue { field: "length", expected: "absent: the payload's length counts" }),
+            Some(_) if !payload.is_empty() => {
+                Err(Failure::BadValue { field: "payload", expected: "absent: the bytes are in the shared memory" })
+            }
+            Some(at) => self.sharing()?.to_write_from(at, length).map(Data::Shared),
+        }
+    }
+
+    pub(super) fn write(&self, responder: Responder, data: Data, zero_packet: bool, timeout: Option<f64>) {
+        let Opened { binding, .. } = or_fail!(responder, self.admitted());
+        let pipe = or_fail!(responder, self.pipe(&binding, Role::Write));
+        let timeout = or_fail!(responder, duration("timeout", timeout, self.session.timeouts().write));
+        let length = data.len() as u64;
+        self.use_scanner(responder, &binding, &pipe, length, Work::Write { data, zero_packet }, timeout);
+    }
+
+    pub(super) fn wait_event(&self, responder: Responder, timeout: Option<f64>) {
+        let Opened { scanner, binding } = or_fail!(responder, self.opened());
+        or_fail!(responder, scanner.check());
+        let pipe = or_fail!(responder, self.pipe(&binding, Role::Event));
+        let timeout = or_fail!(responder, duration("timeout", timeout, self.session.timeouts().event));
+        self.submit(Reply::Client(responder), &binding, &pipe, 0, Work::Event, timeout);
+    }
+
+    pub(super) fn usb_request(&self, responder: Responder, wanted: Control, timeout: Option<f64>) {
+        let Opened { binding, .. } = or_fail!(responder, self.admitted());
+        let (setup, data) = or_fail!(responder, control(wanted, &binding));
+        let timeout = or_fail!(responder, duration("timeout", timeout, self.session.timeouts().read));
+        self.control(responder, &binding, setup, data, timeout);
+    }
+
+    pub(super) fn read_registers(&self, responder: Responder, offset: u16, index: u16, length: u16) {
+        let Opened { binding, .. } = or_fail!(responder, self.admitted());
+        let setup = Setup::vendor(Direction::In, register_request(length), offset, index, length);
+        or_fail!(responder, check_length(usize::from(length), "length"));
+        self.control(responder, &binding, setup, Vec::new(), self.session.timeouts().read);
+    }
+
+    pub(super) fn write_registers(&self, responder: Responder, offset: u16, index: u16, data: Vec<u8>) {
+        let Opened { binding, .. } = or_fail!(responder, self.admitted());
+        or_fail!(responder, check_length(data.len(), "payload"));
+        let length = data.len() as u16;
+        let setup = Setup::vendor(Direction::Out, register_request(length), offset, index, length);
+        self.control(responder, &binding, setup, data, self.session.timeouts().write);
+    }
+
+    fn control(&self, responder: Responder, binding: &Binding, setup: Setup, data: Vec<u8>, timeout: Duration) {
+        let work = Work::Control { setup, data };
+        let length = u64::from(setup.length);
+        self.use_scanner(responder, binding, &binding.control, length, work, timeout);
+    }
+
+    /// What changes the scanner's state is part of the session's job, and not started when that is over. No cancel of
+    /// everything comes in between: it finds the request at the pipe, or the session has been told.
+    fn use_scanner(
+        &self,
+        responder: Responder,
+        binding: &Binding,
+        pipe: &PipeHandle,
+        length: u64,
+        work: Work,
+        timeout: Duration,
+    ) {
+        let _goes_on = or_fail!(responder, self.session.job());
+        self.session.mark_used();
+        self.submit(Reply::Client(responder), binding, pipe, length, work, timeout);
+    }
+
+    fn submit(&self, reply: Reply, binding: &Binding, pipe: &PipeHandle, length: u64, work: Work, timeout: Duration) {
+        let (Reply::Client(responder) | Reply::Descriptor(responder)) = &reply else { return };
+        let id = responder.id();
+        let pending = RequestInfo::new(self.session.id(), id, self.command, length, pipe.address);
+        self.session.set_location(id, RequestLocation::Pipe(pipe.clone(), pending.clone()));
+        let device = binding.device.clone();
+        let (received, cancelled_by) = (Payload::default(), Vec::new());
+        pipe.request(IoRequest { pending, device, work, timeout, reply, received, cancelled_by });
+    }
+
+    pub(super) fn usb_descriptor(&self, responder: Responder, descriptor_type: u8, index: u8, language: u16) {
+        let Opened { binding, .. } = or_fail!(responder, self.admitted());
+        // The language list is string 0, and no text.
+        let is_text = descriptor_type == 3 && index > 0;
+        let length = match descriptor_type {
+            1 => 18,
+            2 => Setup::MAX_DATA,
+            3 => 255,
+            _ => {
+                let expected = "1 (device), 2 (configuration) or 3 (string)";
+                return responder.fail(&Failure::BadValue { field: "descriptor-type", expected });
+            }
+        };
+        let setup = Setup::get_descriptor(descriptor_type, index, language, length);
+        let work = Work::Control { setup, data: Vec::new() };
+        let timeout = self.session.timeouts().read;
+        let reply = if is_text { Reply::Descriptor(responder) } else { Reply::Client(responder) };
+        self.submit(reply, &binding, &binding.control, u64::from(length), work, timeout);
+    }
+
+    pub(super) fn set_timeout(&self, responder: Responder, read: Option<f64>, write: Option<f64>, event: Option<f64>) {
+        let now = self.session.timeouts();
+        let read = or_fail!(responder, duration("read", read, now.read));
+        let write = or_fail!(responder, duration("write", write, now.write));
+        let event = or_fail!(responder, duration("event", event, now.event));
+        self.session.set_timeouts(|timeouts| {
+            (timeouts.read, timeouts.write, timeouts.event) = (read, write, event);
+        });
+        responder.done();
+    }
+}
+
+/// `IOCTL_READ_REGISTERS` and its twin: request 4 for several bytes, 12 for one.
+fn register_request(length: u16) -> u8 {
+    if length > 1 { 0x04 } else { 0x0c }
+}
+
+fn check_length(length: usize, field: &'static str) -> Result<(), Failure> {
+    match length <= usize::from(Setup::MAX_DATA) {
+        true => Ok(()),
+        false => Err(Failure::BadValue { field, expected: "a number from 0 to 4096" }),
+    }
+}
+
+fn control(wanted: Control, binding: &Binding) -> Result<(Setup, Vec<u8>), Failure> {
+    let Control { request_type, request, value, index, length, recipient, payload } = wanted;
+    check_length(payload.len(), "payload")?;
+    let incoming = request_type & 0x80 != 0;
+    if incoming && !payload.is_empty() {
+        return Err(Failure::BadValue { field: "payload", expected: "absent: the data of this request comes in" });
+    }
+    if !incoming && length != 0 && usize::from(length) != payload.len() {
+        return Err(Failure::BadValue { field: "length", expected: "absent: the payload's length counts" });
+    }
+    check_length(usize::from(length), "length")?;
+    let length = if incoming { length } else { payload.len() as u16 };
+    let setup = Setup { request_type, request, value, index, length };
+    if setup.goes_behind_the_hosts_back() {
+        return Err(Failure::ReservedForHost);
+    }
+    if recipient == RequestRecipient::Interface && index as u8 != binding.interface.0 {
+        return Err(Failure::ForeignInterface { interface: index as u8 });
+    }
+    Ok((setup, payload))
+}
+
+/// Seconds from a client.
+fn duration(field: &'static str, seconds: Option<f64>, default: Duration) -> Result<Duration, Failure> {
+    match seconds {
+        None => Ok(default),
+        Some(seconds) if (0.0..=f64::from(MAX_TIMEOUT_SECONDS)).contains(&seconds) => {
+            Ok(Duration::from_secs_f64(seconds))
+        }
+        Some(_) => Err(Failure::BadTimeout { field }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_end_at_214_seconds_as_on_windows() {
+        let default = Duration::from_secs(120);
+        let seconds = |value| duration("timeout", value, default).ok();
+        assert_eq!(seconds(None), Some(default));
+        assert_eq!(seconds(Some(214.0)), Some(Duration::from_secs(214)));
+        assert_eq!(seconds(Some(0.25)), Some(Duration::from_millis(250)));
+        assert_eq!(seconds(Some(214.1)), None);
+        assert_eq!(seconds(Some(-1.0)), None);
+    }
+
+    #[test]
+    fn a_register_of_one_byte_has_a_request_of_its_own() {
+        assert_eq!([1, 2, 64].map(register_request), [0x0c, 0x04, 0x04]);
+    }
+}

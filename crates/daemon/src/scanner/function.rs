@@ -1,0 +1,197 @@
+//! CancelTarget devices are scanners, by which of their interfaces, and what they speak. Functions of descriptors.
+
+use usbscan_usb::{
+    ConfigurationDescriptor, DeviceInfo, Direction, EndpointDescriptor, InterfaceDescriptor, InterfaceNumber, Speed,
+    TransferType,
+};
+use usbscan_wire::PipeDescription;
+
+use crate::config::models::{Model, Protocol};
+use crate::pipe::orders::Role;
+
+/// USB still image capture device (PIMA 15740); Microsoft's WIA scanners use it too.
+const STILL_IMAGE: (u8, u8, u8) = (6, 1, 1);
+/// IPP over USB, which carries eSCL.
+const IPP_OVER_USB: (u8, u8, u8) = (7, 1, 4);
+/// `bInterfaceClass` of an interface of the maker's own.
+const VENDOR_CLASS: u8 = 0xff;
+/// The test device: pid.codes' first number, for experiments.
+const LOOPBACK: (u16, u16) = (0x1209, 0x0001);
+
+/// Endpoints that an interface can have: 15 each way (USB 2.0, section 9.6.6).
+const MOST_ENDPOINTS: usize = 30;
+/// UTF-16 units of the longest string descriptor (USB 2.0, section 9.6.7).
+const LONGEST_NAME: usize = 126;
+
+/// The interface of a device that makes it a scanner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Function {
+    /// `bInterfaceNumber`.
+    pub interface: InterfaceNumber,
+    /// The alternate setting in which it is one.
+    pub alternate: u8,
+    /// Whether the class has requests of its own for cancelling: a still image device.
+    pub still_image: bool,
+    /// What it speaks, as `list` says it.
+    pub protocol: &'static str,
+}
+
+/// What a device says of itself, as far as a device can: whatever a bus believed, the answers that it stands in have an end.
+pub(crate) fn clamp_descriptors(mut info: DeviceInfo) -> DeviceInfo {
+    for interface in info.configuration.iter_mut().flat_map(|configuration| &mut configuration.interfaces) {
+        interface.endpoints.truncate(MOST_ENDPOINTS);
+    }
+    for name in [&mut info.manufacturer, &mut info.product, &mut info.serial].into_iter().flatten() {
+        let ends = name.char_indices().scan(0, |units, (at, c)| {
+            *units += c.len_utf16();
+            Some((at, *units))
+        });
+        let end = ends.into_iter().find(|(_, units)| *units > LONGEST_NAME).map(|(at, _)| at);
+        name.truncate(end.unwrap_or(name.len()));
+    }
+    info
+}
+
+/// The scanner in a device, if there is one.
+pub(crate) fn scanner(info: &DeviceInfo, model: Option<&Model>) -> Option<Function> {
+    let configuration = info.configuration.as_ref()?;
+    let known = model.and_then(|model| model.protocol);
+    let interface = match known {
+        Some(Protocol::Escl) => by_class(configuration, IPP_OVER_USB),
+        Some(Protocol::Esci | Protocol::Esci2) => {
+            vendor_interface(configuration).or_else(|| by_class(configuration, STILL_IMAGE))
+        }
+        None => by_class(configuration, STILL_IMAGE).or_else(|| by_class(configuration, IPP_OVER_USB)),
+    }?;
+    let protocol = match (known, interface.class_triple()) {
+        (Some(protocol), _) => protocol.word(),
+        _ if (info.descriptor.vendor.0, info.descriptor.product.0) == LOOPBACK => "loopback",
+        (None, IPP_OVER_USB) => Protocol::Escl.word(),
+        (None, STILL_IMAGE) => "still-image",
+        (None, _) => "unknown",
+    };
+    Some(Function {
+        interface: interface.number,
+        alternate: interface.alternate,
+        still_image: interface.class_triple() == STILL_IMAGE,
+        protocol,
+    })
+}
+
+/// Another interface of the same device, for devices with several scanners in them.
+pub(crate) fn other(info: &DeviceInfo, number: u8, of: Function) -> Option<Function> {
+    let interfaces = &info.configuration.as_ref()?.interfaces;
+    let interface = interfaces.iter().find(|i| i.number == InterfaceNumber(number))?;
+    Some(Function {
+        interface: interface.number,
+        alternate: interface.alternate,
+        still_image: interface.class_triple() == STILL_IMAGE,
+        protocol: of.protocol,
+    })
+}
+
+fn by_class(configuration: &ConfigurationDescriptor, triple: (u8, u8, u8)) -> Option<&InterfaceDescriptor> {
+    configuration.interfaces.iter().find(|interface| interface.class_triple() == triple)
+}
+
+fn vendor_interface(configuration: &ConfigurationDescriptor) -> Option<&InterfaceDescriptor> {
+    let both = |i: &&InterfaceDescriptor| {
+        let has = |direction| i.endpoint(TransferType::Bulk, direction).is_some();
+        i.class == VENDOR_CLASS && has(Direction::In) && has(Direction::Out)
+    };
+    configuration.interfaces.iter().find(both)
+}
+
+/// The endpoints of a function, in the order of the descriptors: the array of `pipe-configuration`.
+pub(crate) fn endpoints(info: &DeviceInfo, function: Function) -> &[EndpointDescriptor] {
+    let interfaces = info.configuration.as_ref().map_or(&[][..], |configuration| &configuration.interfaces);
+    let its = |i: &&InterfaceDescriptor| i.number == function.interface && i.alternate == function.alternate;
+    interfaces.iter().find(its).map_or(&[], |interface| &interface.endpoints)
+}
+
+/// What an endpoint is used as.
+pub(crate) fn role(endpoint: &EndpointDescriptor) -> Option<Role> {
+    Role::of(endpoint.transfer_type, endpoint.address.direction()).filter(|role| *role != Role::Control)
+}
+
+/// CancelTarget endpoint a session gets for a role: that with the given index, else the one with the highest number.
+/// `Err` when the index is that of none, or of another kind.
+pub(crate) fn choose(
+    endpoints: &[EndpointDescriptor],
+    wanted: Role,
+    index: Option<u8>,
+) -> Result<Option<EndpointDescriptor>, ()> {
+    match index {
+        Some(index) => {
+            let found = endpoints.get(usize::from(index)).filter(|endpoint| role(endpoint) == Some(wanted));
+            found.copied().map(Some).ok_or(())
+        }
+        None => {
+            let truncate = endpoints.iter().filter(|endpoint| role(endpoint) == Some(wanted));
+            Ok(truncate.max_by_key(|endpoint| endpoint.address.number()).copied())
+        }
+    }
+}
+
+/// An endpoint, as clients see it.
+pub(crate) fn describe(index: usize, endpoint: &EndpointDescriptor, speed: Speed, bound: bool) -> PipeDescription {
+    let pipe_type = match endpoint.transfer_type {
+        TransferType::Control => "control",
+        TransferType::Isochronous => "isochronous",
+        TransferType::Bulk => "bulk",
+        TransferType::Interrupt => "interrupt",
+    };
+    let interval_ms = if endpoint.transfer_type == TransferType::Interrupt { interval_ms(endpoint, speed) } else { 0 };
+    PipeDescription {
+        index: index as u8,
+        pipe_type: pipe_type.to_owned(),
+        endpoint: endpoint.address.0,
+        direction: if endpoint.address.direction() == Direction::In { "in" } else { "out" }.to_owned(),
+        max_packet_size: endpoint.max_packet_size,
+        interval_ms,
+        bound: role(endpoint).filter(|_| bound).map(|role| role.pipe().to_string()),
+    }
+}
+
+/// `bInterval` counts milliseconds on slow links, and is an exponent of 125 µs on fast ones (USB 2.0, table 9-13).
+fn interval_ms(endpoint: &EndpointDescriptor, speed: Speed) -> u32 {
+    let raw = u32::from(endpoint.interval);
+    match speed {
+        Speed::High | Speed::Super | Speed::SuperPlus => (1 << raw.clamp(1, 16) >> 4).max(1),
+        Speed::Unknown | Speed::Low | Speed::Full => raw,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use usbscan_usb::EndpointAddress;
+
+    use super::*;
+
+    fn endpoint(address: u8, transfer_type: TransferType, interval: u8) -> EndpointDescriptor {
+        EndpointDescriptor { address: EndpointAddress(address), transfer_type, max_packet_size: 512, interval }
+    }
+
+    #[test]
+    fn without_an_index_the_highest_numbered_endpoint_is_taken() {
+        let bulk = |address| endpoint(address, TransferType::Bulk, 0);
+        let endpoints = [bulk(0x85), bulk(0x02), bulk(0x81), endpoint(0x83, TransferType::Interrupt, 4)];
+        let chosen = |role, index| choose(&endpoints, role, index).map(|found| found.map(|e| e.address.0));
+        assert_eq!(chosen(Role::Read, None), Ok(Some(0x85)));
+        assert_eq!(chosen(Role::Read, Some(2)), Ok(Some(0x81)));
+        assert_eq!(chosen(Role::Read, Some(1)), Err(()), "that one goes out");
+        assert_eq!(chosen(Role::Read, Some(9)), Err(()));
+        assert_eq!(choose(&endpoints[..1], Role::Write, None), Ok(None));
+    }
+
+    #[test]
+    fn an_interval_is_told_in_milliseconds() {
+        let every = |interval, speed| interval_ms(&endpoint(0x83, TransferType::Interrupt, interval), speed);
+        assert_eq!(every(4, Speed::High), 1);
+        assert_eq!(every(8, Speed::High), 16);
+        assert_eq!(every(1, Speed::Super), 1);
+        assert_eq!(every(10, Speed::Full), 10);
+        assert_eq!(every(0, Speed::High), 1);
+        assert_eq!(every(255, Speed::High), 4096);
+    }
+}

@@ -1,0 +1,473 @@
+//! A scanner as everybody knows it: what it is, who has it open, its lock, its pipes. Its supervisor thread works on
+//! it; any thread may look, and send the supervisor a message.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crossbeam_channel::Sender;
+use parking_lot::Mutex;
+use usbscan_usb::{Access, Bus, DeviceInfo};
+use usbscan_wire::{DeviceEntry, DeviceStatus, LastCancel, Peer, PipeState, SessionEntry};
+
+use crate::capture::Taps;
+use crate::config::models::Model;
+use crate::failure::Failure;
+use crate::pipe::cancellation::Cancellation;
+use crate::pipe::orders::{CancelTarget, Order, PipeHandle};
+use crate::reply::responder::Responder;
+use crate::scanner::function::Function;
+use crate::scanner::lock::{Lock, LockResult};
+use crate::scanner::message::{Message, PendingCancel};
+use crate::session::binding::ScannerId;
+use crate::session::handle::{RequestLocation, Session};
+
+/// A session that has the scanner open.
+#[derive(Debug, Clone)]
+pub(crate) struct Attached {
+    pub session: Arc<Session>,
+    pub since: Instant,
+}
+
+/// What its claim is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum ClaimState {
+    /// Not ours: another program may have it.
+    #[default]
+    Closed,
+    /// Ours.
+    Claimed,
+    /// Ours, and its host controller does not answer.
+    HostStuck,
+}
+
+#[derive(Debug, Default)]
+struct ScannerState {
+    claim_state: ClaimState,
+    /// The device is gone, or the handle to it is good for nothing.
+    gone: bool,
+    /// A job of the supervisor's runs.
+    cancelling: bool,
+    /// Who else had it when it was last claimed in vain.
+    in_use: Option<String>,
+    sessions: Vec<Attached>,
+    lock: Lock<Responder>,
+    pipes: Vec<PipeHandle>,
+    /// While a cancel of everything is under way: others that joined it.
+    joined: Option<Vec<PendingCancel>>,
+    /// The last that interfered with others: who, with which command, when.
+    last_cancel: Option<(Peer, &'static str, Instant)>,
+    /// Sessions that disarm, while the scanner is being brought to idle.
+    disarming: Vec<(Arc<Session>, Responder)>,
+}
+
+impl ScannerState {
+    /// Whether no cancel of everything was under way; now there is one.
+    fn begin_cancel(&mut self) -> bool {
+        let is_first = self.joined.is_none();
+        self.joined.get_or_insert_default();
+        is_first
+    }
+
+    /// Those whose time has come.
+    fn take_disarming(&mut self) -> Vec<(Arc<Session>, Responder)> {
+        let is_busy = self.cancelling || self.joined.is_some();
+        if is_busy { Vec::new() } else { std::mem::take(&mut self.disarming) }
+    }
+}
+
+/// One scanner.
+pub(crate) struct Scanner {
+    /// Its number.
+    pub id: ScannerId,
+    /// `usbscan0`.
+    pub name: Arc<str>,
+    /// See names.rs.
+    pub stable_id: String,
+    /// As the bus lists it.
+    pub info: DeviceInfo,
+    /// Where it is.
+    pub bus: Arc<dyn Bus>,
+    /// CancelTarget part of it is a scanner.
+    pub function: Function,
+    /// Its entry in the model table.
+    pub model: Option<Model>,
+    /// Who records what goes over its pipes.
+    pub taps: Arc<Taps>,
+    accessible: AtomicBool,
+    inbox: Sender<Message>,
+    state: Mutex<ScannerState>,
+}
+
+impl std::fmt::Debug for Scanner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scanner").field("name", &self.name).field("stable_id", &self.stable_id).finish_non_exhaustive()
+    }
+}
+
+/// What a scanner is made of.
+pub(crate) struct ScannerParts {
+    pub id: ScannerId,
+    pub name: Arc<str>,
+    pub stable_id: String,
+    pub info: DeviceInfo,
+    pub bus: Arc<dyn Bus>,
+    pub function: Function,
+    pub model: Option<Model>,
+}
+
+impl Scanner {
+    /// One that nobody has open. `inbox` leads to its supervisor.
+    pub fn new(parts: ScannerParts, inbox: Sender<Message>) -> Arc<Scanner> {
+        let ScannerParts { id, name, stable_id, info, bus, function, model } = parts;
+        let accessible = AtomicBool::new(info.access == Access::Granted);
+        let state = Mutex::default();
+        let taps = Arc::default();
+        Arc::new(Scanner { id, name, stable_id, info, bus, function, model, taps, accessible, inbox, state })
+    }
+
+    /// Passes a message to the supervisor, which outlives whoever has the scanner open.
+    pub fn tell(&self, message: Message) {
+        if self.inbox.send(message).is_err() {
+            log::debug!("{}: its supervisor has ended", self.name);
+        }
+    }
+
+    // ---- who may
+
+    /// Whether a session may use the pipes now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(&self, session: &Session) -> Result<(), Failure> {
+        let state = self.state.lock();
+        self.healthy(&state)?;
+        match state.lock.admits(session.id()) {
+            true => Ok(()),
+            false => Err(self.locked(&state)),
+        }
+    }
+
+    /// Whether it is there and answers.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.healthy(&self.state.lock())
+    }
+
+    fn healthy(&self, state: &ScannerState) -> Result<(), Failure> {
+        match (state.gone, state.claim_state) {
+            (true, _) => Err(Failure::Gone { device: self.name.clone() }),
+            (false, ClaimState::HostStuck) => Err(Failure::HostStuck { device: self.name.clone() }),
+            (false, _) => Ok(()),
+        }
+    }
+
+    fn locked(&self, state: &ScannerState) -> Failure {
+        let (session, since) = state.lock.holder().expect("somebody has the lock that keeps another out");
+        let peer = state.sessions.iter().find(|attached| attached.session.id() == session);
+        let unknown = || Peer { session, pid: 0, uid: 0, program: String::new() };
+        let holder = peer.map_or_else(unknown, |attached| attached.session.peer.clone());
+        Failure::Locked { device: self.name.clone(), holder, age: since.elapsed() }
+    }
+
+    /// `lock`: answers now, or when it is the session's turn. Nobody is told of a holder that is dead: what it leaves is
+    /// being cleaned up, and that is waited for.
+    pub fn lock(&self, session: &Session, responder: Responder, wait: bool) {
+        let wait = wait || self.holder_is_leaving();
+        let request = responder.id();
+        session.set_location(request, RequestLocation::Lock(self.id));
+        let mut state = self.state.lock();
+        let taken = match self.healthy(&state) {
+            Ok(()) => Ok(state.lock.take(session.id(), request, wait, responder)),
+            Err(failure) => Err((responder, failure)),
+        };
+        let failure = self.locked_if_any(&state);
+        drop(state);
+        match (taken, failure) {
+            (Ok(LockResult::Yes(responder)), _) => responder.done(),
+            (Ok(LockResult::Waits), _) => {}
+            (Ok(LockResult::No(responder)), Some(failure)) | (Err((responder, failure)), _) => responder.fail(&failure),
+            (Ok(LockResult::No(_)), None) => unreachable!("nobody is kept out by nobody"),
+        }
+    }
+
+    /// Whether whoever has the lock is dead, or detached already and about to give it up.
+    fn holder_is_leaving(&self) -> bool {
+        let state = self.state.lock();
+        let Some((id, _)) = state.lock.holder() else { return false };
+        let attached = state.sessions.iter().find(|attached| attached.session.id() == id);
+        let session = attached.map(|attached| attached.session.clone());
+        drop(state);
+        session.is_none_or(|session| session.has_hung_up())
+    }
+
+    fn locked_if_any(&self, state: &ScannerState) -> Option<Failure> {
+        state.lock.holder().map(|_| self.locked(state))
+    }
+
+    /// `unlock`, or the end of a session: the next in line has it.
+    ///
+    /// # Errors
+    /// When the session did not have it.
+    pub fn unlock(&self, session: u64) -> Result<(), Failure> {
+        let granted = self.state.lock().lock.release(session);
+        let granted = granted.ok_or_else(|| Failure::NotLocked { device: self.name.clone() })?;
+        granted.into_iter().for_each(Responder::done);
+        Ok(())
+    }
+
+    /// Cancels those that wait for the lock; says how many there were.
+    pub fn cancel_lock_waiters(&self, which: impl Fn(u64, u64) -> bool) -> usize {
+        let left = self.state.lock().lock.cancel_lock_waiters(which);
+        let count = left.len();
+        // Dropped, they say "cancelled".
+        drop(left);
+        count
+    }
+
+    // ---- pipes
+
+    /// The pipes that run, control first: the order in which they are cancelled.
+    pub fn pipes(&self) -> Vec<PipeHandle> {
+        let mut pipes = self.state.lock().pipes.clone();
+        pipes.sort_by_key(|pipe| pipe.role);
+        pipes
+    }
+
+    /// Tells every pipe.
+    pub fn tell_pipes(&self, order: impl Fn() -> Order) {
+        self.pipes().iter().for_each(|pipe| pipe.tell(order()));
+    }
+
+    /// Cancels on these pipes. Their workers hold `by` until they have looked, the requests until they have ended.
+    pub fn cancel(pipes: &[PipeHandle], which: CancelTarget, by: &Arc<Cancellation>) {
+        pipes.iter().for_each(|pipe| pipe.tell(Order::Cancel { which, by: by.clone() }));
+    }
+
+    /// `cancel-pending`: cancels at once, whatever the supervisor is doing, and has it bring the scanner to idle. While
+    /// that is under way another one joins it.
+    pub fn cancel_pending(&self, by: &Session, pending: PendingCancel) {
+        let is_first = self.state.lock().begin_cancel();
+        self.cancel_everything(by, &pending);
+        let mut state = self.state.lock();
+        match &mut state.joined {
+            Some(joined) if !is_first => return joined.push(pending),
+            Some(_) => {}
+            // The one that this would have joined has ended meanwhile.
+            None => state.joined = Some(Vec::new()),
+        }
+        drop(state);
+        self.tell(Message::CancelPending(pending));
+    }
+
+    /// `reset-device`: cancels at once likewise, and has the supervisor reset the port.
+    pub fn reset(&self, by: &Session, pending: PendingCancel) {
+        self.cancel_everything(by, &pending);
+        self.tell(Message::ResetDevice(pending));
+    }
+
+    fn cancel_everything(&self, by: &Session, pending: &PendingCancel) {
+        self.end_jobs(by.id());
+        Scanner::cancel(&self.pipes(), CancelTarget::All, &pending.by);
+    }
+
+    /// The scanner is about to be brought to idle, so whatever the sessions are in the middle of is over. Not for the one
+    /// that does so: it knows.
+    pub fn end_jobs(&self, but: u64) {
+        let others = self.sessions().into_iter().filter(|session| session.id() != but);
+        others.for_each(|session| session.end_job());
+    }
+
+    /// The end of `cancel-pending`: those who joined are answered, and the next one is a new one.
+    pub fn take_joined_cancels(&self) -> Vec<PendingCancel> {
+        let mut state = self.state.lock();
+        let joined = state.joined.take().unwrap_or_default();
+        let disarming = state.take_disarming();
+        drop(state);
+        self.disarm_all(disarming);
+        joined
+    }
+
+    /// `disarm-abort`. While the scanner is being brought to idle it is answered after that: so whoever was told of the end
+    /// of its job, and goes on, finds it idle.
+    pub fn disarm(&self, session: &Arc<Session>, responder: Responder) {
+        let mut state = self.state.lock();
+        state.disarming.push((session.clone(), responder));
+        let disarming = state.take_disarming();
+        drop(state);
+        self.disarm_all(disarming);
+    }
+
+    fn disarm_all(&self, disarming: Vec<(Arc<Session>, Responder)>) {
+        for (session, responder) in disarming {
+            let binding = session.binding();
+            // Unless it has gone on to another one.
+            if binding.is_some_and(|binding| binding.scanner == self.id) {
+                session.disarm();
+            }
+            responder.done();
+        }
+    }
+
+    /// Somebody cancels what others have pending, or resets: `status` shows who.
+    pub fn set_last_cancel(&self, by: Peer, command: &'static str) {
+        self.state.lock().last_cancel = Some((by, command, Instant::now()));
+    }
+
+    // ---- what the supervisor writes down
+
+    /// Its claim changed.
+    pub fn set_claim_state(&self, claim_state: ClaimState, pipes: Vec<PipeHandle>) {
+        let mut state = self.state.lock();
+        state.claim_state = claim_state;
+        state.pipes = pipes;
+        if claim_state == ClaimState::Claimed {
+            state.in_use = None;
+        }
+    }
+
+    /// Its claim.
+    pub fn claim_state(&self) -> ClaimState {
+        self.state.lock().claim_state
+    }
+
+    /// It does not answer.
+    pub fn set_host_stuck(&self) {
+        self.state.lock().claim_state = ClaimState::HostStuck;
+    }
+
+    /// The device is gone.
+    pub fn set_gone(&self, gone: bool) {
+        self.state.lock().gone = gone;
+    }
+
+    /// Its rights were looked at again.
+    pub fn set_accessible(&self, accessible: bool) {
+        if !self.accessible.swap(accessible, Ordering::Relaxed) && accessible {
+            self.tell(Message::Accessible);
+        }
+    }
+
+    /// Another program has it.
+    pub fn set_in_use(&self, by: Option<String>) {
+        self.state.lock().in_use = by;
+    }
+
+    /// A job of the supervisor's begins or ends.
+    pub fn set_cancelling(&self, cancelling: bool) {
+        let mut state = self.state.lock();
+        state.cancelling = cancelling;
+        let disarming = state.take_disarming();
+        drop(state);
+        self.disarm_all(disarming);
+    }
+
+    /// A session has it open.
+    pub fn attach(&self, session: Arc<Session>) {
+        let mut state = self.state.lock();
+        state.sessions.push(Attached { session, since: Instant::now() });
+        self.taps.set_users(users(&state));
+    }
+
+    /// It has not any more.
+    pub fn detach(&self, session: u64) {
+        let mut state = self.state.lock();
+        state.sessions.retain(|attached| attached.session.id() != session);
+        self.taps.set_users(users(&state));
+    }
+
+    /// Who has it open.
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        self.state.lock().sessions.iter().map(|attached| attached.session.clone()).collect()
+    }
+
+    /// Whose job is aborted first: whoever has the lock.
+    pub fn lock_holder(&self) -> Option<u64> {
+        self.state.lock().lock.holder().map(|(session, _)| session)
+    }
+
+    // ---- what people see
+
+    /// As in `list`.
+    pub fn entry(&self) -> DeviceEntry {
+        let (info, model) = (&self.info, self.model.as_ref());
+        let or_model = |own: &Option<String>, of: fn(&Model) -> &String| own.clone().or_else(|| model.map(of).cloned());
+        let accessible = self.accessible.load(Ordering::Relaxed);
+        DeviceEntry {
+            name: self.name.to_string(),
+            stable_id: self.stable_id.clone(),
+            vendor_id: info.descriptor.vendor.0,
+            product_id: info.descriptor.product.0,
+            manufacturer: or_model(&info.manufacturer, |model| &model.maker),
+            product: or_model(&info.product, |model| &model.name),
+            serial: info.serial.clone(),
+            port: info.location.port_path(),
+            address: format!("{:03}:{:03}", info.location.bus, info.location.address),
+            speed: info.speed.to_string(),
+            interface: self.function.interface.0,
+            bus: self.bus.name().to_owned(),
+            protocol: self.function.protocol.to_owned(),
+            accessible,
+            problem: (!accessible).then(|| {
+                "no permission: usbscand's udev rules (60-usbscan.rules) are not in force; install them and replug"
+                    .to_owned()
+            }),
+        }
+    }
+
+    /// As in `status`, with at most `listed` requests of each pipe.
+    pub fn status(&self, listed: usize) -> DeviceStatus {
+        let state = self.state.lock();
+        let (claim_state, cancelling, in_use) = (state.claim_state, state.cancelling, state.in_use.clone());
+        let (attached, holder) = (state.sessions.clone(), state.lock.holder());
+        let (mut handles, last_cancel) = (state.pipes.clone(), state.last_cancel.clone());
+        drop(state);
+        handles.sort_by_key(|pipe| pipe.address);
+        let mut requests: Vec<_> = attached.iter().flat_map(|attached| attached.session.pending()).collect();
+        requests.sort_by_key(|request| request.serial);
+        let state = match claim_state {
+            ClaimState::HostStuck => "wedged",
+            _ if cancelling => "cancelling",
+            ClaimState::Closed if in_use.is_some() => "in-use",
+            ClaimState::Closed => "closed",
+            ClaimState::Claimed if !requests.is_empty() => "busy",
+            ClaimState::Claimed if attached.is_empty() => "idle",
+            ClaimState::Claimed => "open",
+        };
+        let mut device = self.entry();
+        device.problem = device.problem.or(in_use);
+        let of_pipe = |pipe: &PipeHandle| PipeState {
+            pipe: pipe.role.pipe().to_string(),
+            endpoint: pipe.address.0,
+            halted: pipe.is_halted(),
+            pending: requests.iter().filter(|r| r.endpoint == pipe.address).take(listed).map(|r| r.entry()).collect(),
+        };
+        DeviceStatus {
+            device,
+            state: state.to_owned(),
+            last_cancel: last_cancel.map(|(by, command, at)| LastCancel {
+                by,
+                command: command.to_owned(),
+                age_seconds: at.elapsed().as_secs(),
+            }),
+            sessions: attached.iter().map(|attached| session_entry(attached, holder.map(|(id, _)| id))).collect(),
+            pipes: handles.iter().map(of_pipe).collect(),
+        }
+    }
+}
+
+fn users(state: &ScannerState) -> Vec<u32> {
+    state.sessions.iter().map(|attached| attached.session.peer.uid).collect()
+}
+
+fn session_entry(attached: &Attached, holder: Option<u64>) -> SessionEntry {
+    let session = &attached.session;
+    SessionEntry {
+        peer: session.peer.clone(),
+        age_seconds: attached.since.elapsed().as_secs(),
+        locked: holder == Some(session.id()),
+        armed: session.armed().is_some(),
+    }
+}

@@ -1,0 +1,285 @@
+//! The scanners there are. Its thread `registry` is woken by the buses' bells, lists what is plugged in, and compares;
+//! nothing is polled. Each scanner gets a name and a supervisor.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, at, bounded, never, select, unbounded};
+use parking_lot::Mutex;
+use usbscan_usb::{Access, Bus, DeviceInfo, Watch};
+use usbscan_wire::Event;
+
+use crate::failure::Failure;
+use crate::scanner::function;
+use crate::scanner::handle::{Scanner, ScannerParts};
+use crate::scanner::message::Message;
+use crate::scanner::names;
+use crate::scanner::supervisor::{Environment, SupervisorHandle};
+use crate::session::binding::{Binding, ScannerId};
+
+/// After a scanner arrived that we may not open, its rights are looked at again so much later: udev may not have come
+/// to it yet (docs/usb-engine.md, "Threads and contexts").
+const RESCAN_DELAYS: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_millis(400), Duration::from_secs(1), Duration::from_secs(3)];
+
+/// The scanners that are plugged in, in order of arrival. Any thread may look.
+#[derive(Debug, Default)]
+pub(crate) struct Scanners {
+    present: Mutex<Vec<Arc<Scanner>>>,
+    /// Those that are unplugged, until no session has them open any more.
+    departed: Mutex<Vec<Arc<Scanner>>>,
+}
+
+impl Scanners {
+    /// All of them.
+    pub fn scanners(&self) -> Vec<Arc<Scanner>> {
+        self.present.lock().clone()
+    }
+
+    /// The one with this number, also when it is unplugged and some session has it open still.
+    pub fn by_id(&self, id: ScannerId) -> Option<Arc<Scanner>> {
+        let find = |scanners: &Mutex<Vec<Arc<Scanner>>>| scanners.lock().iter().find(|one| one.id == id).cloned();
+        find(&self.present).or_else(|| find(&self.departed))
+    }
+
+    /// The one that a session has open.
+    ///
+    /// # Errors
+    /// When it is gone, and its supervisor too.
+    pub fn scanner_of(&self, binding: &Binding) -> Result<Arc<Scanner>, Failure> {
+        self.by_id(binding.scanner).ok_or_else(|| Failure::Gone { device: binding.device.clone() })
+    }
+
+    fn depart(&self, id: ScannerId) {
+        // Both at once, so that nobody misses it on its way from one to the other.
+        let (mut present, mut departed) = (self.present.lock(), self.departed.lock());
+        let at = present.iter().position(|one| one.id == id);
+        departed.extend(at.map(|at| present.remove(at)));
+    }
+
+    /// The one that is meant.
+    ///
+    /// # Errors
+    /// When none is, or several may be.
+    pub fn find(&self, asked: &str) -> Result<Arc<Scanner>, Failure> {
+        let present = self.scanners();
+        let called: Vec<_> = present.iter().map(|scanner| (&*scanner.name, &*scanner.stable_id)).collect();
+        Ok(present[names::resolve(asked, &called)?].clone())
+    }
+}
+
+enum RegistryRequest {
+    Alive(Sender<()>),
+    Rescan,
+    Stop(Instant),
+}
+
+/// The thread and the way to it.
+pub(crate) struct Registry {
+    requests: Sender<RegistryRequest>,
+    thread: JoinHandle<bool>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Registry")
+    }
+}
+
+impl Registry {
+    /// Finds what is there, and then whatever comes and goes.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub fn start(buses: Vec<Arc<dyn Bus>>, environment: Environment, scanners: Arc<Scanners>) -> io::Result<Registry> {
+        let (requests, inbox) = unbounded();
+        let (notify, changes) = bounded(1);
+        let watches = buses.iter().filter_map(|bus| watch(&**bus, notify.clone())).collect();
+        let mut watcher = RegistryThread {
+            buses,
+            environment,
+            scanners,
+            supervisors: Vec::new(),
+            rescan_at: Vec::new(),
+            next_id: 0,
+            _watches: watches,
+        };
+        watcher.rescan();
+        // `bell` lives as long as the loop, so that its end of the channel never closes.
+        let run = move || watcher.run(&changes, &inbox, &notify);
+        let thread = std::thread::Builder::new().name("registry".to_owned()).spawn(run)?;
+        Ok(Registry { requests, thread })
+    }
+
+    /// Whether the thread answers.
+    pub fn is_alive(&self, patience: Duration) -> bool {
+        let (alive, answer) = bounded(1);
+        self.requests.send(RegistryRequest::Alive(alive)).is_ok() && answer.recv_timeout(patience).is_ok()
+    }
+
+    /// Has it look again: the model table may know more devices now.
+    pub fn rescan(&self) {
+        // It ends only after this.
+        let _ = self.requests.send(RegistryRequest::Rescan);
+    }
+
+    /// Ends all supervisors, which let their scanners go. `false` when one did not end in time.
+    pub fn stop(self, deadline: Instant) -> bool {
+        let asked = self.requests.send(RegistryRequest::Stop(deadline)).is_ok();
+        match self.thread.join() {
+            Ok(all) => asked && all,
+            Err(_) => {
+                log::error!("the thread of the registry panicked");
+                false
+            }
+        }
+    }
+}
+
+fn watch(bus: &dyn Bus, notify: Sender<()>) -> Option<Box<dyn Watch>> {
+    match bus.watch(notify) {
+        Ok(watch) => Some(watch),
+        // The bus has said so itself: there is no USB here.
+        Err(error) if error.kind == usbscan_usb::ErrorKind::NotSupported => {
+            log::debug!("{error}");
+            None
+        }
+        Err(error) => {
+            log::warn!("scanners on the bus {} that are plugged in later will not be found: {error}", bus.name());
+            None
+        }
+    }
+}
+
+struct KnownScanner {
+    bus: usize,
+    supervisor: SupervisorHandle,
+}
+
+struct RegistryThread {
+    buses: Vec<Arc<dyn Bus>>,
+    environment: Environment,
+    scanners: Arc<Scanners>,
+    /// Those of scanners that are gone stay here until they have ended.
+    supervisors: Vec<KnownScanner>,
+    rescan_at: Vec<Instant>,
+    next_id: u64,
+    _watches: Vec<Box<dyn Watch>>,
+}
+
+impl RegistryThread {
+    fn run(mut self, changes: &Receiver<()>, inbox: &Receiver<RegistryRequest>, _bell: &Sender<()>) -> bool {
+        loop {
+            let timer = self.rescan_at.first().copied().map_or_else(never, at);
+            select! {
+                recv(changes) -> _ => self.rescan(),
+                recv(timer) -> _ => {
+                    self.rescan_at.remove(0);
+                    self.rescan();
+                }
+                recv(inbox) -> request => match request {
+                    Ok(RegistryRequest::Alive(answer)) => {
+                        // Whoever asked may not have waited.
+                        let _ = answer.send(());
+                    }
+                    Ok(RegistryRequest::Rescan) => self.rescan(),
+                    Ok(RegistryRequest::Stop(deadline)) => return self.stop(deadline),
+                    Err(_) => return self.stop(Instant::now()),
+                },
+            }
+        }
+    }
+
+    /// Compares what is plugged in with what is known.
+    fn rescan(&mut self) {
+        self.supervisors.retain(|known| {
+            let ended = known.supervisor.has_ended();
+            if ended {
+                self.scanners.departed.lock().retain(|scanner| scanner.id != known.supervisor.scanner.id);
+            }
+            !ended
+        });
+        for at in 0..self.buses.len() {
+            let bus = self.buses[at].clone();
+            match bus.list() {
+                Ok(there) => {
+                    let there: Vec<_> = there.into_iter().map(function::clamp_descriptors).collect();
+                    self.remove_missing(at, &there);
+                    there.into_iter().for_each(|info| self.update_or_add(at, &bus, info));
+                }
+                Err(error) => log::warn!("{error}"),
+            }
+        }
+    }
+
+    fn remove_missing(&self, bus: usize, there: &[DeviceInfo]) {
+        let present = self.scanners.scanners();
+        for known in self.supervisors.iter().filter(|known| known.bus == bus) {
+            let scanner = &known.supervisor.scanner;
+            let is_there = there.iter().any(|info| is_same(info, &scanner.info));
+            if !is_there && present.iter().any(|present| Arc::ptr_eq(present, scanner)) {
+                self.scanners.depart(scanner.id);
+                log::info!("{} ({}) is gone", scanner.name, scanner.info.label());
+                scanner.set_gone(true);
+                scanner.tell_pipes(|| crate::pipe::orders::Order::Lost);
+                scanner.tell(Message::Removed);
+                scanner.taps.end_all();
+                let event = Event::Removal { name: scanner.name.to_string(), stable_id: scanner.stable_id.clone() };
+                self.environment
+                    .sessions
+                    .broadcast(event, |session| session.binding().is_some_and(|binding| binding.scanner == scanner.id));
+            }
+        }
+    }
+
+    fn update_or_add(&mut self, at: usize, bus: &Arc<dyn Bus>, info: DeviceInfo) {
+        let present = self.scanners.scanners();
+        let of_bus = |scanner: &&Arc<Scanner>| Arc::ptr_eq(&scanner.bus, bus);
+        if let Some(known) = present.iter().filter(of_bus).find(|scanner| is_same(&info, &scanner.info)) {
+            known.set_accessible(info.access == Access::Granted);
+            return;
+        }
+        let config = self.environment.configured.now();
+        let model = config.models.find(info.descriptor.vendor, info.descriptor.product).cloned();
+        let Some(function) = function::scanner(&info, model.as_ref()) else { return };
+        let name: Arc<str> = names::next_name(present.iter().map(|scanner| &*scanner.name)).into();
+        let stable_id = names::stable_id(&info, |id| present.iter().any(|scanner| scanner.stable_id == id));
+        log::info!("{name} is {} ({stable_id}, {})", info.label(), function.protocol);
+        if info.access == Access::Denied {
+            log::warn!("{name}: no permission to open it; are usbscan's udev rules in force?");
+            self.rescan_at = RESCAN_DELAYS.iter().map(|later| Instant::now() + *later).collect();
+        }
+        let id = ScannerId(self.next_id);
+        self.next_id += 1;
+        let parts = ScannerParts { id, name, stable_id, info, bus: bus.clone(), function, model };
+        match SupervisorHandle::start(parts, self.environment.clone()) {
+            Ok(supervisor) => {
+                let scanner = supervisor.scanner.clone();
+                self.scanners.present.lock().push(scanner.clone());
+                self.supervisors.push(KnownScanner { bus: at, supervisor });
+                self.environment.sessions.broadcast(Event::Arrival { device: scanner.entry() }, |_| false);
+            }
+            Err(error) => log::error!("start a thread for a scanner: {error}"),
+        }
+    }
+
+    fn stop(mut self, deadline: Instant) -> bool {
+        self.supervisors.iter().for_each(|known| known.supervisor.scanner.tell(Message::Stop));
+        let mut all = true;
+        for known in self.supervisors.drain(..) {
+            let name = known.supervisor.scanner.name.clone();
+            if !known.supervisor.join(deadline) {
+                log::error!("{name}: not let go in time; it is left to the system");
+                all = false;
+            }
+        }
+        all
+    }
+}
+
+/// A device keeps its place and its address for as long as it is plugged in.
+fn is_same(one: &DeviceInfo, other: &DeviceInfo) -> bool {
+    one.location == other.location && one.descriptor == other.descriptor && one.serial == other.serial
+}
