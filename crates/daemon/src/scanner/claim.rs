@@ -109,19 +109,11 @@ impl Claimed {
         };
         let scanner = self.scanner.clone();
         let notify = move |event| handle_pipe_event(&scanner, address, event);
-        let worker = worker::start(
-            &self.scanner.name,
-            role,
-            endpoint,
-            done,
-            settings,
-            self.tap(role, address),
-            notify,
-        )
-        .map_err(|error| {
-            let code = error.raw_os_error().unwrap_or_default();
-            Error::new(ErrorKind::NoResources, format!("start a thread for endpoint {address}")).with_code(code)
-        })?;
+        let worker = worker::start(&self.scanner.name, role, endpoint, done, settings, self.tap(role, address), notify)
+            .map_err(|error| {
+                let code = error.raw_os_error().unwrap_or_default();
+                Error::new(ErrorKind::NoResources, format!("start a thread for endpoint {address}")).with_code(code)
+            })?;
         let handle = worker.handle.clone();
         self.workers.push(worker);
         Ok(handle)
