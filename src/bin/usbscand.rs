@@ -64,13 +64,13 @@ fn run(arguments: &Arguments) -> Result<bool, Anything> {
             reload(arguments, &running);
             continue;
         }
-        log::info!("ending, because of {}", signal_hook::low_level::signal_name(signal).unwrap_or("a signal"));
+        log::info!("{}: shutting down", signal_hook::low_level::signal_name(signal).unwrap_or("a signal"));
         break;
     }
     if signals.handle().is_closed() {
-        log::info!("ending, because nobody uses it; the next client starts it again");
+        log::info!("idle timeout reached, exiting; the next client starts it again");
     }
-    systemd::stopping("cancelling what is pending, letting scanners go");
+    systemd::stopping("cancelling what is pending, releasing scanners");
     drop((watchdog, unused));
     let Some(running) = Arc::into_inner(running) else { return Err("somebody still holds the daemon".into()) };
     let in_time = running.stop(patience);
@@ -78,7 +78,7 @@ fn run(arguments: &Arguments) -> Result<bool, Anything> {
         // Nobody can connect any more; the next daemon replaces it anyway.
         let _ = std::fs::remove_file(path);
     }
-    log::info!("ended{}", if in_time { "" } else { ", not all of it in time" });
+    log::info!("{}", if in_time { "exited" } else { "shutdown timed out" });
     Ok(in_time)
 }
 

@@ -112,7 +112,7 @@ fn sigterm_and_sigint_answer_what_is_pending_let_go_and_end_with_success() {
         assert_eq!(client.answer(read).status, Status::Cancelled);
         assert!(client.hear_the_end().is_empty());
         let log = daemon.until("] ended");
-        assert!(log.contains("usbscan0 is let go"), "{log}");
+        assert!(log.contains("usbscan0 is released"), "{log}");
         assert!(daemon.ended().success());
         assert!(!daemon.socket.exists(), "its socket is gone");
     }

@@ -11,22 +11,17 @@ use crate::outcome::Fault;
 /// A limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Limit {
-    /// Of this connection.
     #[error("this connection has {0} requests outstanding, and may not have more")]
     Requests(u32),
-    /// Likewise.
     #[error("this connection's outstanding requests may hold {0} bytes together")]
     Bytes(u64),
     /// Of all of them.
     #[error("all connections together have {0} requests outstanding, and may not have more")]
     AllRequests(u32),
-    /// Likewise.
     #[error("all outstanding requests may hold {0} bytes together")]
     AllBytes(u64),
-    /// Captures.
     #[error("{0} captures are under way, and there may not be more")]
     Captures(usize),
-    /// Connections.
     #[error("{0} connections are open, and there may not be more")]
     Connections(usize),
 }
@@ -34,20 +29,15 @@ pub(crate) enum Limit {
 /// What happened to a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TransferError {
-    /// The transfer itself.
     #[error("{}", fault_words(*.0))]
     Fault(Fault),
-    /// Behind a fault.
     #[error("the pipe is halted by an earlier fault until reset-pipe")]
     Halted,
-    /// Its time.
     #[error("timed out after {:.3} s", .0.as_secs_f64())]
     Timeout(Duration),
-    /// The device.
     #[error("the scanner is gone")]
     Gone,
-    /// The host.
-    #[error("the host controller does not give a transfer back; unplug the scanner or restart the machine")]
+    #[error("the host controller did not return a cancelled transfer; unplug the scanner or restart the machine")]
     HostStuck,
 }
 
@@ -64,39 +54,28 @@ fn fault_words(fault: Fault) -> &'static str {
 /// Why an open, a claim or the like failed, and of which scanner.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The session's job.
-    #[error("somebody's cancel has ended this session's job; it goes on after disarm-abort")]
+    #[error("the job was cancelled by another client; send disarm-abort to continue")]
     JobCancelled,
-    /// A transfer.
     #[error("{command} of {length} bytes, endpoint {endpoint} of {device}: {mishap}")]
     Transfer {
         /// `read`, …
         command: &'static str,
         /// Bytes that were asked for.
         length: u64,
-        /// CancelTarget pipe.
         endpoint: EndpointAddress,
-        /// The scanner's name.
         device: Arc<str>,
-        /// What happened.
         mishap: TransferError,
     },
-    /// The host.
     #[error(transparent)]
     Usb(#[from] usbscan_usb::Error),
     /// No scanner was opened.
     #[error("{command} needs an open scanner")]
-    NotOpen {
-        /// The command.
-        command: &'static str,
-    },
+    NotOpen { command: &'static str },
     /// Of the shared memory.
     #[error("this connection shares no memory with usbscand; see share-memory")]
     NotShared,
-    /// Likewise.
     #[error("this connection shares memory with usbscand already")]
     AlreadyShared,
-    /// Likewise.
     #[error("make {length} bytes of memory to share: {error}")]
     NoMemory {
         /// How much was wanted.
@@ -104,12 +83,8 @@ pub(crate) enum Failure {
         /// What the system says.
         error: std::io::Error,
     },
-    /// One already is.
     #[error("this connection has {device} open; close it first")]
-    AlreadyOpen {
-        /// Its name.
-        device: Arc<str>,
-    },
+    AlreadyOpen { device: Arc<str> },
     /// There is none of that name.
     #[error("there is no scanner {asked:?}; there are: {present}")]
     Unknown {
@@ -118,70 +93,38 @@ pub(crate) enum Failure {
         /// The names of those there are, or `none`.
         present: String,
     },
-    /// There are several.
     #[error("{asked:?} may mean {matches}")]
     Ambiguous {
         /// What was asked for.
         asked: String,
-        /// Names.
         matches: String,
     },
-    /// It was unplugged.
     #[error("{device} is gone")]
-    Gone {
-        /// Its name.
-        device: Arc<str>,
-    },
+    Gone { device: Arc<str> },
     /// Its host controller does not answer.
-    #[error("{device} is wedged: {}", TransferError::HostStuck)]
-    HostStuck {
-        /// Its name.
-        device: Arc<str>,
-    },
+    #[error("{device}: {}", TransferError::HostStuck)]
+    HostStuck { device: Arc<str> },
     /// A control request is in the way of a reset.
     #[error("a control request of {device} is pending, and no halt can be cleared before its end; cancel it first")]
-    ControlPending {
-        /// Its name.
-        device: Arc<str>,
-    },
+    ControlPending { device: Arc<str> },
     /// Another session has the lock.
     #[error("{device} is locked by {} (pid {}, user {}, session {}) for {} s", named(.holder), .holder.pid, .holder.uid, .holder.session, .age.as_secs())]
-    Locked {
-        /// Its name.
-        device: Arc<str>,
-        /// Who.
-        holder: Peer,
-        /// For how long.
-        age: Duration,
-    },
+    Locked { device: Arc<str>, holder: Peer, age: Duration },
     /// The lock is not this session's to give back.
     #[error("this session does not hold the lock of {device}")]
-    NotLocked {
-        /// Its name.
-        device: Arc<str>,
-    },
+    NotLocked { device: Arc<str> },
     /// It has no such pipe.
     #[error("{device} has no {pipe} pipe here")]
-    NoPipe {
-        /// Its name.
-        device: Arc<str>,
-        /// CancelTarget.
-        pipe: Pipe,
-    },
+    NoPipe { device: Arc<str>, pipe: Pipe },
     /// A command that this pipe does not have.
     #[error("\"pipe\": the {pipe} pipe can't be reset")]
-    NotResettable {
-        /// CancelTarget.
-        pipe: Pipe,
-    },
+    NotResettable { pipe: Pipe },
     /// An endpoint index that is none, or of another type.
     #[error("\"{pipe}\": interface {interface} of {device} has no such endpoint with index {index}")]
     BadIndex {
-        /// Its name.
         device: Arc<str>,
         /// CancelTarget pipe was to be it.
         pipe: Pipe,
-        /// Where.
         interface: InterfaceNumber,
         /// CancelTarget was asked for.
         index: u8,
@@ -189,17 +132,13 @@ pub(crate) enum Failure {
     /// An interface that is none of a scanner.
     #[error("\"interface\": {device} has no interface {interface}")]
     BadInterface {
-        /// Its name.
         device: Arc<str>,
         /// CancelTarget was asked for.
         interface: u8,
     },
     /// An interface that this session has not claimed.
     #[error("\"index\": interface {interface} is not the one that is open")]
-    ForeignInterface {
-        /// CancelTarget.
-        interface: u8,
-    },
+    ForeignInterface { interface: u8 },
     /// A number out of its range.
     #[error("\"{field}\" must be {expected}")]
     BadValue {
@@ -215,9 +154,8 @@ pub(crate) enum Failure {
         field: &'static str,
     },
     /// A standard request that must go through the host.
-    #[error("this standard request would leave the host's picture of the scanner wrong; there are commands for it")]
+    #[error("this standard request is reserved for the host; use the command for it")]
     ReservedForHost,
-    /// Too many.
     #[error("an abort sequence has at most {ABORT_STEPS_LIMIT} steps")]
     TooManySteps,
     /// A step that makes no sense.
@@ -225,49 +163,31 @@ pub(crate) enum Failure {
     BadStep {
         /// Counted from 1.
         number: usize,
-        /// What is wrong.
         problem: &'static str,
     },
     /// The id is in use.
     #[error("request {id} is still outstanding; choose another id")]
-    IdInUse {
-        /// CancelTarget.
-        id: u64,
-    },
-    /// Nothing to cancel.
+    IdInUse { id: u64 },
     #[error("session {session} has no outstanding request {request} that can be cancelled")]
-    NoSuchRequest {
-        /// Whose.
-        session: u64,
-        /// CancelTarget.
-        request: u64,
-    },
-    /// No such session.
+    NoSuchRequest { session: u64, request: u64 },
     #[error("there is no session {session}")]
-    NoSuchSession {
-        /// CancelTarget.
-        session: u64,
-    },
+    NoSuchSession { session: u64 },
     /// One at a time.
     #[error("this connection captures already, or its last capture was not read to its end")]
     OwnCapture,
-    /// None.
     #[error("this connection captures nothing")]
     NotCapturing,
     /// One at a time.
     #[error("another read-capture waits already")]
     CaptureIsRead,
-    /// The header.
     #[error("{0}")]
     BadCommand(usbscan_wire::RequestError),
-    /// The frame.
     #[error("{0}")]
     BadFrame(usbscan_wire::FrameError),
-    /// A limit.
     #[error(transparent)]
     Limit(#[from] Limit),
     /// The end is near.
-    #[error("the daemon is ending")]
+    #[error("the daemon is shutting down")]
     Ending,
 }
 

@@ -7,7 +7,6 @@ pub enum Fault {
     Stall,
     /// The device sent more than was asked for.
     Overrun,
-    /// The bus failed.
     Io,
     /// No memory for the transfer.
     NoResources,
@@ -20,11 +19,9 @@ pub enum Fault {
 pub enum Outcome {
     /// GlobalBudget, or ended by a short packet.
     Success,
-    /// Somebody asked.
     Cancelled,
     /// Its time was up.
     Timeout,
-    /// It met this.
     Fault(Fault),
     /// It stood behind a fault, or came after one and before the reset.
     Halted,

@@ -69,7 +69,6 @@ impl Piece {
         Piece { buffer, range, pool: Some(pool.clone()) }
     }
 
-    /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[self.range.clone()]
     }

@@ -81,15 +81,11 @@ impl Taps {
 /// How one endpoint's transfers are recorded. Its pipe's worker has it.
 #[derive(Debug, Clone)]
 pub(crate) struct Tap {
-    /// Where they go.
     pub taps: Arc<Taps>,
-    /// CancelTarget endpoint.
     pub endpoint: EndpointAddress,
-    /// What it is.
     pub transfer: TransferType,
     /// Where the device is.
     pub bus: u8,
-    /// Likewise.
     pub address: u8,
 }
 
@@ -116,7 +112,6 @@ impl Tap {
         }
     }
 
-    /// It came back.
     pub fn completed(&self, urb: u64, completion: &Completion) {
         if self.taps.any.load(Ordering::Relaxed) {
             let bytes = completion.buffer.bytes();

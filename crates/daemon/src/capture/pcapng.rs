@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use usbscan_usb::{EndpointAddress, Setup, Status, TransferType};
 
-/// LINKTYPE_USB_LINUX_MMAPPED.
 const LINK_TYPE: u16 = 220;
 /// Bytes of usbmon's header.
 const HEADER: usize = 64;
@@ -28,7 +27,6 @@ pub(super) enum RecordKind {
 pub(super) struct Record<'a> {
     /// The same at both ends of a transfer.
     pub urb: u64,
-    /// CancelTarget end.
     pub kind: RecordKind,
     /// What its endpoint is.
     pub transfer: TransferType,
@@ -36,7 +34,6 @@ pub(super) struct Record<'a> {
     pub endpoint: EndpointAddress,
     /// Where the device is.
     pub bus: u8,
-    /// Likewise.
     pub address: u8,
     /// Of a control request, at its submission.
     pub setup: Option<Setup>,

@@ -17,12 +17,10 @@ const DEFAULT_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trigger {
-    /// A button.
     #[default]
     Button,
     /// The scanner was plugged in.
     Arrival,
-    /// It was unplugged.
     Removal,
 }
 

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 
 pub mod action;
+pub mod file;
 pub mod models;
 
 use parking_lot::RwLock;
@@ -14,6 +14,7 @@ use serde::Deserialize;
 use usbscan_wire::{CLIENT_HEADER_LIMIT, PAYLOAD_LIMIT};
 
 use crate::config::action::{Action, Actions};
+use crate::config::file::FileError;
 use crate::config::models::{QuirkError, Table};
 
 /// Where the configuration is, unless the command line says otherwise.
@@ -22,9 +23,6 @@ pub const FILE: &str = "/etc/usbscan/usbscand.toml";
 pub const SOCKET: &str = "/run/usbscan/usbscand.sock";
 /// Where the administrator's model tables are.
 pub const MODELS: &str = "/etc/usbscan/quirks.d";
-
-/// A file longer than this is none of ours.
-const LONGEST_FILE: u64 = 1 << 20;
 
 /// The most that there may be of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,9 +81,7 @@ impl Default for Limits {
 /// What the daemon does. `Config::default()` is what an empty file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The socket.
     pub socket: PathBuf,
-    /// Its permission bits.
     pub mode: u32,
     /// Its group; when none of that name exists, the daemon's own.
     pub group: String,
@@ -106,7 +102,6 @@ pub struct Config {
     pub stop: Duration,
     /// A daemon that systemd started for a client ends when nobody was connected for so long; `None`: never.
     pub exit_idle: Option<Duration>,
-    /// The model table.
     pub models: Table,
     /// Commands for buttons, which `usbscan actions` runs.
     pub actions: Vec<Action>,
@@ -146,39 +141,17 @@ pub(crate) struct PipeDefaults {
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// It can't be read.
-    #[error("read {}: {error}", path.display())]
-    Read {
-        /// CancelTarget file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// It is too long to be one.
-    #[error("{}: longer than {LONGEST_FILE} bytes", path.display())]
-    TooLong {
-        /// CancelTarget file.
-        path: PathBuf,
-    },
-    /// It is not TOML, or has a key that nobody knows; the text names the line.
-    #[error("{}: {error}", path.display())]
-    Syntax {
-        /// CancelTarget file.
-        path: PathBuf,
-        /// What, and where.
-        error: Box<toml::de::Error>,
-    },
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A value that makes no sense.
     #[error("{}: {key} must be {expected}", path.display())]
     Value {
-        /// CancelTarget file.
         path: PathBuf,
-        /// The key.
         key: &'static str,
         /// What it may be.
         expected: &'static str,
     },
-    /// The model table.
     #[error(transparent)]
     Models(#[from] QuirkError),
 }
@@ -222,10 +195,8 @@ impl Config {
     /// In words, with the file and what it should say.
     pub fn read(named: Option<&Path>) -> Result<Config, ConfigError> {
         let path = named.unwrap_or(Path::new(FILE));
-        let text = match read_text(path) {
-            Err(ConfigError::Read { error, .. }) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
-                String::new()
-            }
+        let text = match file::read(path) {
+            Err(error) if named.is_none() && error.is_not_found() => String::new(),
             text => text?,
         };
         Config::parse(path, &text)
@@ -236,8 +207,7 @@ impl Config {
     /// # Errors
     /// As [`Config::read`].
     pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
-        let syntax = |error| ConfigError::Syntax { path: path.to_owned(), error: Box::new(error) };
-        let file: File = toml::from_str(text).map_err(syntax)?;
+        let file: File = file::parse(path, text)?;
         let mut config = Config::default();
         let models = file.models.clone();
         understand(file, &mut config).map_err(|(key, expected)| ConfigError::Value {
@@ -288,7 +258,6 @@ impl Configured {
         Arc::new(Configured { now: RwLock::new(Arc::new(config)) })
     }
 
-    /// What holds now.
     pub fn now(&self) -> Arc<Config> {
         self.now.read().clone()
     }
@@ -297,14 +266,6 @@ impl Configured {
     pub fn replace(&self, config: Config) {
         *self.now.write() = Arc::new(config);
     }
-}
-
-fn read_text(path: &Path) -> Result<String, ConfigError> {
-    let fail = |error| ConfigError::Read { path: path.to_owned(), error };
-    if fs::metadata(path).map_err(fail)?.len() > LONGEST_FILE {
-        return Err(ConfigError::TooLong { path: path.to_owned() });
-    }
-    fs::read_to_string(path).map_err(fail)
 }
 
 /// The key that makes no sense, and what it may be.
@@ -423,6 +384,9 @@ mod tests {
 
     #[test]
     fn a_file_that_was_named_must_be_there() {
-        assert!(matches!(Config::read(Some(Path::new("/nonexistent"))), Err(ConfigError::Read { .. })));
+        assert!(matches!(
+            Config::read(Some(Path::new("/nonexistent"))),
+            Err(ConfigError::File(FileError::Read { .. }))
+        ));
     }
 }

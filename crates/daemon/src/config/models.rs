@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use usbscan_usb::{ProductId, VendorId};
 
+use crate::config::file::{self, FileError};
+
 /// The files of `quirks/`, compiled in.
 const BUILT_IN: &[(&str, &str)] = &[
     ("quirks/canon.toml", include_str!("../../../../quirks/canon.toml")),
@@ -16,14 +18,10 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("quirks/panasonic.toml", include_str!("../../../../quirks/panasonic.toml")),
 ];
 
-/// A file longer than this is none of ours.
-const LONGEST_FILE: u64 = 1 << 20;
-
 /// What a scanner speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// Epson's ESC/I.
     Esci,
     /// ESC/I-2, the protocol of Epson's document scanners.
     Esci2,
@@ -49,7 +47,6 @@ pub struct Quirks {
     pub clear_halt_on_open: bool,
     /// And after every error of theirs.
     pub clear_halt_on_error: bool,
-    /// Never.
     pub no_clear_halt: bool,
     /// Select the alternate setting again before that.
     pub set_alt_before_clear: bool,
@@ -63,16 +60,13 @@ pub struct Quirks {
     pub drain_ms: Option<u32>,
 }
 
-/// One model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
     /// `idVendor`.
     pub vendor: VendorId,
     /// `idProduct`.
     pub product: ProductId,
-    /// Its maker's name.
     pub maker: String,
-    /// Its own.
     pub name: String,
     /// What it speaks; a model that has one is a scanner whatever its interface says.
     pub protocol: Option<Protocol>,
@@ -85,34 +79,13 @@ pub struct Model {
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum QuirkError {
-    /// It can't be read.
-    #[error("read {}: {error}", path.display())]
-    Read {
-        /// CancelTarget.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// It is too long to be one.
-    #[error("{}: longer than {LONGEST_FILE} bytes", path.display())]
-    TooLong {
-        /// CancelTarget.
-        path: PathBuf,
-    },
-    /// It is not TOML, or has a key that nobody knows; the text names the line.
-    #[error("{}: {error}", path.display())]
-    Syntax {
-        /// CancelTarget.
-        path: PathBuf,
-        /// What, and where.
-        error: Box<toml::de::Error>,
-    },
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A value that makes no sense.
     #[error("{}: model {product}: {problem}", path.display())]
     Value {
-        /// CancelTarget.
         path: PathBuf,
-        /// The entry.
         product: String,
         /// The key, and what it may be.
         problem: ValueProblem,
@@ -164,24 +137,19 @@ impl Table {
     /// # Errors
     /// The first file that can't be understood.
     pub fn add_folder(&mut self, folder: &Path) -> Result<(), QuirkError> {
-        let fail = |path: &Path, error| QuirkError::Read { path: path.to_owned(), error };
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(fail(folder, error)),
+            Err(error) => return Err(FileError::read(folder, error).into()),
         };
         let mut paths = Vec::new();
         for entry in entries {
-            paths.push(entry.map_err(|error| fail(folder, error))?.path());
+            paths.push(entry.map_err(|error| FileError::read(folder, error))?.path());
         }
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
         paths.sort();
         for path in paths {
-            if fs::metadata(&path).map_err(|error| fail(&path, error))?.len() > LONGEST_FILE {
-                return Err(QuirkError::TooLong { path });
-            }
-            let text = fs::read_to_string(&path).map_err(|error| fail(&path, error))?;
-            self.add(&path, &text)?;
+            self.add(&path, &file::read(&path)?)?;
         }
         Ok(())
     }
@@ -201,8 +169,7 @@ impl Table {
     /// # Errors
     /// When it can't be understood.
     pub fn add(&mut self, path: &Path, text: &str) -> Result<(), QuirkError> {
-        let file: File = toml::from_str(text)
-            .map_err(|error| QuirkError::Syntax { path: path.to_owned(), error: Box::new(error) })?;
+        let file: File = file::parse(path, text)?;
         for entry in &file.model {
             let model = understand(path, &file, entry).map_err(|problem| QuirkError::Value {
                 path: path.to_owned(),

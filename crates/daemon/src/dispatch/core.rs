@@ -11,7 +11,6 @@ use crate::session::list::Sessions;
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct Core {
-    /// What is configured.
     pub configured: Arc<Configured>,
     /// The scanners there are.
     pub registry: Arc<Scanners>,
@@ -26,7 +25,6 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// One without connections.
     pub fn new(configured: Arc<Configured>, registry: Arc<Scanners>, sessions: Arc<Sessions>) -> Arc<Core> {
         let global_budget = GlobalBudget::new(configured.now().all(), configured.now().limits.connections);
         let (next_session, ending) = (AtomicU64::new(1), AtomicBool::new(false));

@@ -25,7 +25,7 @@ pub(crate) struct Cancellation {
 
 impl std::fmt::Debug for Cancellation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cancellation").field("found", &self.found).field("wedged", &self.host_stuck).finish()
+        f.debug_struct("Cancellation").field("found", &self.found).field("host_stuck", &self.host_stuck).finish()
     }
 }
 

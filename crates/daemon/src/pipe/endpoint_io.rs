@@ -1,9 +1,9 @@
 //! An endpoint and what is in flight on it. The pipe's worker owns it.
 //!
-//! Asking for a transfer back may take as long as the host controller takes to stop it, and with a sick controller that
-//! is for ever: Linux waits in the kernel, where nothing can be cancelled. So the asking is done by a thread of its own,
-//! `cancel usbscanN/EE`, which has the endpoint for that time; the worker goes on with completions and deadlines, and
-//! its watchdog notices if the endpoint does not come back. Still nobody submits and asks at the same time.
+//! Cancelling a transfer may take as long as the host controller takes to stop it, and with a sick controller that is for
+//! ever: Linux waits in the kernel, where nothing can be interrupted. So a thread of its own, `cancel usbscanN/EE`, cancels
+//! and has the endpoint for that time; the worker goes on with completions and deadlines, and its watchdog notices if the
+//! endpoint does not come back. Still nobody submits and cancels at the same time.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use usbscan_usb::{Buffer, Cancel, Completion, Endpoint, ErrorKind, Rejected, Tok
 use crate::capture::Tap;
 use crate::pipe::queue::Ticket;
 
-/// How long the host may take to give back a transfer that was asked back, before the device counts as wedged.
+/// How long the host may take to give back a cancelled transfer, before the device counts as host-stuck.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(5);
 
 /// How long an "error" may turn out to have been the first sign of unplugging (docs/usb-engine.md, "Unplugging").
@@ -33,13 +33,12 @@ struct InFlight {
 /// Where the endpoint is.
 enum EndpointState {
     Available(Box<dyn Endpoint>),
-    /// With the thread that asks.
+    /// With the cancel thread.
     Cancelling,
-    /// Given up.
     Abandoned,
 }
 
-/// The endpoint, back from asking.
+/// The endpoint, back from a cancel.
 pub(super) struct ReturnedEndpoint {
     endpoint: Box<dyn Endpoint>,
     gone: bool,
@@ -55,7 +54,7 @@ pub(super) struct EndpointIo {
     name: String,
     state: EndpointState,
     cancel_thread: Option<CancelThread>,
-    /// What is to be asked for as soon as the endpoint is here.
+    /// To be cancelled as soon as the endpoint is available.
     to_cancel: Vec<Token>,
     returned: (Sender<ReturnedEndpoint>, Receiver<ReturnedEndpoint>),
     completions: Receiver<Completion>,
@@ -191,12 +190,12 @@ impl EndpointIo {
         }
         match &self.cancel_thread {
             Some(cancel_thread) => {
-                cancel_thread.work.send((endpoint, tokens)).expect("the thread that asks outlives its line")
+                cancel_thread.work.send((endpoint, tokens)).expect("the cancel thread outlives its endpoint")
             }
             // No thread to be had: then here, and the watchdog has to wait with us.
             None => {
                 let returned = cancel_all(endpoint, &tokens);
-                self.returned.0.send(returned).expect("the line has both ends");
+                self.returned.0.send(returned).expect("the endpoint keeps both ends");
             }
         }
     }
@@ -218,7 +217,7 @@ impl EndpointIo {
         Some(Completed { ticket: Ticket(transfer.token.0), length: transfer.length, completion })
     }
 
-    /// When a transfer that was asked back is overdue, if one is asked back.
+    /// When a cancelled transfer is overdue, if one is cancelled.
     pub fn overdue_at(&self) -> Option<Instant> {
         self.in_flight
             .iter()
@@ -277,7 +276,7 @@ impl CancelThread {
         match std::thread::Builder::new().name(format!("cancel {name}")).spawn(run) {
             Ok(thread) => Some(CancelThread { work, thread }),
             Err(error) => {
-                log::warn!("start a thread to ask for transfers back: {error}");
+                log::warn!("start a thread for cancels: {error}");
                 None
             }
         }

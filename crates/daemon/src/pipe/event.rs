@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, at, never, select};
+use crossbeam_channel::{Receiver, Sender};
 use usbscan_usb::{Completion, ErrorKind, Status};
 
 use super::endpoint_io::{Completed, DISCONNECT_GRACE, EndpointIo};
 use super::orders::{CancelTarget, Order, PipeEvent};
 use super::waiters::{Left, Waiters};
+use super::worker_loop;
 use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
 use crate::pipe::cancellation::Cancellation;
@@ -71,33 +72,7 @@ impl Events {
 
     /// Runs until it is retired and nothing is in flight.
     pub fn run(mut self) {
-        let completions = self.io.completions().clone();
-        let (orders, returned_endpoints) = (self.orders.clone(), self.io.returned_endpoints().clone());
-        loop {
-            self.advance();
-            if self.retiring && self.is_quiet() {
-                break;
-            }
-            let timer = self.next_due().map_or_else(never, at);
-            select! {
-                recv(completions) -> completion => match completion {
-                    Ok(completion) => self.completed(completion),
-                    // Only a host that was torn down under us drops its end.
-                    Err(_) => break,
-                },
-                recv(returned_endpoints) -> returned => {
-                    let gone = self.io.endpoint_returned(returned.expect("the line has both ends"));
-                    if gone {
-                        self.find_dead(Outcome::Gone, PipeEvent::Lost);
-                    }
-                }
-                recv(orders) -> order => match order {
-                    Ok(order) => self.handle_order(order),
-                    Err(_) => self.retire(),
-                },
-                recv(timer) -> _ => self.on_timer(Instant::now()),
-            }
-        }
+        worker_loop::run(&mut self);
         self.end_all(Outcome::Cancelled);
     }
 
@@ -111,7 +86,7 @@ impl Events {
                     self.cancel(CancelTarget::All, &by);
                 }
                 if !self.io.is_quiet() {
-                    // What is in flight is nobody's request, so it may be asked back whoever waits.
+                    // What is in flight is nobody's request, so it may be cancelled whoever waits.
                     self.io.cancel_all_in_flight();
                 }
                 if self.dead != Some(Outcome::HostStuck) {
@@ -304,5 +279,43 @@ impl Events {
             self.die(Outcome::HostStuck);
             (self.notify)(PipeEvent::HostStuck);
         }
+    }
+}
+
+impl worker_loop::Worker for Events {
+    fn io(&mut self) -> &mut EndpointIo {
+        &mut self.io
+    }
+
+    fn orders(&self) -> &Receiver<Order> {
+        &self.orders
+    }
+
+    fn advance(&mut self) {
+        Events::advance(self);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.retiring && self.is_quiet()
+    }
+
+    fn handle_order(&mut self, order: Order) {
+        Events::handle_order(self, order);
+    }
+
+    fn transfer_completed(&mut self, completion: Completion) {
+        self.completed(completion);
+    }
+
+    fn device_gone(&mut self) {
+        self.find_dead(Outcome::Gone, PipeEvent::Lost);
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        Events::next_due(self)
+    }
+
+    fn on_timer(&mut self, now: Instant) {
+        Events::on_timer(self, now);
     }
 }

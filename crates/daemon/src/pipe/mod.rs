@@ -11,3 +11,4 @@ pub(crate) mod stream;
 mod tests;
 mod waiters;
 pub(crate) mod worker;
+mod worker_loop;

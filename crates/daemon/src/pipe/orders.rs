@@ -57,7 +57,6 @@ pub(crate) enum CancelTarget {
     Serial(u64),
     /// Those of a session.
     Session(u64),
-    /// Everybody's.
     All,
 }
 
@@ -81,7 +80,6 @@ pub(crate) enum Order {
     Own(Box<IoRequest>),
     /// Cancel. What comes after a cancel of everybody's waits until nothing of that is in flight.
     Cancel {
-        /// What.
         which: CancelTarget,
         /// Who waits for it.
         by: Arc<Cancellation>,
@@ -90,7 +88,7 @@ pub(crate) enum Order {
     Quiesce {
         /// Who waits for the cancelled requests.
         cancel: Option<Arc<Cancellation>>,
-        /// Told once; dropped when the pipe is wedged.
+        /// Told once; dropped when the pipe is host-stuck.
         quiet: Sender<()>,
     },
     /// The gate is open again.
@@ -99,17 +97,13 @@ pub(crate) enum Order {
     ClearHalt {
         /// Whether the device is told; some take it badly.
         on_the_wire: bool,
-        /// How it went.
         done: Sender<Result<(), usbscan_usb::Error>>,
     },
     /// Throws surplus bytes away: those that a session left, or all.
-    DropSurplus {
-        /// Whose.
-        session: Option<u64>,
-    },
+    DropSurplus { session: Option<u64> },
     /// The device is gone.
     Lost,
-    /// The device is wedged: touch it no more.
+    /// The device is host-stuck: touch it no more.
     HostStuck,
     /// Nobody uses the pipe any more: end when nothing is in flight.
     Retire,
@@ -131,13 +125,11 @@ pub(crate) enum PipeEvent {
 /// How the rest of the daemon reaches a pipe's worker.
 #[derive(Debug, Clone)]
 pub(crate) struct PipeHandle {
-    /// CancelTarget endpoint.
     pub address: EndpointAddress,
     /// CancelTarget pipe that is.
     pub role: Role,
     /// Bytes of its largest packet.
     pub packet: usize,
-    /// Its buffers.
     pub pool: Pool,
     pub(super) orders: Sender<Order>,
     pub(super) halted: Arc<AtomicBool>,

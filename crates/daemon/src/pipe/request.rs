@@ -40,15 +40,12 @@ pub(crate) struct RequestInfo {
     pub serial: u64,
     /// Who issued it; 0 is the daemon itself.
     pub session: u64,
-    /// The client's id.
     pub id: u64,
     /// `read`, …
     pub command: &'static str,
     /// Bytes that it wants to move.
     pub length: u64,
-    /// On which endpoint.
     pub endpoint: EndpointAddress,
-    /// When it came.
     pub since: Instant,
     standing: AtomicU8,
     actual: AtomicU64,
@@ -78,7 +75,6 @@ impl RequestInfo {
         })
     }
 
-    /// It went on.
     pub fn set_state(&self, standing: RequestState) {
         self.standing.store(standing as u8, Ordering::Relaxed);
     }
@@ -88,7 +84,6 @@ impl RequestInfo {
         self.actual.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// For `status`.
     pub fn entry(&self) -> PendingRequest {
         let state = RequestState::ALL[usize::from(self.standing.load(Ordering::Relaxed))].1;
         PendingRequest {
@@ -103,7 +98,6 @@ impl RequestInfo {
     }
 }
 
-/// What is written.
 #[derive(Debug)]
 pub(crate) enum Data {
     /// It came through the socket.
@@ -113,7 +107,6 @@ pub(crate) enum Data {
 }
 
 impl Data {
-    /// Bytes.
     pub fn len(&self) -> usize {
         match self {
             Data::Own(bytes) => bytes.len(),
@@ -125,30 +118,23 @@ impl Data {
 /// What a request wants of its endpoint.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// Bulk in.
     Read {
-        /// Bytes.
         length: usize,
         /// Whether a cancelled answer carries what had come.
         salvage: bool,
         /// Where in shared memory it goes, with what room there is behind it for the rest of its last packet.
         into: Option<Region>,
     },
-    /// Bulk out.
     Write {
-        /// The bytes.
         data: Data,
         /// Whether a zero-length packet follows whole packets.
         zero_packet: bool,
     },
-    /// Endpoint zero.
     Control {
-        /// The request.
         setup: Setup,
         /// Its data, when that goes out.
         data: Vec<u8>,
     },
-    /// One interrupt packet.
     Event,
 }
 
@@ -171,18 +157,13 @@ impl Work {
 /// How a request of the daemon itself ended.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// How.
     pub outcome: Outcome,
-    /// Bytes moved.
     pub moved: usize,
-    /// What was read.
     pub received: Payload,
 }
 
-/// Whom to tell.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// A client.
     Client(Responder),
     /// A client who wants the descriptor spelt out as well.
     Descriptor(Responder),
@@ -197,11 +178,9 @@ pub(crate) struct IoRequest {
     pub pending: Arc<RequestInfo>,
     /// The scanner, for messages.
     pub device: Arc<str>,
-    /// What it wants.
     pub work: Work,
     /// How long it may take once it is its turn.
     pub timeout: Duration,
-    /// Whom to tell.
     pub reply: Reply,
     /// What it has read.
     pub received: Payload,

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, at, never, select};
-use usbscan_usb::{Buffer, ErrorKind, Rejected, Setup};
+use crossbeam_channel::{Receiver, Sender};
+use usbscan_usb::{Buffer, Completion, ErrorKind, Rejected, Setup};
 
 use super::endpoint_io::{Completed, EndpointIo};
 use super::orders::{CancelTarget, Order, PipeEvent, Role};
+use super::worker_loop;
 use crate::outcome::{Fault, Outcome};
 use crate::payload::{Pool, Surplus};
 use crate::pipe::cancellation::Cancellation;
@@ -55,7 +56,6 @@ enum StreamState {
     HostStuck,
 }
 
-/// Whose queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
     Own,
@@ -137,33 +137,7 @@ impl Stream {
 
     /// Runs until it is retired and nothing is in flight.
     pub fn run(mut self) {
-        let completions = self.io.completions().clone();
-        let (orders, returned_endpoints) = (self.orders.clone(), self.io.returned_endpoints().clone());
-        loop {
-            self.advance();
-            if self.retiring && self.io.is_quiet() && self.in_disconnect_grace.is_empty() {
-                return;
-            }
-            let timer = self.next_due().map_or_else(never, at);
-            select! {
-                recv(completions) -> completion => match completion {
-                    Ok(completion) => self.completed(completion),
-                    // Only a host that was torn down under us drops its end.
-                    Err(_) => return,
-                },
-                recv(returned_endpoints) -> returned => {
-                    let gone = self.io.endpoint_returned(returned.expect("the line has both ends"));
-                    if gone {
-                        self.find_lost();
-                    }
-                }
-                recv(orders) -> order => match order {
-                    Ok(order) => self.handle_order(order),
-                    Err(_) => self.retire(),
-                },
-                recv(timer) -> _ => self.on_timer(Instant::now()),
-            }
-        }
+        worker_loop::run(&mut self);
     }
 
     fn queue(&mut self, whose: Whose) -> &mut Queue<IoRequest> {
@@ -189,7 +163,7 @@ impl Stream {
                 if let Some(by) = cancel {
                     self.cancel(CancelTarget::All, &by);
                 }
-                // On a wedged pipe `quiet` is dropped at once, which says so.
+                // On a host-stuck pipe `quiet` is dropped at once, which says so.
                 if self.state != StreamState::HostStuck {
                     self.quiet.push(quiet);
                 }
@@ -408,6 +382,44 @@ impl Stream {
         let again_at = Some(Instant::now() + MEMORY_PAUSE * 2_u32.pow(tries));
         self.shortage = Shortage { tries, again_at };
         log::debug!("no memory for a transfer; trying {max_transfer} bytes");
+    }
+}
+
+impl worker_loop::Worker for Stream {
+    fn io(&mut self) -> &mut EndpointIo {
+        &mut self.io
+    }
+
+    fn orders(&self) -> &Receiver<Order> {
+        &self.orders
+    }
+
+    fn advance(&mut self) {
+        Stream::advance(self);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.retiring && self.io.is_quiet() && self.in_disconnect_grace.is_empty()
+    }
+
+    fn handle_order(&mut self, order: Order) {
+        Stream::handle_order(self, order);
+    }
+
+    fn transfer_completed(&mut self, completion: Completion) {
+        self.completed(completion);
+    }
+
+    fn device_gone(&mut self) {
+        self.find_lost();
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        Stream::next_due(self)
+    }
+
+    fn on_timer(&mut self, now: Instant) {
+        Stream::on_timer(self, now);
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Left<T> {
     pub found: usize,
     /// Those that end now.
     pub ended: Vec<(T, Reason)>,
-    /// Whether nobody wants the transfer any more: it must be asked back.
+    /// Whether nobody wants the transfer any more: it must be cancelled.
     pub to_cancel: bool,
 }
 
@@ -40,7 +40,6 @@ impl<T> Waiters<T> {
         Waiters { waiting: Vec::new(), next_ticket: 1 }
     }
 
-    /// One more waits.
     pub fn push(&mut self, session: u64, item: T) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
@@ -110,7 +109,6 @@ impl<T> Waiters<T> {
         out.into_iter().filter_map(|waiter| Some((waiter.item, waiter.ending?))).collect()
     }
 
-    /// Takes everybody out.
     pub fn drain(&mut self) -> Vec<T> {
         self.waiting.drain(..).map(|waiter| waiter.item).collect()
     }
@@ -151,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_one_ends_when_the_transfer_is_back() {
+    fn the_last_one_ends_when_the_transfer_endpoint_returned() {
         let mut waiters = waiters(&[(1, "a")]);
         let left = waiters.cancel(|_| true, Reason::Requested, true);
         assert_eq!(left, Left { found: 1, ended: vec![], to_cancel: true });

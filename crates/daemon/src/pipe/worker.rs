@@ -39,7 +39,7 @@ impl Worker {
     }
 }
 
-/// Starts the worker of an endpoint. `news` is called on its thread and must not wait.
+/// Starts the worker of an endpoint. `notify` is called on its thread and must not wait.
 ///
 /// # Errors
 /// When the system has no thread left.

@@ -86,7 +86,6 @@ impl GlobalBudget {
 /// Refusals that may wait to be written before the connection is read no further.
 const REFUSALS: u32 = 16;
 
-/// One connection's.
 #[derive(Debug)]
 pub(crate) struct Budget {
     most: Amount,
@@ -96,7 +95,6 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Nothing used yet.
     pub fn new(most: Amount, whole: Arc<GlobalBudget>) -> Arc<Budget> {
         Arc::new(Budget { most, used: Mutex::default(), room: Condvar::new(), whole })
     }

@@ -175,7 +175,6 @@ impl Outbox {
         self.shared.put(Outgoing::Answer(Box::new((answer, payload, credit))), at_once);
     }
 
-    /// An event.
     pub fn event(&self, event: Arc<Event>) {
         self.shared.put(Outgoing::Event(event), false);
     }
@@ -185,7 +184,6 @@ impl Outbox {
         self.shared.put(Outgoing::End, false);
     }
 
-    /// Messages that wait.
     pub fn len(&self) -> usize {
         self.shared.state.lock().waiting.len()
     }

@@ -43,7 +43,6 @@ impl Responder {
         Responder { requester, id, outstanding: false, credit: Some(credit), spent: false }
     }
 
-    /// Under which id.
     pub fn id(&self) -> u64 {
         self.id.unwrap_or_default()
     }
@@ -83,7 +82,6 @@ impl Responder {
         self.send(Status::Cancelled, |answer| answer.discarded = discarded, salvaged);
     }
 
-    /// It failed.
     pub fn fail(self, failure: &Failure) {
         self.fail_with(failure, 0, 0, Payload::default());
     }

@@ -35,21 +35,15 @@ const CLASS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The pipes that the steps use, and the device for what some models need besides.
 pub(crate) struct AbortContext<'a> {
-    /// The scanner's name.
     pub device: Arc<str>,
     /// Its interface, for class requests.
     pub interface: InterfaceNumber,
-    /// Endpoint zero.
     pub control: PipeHandle,
-    /// Bulk in.
     pub read: Option<PipeHandle>,
-    /// Bulk out.
     pub write: Option<PipeHandle>,
-    /// Interrupt in.
     pub event: Option<PipeHandle>,
     /// Whether halts are cleared on the wire.
     pub clears_halts: bool,
-    /// The device.
     pub claimed: Option<&'a mut Claimed>,
 }
 
@@ -197,7 +191,7 @@ impl AbortContext<'_> {
 
     fn note(&self, report: &mut AbortReport, what: String, went: Went) {
         if let Went::Badly(why) = went {
-            log::warn!("{}: bringing it back to idle: {what}: {why}", self.device);
+            log::warn!("{}: recovery: {what}: {why}", self.device);
             report.failed_step.get_or_insert(format!("{what}: {why}"));
         }
     }
@@ -343,9 +337,9 @@ fn well(outcome: Outcome) -> Went {
         Outcome::Fault(Fault::Stall) => Went::Badly("the scanner answered with a stall"),
         Outcome::Fault(Fault::Overrun) => Went::Badly("the scanner sent more than was asked for"),
         Outcome::Fault(_) | Outcome::Halted => Went::Badly("the bus failed"),
-        Outcome::Cancelled => Went::Badly("it was cancelled"),
+        Outcome::Cancelled => Went::Badly("cancelled"),
         Outcome::Gone => Went::Badly("the scanner is gone"),
-        Outcome::HostStuck => Went::Badly("the host controller does not give a transfer back"),
+        Outcome::HostStuck => Went::Badly("the host controller did not return a cancelled transfer"),
     }
 }
 

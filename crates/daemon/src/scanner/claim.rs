@@ -77,7 +77,6 @@ impl Claimed {
         self.start(function::role(endpoint).ok_or_else(unfit)?, endpoint.address)
     }
 
-    /// The control pipe.
     pub fn control(&self) -> &PipeHandle {
         &self.workers[0].handle
     }
@@ -156,7 +155,7 @@ impl Claimed {
         let deadline = Instant::now() + WATCHDOG;
         let stuck = workers.into_iter().filter_map(|worker| (!worker.join(deadline)).then_some(())).count();
         if stuck > 0 {
-            log::error!("{label}: {stuck} of its pipes do not end; it is left alone");
+            log::error!("{label}: {stuck} of its pipes do not end; abandoned");
             // Closing it would wait for them in the kernel, where nothing can be cancelled.
             std::mem::forget(device);
             return;
@@ -171,12 +170,15 @@ impl Claimed {
 fn handle_pipe_event(scanner: &Scanner, address: EndpointAddress, event: PipeEvent) {
     match event {
         PipeEvent::Lost => {
-            log::info!("{}: gone, says endpoint {address}", scanner.name);
+            log::info!("{}: device disconnected (endpoint 0x{address})", scanner.name);
             scanner.tell_pipes(|| Order::Lost);
         }
         PipeEvent::HostStuck => {
             let seconds = WATCHDOG.as_secs();
-            log::error!("{}: endpoint {address}: no transfer back {seconds} s after it was cancelled", scanner.name);
+            log::error!(
+                "{}: endpoint {address}: the host controller did not return a transfer {seconds} s after its cancel",
+                scanner.name
+            );
             scanner.set_host_stuck();
             scanner.tell_pipes(|| Order::HostStuck);
         }

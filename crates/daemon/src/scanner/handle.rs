@@ -35,7 +35,6 @@ pub(crate) enum ClaimState {
     /// Not ours: another program may have it.
     #[default]
     Closed,
-    /// Ours.
     Claimed,
     /// Ours, and its host controller does not answer.
     HostStuck,
@@ -76,9 +75,7 @@ impl ScannerState {
     }
 }
 
-/// One scanner.
 pub(crate) struct Scanner {
-    /// Its number.
     pub id: ScannerId,
     /// `usbscan0`.
     pub name: Arc<str>,
@@ -86,7 +83,6 @@ pub(crate) struct Scanner {
     pub stable_id: String,
     /// As the bus lists it.
     pub info: DeviceInfo,
-    /// Where it is.
     pub bus: Arc<dyn Bus>,
     /// CancelTarget part of it is a scanner.
     pub function: Function,
@@ -236,7 +232,6 @@ impl Scanner {
         pipes
     }
 
-    /// Tells every pipe.
     pub fn tell_pipes(&self, order: impl Fn() -> Order) {
         self.pipes().iter().for_each(|pipe| pipe.tell(order()));
     }
@@ -318,7 +313,6 @@ impl Scanner {
 
     // ---- what the supervisor writes down
 
-    /// Its claim changed.
     pub fn set_claim_state(&self, claim_state: ClaimState, pipes: Vec<PipeHandle>) {
         let mut state = self.state.lock();
         state.claim_state = claim_state;
@@ -328,7 +322,6 @@ impl Scanner {
         }
     }
 
-    /// Its claim.
     pub fn claim_state(&self) -> ClaimState {
         self.state.lock().claim_state
     }
@@ -390,7 +383,6 @@ impl Scanner {
 
     // ---- what people see
 
-    /// As in `list`.
     pub fn entry(&self) -> DeviceEntry {
         let (info, model) = (&self.info, self.model.as_ref());
         let or_model = |own: &Option<String>, of: fn(&Model) -> &String| own.clone().or_else(|| model.map(of).cloned());

@@ -17,7 +17,6 @@ pub(crate) enum LockResult<A> {
     Yes(A),
     /// The asker waits in line.
     Waits,
-    /// It is another's.
     No(A),
 }
 

@@ -17,18 +17,14 @@ use crate::session::handle::Session;
 pub(crate) struct OpenOptions {
     /// Endpoint index for events.
     pub event: Option<u8>,
-    /// For reads.
     pub read: Option<u8>,
-    /// For writes.
     pub write: Option<u8>,
-    /// Interface.
     pub interface: Option<u8>,
 }
 
 /// How a session leaves a scanner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CloseReason {
-    /// It said `close`.
     Closed,
     /// Its connection ended without.
     Died,
@@ -39,33 +35,25 @@ pub(crate) enum CloseReason {
 pub(crate) enum Message {
     /// A session opens the scanner.
     Attach {
-        /// Who.
         session: Arc<Session>,
-        /// What it wants.
         options: OpenOptions,
-        /// Told once.
         done: Sender<Result<Arc<Binding>, Failure>>,
     },
     /// A session leaves: its requests end, its job is aborted, its lock is free.
     Detach {
-        /// Who.
         session: Arc<Session>,
-        /// How.
         reason: CloseReason,
         /// Requests of its job that its end has cancelled.
         cut_short: u64,
-        /// Told once.
         done: Sender<()>,
     },
     /// Everything is cancelled and the scanner brought back to idle.
     CancelPending(PendingCancel),
     /// Pipes are cancelled and their halts cleared.
     ResetPipes {
-        /// CancelTarget.
         pipes: Vec<PipeHandle>,
         /// Holds the cancelled requests.
         by: Arc<Cancellation>,
-        /// Who waits.
         responder: Responder,
     },
     /// The port is reset.
@@ -74,21 +62,17 @@ pub(crate) enum Message {
     PipeEvent(PipeEvent),
     /// Its rights came, some time after itself.
     Accessible,
-    /// It was unplugged.
     Removed,
-    /// The daemon ends.
     Stop,
 }
 
 /// A cancel of everything, on its way to the supervisor.
 #[derive(Debug)]
 pub(crate) struct PendingCancel {
-    /// Who did it.
     pub peer: Peer,
     /// Held by the requests that it cancels.
     pub by: Arc<Cancellation>,
     /// Told when those have ended.
     pub sum: Receiver<CancelCount>,
-    /// Who waits.
     pub responder: Responder,
 }

@@ -43,10 +43,10 @@ const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 struct NotQuiet;
 
-/// A cancel and the news of its end.
+/// A cancel and where its end is told.
 fn cancellation() -> (Arc<Cancellation>, Receiver<CancelCount>) {
     let (told, sum) = bounded(1);
-    // Whoever waited may have given up on a wedged scanner.
+    // Whoever waited may have given up on a host-stuck scanner.
     let by = Cancellation::new(move |sum| {
         let _ = told.send(sum);
     });
@@ -132,7 +132,7 @@ impl Supervisor {
     /// Not even a worker has answered in time. A device that is gone will say so itself.
     fn give_up(&self) {
         if self.scanner.check().is_ok() {
-            log::error!("{}: wedged", self.scanner.name);
+            log::error!("{}: the host controller did not return a cancelled transfer", self.scanner.name);
             self.scanner.set_host_stuck();
             self.scanner.tell_pipes(|| Order::HostStuck);
         }
@@ -153,14 +153,14 @@ impl Supervisor {
         let pipes = self.scanner.pipes();
         let gates = close_gates(&pipes, |_| Some(by.clone()));
         drop(by);
-        // Whoever hears this and goes on at once waits behind the gates.
+        // A client that sees this and goes on at once waits behind the gates.
         self.announce(Event::CancelIo { name: name.clone(), by: peer });
         let quiet = until_quiet(gates);
         let mut report = AbortReport { cancelled: wait(&sum), ..AbortReport::default() };
         match quiet {
             Ok(()) => self.abort_everybodys_job(&mut report),
             Err(NotQuiet) => {
-                report.failed_step = Some("cancel: a transfer is not given back".to_owned());
+                report.failed_step = Some("cancel: the host controller did not return a transfer".to_owned());
                 self.give_up();
             }
         }
@@ -244,10 +244,7 @@ impl Supervisor {
 
     fn reset_as_last_resort(&mut self, report: &mut AbortReport) {
         let Some(claimed) = self.claimed.as_mut() else { return };
-        log::info!(
-            "{}: nothing else helped, so its port is reset, as its entry in the model table says",
-            self.scanner.name
-        );
+        log::info!("{}: nothing else helped, so its port is reset", self.scanner.name);
         match claimed.reset() {
             Ok(()) => report.failed_step = None,
             Err(error) => log::warn!("{error}"),
@@ -383,7 +380,7 @@ impl Supervisor {
     }
 }
 
-/// Waits for the requests of a cancel to end. Its count is lost only with a wedged scanner, whose requests have ended
+/// Waits for the requests of a cancel to end. Its count is lost only with a host-stuck scanner, whose requests have ended
 /// all the same.
 fn wait(sum: &Receiver<CancelCount>) -> u64 {
     sum.recv_timeout(2 * WATCHDOG).map_or(0, |sum| sum.found)
@@ -409,7 +406,6 @@ fn quiesce(pipes: &[PipeHandle], cancel: impl Fn(&PipeHandle) -> Option<Arc<Canc
     until_quiet(close_gates(pipes, cancel))
 }
 
-/// Opens the gates.
 fn resume(pipes: &[PipeHandle]) {
     pipes.iter().for_each(|pipe| pipe.tell(Order::Resume));
 }

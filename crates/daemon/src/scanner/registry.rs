@@ -1,4 +1,4 @@
-//! The scanners there are. Its thread `registry` is woken by the buses' bells, lists what is plugged in, and compares;
+//! The scanners there are. Its thread `registry` is woken by the buses' notifications, lists what is plugged in, and compares;
 //! nothing is polled. Each scanner gets a name and a supervisor.
 
 use std::io;
@@ -33,7 +33,6 @@ pub(crate) struct Scanners {
 }
 
 impl Scanners {
-    /// All of them.
     pub fn scanners(&self) -> Vec<Arc<Scanner>> {
         self.present.lock().clone()
     }
@@ -107,7 +106,7 @@ impl Registry {
             _watches: watches,
         };
         watcher.rescan();
-        // `bell` lives as long as the loop, so that its end of the channel never closes.
+        // `notify` lives as long as the loop, so that its end of the channel never closes.
         let run = move || watcher.run(&changes, &inbox, &notify);
         let thread = std::thread::Builder::new().name("registry".to_owned()).spawn(run)?;
         Ok(Registry { requests, thread })
@@ -221,7 +220,7 @@ impl RegistryThread {
             let is_there = there.iter().any(|info| is_same(info, &scanner.info));
             if !is_there && present.iter().any(|present| Arc::ptr_eq(present, scanner)) {
                 self.scanners.depart(scanner.id);
-                log::info!("{} ({}) is gone", scanner.name, scanner.info.label());
+                log::info!("{} ({}) is unplugged", scanner.name, scanner.info.label());
                 scanner.set_gone(true);
                 scanner.tell_pipes(|| crate::pipe::orders::Order::Lost);
                 scanner.tell(Message::Removed);
@@ -271,7 +270,7 @@ impl RegistryThread {
         for known in self.supervisors.drain(..) {
             let name = known.supervisor.scanner.name.clone();
             if !known.supervisor.join(deadline) {
-                log::error!("{name}: not let go in time; it is left to the system");
+                log::error!("{name}: not released in time; left to the system");
                 all = false;
             }
         }

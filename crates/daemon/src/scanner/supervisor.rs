@@ -1,11 +1,11 @@
 //! The thread `scanner usbscanN`: opens and closes one scanner, and does all that needs it quiet, one thing at a time.
-//! It waits in one place, for messages and for the moment at which an unused scanner is let go.
+//! It waits in one place, for messages and for the moment at which an unused scanner is released.
 //!
 //! ```text
 //!   Closed ──first session──▶ Claimed ──last session, then idle_seconds──▶ Closed
 //!                               │  │ unplugged: pipes answer "no device" until the sessions left
 //!                               │  └──────────────────────────────────────────────▶ Closed, or the end
-//!                               └ a transfer is not given back: Wedged ──it is, after all──▶ Closed
+//!                               └ a transfer is not given back: HostStuck ──it is, after all──▶ Closed
 //! ```
 
 use std::sync::Arc;
@@ -39,7 +39,6 @@ pub(crate) struct Environment {
 /// A supervisor that runs.
 #[derive(Debug)]
 pub(crate) struct SupervisorHandle {
-    /// Its scanner.
     pub scanner: Arc<Scanner>,
     /// It ends after [`Message::Stop`], or after [`Message::Removed`] when nobody has the scanner open any more.
     thread: JoinHandle<()>,
@@ -89,12 +88,12 @@ impl SupervisorHandle {
     }
 }
 
-/// What the thread works with. The jobs that need the scanner quiet are in idle.rs.
+/// What the thread works with. What needs the scanner quiet is in recovery.rs.
 pub(super) struct Supervisor {
     pub scanner: Arc<Scanner>,
     pub environment: Environment,
     pub claimed: Option<Claimed>,
-    /// Pipes that have nothing in flight any more, after a loss or a wedge.
+    /// Pipes that have nothing in flight any more, after a disconnect or while host-stuck.
     returned_pipes: usize,
     release_at: Option<Instant>,
     removed: bool,
@@ -239,14 +238,14 @@ impl Supervisor {
         self.release_at = None;
         let Some(claimed) = self.claimed.take() else { return };
         if self.scanner.claim_state() == ClaimState::HostStuck {
-            log::error!("{}: wedged, and left alone", self.scanner.name);
+            log::error!("{}: the host controller did not return its transfers; abandoned", self.scanner.name);
             std::mem::forget(claimed);
             return;
         }
         self.scanner.set_claim_state(ClaimState::Closed, Vec::new());
         claimed.close();
         self.scanner.set_gone(self.removed);
-        log::info!("{} is let go", self.scanner.name);
+        log::info!("{} is released", self.scanner.name);
     }
 
     /// The last session left: the claim is kept for a while.
@@ -286,12 +285,12 @@ impl Supervisor {
         self.after_the_last_session();
     }
 
-    /// A wedged device whose transfers all came back is one that can be closed, and opened afresh.
+    /// A host-stuck device whose transfers all came back is one that can be closed, and opened afresh.
     fn pipe_returned(&mut self) {
         self.returned_pipes += 1;
         let all = self.claimed.as_ref().is_some_and(|claimed| claimed.handles().len() <= self.returned_pipes);
         if all && self.scanner.claim_state() == ClaimState::HostStuck {
-            log::info!("{}: its host controller has given everything back", self.scanner.name);
+            log::info!("{}: the host controller has returned all transfers", self.scanner.name);
             let handles = self.claimed.as_ref().map(Claimed::handles).unwrap_or_default();
             self.scanner.set_claim_state(ClaimState::Claimed, handles);
             self.lost();

@@ -22,7 +22,6 @@ pub struct Arguments {
     #[arg(long)]
     pub no_usb: bool,
 
-    /// Read this configuration
     #[arg(long, value_name = "FILE", long_help = format!("Read this configuration, instead of {FILE} if there is one"))]
     pub config: Option<PathBuf>,
 

@@ -56,7 +56,7 @@ impl<'a> Connection<'a> {
         let (label, stall) = (session.label(), config.stall);
         let write = move || match outbox::write(&receiver, &budget) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                log::warn!("{label} has not read its socket for {} s; it is ended", stall.as_secs());
+                log::warn!("{label} has not read its socket for {} s; disconnected", stall.as_secs());
             }
             Err(error) => log::debug!("{label}: {error}"),
             Ok(()) => {}

@@ -33,7 +33,6 @@ impl ConnectionThread {
     }
 }
 
-/// All connections' threads.
 #[derive(Debug)]
 pub(crate) struct Connections {
     core: Arc<Core>,

@@ -44,7 +44,6 @@ impl Listener {
         let _ = wake.write_all(&ORDER).and_then(|()| wake.read_exact(&mut { ORDER }));
     }
 
-    /// Accepts again.
     pub fn resume(&self) {
         let Some((_, wake)) = &self.thread else { return };
         let mut wake: &UnixStream = wake;

@@ -85,7 +85,7 @@ impl Running {
         IdleExit::watch(self.core.sessions.clone(), after, move || server.close_if_unused(), call)
     }
 
-    /// The orderly end: nobody new, every request answered, every job aborted, every scanner let go. `false` when
+    /// The orderly end: nobody new, every request answered, every job aborted, every scanner released. `false` when
     /// something did not end within `patience`; it is in the log, and left to itself.
     pub fn stop(mut self, patience: Duration) -> bool {
         self.end(patience)

@@ -11,26 +11,13 @@ use std::path::{Path, PathBuf};
 pub enum SocketError {
     /// A daemon listens there.
     #[error("{}: another usbscand listens there", path.display())]
-    InUse {
-        /// Where.
-        path: PathBuf,
-    },
+    InUse { path: PathBuf },
     /// Something else is there.
     #[error("{}: something is there that is no socket", path.display())]
-    NoSocket {
-        /// Where.
-        path: PathBuf,
-    },
+    NoSocket { path: PathBuf },
     /// The system said no.
     #[error("{tried} {}: {error}", path.display())]
-    System {
-        /// What was tried.
-        tried: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
+    System { tried: &'static str, path: PathBuf, error: io::Error },
 }
 
 /// Listens at `path`, with these permission bits and this group, if one of that name exists.

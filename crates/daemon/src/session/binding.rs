@@ -18,15 +18,11 @@ pub(crate) struct Binding {
     pub scanner: ScannerId,
     /// The scanner's name, for messages.
     pub device: Arc<str>,
-    /// Its interface.
     pub interface: InterfaceNumber,
-    /// Endpoint zero.
     pub control: PipeHandle,
     /// One pipe of each other role, where the interface has one.
     pub event: Option<PipeHandle>,
-    /// Bulk in.
     pub read: Option<PipeHandle>,
-    /// Bulk out.
     pub write: Option<PipeHandle>,
 }
 

@@ -35,9 +35,7 @@ const LEAVING: Duration = Duration::from_secs(60);
 pub(crate) struct Timeouts {
     /// Reads and control requests.
     pub read: Duration,
-    /// Writes.
     pub write: Duration,
-    /// Events.
     pub event: Duration,
 }
 
@@ -53,7 +51,6 @@ impl Default for Timeouts {
 pub(crate) enum RequestLocation {
     /// In the hands of the daemon for a moment; nothing to cancel.
     Dispatching,
-    /// At a pipe.
     Pipe(PipeHandle, Arc<RequestInfo>),
     /// Waiting for a scanner's lock.
     Lock(ScannerId),
@@ -64,9 +61,7 @@ pub(crate) enum RequestLocation {
 /// A capture, and where it is fed.
 #[derive(Debug, Clone)]
 pub(crate) struct OwnCapture {
-    /// The scanner's.
     pub taps: Arc<Taps>,
-    /// What was recorded.
     pub capture: Arc<Capture>,
 }
 
@@ -79,7 +74,6 @@ pub(crate) struct Job {
     is_over: bool,
 }
 
-/// One connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// Who, and under which number.
@@ -122,7 +116,6 @@ impl Session {
         })
     }
 
-    /// Its number.
     pub fn id(&self) -> u64 {
         self.peer.session
     }
@@ -248,7 +241,6 @@ impl Session {
         self.sharing.lock().clone()
     }
 
-    /// Its timeouts.
     pub fn timeouts(&self) -> Timeouts {
         *self.timeouts.lock()
     }
@@ -315,7 +307,6 @@ impl Session {
 
     // ---- its capture
 
-    /// What it captures.
     pub fn capturing(&self) -> Option<OwnCapture> {
         self.capturing.lock().clone()
     }
@@ -350,7 +341,7 @@ impl Session {
         if self.outbox.len() < UNREAD_EVENTS {
             self.outbox.event(event);
         } else {
-            log::warn!("{} reads no events; it is ended", self.label());
+            log::warn!("{} reads no events; disconnected", self.label());
             self.hang_up();
         }
     }

@@ -9,7 +9,6 @@ use usbscan_wire::Event;
 
 use crate::session::handle::Session;
 
-/// All connections.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     present: Mutex<HashMap<u64, Arc<Session>>>,
@@ -29,7 +28,6 @@ impl Sessions {
         true
     }
 
-    /// One less.
     pub fn remove(&self, id: u64) {
         let mut present = self.present.lock();
         present.remove(&id);
@@ -55,7 +53,6 @@ impl Sessions {
         self.present.lock().get(&id).cloned()
     }
 
-    /// All, by number.
     pub fn all(&self) -> Vec<Arc<Session>> {
         let mut all: Vec<_> = self.present.lock().values().cloned().collect();
         all.sort_by_key(|session| session.id());

@@ -14,7 +14,7 @@ pub(crate) fn of(stream: &UnixStream, session: u64) -> Peer {
             Peer { session, pid, uid: credentials.uid.as_raw(), program: program(pid) }
         }
         Err(error) => {
-            log::warn!("session {session}: who it is can't be found out: {error}");
+            log::warn!("session {session}: read the peer's credentials: {error}");
             Peer { session, pid: 0, uid: 0, program: String::new() }
         }
     }

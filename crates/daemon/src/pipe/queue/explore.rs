@@ -23,7 +23,6 @@ enum Member {
     Session(u8),
     /// cancel-pipe, reset-pipe, cancel-pending: everybody's, and the gate closed until nothing is in flight.
     Everything,
-    /// A deadline.
     Deadline,
 }
 
@@ -54,7 +53,6 @@ enum Moment {
 enum Fate {
     /// With the worker: chosen, not submitted.
     Chosen,
-    /// With the host.
     Flying,
     /// Decided, and on its way back.
     Decided(TransferOutcome),
@@ -243,11 +241,11 @@ impl System {
         };
         self.faulted |= matches!(came, TransferOutcome::Fault(_));
         let to_cancel = self.queue.complete(ticket, transfer.filled, came);
-        self.to_cancel(&to_cancel);
+        self.cancel_transfers(&to_cancel);
         true
     }
 
-    fn to_cancel(&mut self, tickets: &[Ticket]) {
+    fn cancel_transfers(&mut self, tickets: &[Ticket]) {
         assert!(tickets.is_sorted_by(|a, b| a > b), "newest first");
         for ticket in tickets {
             let transfer = self.transfers.iter_mut().find(|transfer| transfer.ticket == *ticket);
@@ -296,7 +294,7 @@ impl System {
             !matches!(self.accounts[**id].met, Some(Moment::NotQueued | Moment::ReapedNotAnswered | Moment::Answered))
         });
         assert_eq!(cancelled.found, open.count(), "it finds what is there and not done");
-        self.to_cancel(&cancelled.to_cancel);
+        self.cancel_transfers(&cancelled.to_cancel);
         if member == Member::Everything && !self.transfers.is_empty() {
             self.gated = true;
             self.queue.hold();

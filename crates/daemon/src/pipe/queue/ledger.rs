@@ -74,7 +74,6 @@ impl Account {
     }
 }
 
-/// All three.
 pub struct Run {
     queue: Queue<(u64, u8)>,
     depth: usize,
@@ -147,10 +146,10 @@ impl Run {
         }
         self.fault_seen |= matches!(came, TransferOutcome::Fault(_));
         let to_cancel = self.queue.complete(ticket, bytes, came);
-        self.to_cancel(to_cancel);
+        self.cancel_transfers(to_cancel);
     }
 
-    fn to_cancel(&mut self, tickets: Vec<Ticket>) {
+    fn cancel_transfers(&mut self, tickets: Vec<Ticket>) {
         assert!(tickets.is_sorted_by(|a, b| a > b), "newest first");
         for ticket in tickets {
             assert!(self.host.contains_key(&ticket), "only what the host has is asked back");
@@ -166,7 +165,7 @@ impl Run {
         for id in found {
             self.account(Ticket(id)).first_reason.get_or_insert(reason);
         }
-        self.to_cancel(cancelled.to_cancel);
+        self.cancel_transfers(cancelled.to_cancel);
     }
 
     fn pop(&mut self) -> bool {
@@ -223,7 +222,7 @@ impl Run {
                 if cancelled.found == 1 {
                     self.account(ticket).first_reason.get_or_insert(Reason::Deadline);
                 }
-                self.to_cancel(cancelled.to_cancel);
+                self.cancel_transfers(cancelled.to_cancel);
             }
             Op::Complete { pick, bytes, short } => {
                 let Some((ticket, length)) = self.pick(pick) else { return };

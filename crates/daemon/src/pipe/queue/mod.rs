@@ -36,7 +36,6 @@ pub struct Ticket(pub u64);
 /// What a request needs from the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Need {
-    /// Bytes to move.
     pub bytes: usize,
     /// A transfer of no bytes at the end of them: a write's zero-length packet.
     pub empty_packet: bool,
@@ -45,7 +44,6 @@ pub struct Need {
 /// Why a request is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// Somebody asked.
     Requested,
     /// Its time is up.
     Deadline,
@@ -59,9 +57,8 @@ pub enum TransferOutcome {
         /// Whether a short packet ended it.
         short: bool,
     },
-    /// Because it was asked back.
+    /// Because it was cancelled.
     Returned,
-    /// Broken.
     Fault(Fault),
     /// The device is gone.
     Gone,
@@ -79,7 +76,6 @@ impl From<Reason> for Outcome {
 /// A transfer to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
-    /// Whose.
     pub ticket: Ticket,
     /// Where in the request it begins.
     pub offset: usize,
@@ -90,9 +86,7 @@ pub struct Start {
 /// A request that ended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ended<T> {
-    /// The request.
     pub item: T,
-    /// How.
     pub outcome: Outcome,
     /// Bytes that had moved.
     pub moved: usize,
@@ -103,7 +97,7 @@ pub struct Ended<T> {
 pub struct Cancelled {
     /// Requests that it concerned, those being cancelled already included.
     pub found: usize,
-    /// Transfers to ask back from the host, newest first.
+    /// Transfers to cancel, newest first.
     pub to_cancel: Vec<Ticket>,
 }
 
@@ -224,7 +218,6 @@ pub struct Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// An empty one.
     pub fn new(rules: Rules) -> Queue<T> {
         let next_ticket = rules.first.0;
         let (entries, tally) = (VecDeque::new(), Tally::default());
@@ -297,7 +290,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// A transfer came back with `bytes` of it moved. Returns those to ask back, newest first: a fault freezes.
+    /// A transfer came back with `bytes` of it moved. Returns those to cancel, newest first: a fault freezes.
     pub fn complete(&mut self, ticket: Ticket, bytes: usize, came: TransferOutcome) -> Vec<Ticket> {
         let Some(at) = self.place(ticket) else { return Vec::new() };
         let max_transfer = self.rules.max_transfer;
@@ -343,7 +336,7 @@ impl<T> Queue<T> {
         for entry in self.entries.iter_mut().skip(at + 1) {
             match entry.stage {
                 Stage::Queued => self.tally.change(entry, Stage::Done(Outcome::Halted)),
-                // Behind a fault that was found first, it has been asked back.
+                // Behind a fault that was found first, it has been cancelled.
                 Stage::InFlight { .. } if entry.behind_fault => {}
                 Stage::InFlight { .. } => {
                     entry.behind_fault = true;
@@ -364,7 +357,7 @@ impl<T> Queue<T> {
         self.frozen = false;
     }
 
-    /// Cancels the requests that `which` picks. Those that wait are done at once; those in flight are asked back.
+    /// Cancels the requests that `which` picks. Those that wait are done at once; the transfers of those in flight are to be cancelled.
     pub fn cancel(&mut self, mut which: impl FnMut(&mut T) -> bool, reason: Reason) -> Cancelled {
         self.end_early(|entry| which(&mut entry.item), reason)
     }
@@ -401,7 +394,6 @@ impl<T> Queue<T> {
         self.held = true;
     }
 
-    /// Starts again.
     pub fn release(&mut self) {
         self.held = false;
     }

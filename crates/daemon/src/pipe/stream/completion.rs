@@ -1,4 +1,4 @@
-//! What comes back: transfers, and the news that none will any more.
+//! What comes back: transfers, and the word that none will any more.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
