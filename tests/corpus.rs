@@ -82,6 +82,11 @@ fn what_is_kept_as_a_good_input_is_still_understood() {
     for name in ["esci/fs", "esci/fs-colour-feeder", "esci/esc", "esci/esc-d1-colour"] {
         targets::scan_esci(&kept(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
+    for name in ["documents/glass", "documents/feeder", "documents/shared"] {
+        usbscan_escl::ScannerCapabilities::parse(&kept(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    usbscan_escl::ScannerStatus::parse(&kept("documents/status")).expect("a status");
+    usbscan_escl::ScanImageInfo::parse(&kept("documents/size")).expect("a size");
     for name in ["esci2/gray", "esci2/colour-feeder"] {
         targets::scan_esci2(&kept(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     }

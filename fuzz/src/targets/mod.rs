@@ -5,6 +5,7 @@
 //! `fuzz/corpus/NAME`. Other protocols' replies come in so.
 
 mod driver;
+mod escl;
 mod files;
 mod messages;
 mod picture;
@@ -25,6 +26,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("usbip", messages::usbip),
     ("esci", driver::esci),
     ("esci2", driver::esci2),
+    ("http", escl::http),
+    ("documents", escl::documents),
     ("config", files::config),
     ("quirks", files::quirks),
     ("spec", files::spec),
