@@ -227,6 +227,9 @@ impl Drop for Rig {
                 let _ = writeln!(text, "---- scanner: {spec} ----");
             }
             eprintln!("{text}---- rig: {:?}, {} ----", self.way, self.folder.path().display());
+            if let Way::Kernel { .. } = self.way {
+                testkit::kernel::show();
+            }
         }
     }
 }

@@ -55,6 +55,8 @@ struct State {
 struct Plugged {
     id: u64,
     info: DeviceInfo,
+    /// Whether the host has put it in its configuration yet.
+    configured: bool,
     slot: Arc<Slot>,
 }
 
@@ -76,11 +78,24 @@ impl VirtualBus {
 
     /// Plugs a device into this port, as one replugs a scanner into the same socket. What was there is unplugged.
     pub fn plug_at(&self, port: u8, model: Box<dyn Model>) -> Location {
-        self.plug_with(port, model, None)
+        self.plug_with(port, model, None, true)
+    }
+
+    /// Plugs a device in that is listed without a configuration until [`VirtualBus::configure`]: Linux announces a device
+    /// before it has configured it, and says nothing when it has.
+    pub fn plug_unconfigured(&self, model: Box<dyn Model>) -> Location {
+        self.plug_with(self.free_port(), model, None, false)
+    }
+
+    /// Puts the device at `location` in its configuration; no watch hears of that. Returns whether there is one.
+    pub fn configure(&self, location: &Location) -> bool {
+        let mut state = self.host.state.lock();
+        let device = state.devices.iter_mut().find(|d| d.info.location == *location);
+        device.map(|d| d.configured = true).is_some()
     }
 
     /// `back_again` describes what is plugged in there when this one leaves by itself.
-    fn plug_with(&self, port: u8, model: Box<dyn Model>, back_again: Option<String>) -> Location {
+    fn plug_with(&self, port: u8, model: Box<dyn Model>, back_again: Option<String>, configured: bool) -> Location {
         let mut state = self.host.state.lock();
         let replaced = state.remove(|d| d.info.location.ports == [port]);
         let location = Location { bus: BUS_NUMBER, address: state.next_address(), ports: vec![port] };
@@ -103,7 +118,7 @@ impl VirtualBus {
             }
         };
         let slot = Slot::plug(&location.port_path(), model, self.host.memory.clone(), fell_off);
-        state.devices.push(Plugged { id, info, slot });
+        state.devices.push(Plugged { id, info, configured, slot });
         state.ring();
         drop(state);
         if let Some(replaced) = replaced {
@@ -117,13 +132,13 @@ impl VirtualBus {
     /// # Errors
     /// When it describes nothing that can be built.
     pub fn plug_spec(&self, spec: &str) -> Result<Location, SpecError> {
-        Ok(self.plug_with(self.free_port(), spec::parse(spec)?, spec::back_again(spec)))
+        Ok(self.plug_with(self.free_port(), spec::parse(spec)?, spec::back_again(spec), true))
     }
 
     fn plug_back(&self, port: u8, spec: Option<&str>) {
         let Some(spec) = spec else { return };
         match spec::parse(spec) {
-            Ok(model) => drop(self.plug_with(port, model, spec::back_again(spec))),
+            Ok(model) => drop(self.plug_with(port, model, spec::back_again(spec), true)),
             // What it is made of was a file that is not there any more.
             Err(error) => log::warn!("the virtual scanner {spec} does not come back: {error}"),
         }
@@ -208,7 +223,12 @@ impl Bus for VirtualBus {
     }
 
     fn list(&self) -> Result<Vec<DeviceInfo>, Error> {
-        Ok(self.host.state.lock().devices.iter().map(|d| d.info.clone()).collect())
+        let state = self.host.state.lock();
+        let listed = state.devices.iter().map(|d| {
+            let configuration = d.info.configuration.clone().filter(|_| d.configured);
+            DeviceInfo { configuration, ..d.info.clone() }
+        });
+        Ok(listed.collect())
     }
 
     fn open(&self, location: &Location) -> Result<Box<dyn Device>, Error> {

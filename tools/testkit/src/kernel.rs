@@ -27,8 +27,24 @@ pub fn plug_where_told() -> Option<Plugged> {
     Some(Plugged { child, is_gadget: controller == "functionfs" })
 }
 
+/// Prints what the kernel says of its USB just now, for the reader of a test that failed: afterwards it is too late.
+pub fn show() {
+    for (program, arguments) in [("dmesg", &[][..]), ("lsusb", &[]), ("lsusb", &["-t"])] {
+        let said = match Command::new(program).args(arguments).output() {
+            Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
+            Err(error) => format!("{error}\n"),
+        };
+        let lines: Vec<&str> = said.lines().collect();
+        let end = &lines[lines.len().saturating_sub(60)..];
+        eprintln!("---- {program} {} ----\n{}", arguments.join(" "), end.join("\n"));
+    }
+}
+
 impl Drop for Plugged {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            show();
+        }
         // Its output ends with it; it may have ended by itself.
         let _ = self.child.stdin.take().map(|mut orders| orders.write_all(b"quit\n"));
         let _ = self.child.stdout.take().map(|mut rest| rest.read_to_end(&mut Vec::new()));

@@ -74,6 +74,6 @@ fn holds(test: &Test) -> bool {
     println!("test {} ...", test.name);
     let began = Instant::now();
     let held = catch_unwind(AssertUnwindSafe(&test.run)).is_ok();
-    println!("test {} ... {} ({} ms)", test.name, if held { "ok" } else { "FAILED" }, began.elapsed().as_millis());
+    println!("test {} ... {} <{:.3}s>", test.name, if held { "ok" } else { "FAILED" }, began.elapsed().as_secs_f64());
     held
 }
