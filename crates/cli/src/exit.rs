@@ -5,7 +5,7 @@ use std::io;
 
 use usbscan_client::{Error as ClientError, GoneWhy};
 use usbscan_image::ImageError;
-use usbscan_scan::{Problem, ScanError, SinkError, TransportError};
+use usbscan_scan::{DeviceError, ScanError, SinkError, TransportError};
 use usbscan_wire::Status;
 
 use super::failure::Failure;
@@ -176,14 +176,14 @@ fn of_picture(error: &ImageError) -> Exit {
 
 fn of_scan(error: &ScanError) -> Exit {
     match error {
-        ScanError::Cancelled { .. } | ScanError::Scanner(Problem::CancelledThere) => Exit::Cancelled,
-        ScanError::Scanner(problem) if problem.needs_a_person() => Exit::Person,
+        ScanError::Cancelled { .. } | ScanError::Device(DeviceError::CancelledThere) => Exit::Cancelled,
+        ScanError::Device(problem) if problem.needs_a_person() => Exit::Person,
         // In use at its panel, or warming up: it will be free again by itself.
-        ScanError::Scanner(_) => Exit::Busy,
+        ScanError::Device(_) => Exit::Busy,
         ScanError::Option(_) | ScanError::Area(_) | ScanError::NotSupported(_) => Exit::Usage,
-        ScanError::OutOfStep => Exit::Person,
-        ScanError::Refused { .. } | ScanError::Nonsense(_) | ScanError::Mute { .. } => Exit::Io,
-        ScanError::Esci2(_) | ScanError::Image(_) => Exit::Io,
+        ScanError::OutOfSync => Exit::Person,
+        ScanError::Refused { .. } | ScanError::Protocol(_) | ScanError::NoResponse { .. } => Exit::Io,
+        ScanError::Image(_) => Exit::Io,
         ScanError::Spool(error) => of_io(error),
         ScanError::Transport(error) => of_transport(error),
         ScanError::Sink(error) => of_sink(error),

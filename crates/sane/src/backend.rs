@@ -11,7 +11,7 @@ use crate::devices::{self, DeviceList};
 use crate::engine::Engine;
 use crate::handle::{HandleId, Refused};
 use crate::scanner::Scanner;
-use crate::{apart, debug};
+use crate::{debug, threads};
 
 #[derive(Debug, Default)]
 struct Backend {
@@ -45,16 +45,15 @@ fn with<T>(look: impl FnOnce(&mut Backend) -> Result<T, Status>) -> Result<T, St
 /// `sane_get_devices`: a new list; the one before is gone.
 pub fn get_devices() -> Result<*const *const Device, Status> {
     with(|_| Ok(()))?;
-    let scanners = apart::run("usbscan list", devices::scanners).unwrap_or_default();
+    let scanners = threads::run("usbscan list", devices::scanners).unwrap_or_default();
     let list = DeviceList::new(&scanners);
     with(|backend| Ok(backend.listed.insert(list).as_ptr()))
 }
 
-/// `sane_open`.
 pub fn open(name: &str) -> Result<HandleId, Status> {
     with(|_| Ok(()))?;
     let name = name.to_owned();
-    let opened = apart::run("usbscan open", move || Engine::open(&name, &mut |_| Ok(())));
+    let opened = threads::run("usbscan open", move || Engine::open(&name, &mut |_| Ok(())));
     let engine = opened.unwrap_or(Err(Status::NoMem))?;
     with(|backend| {
         let handle = HandleId::open().map_err(|refused| match refused {

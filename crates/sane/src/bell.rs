@@ -25,7 +25,6 @@ impl Bell {
         let _ = write(&self.fd, &1_u64.to_ne_bytes());
     }
 
-    /// Makes it unreadable.
     pub fn quiet(&self) {
         // Fails where it was quiet already.
         let _ = read(&self.fd, &mut [0_u8; 8]);

@@ -5,8 +5,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use crate::abi::Status;
-use crate::apart;
 use crate::engine::Engine;
+use crate::threads;
 
 /// How long a scanner may take to say which button was pressed, and then to stop saying it.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -14,9 +14,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// The number of the button that was pressed since this was last asked, 0 for none. The engine comes back unless its
 /// thread could not be started or panicked.
 pub fn ask(mut engine: Engine) -> (Option<Engine>, Result<u8, Status>) {
-    let reins = engine.reins();
+    let cancel_handle = engine.cancel_handle();
     let (finish, finished) = channel::<()>();
-    let asking = apart::spawn("usbscan button", move || {
+    let asking = threads::spawn("usbscan button", move || {
         let pressed = engine.pressed_button();
         drop(finish);
         (engine, pressed)
@@ -24,10 +24,10 @@ pub fn ask(mut engine: Engine) -> (Option<Engine>, Result<u8, Status>) {
     let Ok(asking) = asking else { return (None, Err(Status::NoMem)) };
     let is_late = || finished.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
     if is_late() {
-        reins.cancel.cancel();
+        cancel_handle.cancel.cancel();
         if is_late() {
-            reins.cancel.cancel();
-            reins.lock.hang_up();
+            cancel_handle.cancel.cancel();
+            cancel_handle.lock.hang_up();
         }
     }
     match asking.join() {

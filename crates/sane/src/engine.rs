@@ -15,17 +15,16 @@ use crate::status;
 
 /// What ends the work of a driver from another thread.
 #[derive(Debug, Clone)]
-pub struct Reins {
+pub struct CancelHandle {
     /// Asks the driver to bring the scanner to idle and return; asked again, to return.
     pub cancel: Cancel,
     /// Ends the session, if nothing else helps.
     pub lock: Lock,
 }
 
-/// Hears of the reins of what comes next, and says whether that is cancelled already.
-pub type Watched<'a> = &'a mut dyn FnMut(Reins) -> Result<(), Status>;
+/// Hears of the cancel_handle of what comes next, and says whether that is cancelled already.
+pub type Watched<'a> = &'a mut dyn FnMut(CancelHandle) -> Result<(), Status>;
 
-/// An open scanner.
 pub struct Engine {
     /// Its stable id.
     device: String,
@@ -58,7 +57,7 @@ impl Engine {
         let lock = session.lock_handle();
         lock.take_soon().map_err(to_daemon)?;
         let transport = SessionTransport::new(session);
-        watched(Reins { cancel: transport.cancel_handle(), lock: lock.clone() })?;
+        watched(CancelHandle { cancel: transport.cancel_handle(), lock: lock.clone() })?;
         let opened =
             usbscan_scan::open(&device.protocol, Box::new(transport), &mut |progress| log::debug!("{progress:?}"));
         let scanner = opened.map_err(|error| {
@@ -94,7 +93,7 @@ impl Engine {
             log::info!("open {} again", self.device);
             *self = Engine::open(&self.device, watched)?;
         }
-        watched(self.reins())?;
+        watched(self.cancel_handle())?;
         choose(self.scanner.options_mut(), options)?;
         self.lock.take_soon().map_err(|error| {
             log::error!("scan with {}: {error}", self.device);
@@ -115,8 +114,8 @@ impl Engine {
     }
 
     /// What ends its work from another thread.
-    pub fn reins(&self) -> Reins {
-        Reins { cancel: self.scanner.cancel_handle(), lock: self.lock.clone() }
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle { cancel: self.scanner.cancel_handle(), lock: self.lock.clone() }
     }
 
     /// Whether the scanner has buttons that can be asked for.
@@ -127,7 +126,7 @@ impl Engine {
     /// The number of the button that was pressed since this was last asked; 0 for none, and where the scanner can't be asked
     /// because another program scans.
     pub fn pressed_button(&mut self) -> Result<u8, Status> {
-        self.reins().cancel.reset();
+        self.cancel_handle().cancel.reset();
         match self.lock.take() {
             Ok(()) => {}
             Err(error) if error.status() == Some(usbscan_client::wire::Status::Busy) => return Ok(0),
@@ -195,7 +194,7 @@ fn is_fed(options: &Options) -> bool {
 fn leaves_it_astray(error: &ScanError) -> bool {
     match error {
         ScanError::Cancelled { idle } => !idle,
-        ScanError::Scanner(_)
+        ScanError::Device(_)
         | ScanError::Option(_)
         | ScanError::Area(_)
         | ScanError::Refused { .. }

@@ -23,11 +23,11 @@ use parking_lot::{Condvar, Mutex};
 use usbscan_scan::Options;
 
 use crate::abi::{Parameters, Status};
-use crate::apart;
-use crate::engine::{Engine, Reins};
+use crate::engine::{CancelHandle, Engine};
 use crate::handle::Slot;
 use crate::sink::Sink;
 use crate::stream::{Stream, Wait};
+use crate::threads;
 
 /// How long a cancelled scanner may take to say that it has stopped. After that the application gets its thread back: the
 /// session ends, the daemon brings the scanner to idle, and whoever opens it next waits for that.
@@ -39,7 +39,7 @@ struct Ending {
     asked: bool,
     /// The page is over, and the next of the batch is wanted.
     goes_on: bool,
-    driver: Option<Reins>,
+    driver: Option<CancelHandle>,
 }
 
 /// A scan, as the application's threads and ours share it.
@@ -75,7 +75,6 @@ impl Scan {
         self.stream.read(room, wait)
     }
 
-    /// See [`Stream::ready`].
     pub fn select_fd(&self) -> RawFd {
         self.stream.ready().descriptor()
     }
@@ -131,7 +130,7 @@ impl Scan {
     }
 
     /// This is how the driver is cancelled from here on.
-    fn reach(&self, driver: Reins) -> Result<(), Status> {
+    fn reach(&self, driver: CancelHandle) -> Result<(), Status> {
         let mut ending = self.ending.lock();
         if ending.asked {
             return Err(Status::Cancelled);
@@ -220,12 +219,12 @@ impl Job {
         let scan = Scan { slot, cancels_before, stream, ending: Mutex::default(), told: Condvar::new(), done };
         let scan = Arc::new(scan);
         let watched = scan.clone();
-        let Ok(watching) = apart::spawn("usbscan cancel", move || watched.watch()) else {
+        let Ok(watching) = threads::spawn("usbscan cancel", move || watched.watch()) else {
             return Err((Some(engine), Status::NoMem));
         };
         let (finish, finished) = channel();
         let end = End { scan: scan.clone(), _finished: finish };
-        match apart::spawn("usbscan scan", move || work(engine, options.as_ref(), &end)) {
+        match threads::spawn("usbscan scan", move || work(engine, options.as_ref(), &end)) {
             Ok(scanning) => Ok(Job { scan, wait: Wait::ForBytes, scanning, watching, finished }),
             // The engine went with the thread that there is none of; and so did `end`, which ends the watching thread.
             Err(_) => Err((None, Status::NoMem)),

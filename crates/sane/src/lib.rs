@@ -18,11 +18,10 @@
 #![warn(missing_docs)]
 
 pub mod abi;
-mod apart;
 mod backend;
 mod bell;
 mod button;
-mod choice;
+mod convert;
 mod debug;
 mod devices;
 mod engine;
@@ -34,4 +33,5 @@ mod sink;
 mod status;
 mod stream;
 mod table;
+mod threads;
 mod value;

@@ -8,7 +8,7 @@ use usbscan_scan::{Options, PageFormat, names};
 
 use crate::abi::{self, Frame, OptionDescriptor, Parameters, Status, Word};
 use crate::button;
-use crate::choice;
+use crate::convert;
 use crate::engine::Engine;
 use crate::handle::Slot;
 use crate::job::{Job, Then};
@@ -38,7 +38,6 @@ struct State {
     cancels_before: u64,
 }
 
-/// An open scanner.
 #[derive(Debug)]
 pub struct Scanner {
     slot: &'static Slot,
@@ -89,7 +88,7 @@ impl Scanner {
             }
             Row::Option(name) => {
                 let option = state.options.get(name).expect("an option stays");
-                let held = option.active.then(|| choice::to_c(&option.value, choice::value_type(&option.constraint)));
+                let held = option.active.then(|| convert::to_c(&option.value, convert::value_type(&option.constraint)));
                 held.ok_or(Status::Invalid)
             }
         }
@@ -111,7 +110,6 @@ impl Scanner {
         pressed
     }
 
-    /// Sets an option.
     pub fn set(&self, option: Word, wanted: &Value) -> Result<Set, Status> {
         let row = self.state.lock().table.row(option)?;
         let mut state = self.idle()?;
@@ -173,7 +171,6 @@ impl Scanner {
         scan.read(room, wait)
     }
 
-    /// Whether `read` waits.
     pub fn set_io_mode(&self, wait: Wait) -> Result<(), Status> {
         self.with_job(|job| job.wait = wait)
     }
@@ -216,8 +213,8 @@ impl State {
 
     fn set(&mut self, name: &'static str, wanted: &Value) -> Result<Set, Status> {
         let constraint = &self.options.get(name).expect("an option stays").constraint;
-        let value_type = choice::value_type(constraint);
-        let fitted = choice::fit(constraint, wanted)?;
+        let value_type = convert::value_type(constraint);
+        let fitted = convert::fit(constraint, wanted)?;
         let before = self.page_format();
         self.options.set(name, fitted.value.clone()).map_err(|error| {
             log::info!("{error}");
@@ -231,7 +228,7 @@ impl State {
         if !before.is_some_and(|before| self.page_format() == Some(before)) {
             flags |= abi::INFO_RELOAD_PARAMS;
         }
-        Ok(Set { value: choice::to_c(&fitted.value, value_type), flags })
+        Ok(Set { value: convert::to_c(&fitted.value, value_type), flags })
     }
 
     /// The options with the corners of the area in order: SANE lets an application set them one by one, so that they

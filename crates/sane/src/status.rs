@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 
 use usbscan_client::wire;
-use usbscan_scan::{Problem, ScanError, TransportError};
+use usbscan_scan::{DeviceError, ScanError, TransportError};
 
 use crate::abi::{Status, StatusCode};
 
@@ -64,7 +64,7 @@ fn of_wire(status: wire::Status) -> Status {
 pub fn of_scan(error: &ScanError) -> Status {
     match error {
         ScanError::Cancelled { .. } => Status::Cancelled,
-        ScanError::Scanner(problem) => of_problem(*problem),
+        ScanError::Device(problem) => of_problem(*problem),
         ScanError::Option(_) | ScanError::Area(_) => Status::Invalid,
         ScanError::NotSupported(_) => Status::Unsupported,
         ScanError::Transport(error) => of_transport(error),
@@ -73,14 +73,14 @@ pub fn of_scan(error: &ScanError) -> Status {
     }
 }
 
-fn of_problem(problem: Problem) -> Status {
+fn of_problem(problem: DeviceError) -> Status {
     match problem {
         // A tray that is not in place is closed by the same hand as a cover.
-        Problem::CoverOpen | Problem::TrayOut => Status::CoverOpen,
-        Problem::PaperJam | Problem::DoubleFeed => Status::Jammed,
-        Problem::NoDocuments => Status::NoDocs,
-        Problem::Busy | Problem::StillWarmingUp(_) => Status::DeviceBusy,
-        Problem::CancelledThere => Status::Cancelled,
+        DeviceError::CoverOpen | DeviceError::TrayOut => Status::CoverOpen,
+        DeviceError::PaperJam | DeviceError::DoubleFeed => Status::Jammed,
+        DeviceError::NoDocuments => Status::NoDocs,
+        DeviceError::Busy | DeviceError::StillWarmingUp(_) => Status::DeviceBusy,
+        DeviceError::CancelledThere => Status::Cancelled,
         _ => Status::IoError,
     }
 }
@@ -108,15 +108,15 @@ mod tests {
     #[test]
     fn what_a_person_must_do_at_the_scanner_is_said_as_such() {
         for (problem, status) in [
-            (Problem::CoverOpen, Status::CoverOpen),
-            (Problem::PaperJam, Status::Jammed),
-            (Problem::DoubleFeed, Status::Jammed),
-            (Problem::NoDocuments, Status::NoDocs),
-            (Problem::Busy, Status::DeviceBusy),
-            (Problem::CancelledThere, Status::Cancelled),
-            (Problem::Fatal, Status::IoError),
+            (DeviceError::CoverOpen, Status::CoverOpen),
+            (DeviceError::PaperJam, Status::Jammed),
+            (DeviceError::DoubleFeed, Status::Jammed),
+            (DeviceError::NoDocuments, Status::NoDocs),
+            (DeviceError::Busy, Status::DeviceBusy),
+            (DeviceError::CancelledThere, Status::Cancelled),
+            (DeviceError::Fatal, Status::IoError),
         ] {
-            assert_eq!(of_scan(&ScanError::Scanner(problem)), status, "{problem}");
+            assert_eq!(of_scan(&ScanError::Device(problem)), status, "{problem}");
         }
     }
 

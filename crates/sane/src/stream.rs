@@ -32,7 +32,6 @@ pub enum Wait {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped;
 
-/// One page.
 #[derive(Debug)]
 pub struct Stream {
     state: Mutex<State>,

@@ -6,7 +6,7 @@ use std::ffi::{CString, c_char};
 use usbscan_scan::{Constraint, Options, names};
 
 use crate::abi::{self, ConstraintType, OptionDescriptor, Range, Status, Unit, ValueType, Word};
-use crate::choice;
+use crate::convert;
 use crate::devices::keep;
 use crate::value::Shape;
 
@@ -66,14 +66,14 @@ impl Constrained {
                 range = Range { min: *min as Word, max: *max as Word, quant: 0 };
             }
             Constraint::FixedRange { min, max } | Constraint::Numbers { min, max, .. } => {
-                range = Range { min: choice::fix(*min), max: choice::fix(*max), quant: 0 };
+                range = Range { min: convert::fix(*min), max: convert::fix(*max), quant: 0 };
             }
             Constraint::List(values) => {
                 for value in values {
                     match value {
                         usbscan_scan::Value::Text(text) => strings.push(keep(text, &mut texts)),
                         usbscan_scan::Value::Int(number) => words.push(*number),
-                        usbscan_scan::Value::Fixed(number) => words.push(choice::fix(*number)),
+                        usbscan_scan::Value::Fixed(number) => words.push(convert::fix(*number)),
                         usbscan_scan::Value::Bool(_) | usbscan_scan::Value::Numbers(_) => {}
                     }
                 }
@@ -85,7 +85,7 @@ impl Constrained {
     }
 
     fn constraint(&self) -> (ConstraintType, abi::Constraint) {
-        match (&self.of, choice::value_type(&self.of)) {
+        match (&self.of, convert::value_type(&self.of)) {
             (_, ValueType::Bool) => (ConstraintType::None, abi::Constraint { range: std::ptr::null() }),
             (Constraint::List(_), ValueType::String) => {
                 (ConstraintType::StringList, abi::Constraint { string_list: self.strings.as_ptr() })
@@ -97,7 +97,7 @@ impl Constrained {
 
     /// Bytes of a value: of strings, those of the longest, with its zero.
     fn size(&self) -> Word {
-        let bytes = match (&self.of, choice::value_type(&self.of)) {
+        let bytes = match (&self.of, convert::value_type(&self.of)) {
             (Constraint::List(values), ValueType::String) => {
                 let lengths =
                     values.iter().map(|value| if let usbscan_scan::Value::Text(text) = value { text.len() } else { 0 });
@@ -214,8 +214,8 @@ impl Entry {
         changed |= descriptor.capabilities != capabilities;
         let (constraint_type, constraint) = current.constraint();
         *descriptor = OptionDescriptor {
-            value_type: choice::value_type(&option.constraint),
-            unit: choice::unit(option.unit),
+            value_type: convert::value_type(&option.constraint),
+            unit: convert::unit(option.unit),
             size: current.size(),
             capabilities,
             constraint_type,
@@ -406,7 +406,7 @@ mod tests {
         let range = unsafe { edge.constraint.range };
         // SAFETY: it points at the one range.
         let range = unsafe { range.read() };
-        assert_eq!((edge.value_type, range.max), (ValueType::Fixed, choice::fix(215.9)));
+        assert_eq!((edge.value_type, range.max), (ValueType::Fixed, convert::fix(215.9)));
         assert_eq!(named(&table, "lamp").capabilities & abi::CAP_ADVANCED, abi::CAP_ADVANCED);
     }
 

@@ -13,7 +13,6 @@ pub struct Shape {
     pub size: usize,
 }
 
-/// An option's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     /// `SANE_Bool`.

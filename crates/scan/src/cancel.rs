@@ -23,7 +23,7 @@ pub struct Cancelled;
 #[derive(Debug, Default)]
 struct State {
     asked: u64,
-    heeded: u64,
+    acknowledged: u64,
     /// The transfers that would have to be ended.
     under_way: Vec<u64>,
 }
@@ -69,20 +69,20 @@ impl Cancel {
     }
 
     /// Whether it was cancelled and the driver has not heeded that yet.
-    pub fn is_asked(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         let state = self.shared.state.lock();
-        state.asked > state.heeded
+        state.asked > state.acknowledged
     }
 
     /// Forgets earlier cancels. The owner of a scanner calls it before another scan.
     pub fn reset(&self) {
-        self.heed();
+        self.acknowledge();
     }
 
     /// For drivers: the cancel is known, what follows is cleaning up. Only another cancel ends that.
-    pub fn heed(&self) {
+    pub fn acknowledge(&self) {
         let mut state = self.shared.state.lock();
-        state.heeded = state.asked;
+        state.acknowledged = state.asked;
     }
 
     /// For drivers: waits, unless or until it is cancelled.
@@ -92,9 +92,9 @@ impl Cancel {
     pub fn pause(&self, length: Duration) -> Result<(), Cancelled> {
         let until = Instant::now() + length;
         let mut state = self.shared.state.lock();
-        while state.asked == state.heeded {
+        while state.asked == state.acknowledged {
             if self.shared.asked.wait_until(&mut state, until).timed_out() {
-                return if state.asked == state.heeded { Ok(()) } else { Err(Cancelled) };
+                return if state.asked == state.acknowledged { Ok(()) } else { Err(Cancelled) };
             }
         }
         Err(Cancelled)
@@ -106,7 +106,7 @@ impl Cancel {
     /// [`Cancelled`] when it must not be.
     pub fn starting(&self, id: u64) -> Result<(), Cancelled> {
         let mut state = self.shared.state.lock();
-        if state.asked > state.heeded {
+        if state.asked > state.acknowledged {
             return Err(Cancelled);
         }
         state.under_way.push(id);
@@ -115,7 +115,7 @@ impl Cancel {
 
     /// For transports: the transfer is started. A cancel that came while it was being started could not find it.
     pub fn started(&self, id: u64) {
-        if self.is_asked() {
+        if self.is_requested() {
             (self.shared.interrupt)(id);
         }
     }
@@ -226,7 +226,7 @@ mod tests {
     fn cleaning_up_is_ended_only_by_another_cancel() {
         let (cancel, interrupted) = watched();
         cancel.cancel();
-        cancel.heed();
+        cancel.acknowledge();
         cancel.starting(4).expect("cleaning up");
         cancel.started(4);
         assert!(interrupted.lock().is_empty());

@@ -4,20 +4,32 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::error::Unsupported;
-use crate::{Cancel, Options, PageFormat, PageSink, ScanError, Transport, esci, esci2};
+use crate::{Cancel, Options, PageFormat, PageSink, ScanError, Timeouts, Transport};
 
 /// A scan protocol.
 pub trait Driver: Send + Sync {
     /// Its name, as `protocol` in the daemon's list of devices: `esci`.
     fn protocol(&self) -> &'static str;
 
-    /// Gets in step with a scanner, whatever state it was left in, and asks what it is.
+    /// Gets in sync with a scanner, whatever state it was left in, and asks what it is.
     ///
     /// # Errors
-    /// When it can't be brought in step, is none of this protocol, or is one that isn't supported.
+    /// When it can't be brought in sync, is none of this protocol, or is one that isn't supported.
     fn open(
         &self,
+        transport: Box<dyn Transport>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Box<dyn Scanner>, ScanError> {
+        self.open_with(Timeouts::default(), transport, progress)
+    }
+
+    /// The same with other timeouts.
+    ///
+    /// # Errors
+    /// As [`Driver::open`].
+    fn open_with(
+        &self,
+        timeouts: Timeouts,
         transport: Box<dyn Transport>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Box<dyn Scanner>, ScanError>;
@@ -25,13 +37,13 @@ pub trait Driver: Send + Sync {
 
 /// A scanner that is ready to be used.
 pub trait Scanner: Send {
-    /// What it is.
+    /// What the scanner says that it is.
     fn identity(&self) -> &Identity;
 
     /// What can be chosen, and what is.
     fn options(&self) -> &Options;
 
-    /// For choosing.
+    /// The options, to be set.
     fn options_mut(&mut self) -> &mut Options;
 
     /// What a page scanned with these options looks like.
@@ -47,7 +59,7 @@ pub trait Scanner: Send {
     /// the page before. Pages of one batch are scanned with the same options; [`Scanner::end_batch`] ends it.
     ///
     /// # Errors
-    /// See [`ScanError`]; [`crate::Problem::NoDocuments`] when the feeder has no more.
+    /// See [`ScanError`]; [`crate::DeviceError::NoDocuments`] when the feeder has no more.
     fn scan(&mut self, sink: &mut dyn PageSink, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, ScanError>;
 
     /// No more pages are wanted: a sheet that the feeder still holds is put out. Without a feeder, and without a batch,
@@ -119,30 +131,4 @@ pub enum Outcome {
     Complete,
     /// The sink said stop.
     Stopped,
-}
-
-/// All drivers.
-pub const DRIVERS: &[&dyn Driver] = &[&esci::Esci, &esci2::Esci2];
-
-/// The driver of a protocol.
-///
-/// # Errors
-/// [`ScanError::NotSupported`], naming those there are.
-pub fn driver_for(protocol: &str) -> Result<&'static dyn Driver, ScanError> {
-    DRIVERS.iter().find(|driver| driver.protocol() == protocol).copied().ok_or_else(|| {
-        let known = DRIVERS.iter().map(|driver| driver.protocol()).collect::<Vec<_>>().join(", ");
-        ScanError::NotSupported(Unsupported::Protocol { protocol: protocol.to_owned(), known })
-    })
-}
-
-/// Opens the scanner behind a transport with the driver of its protocol.
-///
-/// # Errors
-/// Those of [`driver_for`] and [`Driver::open`].
-pub fn open(
-    protocol: &str,
-    transport: Box<dyn Transport>,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Box<dyn Scanner>, ScanError> {
-    driver_for(protocol)?.open(transport, progress)
 }

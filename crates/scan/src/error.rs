@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::esci::Nonsense;
 use crate::jpeg::JpegError;
-use crate::{AreaError, OptionError, SinkError, TransportError, esci2};
+use crate::{AreaError, OptionError, ProtocolError, SinkError, TransportError};
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +16,7 @@ pub enum ScanError {
     },
     /// The scanner says what is wrong.
     #[error(transparent)]
-    Scanner(#[from] Problem),
+    Device(#[from] DeviceError),
     /// An option can't have that value.
     #[error(transparent)]
     Option(#[from] OptionError),
@@ -34,10 +33,7 @@ pub enum ScanError {
     },
     /// The scanner sent what makes no sense at this point.
     #[error(transparent)]
-    Nonsense(#[from] Nonsense),
-    /// The same, of a scanner of ESC/I-2.
-    #[error(transparent)]
-    Esci2(#[from] esci2::Nonsense),
+    Protocol(#[from] ProtocolError),
     /// It sent an image that can't be decoded.
     #[error(transparent)]
     Image(#[from] JpegError),
@@ -46,15 +42,15 @@ pub enum ScanError {
     Spool(#[source] std::io::Error),
     /// The scanner said nothing, for as long as one may wait.
     #[error("the scanner did not answer {during} for {} s", after.as_secs())]
-    Mute {
+    NoResponse {
         /// What was asked: `ESC I (identity)`, `the image`.
         during: &'static str,
         /// How long.
         after: Duration,
     },
-    /// It could not be brought back in step after somebody left it in the middle of a job.
+    /// It could not be brought back in sync after somebody left it in the middle of a job.
     #[error("the scanner is in the middle of another job and can't be brought out of it; switch it off and on")]
-    OutOfStep,
+    OutOfSync,
     /// A scanner that no driver here can do.
     #[error("{0}")]
     NotSupported(Unsupported),
@@ -104,7 +100,7 @@ pub enum Unsupported {
 
 /// What a scanner says is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum DeviceError {
     /// A cover is open.
     #[error("a cover of the scanner is open; close it")]
     CoverOpen,
@@ -152,9 +148,9 @@ pub enum Problem {
     Fatal,
 }
 
-impl Problem {
+impl DeviceError {
     /// Whether somebody must go to the scanner.
     pub fn needs_a_person(self) -> bool {
-        !matches!(self, Problem::Busy | Problem::CancelledThere | Problem::StillWarmingUp(_))
+        !matches!(self, DeviceError::Busy | DeviceError::CancelledThere | DeviceError::StillWarmingUp(_))
     }
 }

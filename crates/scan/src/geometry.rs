@@ -1,4 +1,4 @@
-//! Millimetres on the glass and pixels of a scan.
+//! Millimetres of the scan area and pixels of a scan.
 //!
 //! An edge lies on the pixel border nearest to it, so areas that touch in millimetres touch in pixels.
 
@@ -29,14 +29,14 @@ impl Dpi {
 
 /// How large what is scanned may be, in millimetres.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Glass {
+pub struct MaxArea {
     /// Across.
     pub width: f64,
     /// Down.
     pub height: f64,
 }
 
-/// An area of the glass in millimetres from its top left corner.
+/// An area to scan in millimetres from its top left corner.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Area {
     /// Its left edge.
@@ -65,16 +65,16 @@ pub struct PixelArea {
 /// Why an area can't be scanned.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum AreaError {
-    /// It is not on the glass, or not wholly.
+    /// It is not within what the scanner can scan, or not wholly.
     #[error(
-        "the area from {:.1}, {:.1} to {:.1}, {:.1} mm is off the glass, which is {:.1} x {:.1} mm",
-        area.left, area.top, area.left + area.width, area.top + area.height, glass.width, glass.height
+        "the area from {:.1}, {:.1} to {:.1}, {:.1} mm is outside the scan area, which is {:.1} x {:.1} mm",
+        area.left, area.top, area.left + area.width, area.top + area.height, max_area.width, max_area.height
     )]
-    OffGlass {
+    OutsideMaxArea {
         /// The area.
         area: Area,
-        /// The glass.
-        glass: Glass,
+        /// What the scanner can scan.
+        max_area: MaxArea,
     },
     /// Its right edge is not right of its left one, or its lower not below its upper one.
     #[error(
@@ -113,14 +113,14 @@ impl Area {
         Area { left, top, width: right - left, height: bottom - top }
     }
 
-    /// The pixels of this area. `most` is what the whole glass has at this resolution; an edge that rounding
+    /// The pixels of this area. `most` is what the largest area has at this resolution; an edge that rounding
     /// puts one pixel behind it is moved back.
     ///
     /// # Errors
-    /// [`AreaError::OffGlass`], [`AreaError::Empty`].
-    pub fn pixels(&self, dpi: (Dpi, Dpi), glass: Glass, most: (u32, u32)) -> Result<PixelArea, AreaError> {
+    /// [`AreaError::OutsideMaxArea`], [`AreaError::Empty`].
+    pub fn pixels(&self, dpi: (Dpi, Dpi), max_area: MaxArea, most: (u32, u32)) -> Result<PixelArea, AreaError> {
         let empty = AreaError::Empty { area: *self };
-        let off = AreaError::OffGlass { area: *self, glass };
+        let off = AreaError::OutsideMaxArea { area: *self, max_area };
         let side = |start: f64, length: f64, dpi: Dpi, most: u32| {
             // Also for what is no number at all.
             if !(length > 0.0 && length.is_finite() && start.is_finite()) {
@@ -145,12 +145,12 @@ impl Area {
 mod tests {
     use super::*;
 
-    const GLASS: Glass = Glass { width: 215.9, height: 297.18 };
+    const MAX_AREA: MaxArea = MaxArea { width: 215.9, height: 297.18 };
     const AT_300: (Dpi, Dpi) = (Dpi(300), Dpi(300));
     const MOST: (u32, u32) = (2550, 3510);
 
     fn pixels(left: f64, top: f64, right: f64, bottom: f64) -> Result<PixelArea, AreaError> {
-        Area::between(left, top, right, bottom).pixels(AT_300, GLASS, MOST)
+        Area::between(left, top, right, bottom).pixels(AT_300, MAX_AREA, MOST)
     }
 
     #[test]
@@ -174,12 +174,15 @@ mod tests {
     #[test]
     fn what_is_off_the_glass_or_empty_is_refused_in_words() {
         let error = pixels(200.0, 0.0, 300.0, 10.0).unwrap_err().to_string();
-        assert_eq!(error, "the area from 200.0, 0.0 to 300.0, 10.0 mm is off the glass, which is 215.9 x 297.2 mm");
-        assert!(matches!(pixels(-1.0, 0.0, 10.0, 10.0), Err(AreaError::OffGlass { .. })));
+        assert_eq!(
+            error,
+            "the area from 200.0, 0.0 to 300.0, 10.0 mm is outside the scan area, which is 215.9 x 297.2 mm"
+        );
+        assert!(matches!(pixels(-1.0, 0.0, 10.0, 10.0), Err(AreaError::OutsideMaxArea { .. })));
         assert!(matches!(pixels(10.0, 0.0, 10.0, 10.0), Err(AreaError::Empty { .. })));
         assert!(matches!(pixels(0.0, 0.0, 0.01, 10.0), Err(AreaError::Empty { .. })));
         assert!(matches!(pixels(0.0, f64::NAN, 10.0, 10.0), Err(AreaError::Empty { .. })));
         assert!(matches!(pixels(0.0, 0.0, f64::INFINITY, 10.0), Err(AreaError::Empty { .. })));
-        assert!(matches!(pixels(1e300, 0.0, 1.1e300, 10.0), Err(AreaError::OffGlass { .. })));
+        assert!(matches!(pixels(1e300, 0.0, 1.1e300, 10.0), Err(AreaError::OutsideMaxArea { .. })));
     }
 }

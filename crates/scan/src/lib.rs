@@ -33,20 +33,24 @@ mod geometry;
 pub mod jpeg;
 mod options;
 mod page;
-mod pieces;
+mod protocol_error;
+mod registry;
 mod session;
+mod support;
 mod transport;
-mod unsure;
 
 pub use cancel::{Cancel, Cancelled};
-pub use driver::{DRIVERS, Driver, Identity, Outcome, Progress, Scanner, driver_for, open};
-pub use error::{Problem, ScanError, Unsupported};
-pub use geometry::{Area, AreaError, Dpi, Glass, MM_PER_INCH, PixelArea};
+pub use driver::{Driver, Identity, Outcome, Progress, Scanner};
+pub use error::{DeviceError, ScanError, Unsupported};
+pub use geometry::{Area, AreaError, Dpi, MM_PER_INCH, MaxArea, PixelArea};
 pub use options::{
     Constraint, Dependence, OptionDescriptor, OptionError, Options, Unit, Value, Variant, names, sources,
 };
 pub use page::{Flow, PageFormat, PageSink, Pixels, SinkError};
+pub use protocol_error::ProtocolError;
+pub use registry::{DRIVERS, driver_for, open};
 pub use session::SessionTransport;
+pub use support::Timeouts;
 pub use transport::{ControlRequest, ReadEnd, Received, Transport, TransportError};
 /// The steps of an abort sequence, for [`Transport::arm_abort`].
 pub use usbscan_client::wire::AbortStep;

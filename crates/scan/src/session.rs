@@ -29,7 +29,7 @@ const SHARED: usize = 2 * wire::PAYLOAD_LIMIT;
 struct Reading {
     id: u64,
     pending: Pending,
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// A scanner that a session has open.
@@ -107,7 +107,7 @@ impl SessionTransport {
         match self.session.start_as(id, command, payload) {
             Ok(pending) => {
                 self.cancel.started(id);
-                Ok(Reading { id, pending, patience: timeout + GRACE })
+                Ok(Reading { id, pending, timeout: timeout + GRACE })
             }
             Err(error) => {
                 self.cancel.ended(id);
@@ -134,10 +134,10 @@ impl SessionTransport {
             if let Some(answer) = reading.pending.wait_for(LOOK_UP)? {
                 return Ok(answer);
             }
-            if self.cancel.is_asked() {
+            if self.cancel.is_requested() {
                 cancelled.get_or_insert_with(Instant::now);
             }
-            if began.elapsed() >= reading.patience || cancelled.is_some_and(|since| since.elapsed() >= GRACE) {
+            if began.elapsed() >= reading.timeout || cancelled.is_some_and(|since| since.elapsed() >= GRACE) {
                 return Err(TransportError::Silent);
             }
         }
@@ -147,9 +147,9 @@ impl SessionTransport {
     fn tell(&self, command: Command) -> Result<(), TransportError> {
         let mut pending = self.session.start(command, Vec::new())?;
         let began = Instant::now();
-        let was_asked = self.cancel.is_asked();
+        let was_asked = self.cancel.is_requested();
         while pending.wait_for(LOOK_UP)?.is_none() {
-            if self.cancel.is_asked() && !was_asked {
+            if self.cancel.is_requested() && !was_asked {
                 return Err(TransportError::Cancelled);
             }
             if began.elapsed() >= IDLING {
@@ -215,7 +215,7 @@ impl Transport for SessionTransport {
             Some(Started::Reading(reading)) => reading,
             Some(Started::Not) | None => return Ok(Received { bytes: Bytes::new(), end: ReadEnd::Cancelled }),
         };
-        let timeout = reading.patience - GRACE;
+        let timeout = reading.timeout - GRACE;
         let answer = self.finish(reading)?;
         let end = match answer.status {
             Status::Success => ReadEnd::Done,
@@ -271,8 +271,8 @@ impl Transport for SessionTransport {
 
     /// Should somebody else's cancel have ended our job, then the daemon cancels all that we ask for, until it hears that we
     /// know. It answers that when it has brought the scanner to idle.
-    fn heed_cancel(&mut self) -> Result<(), TransportError> {
-        self.cancel.heed();
+    fn acknowledge_cancel(&mut self) -> Result<(), TransportError> {
+        self.cancel.acknowledge();
         let Some(steps) = self.armed.take() else { return Ok(()) };
         self.tell(Command::DisarmAbort {})?;
         self.tell(Command::ArmAbort { steps: steps.clone() })?;

@@ -86,8 +86,8 @@ pub trait Transport: Send {
     ///
     /// # Errors
     /// See [`TransportError`].
-    fn heed_cancel(&mut self) -> Result<(), TransportError> {
-        self.cancel_handle().heed();
+    fn acknowledge_cancel(&mut self) -> Result<(), TransportError> {
+        self.cancel_handle().acknowledge();
         Ok(())
     }
 

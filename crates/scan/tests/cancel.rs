@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use support::{Bench, Page, When, bench, open, scan};
-use usbscan_scan::{Problem, Progress, ScanError, Scanner};
+use usbscan_scan::{DeviceError, Progress, ScanError, Scanner};
 
 const SMALL: [(&str, &str); 4] = [("mode", "gray"), ("resolution", "300"), ("br-x", "84.7"), ("br-y", "60")];
 const DIALECTS: [&str; 2] = ["fs", "esc"];
@@ -203,7 +203,7 @@ fn a_carriage_that_goes_home_after_a_cancel_is_waited_for() {
         assert!(page.is_whole);
         panel.change(|conditions| conditions.busy = usbscan_virtual::Busy::Always);
         let error = scan(&mut *scanner, &SMALL).expect_err("now it is somebody else");
-        assert!(matches!(error, ScanError::Scanner(Problem::Busy)), "{error:?}");
+        assert!(matches!(error, ScanError::Device(DeviceError::Busy)), "{error:?}");
     }
 }
 
@@ -214,7 +214,7 @@ fn the_cancel_button_of_the_scanner_ends_the_page_there() {
     scanner.options_mut().set_all(SMALL).expect("good options");
     let mut page = Page::default();
     let result = scanner.scan(&mut page, &mut |_| {});
-    assert!(matches!(result, Err(ScanError::Scanner(Problem::CancelledThere))), "{result:?}");
+    assert!(matches!(result, Err(ScanError::Device(DeviceError::CancelledThere))), "{result:?}");
     assert!(bench.lock().is_idle());
     assert!(scan(&mut *scanner, &SMALL).expect("the next page").is_whole);
 }

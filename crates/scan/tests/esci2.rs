@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use support::{Bench, Cable, Page, Rig, bench, expected, patience, scan, without_padding};
+use support::{Bench, Cable, Page, Rig, bench, expected, scan, timeouts, without_padding};
 use usbscan_scan::esci2::Esci2;
-use usbscan_scan::{Outcome, Pixels, Problem, Progress, ScanError, Scanner};
+use usbscan_scan::{DeviceError, Driver, Outcome, Pixels, Progress, ScanError, Scanner};
 use usbscan_virtual::glass::Glass;
 use usbscan_virtual::{Esci2 as Model, Esci2Setup};
 use zune_jpeg::JpegDecoder;
@@ -17,7 +17,7 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 fn open(bench: &Bench) -> Result<Box<dyn Scanner>, ScanError> {
-    Esci2.open_with(patience(), Box::new(Cable::new(bench)), &mut |_| {})
+    Esci2.open_with(timeouts(), Box::new(Cable::new(bench)), &mut |_| {})
 }
 
 /// FS X and FIN are answered by themselves.
@@ -197,7 +197,7 @@ fn an_empty_feeder_says_so_and_sheets_put_in_are_scanned() {
     scan(&mut *scanner, &options).expect("the only sheet");
     for _ in 0..2 {
         let error = scan(&mut *scanner, &options).expect_err("no sheet");
-        assert!(matches!(error, ScanError::Scanner(Problem::NoDocuments)), "{error}");
+        assert!(matches!(error, ScanError::Device(DeviceError::NoDocuments)), "{error}");
         assert!(is_idle(&bench) && bench.lock().armed.is_none());
     }
     feeder.load(1);
@@ -234,7 +234,7 @@ fn a_scanner_of_one_form_is_scanned_in_that_form() {
     }
 }
 
-fn problem(description: &str, source: &str) -> Problem {
+fn problem(description: &str, source: &str) -> DeviceError {
     let bench = bench(description);
     let mut scanner = open(&bench).expect("it opens");
     let options = [("source", source), ("resolution", "75"), ("mode", "gray"), ("br-y", "200")];
@@ -242,7 +242,7 @@ fn problem(description: &str, source: &str) -> Problem {
     assert!(is_idle(&bench), "{description}: not idle after {error}");
     assert!(bench.lock().armed.is_none());
     match error {
-        ScanError::Scanner(problem) => problem,
+        ScanError::Device(problem) => problem,
         other => panic!("{description}: {other:?}"),
     }
 }
@@ -251,22 +251,22 @@ fn problem(description: &str, source: &str) -> Problem {
 fn what_is_wrong_is_said_in_words_and_the_scanner_is_idle() {
     let feeder = "automatic document feeder";
     let said = [
-        ("cover=open", "flatbed", Problem::CoverOpen),
-        ("cover=open", feeder, Problem::CoverOpen),
-        ("paper=jam", feeder, Problem::PaperJam),
-        ("paper=double", "adf duplex", Problem::DoubleFeed),
-        ("sheets=0", feeder, Problem::NoDocuments),
-        ("lamp=dead", "flatbed", Problem::Lamp),
-        ("busy=0.001,busy=always", "flatbed", Problem::Busy),
-        ("fault=fatal@20k", "flatbed", Problem::Fatal),
-        ("fault=fatal@20k", feeder, Problem::Feeder),
-        ("fault=jam@20k", "adf duplex", Problem::PaperJam),
-        ("fault=cancel@20k", feeder, Problem::CancelledThere),
+        ("cover=open", "flatbed", DeviceError::CoverOpen),
+        ("cover=open", feeder, DeviceError::CoverOpen),
+        ("paper=jam", feeder, DeviceError::PaperJam),
+        ("paper=double", "adf duplex", DeviceError::DoubleFeed),
+        ("sheets=0", feeder, DeviceError::NoDocuments),
+        ("lamp=dead", "flatbed", DeviceError::Lamp),
+        ("busy=0.001,busy=always", "flatbed", DeviceError::Busy),
+        ("fault=fatal@20k", "flatbed", DeviceError::Fatal),
+        ("fault=fatal@20k", feeder, DeviceError::Feeder),
+        ("fault=jam@20k", "adf duplex", DeviceError::PaperJam),
+        ("fault=cancel@20k", feeder, DeviceError::CancelledThere),
     ];
     for (what, source, expected) in said {
         if what.starts_with("busy") {
             let error = open(&bench(&format!("esci2,{what}"))).map(drop).expect_err("in use");
-            assert!(matches!(error, ScanError::Scanner(Problem::Busy)), "{error}");
+            assert!(matches!(error, ScanError::Device(DeviceError::Busy)), "{error}");
             continue;
         }
         assert_eq!(problem(&format!("esci2,{what}"), source), expected, "{what} from {source}");

@@ -5,9 +5,9 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Bench, Cable, Page, Read, When, bench, patience, scan};
+use support::{Bench, Cable, Page, Read, When, bench, scan, timeouts};
 use usbscan_scan::esci2::Esci2;
-use usbscan_scan::{Progress, ScanError, Scanner};
+use usbscan_scan::{Driver, Progress, ScanError, Scanner};
 
 /// Some chunks of gray from the glass; both sides of a sheet.
 const FLATBED: [(&str, &str); 5] =
@@ -19,7 +19,7 @@ const JOBS: [&[(&str, &str)]; 2] = [&FLATBED, &SHEET];
 const SCANNER: &str = "esci2,sheets=9";
 
 fn open(bench: &Bench) -> Result<Box<dyn Scanner>, ScanError> {
-    Esci2.open_with(patience(), Box::new(Cable::new(bench)), &mut |_| {})
+    Esci2.open_with(timeouts(), Box::new(Cable::new(bench)), &mut |_| {})
 }
 
 fn whole_page() -> Vec<u8> {

@@ -11,7 +11,7 @@ use usbscan_usb::EndpointAddress;
 use usbscan_virtual::{Descriptors, In, Model, Out};
 
 use support::{Page, bench, open, scan};
-use usbscan_scan::{OptionError, Problem, ScanError, TransportError, sources};
+use usbscan_scan::{DeviceError, OptionError, ScanError, TransportError, sources};
 
 const SMALL: [(&str, &str); 4] = [("mode", "gray"), ("resolution", "150"), ("br-x", "130"), ("br-y", "110")];
 const DIALECTS: [&str; 2] = ["fs", "esc"];
@@ -28,16 +28,16 @@ fn failure(description: &str) -> ScanError {
 fn what_a_person_must_put_right_is_said() {
     for dialect in DIALECTS {
         let said = [
-            ("cover=open", Problem::CoverOpen),
-            ("paper=jam", Problem::PaperJam),
-            ("lamp=dead", Problem::Fatal),
-            ("busy=always", Problem::Busy),
-            ("fault=fatal@0", Problem::Fatal),
-            ("fault=fatal@200000", Problem::Fatal),
+            ("cover=open", DeviceError::CoverOpen),
+            ("paper=jam", DeviceError::PaperJam),
+            ("lamp=dead", DeviceError::Fatal),
+            ("busy=always", DeviceError::Busy),
+            ("fault=fatal@0", DeviceError::Fatal),
+            ("fault=fatal@200000", DeviceError::Fatal),
         ];
         for (condition, problem) in said {
             let error = failure(&format!("esci,dialect={dialect},{condition}"));
-            assert!(matches!(error, ScanError::Scanner(said) if said == problem), "{dialect} {condition}: {error:?}");
+            assert!(matches!(error, ScanError::Device(said) if said == problem), "{dialect} {condition}: {error:?}");
         }
     }
 }
@@ -58,7 +58,7 @@ fn when_it_is_put_right_the_same_scanner_scans() {
                 3 => conditions.busy = usbscan_virtual::Busy::Always,
                 _ => conditions.fatal_at = Some(100_000),
             });
-            assert!(matches!(scan(&mut *scanner, &SMALL), Err(ScanError::Scanner(_))), "{dialect:?} {condition}");
+            assert!(matches!(scan(&mut *scanner, &SMALL), Err(ScanError::Device(_))), "{dialect:?} {condition}");
             panel.change(|conditions| *conditions = usbscan_virtual::Conditions::default());
             assert!(bench.lock().is_idle(), "{dialect:?} {condition}");
             assert!(scan(&mut *scanner, &SMALL).expect("a page").is_whole, "{dialect:?} {condition}");
@@ -127,13 +127,13 @@ fn a_pipe_that_fails_while_it_is_opened_is_used_again() {
 fn a_scanner_that_falls_silent_is_given_up_in_words() {
     for dialect in DIALECTS {
         let error = failure(&format!("esci,dialect={dialect},fault=silence@100k"));
-        assert!(matches!(error, ScanError::Mute { .. }), "{error:?}");
+        assert!(matches!(error, ScanError::NoResponse { .. }), "{error:?}");
         assert_eq!(error.to_string(), "the scanner did not answer the image for 60 s");
         for fault in ["silence", "out-silence"] {
             let bench = bench(&format!("esci,dialect={dialect},fault={fault}@0"));
             bench.lock().refuses_reset = true;
             let error = open(&bench).map(drop).expect_err("it says nothing");
-            assert!(matches!(error, ScanError::OutOfStep), "{error:?}");
+            assert!(matches!(error, ScanError::OutOfSync), "{error:?}");
         }
     }
 }
@@ -292,7 +292,7 @@ fn a_header_that_announces_the_moon_is_refused_before_anything_is_made_for_it() 
         });
         let mut scanner = open(&bench).expect("it opens");
         let error = scan(&mut *scanner, &SMALL).expect_err("no page");
-        assert!(matches!(error, ScanError::Nonsense(_)), "{at}: {error:?}");
+        assert!(matches!(error, ScanError::Protocol(_)), "{at}: {error:?}");
         assert!(bench.lock().most_read <= 512 * 1024 + 512);
         assert!(bench.lock().is_idle(), "{at}");
     }
@@ -304,7 +304,7 @@ fn a_header_that_announces_the_moon_is_refused_before_anything_is_made_for_it() 
         });
         let mut scanner = open(&bench).expect("it opens");
         let error = scan(&mut *scanner, &SMALL).expect_err("no page");
-        assert!(matches!(error, ScanError::Nonsense(_)), "{at}: {error:?}");
+        assert!(matches!(error, ScanError::Protocol(_)), "{at}: {error:?}");
         assert!(bench.lock().is_idle(), "{at}");
     }
 }

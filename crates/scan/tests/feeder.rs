@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use support::{Bench, Cable, Page, Rig, When, bench, expected, open, patience, scan, without_padding};
-use usbscan_scan::{Outcome, Problem, ScanError, Scanner, sources};
+use support::{Bench, Cable, Page, Rig, When, bench, expected, open, scan, timeouts, without_padding};
+use usbscan_scan::{DeviceError, Driver, Outcome, ScanError, Scanner, sources};
 use usbscan_virtual::glass::{Bits, Glass, Mode, View};
 use usbscan_virtual::{Dialect, Esci, EsciSetup, FeederSetup, Level, Sheet, Side};
 
@@ -37,7 +37,7 @@ fn is_sheet(page: &Page, number: u32, side: Side) -> bool {
 }
 
 fn no_documents(error: &ScanError) -> bool {
-    matches!(error, ScanError::Scanner(Problem::NoDocuments))
+    matches!(error, ScanError::Device(DeviceError::NoDocuments))
 }
 
 /// A batch that ended well: the scanner is idle, nothing is left to be done, the feeder is out of use.
@@ -177,9 +177,9 @@ fn other_options_are_another_batch() {
 fn what_goes_wrong_with_paper_is_said_and_when_it_is_put_right_the_rest_is_scanned() {
     for feeder in FEEDERS {
         let said = [
-            ("jam", Problem::PaperJam, "paper is jammed in the scanner; take it out"),
-            ("double-feed", Problem::DoubleFeed, "the document feeder took two sheets at once; take them out"),
-            ("open", Problem::CoverOpen, "a cover of the scanner is open; close it"),
+            ("jam", DeviceError::PaperJam, "paper is jammed in the scanner; take it out"),
+            ("double-feed", DeviceError::DoubleFeed, "the document feeder took two sheets at once; take them out"),
+            ("open", DeviceError::CoverOpen, "a cover of the scanner is open; close it"),
         ];
         for (fault, problem, words) in said {
             let bench = bench(&format!("{feeder},adf=3,fault={fault}@2"));
@@ -187,7 +187,7 @@ fn what_goes_wrong_with_paper_is_said_and_when_it_is_put_right_the_rest_is_scann
             choose(&mut *scanner, sources::FEEDER, "gray", "8");
             assert!(is_sheet(&next_page(&mut *scanner).expect("a page"), 1, Side::Front));
             let error = next_page(&mut *scanner).expect_err("no page");
-            assert!(matches!(error, ScanError::Scanner(said) if said == problem), "{feeder} {fault}: {error:?}");
+            assert!(matches!(error, ScanError::Device(said) if said == problem), "{feeder} {fault}: {error:?}");
             assert_eq!(error.to_string(), words);
             assert_at_rest(&bench, fault);
             assert!(is_sheet(&next_page(&mut *scanner).expect("a page"), 3, Side::Front), "{feeder} {fault}");
@@ -212,14 +212,14 @@ fn how_double_feeds_are_looked_for_is_told_where_the_feeder_can() {
 #[test]
 fn an_open_feeder_and_a_missing_tray_are_said() {
     for (condition, problem, dialects) in
-        [("feeder=open", Problem::CoverOpen, &FEEDERS[..]), ("tray=out", Problem::TrayOut, &FEEDERS[..2])]
+        [("feeder=open", DeviceError::CoverOpen, &FEEDERS[..]), ("tray=out", DeviceError::TrayOut, &FEEDERS[..2])]
     {
         for feeder in dialects {
             let bench = bench(&format!("{feeder},adf=3,{condition}"));
             let mut scanner = open(&bench).expect("it opens");
             choose(&mut *scanner, sources::FEEDER, "gray", "8");
             let error = next_page(&mut *scanner).expect_err("no page");
-            assert!(matches!(error, ScanError::Scanner(said) if said == problem), "{feeder}: {error:?}");
+            assert!(matches!(error, ScanError::Device(said) if said == problem), "{feeder}: {error:?}");
             assert_at_rest(&bench, feeder);
             choose(&mut *scanner, sources::FLATBED, "gray", "8");
             assert!(next_page(&mut *scanner).is_ok(), "{feeder}: the glass has nothing to do with it");
@@ -317,7 +317,7 @@ fn a_client_that_dies_anywhere_in_a_batch_leaves_a_scanner_that_is_idle() {
                 let mut recovered = false;
                 let cable = Box::new(Cable::new(&bench));
                 let mut scanner = usbscan_scan::esci::Esci
-                    .open_with(patience(), cable, &mut |progress| {
+                    .open_with(timeouts(), cable, &mut |progress| {
                         recovered |= progress == usbscan_scan::Progress::Recovering
                     })
                     .expect("it opens");

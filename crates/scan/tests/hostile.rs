@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use support::{Bench, Cable, Rig, patience, scan};
+use support::{Bench, Cable, Rig, scan, timeouts};
 use usbscan_scan::esci2::Esci2;
-use usbscan_scan::{Constraint, Flow, PageFormat, PageSink, ScanError, Scanner, SinkError, Value};
+use usbscan_scan::{Constraint, Driver, Flow, PageFormat, PageSink, ScanError, Scanner, SinkError, Value};
 use usbscan_usb::EndpointAddress;
 use usbscan_virtual::{Descriptors, In, Model, Out, spec};
 
@@ -89,7 +89,7 @@ fn hostile<M: Mischief + 'static>(description: &str, mischief: M) -> (Bench, Arc
 
 fn open(bench: &Bench, description: &str) -> Result<Box<dyn Scanner>, ScanError> {
     match description.starts_with("esci2") {
-        true => Esci2.open_with(patience(), Box::new(Cable::new(bench)), &mut |_| {}),
+        true => Esci2.open_with(timeouts(), Box::new(Cable::new(bench)), &mut |_| {}),
         false => support::open(bench),
     }
 }

@@ -1,4 +1,4 @@
-//! Whatever a client was doing when it died, the next one gets in step and its page is right: by the abort sequence that
+//! Whatever a client was doing when it died, the next one gets in sync and its page is right: by the abort sequence that
 //! was armed, and also without one.
 
 mod support;
@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use usbscan_usb::EndpointAddress;
 use usbscan_virtual::{In, Model, Out};
 
-use support::{Bench, Cable, Page, Read, Rig, When, bench, open, patience, scan};
-use usbscan_scan::{Progress, ScanError, Scanner};
+use support::{Bench, Cable, Page, Read, Rig, When, bench, open, scan, timeouts};
+use usbscan_scan::{Driver, Progress, ScanError, Scanner};
 
 const SMALL: [(&str, &str); 4] = [("mode", "gray"), ("resolution", "150"), ("br-x", "130"), ("br-y", "130")];
 const LINEAR: [(&str, &str); 5] = [("gamma", "linear"), SMALL[0], SMALL[1], SMALL[2], SMALL[3]];
@@ -34,7 +34,7 @@ fn dialogue(description: &str, options: &[(&str, &str)]) -> Vec<Vec<u8>> {
 /// Opens, and says whether it took more than the usual.
 fn open_and_see(bench: &Bench) -> (Box<dyn Scanner>, bool) {
     let mut recovered = false;
-    let scanner = usbscan_scan::esci::Esci.open_with(patience(), Box::new(Cable::new(bench)), &mut |progress| {
+    let scanner = usbscan_scan::esci::Esci.open_with(timeouts(), Box::new(Cable::new(bench)), &mut |progress| {
         recovered |= progress == Progress::Recovering;
     });
     (scanner.expect("it opens"), recovered)

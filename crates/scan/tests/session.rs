@@ -144,7 +144,7 @@ fn after_a_cancel_nothing_is_started_until_it_is_heeded() {
     cancel.cancel();
     assert_eq!(transport.read(1, SECOND).expect("no error").end, ReadEnd::Cancelled);
     assert!(matches!(transport.write(b"x", SECOND), Err(TransportError::Cancelled)));
-    cancel.heed();
+    cancel.acknowledge();
     assert_eq!(transport.read(1, SECOND).expect("no error").bytes[..], *b"x");
     drop(transport);
     daemon.join().expect("no panic");
@@ -246,14 +246,14 @@ fn whoever_heeds_a_cancel_lets_the_job_go_and_leaves_its_sequence_again() {
         daemon.say(request.id, Status::Success, b"");
         heard.send(request.command).expect("the test listens");
     });
-    transport.heed_cancel().expect("nothing is armed");
+    transport.acknowledge_cancel().expect("nothing is armed");
     let steps = vec![AbortStep::Write { bytes: HexBytes(vec![0x18]), timeout: 100 }];
     transport.arm_abort(steps.clone()).expect("no error");
     transport.cancel_handle().cancel();
-    transport.heed_cancel().expect("no error");
+    transport.acknowledge_cancel().expect("no error");
     transport.write(b"x", SECOND).expect("cleaning up");
     transport.disarm_abort().expect("no error");
-    transport.heed_cancel().expect("nothing is armed");
+    transport.acknowledge_cancel().expect("nothing is armed");
     drop(transport);
     daemon.join().expect("no panic");
     let arm = || Command::ArmAbort { steps: steps.clone() };

@@ -9,12 +9,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use support::{Rig, bench, expected, patience, scan};
+use support::{Rig, bench, expected, scan, timeouts};
 use usbscan_client::wire::{self, Answer, Command, Event, Limits, Request, Status};
 use usbscan_client::{SHORTEST_SHARED, Session};
 use usbscan_scan::esci::Esci;
 use usbscan_scan::esci2::Esci2;
-use usbscan_scan::{Scanner, SessionTransport};
+use usbscan_scan::{Driver, Scanner, SessionTransport};
 use usbscan_shm::Memory;
 use usbscan_virtual::glass::Glass;
 
@@ -112,8 +112,8 @@ fn daemon(description: &str, sharing: Sharing) -> (SessionTransport, JoinHandle<
 fn heard(description: &str, options: &[(&str, &str)], sharing: Sharing) -> Heard {
     let (transport, daemon) = daemon(description, sharing);
     let opened: Box<dyn Scanner> = match description.starts_with("esci2") {
-        true => Esci2.open_with(patience(), Box::new(transport), &mut |_| {}).expect("it opens"),
-        false => Esci.open_with(patience(), Box::new(transport), &mut |_| {}).expect("it opens"),
+        true => Esci2.open_with(timeouts(), Box::new(transport), &mut |_| {}).expect("it opens"),
+        false => Esci.open_with(timeouts(), Box::new(transport), &mut |_| {}).expect("it opens"),
     };
     let mut scanner = opened;
     for _ in 0..2 {
@@ -151,7 +151,7 @@ fn with_a_daemon_that_knows_no_shared_memory_a_page_comes_through_the_socket() {
 #[test]
 fn who_only_asks_a_scanner_for_its_buttons_needs_no_memory() {
     let (transport, daemon) = daemon("esci,button=1", Sharing::Yes);
-    let mut scanner = Esci.open_with(patience(), Box::new(transport), &mut |_| {}).expect("it opens");
+    let mut scanner = Esci.open_with(timeouts(), Box::new(transport), &mut |_| {}).expect("it opens");
     scanner.pressed_button().expect("an answer");
     drop(scanner);
     assert_eq!(daemon.join().expect("no panic"), Heard::default());

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use usbscan_client::Bytes;
 use usbscan_client::wire::Pipe;
-use usbscan_scan::esci::{Esci, Patience};
+use usbscan_scan::esci::Esci;
 use usbscan_scan::esci2::Esci2;
 use usbscan_scan::{
-    AbortStep, Cancel, ControlRequest, Flow, PageFormat, PageSink, Progress, ReadEnd, Received, ScanError, Scanner,
-    SinkError, Transport, TransportError,
+    AbortStep, Cancel, ControlRequest, Driver, Flow, PageFormat, PageSink, Progress, ReadEnd, Received, ScanError,
+    Scanner, SinkError, Timeouts, Transport, TransportError,
 };
 
 /// A page that is larger than this was made up.
@@ -60,9 +60,9 @@ fn with(
 }
 
 /// Every wait is over at once.
-fn hasty() -> Patience {
+fn hasty() -> Timeouts {
     let none = Duration::ZERO;
-    Patience {
+    Timeouts {
         listen: none,
         write: none,
         probe: none,

@@ -1,12 +1,12 @@
 //! The scanner's options, as the command line wishes them.
 
-use usbscan_scan::{Area, AreaError, Constraint, Glass, Options, ScanError, names, sources};
+use usbscan_scan::{Area, AreaError, Constraint, MaxArea, Options, ScanError, names, sources};
 
 use super::super::area::AreaWish;
 use super::super::args::{Mode, Scan, Source};
 use super::super::failure::Failure;
 
-/// A named paper may be so much larger than the glass, in mm: scanners for A4 are often a little short of it.
+/// A named paper may be so much larger than the scan area, in mm: scanners for A4 are often a little short of it.
 const PAPER_TOLERANCE: f64 = 2.0;
 
 /// Sets what was asked for; source and mode first, because others depend on them.
@@ -65,17 +65,17 @@ fn choose_area(options: &mut Options, wish: AreaWish) -> Result<(), Failure> {
             _ => f64::INFINITY,
         })
     };
-    let glass = Glass { width: most(names::BR_X)?, height: most(names::BR_Y)? };
+    let max_area = MaxArea { width: most(names::BR_X)?, height: most(names::BR_Y)? };
     let tolerance = if wish.paper.is_some() { PAPER_TOLERANCE } else { 0.1 };
     let edge = |start: f64, length: f64, most: f64| {
         let end = start + length;
         (end <= most + tolerance).then_some(end.min(most))
     };
-    let right = edge(wish.left, wish.width, glass.width);
-    let bottom = edge(wish.top, wish.height, glass.height);
+    let right = edge(wish.left, wish.width, max_area.width);
+    let bottom = edge(wish.top, wish.height, max_area.height);
     let (Some(right), Some(bottom)) = (right, bottom) else {
         let area = Area { left: wish.left, top: wish.top, width: wish.width, height: wish.height };
-        return Err(ScanError::Area(AreaError::OffGlass { area, glass }).into());
+        return Err(ScanError::Area(AreaError::OutsideMaxArea { area, max_area }).into());
     };
     options.set(names::TL_X, wish.left.into())?;
     options.set(names::TL_Y, wish.top.into())?;

@@ -39,7 +39,7 @@ pub fn run(context: &Context<'_>, wish: &Scan) -> Result<(), Failure> {
     scan_pages(context, wish, &mut opened, files, fed)
 }
 
-/// A scanner that is open, in step and idle. Signals cancel what it does.
+/// A scanner that is open, in sync and idle. Signals cancel what it does.
 pub struct Opened {
     /// It.
     pub scanner: Box<dyn Scanner>,

@@ -1,6 +1,6 @@
 //! Page after page, until there is no more or no more are wanted. Knows scanners and files, but no command line.
 
-use usbscan_scan::{Problem, ScanError, Scanner};
+use usbscan_scan::{DeviceError, ScanError, Scanner};
 
 use super::super::failure::{Failure, Left};
 use super::super::interrupt::Signal;
@@ -56,7 +56,7 @@ impl Pages<'_> {
         let page = files.next();
         match self.page(scanner, files) {
             Ok(()) => {}
-            Err(Failure::Scan(ScanError::Scanner(Problem::NoDocuments))) if page > 1 && self.is_fed() => {
+            Err(Failure::Scan(ScanError::Device(DeviceError::NoDocuments))) if page > 1 && self.is_fed() => {
                 return Ok(false);
             }
             Err(failure) => return Err(failure),
@@ -75,17 +75,17 @@ impl Pages<'_> {
     }
 
     fn page(&self, scanner: &mut dyn Scanner, files: &mut Files) -> Result<(), Failure> {
-        self.heed_signal()?;
+        self.check_signal()?;
         let number = (!matches!(self.more, More::No)).then(|| files.next());
         self.bar.begin(number);
         let scanned = scanner.scan(files, &mut |progress| self.bar.show(progress));
         self.bar.clear();
         scanned.map_err(|error| ended((self.caught)(), error))?;
         // One that came after the last line is obeyed all the same: nobody expects the page then.
-        self.heed_signal()
+        self.check_signal()
     }
 
-    fn heed_signal(&self) -> Result<(), Failure> {
+    fn check_signal(&self) -> Result<(), Failure> {
         (self.caught)().map_or(Ok(()), |signal| Err(Failure::Interrupted { signal, left: Left::Idle }))
     }
 
@@ -112,10 +112,10 @@ impl Pages<'_> {
     }
 }
 
-/// Whether the scanner is there, and in step.
+/// Whether the scanner is there, and in sync.
 fn may_answer(failure: &Failure) -> bool {
     match failure {
-        Failure::Scan(ScanError::Scanner(problem)) => *problem != Problem::NoDocuments,
+        Failure::Scan(ScanError::Device(problem)) => *problem != DeviceError::NoDocuments,
         Failure::Scan(error) => matches!(error, ScanError::Cancelled { idle: true } | ScanError::Sink(_)),
         Failure::Interrupted { left, .. } => *left == Left::Idle,
         _ => true,
@@ -200,11 +200,11 @@ mod tests {
     }
 
     fn empty() -> ScanError {
-        Problem::NoDocuments.into()
+        DeviceError::NoDocuments.into()
     }
 
     fn jam() -> ScanError {
-        Problem::PaperJam.into()
+        DeviceError::PaperJam.into()
     }
 
     fn files(path: &Path, format: FileFormat) -> Files {
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(ends(fake(3, jam), None), 1, "a jam");
         assert_eq!(ends(fake(3, || ScanError::Cancelled { idle: true }), None), 1, "a cancel");
         assert_eq!(ends(fake(3, || ScanError::Cancelled { idle: false }), None), 0, "a scanner that is silent");
-        assert_eq!(ends(fake(3, || ScanError::OutOfStep), None), 0, "a scanner that does not know where it is");
+        assert_eq!(ends(fake(3, || ScanError::OutOfSync), None), 0, "a scanner that does not know where it is");
     }
 
     #[test]

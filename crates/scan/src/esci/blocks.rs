@@ -1,9 +1,9 @@
 //! The headers of image data, in both dialects. Bytes in, values out; every size is held against the page that was
 //! asked for before anything is allocated for it.
 
-use super::Nonsense;
 use super::codes::STX;
 use super::status::StatusByte;
+use crate::ProtocolError;
 
 /// The page that was asked for, as the scanner is to send it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl FsHeader {
     /// Reads the 14 bytes.
     ///
     /// # Errors
-    /// [`Nonsense`] for another length or beginning.
-    pub fn parse(bytes: &[u8]) -> Result<FsHeader, Nonsense> {
+    /// [`ProtocolError`] for another length or beginning.
+    pub fn parse(bytes: &[u8]) -> Result<FsHeader, ProtocolError> {
         let item = "the header of FS G";
         match bytes {
             [STX, status, numbers @ ..] if numbers.len() == FS_HEADER_BYTES - 2 => {
@@ -58,22 +58,26 @@ impl FsHeader {
                 let status = StatusByte(*status);
                 Ok(FsHeader { status, block_bytes: word(0), full_blocks: word(4), last_bytes: word(8) })
             }
-            [first, ..] if *first != STX => Err(Nonsense::Beginning { item, got: *first }),
-            _ => Err(Nonsense::Length { item, expected: FS_HEADER_BYTES, got: bytes.len() }),
+            [first, ..] if *first != STX => Err(ProtocolError::Beginning { item, got: *first }),
+            _ => Err(ProtocolError::Length { item, expected: FS_HEADER_BYTES, got: bytes.len() }),
         }
     }
 
     /// The blocks that will come, if they make exactly the page that was asked for.
     ///
     /// # Errors
-    /// [`Nonsense::Block`], [`Nonsense::ImageSize`].
-    pub fn blocks(&self, asked: &Asked) -> Result<FsBlocks, Nonsense> {
+    /// [`ProtocolError::Block`], [`ProtocolError::ImageSize`].
+    pub fn blocks(&self, asked: &Asked) -> Result<FsBlocks, ProtocolError> {
         let line_bytes = asked.line_bytes.max(1) as u64;
         let check = |bytes: u32| {
             let bytes = u64::from(bytes);
             if bytes == 0 || bytes % line_bytes != 0 || bytes > asked.block_bytes() {
                 let lines = bytes / line_bytes;
-                return Err(Nonsense::Block { lines, line_bytes: bytes - lines * line_bytes, expected: line_bytes });
+                return Err(ProtocolError::Block {
+                    lines,
+                    line_bytes: bytes - lines * line_bytes,
+                    expected: line_bytes,
+                });
             }
             Ok(())
         };
@@ -85,7 +89,7 @@ impl FsHeader {
         }
         let got = u64::from(self.block_bytes) * u64::from(self.full_blocks) + u64::from(self.last_bytes);
         if got != asked.page_bytes() {
-            return Err(Nonsense::ImageSize { expected: asked.page_bytes(), got });
+            return Err(ProtocolError::ImageSize { expected: asked.page_bytes(), got });
         }
         Ok(FsBlocks { full: self.block_bytes as usize, left: self.full_blocks, last: self.last_bytes as usize })
     }
@@ -155,8 +159,8 @@ impl EscHeader {
     /// Reads the six bytes, or the four of a single line.
     ///
     /// # Errors
-    /// [`Nonsense`] for another length or beginning.
-    pub fn parse(bytes: &[u8]) -> Result<EscHeader, Nonsense> {
+    /// [`ProtocolError`] for another length or beginning.
+    pub fn parse(bytes: &[u8]) -> Result<EscHeader, ProtocolError> {
         let item = "the header of a block";
         match bytes {
             [STX, status, low, high] => {
@@ -167,19 +171,19 @@ impl EscHeader {
                 line_bytes: u16::from_le_bytes([*a, *b]),
                 lines: u16::from_le_bytes([*c, *d]),
             }),
-            [first, ..] if *first != STX => Err(Nonsense::Beginning { item, got: *first }),
-            _ => Err(Nonsense::Length { item, expected: ESC_HEADER_BYTES, got: bytes.len() }),
+            [first, ..] if *first != STX => Err(ProtocolError::Beginning { item, got: *first }),
+            _ => Err(ProtocolError::Length { item, expected: ESC_HEADER_BYTES, got: bytes.len() }),
         }
     }
 
     /// Bytes of the block, if it is one of the page that was asked for, of which so many lines have not come yet.
     ///
     /// # Errors
-    /// [`Nonsense::Block`].
-    pub fn block_bytes(&self, asked: &Asked, lines_left: u32) -> Result<usize, Nonsense> {
+    /// [`ProtocolError::Block`].
+    pub fn block_bytes(&self, asked: &Asked, lines_left: u32) -> Result<usize, ProtocolError> {
         let (lines, line_bytes) = (u32::from(self.lines), usize::from(self.line_bytes));
         if line_bytes != asked.line_bytes || lines == 0 || lines > lines_left.min(asked.block_lines) {
-            return Err(Nonsense::Block {
+            return Err(ProtocolError::Block {
                 lines: u64::from(lines),
                 line_bytes: line_bytes as u64,
                 expected: asked.line_bytes as u64,

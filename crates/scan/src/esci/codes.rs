@@ -8,7 +8,6 @@ pub(super) const ACK: u8 = 0x06;
 pub(super) const FF: OneByte = OneByte { byte: 0x0c, name: "FF" };
 /// Loads the next page in the feeder, or turns the sheet.
 pub(super) const PF: OneByte = OneByte { byte: 0x19, name: "PF" };
-/// Refused.
 pub(super) const NAK: u8 = 0x15;
 /// End the scan, in the place of an ACK.
 pub(super) const CAN: u8 = 0x18;
@@ -84,7 +83,6 @@ pub(super) const CRT_CORRECTION: u8 = 0x80;
 pub(super) const NO_UNIT: u8 = 0x00;
 pub(super) const FEEDER_OR_FILM: u8 = 0x01;
 pub(super) const FEEDER_DUPLEX: u8 = 0x02;
-/// FS W only.
 pub(super) const WIDE_FILM: u8 = 0x05;
 /// Values of ESC N.
 pub(super) const POSITIVE: u8 = 0x00;

@@ -1,24 +1,27 @@
-//! Asking a scanner what it is, and telling from the answers whether it was in step.
+//! Asking a scanner what it is, and telling from the answers whether it was in sync.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::abilities::{Abilities, Plain};
+use super::capabilities::{Capabilities, Plain};
 use super::codes::{DEPTH, EXTENDED_STATUS, FOCUS_POSITION, FS_IDENTITY, FS_STATUS, HARDWARE, IDENTITY};
 use super::dialogue::Dialogue;
 use super::identity::{self, EscIdentity, FsIdentity, Hardware, Units};
 use super::levels;
-use super::nonsense::Nonsense;
 use super::status::{FS_STATUS_BYTES, Installed};
-use crate::{Identity, ScanError, TransportError};
+use crate::support::channel;
+use crate::{Identity, ProtocolError, ScanError};
 
 /// ESC @, what it is, what it can.
-pub(super) fn identify(dialogue: &mut Dialogue, first_patience: Duration) -> Result<(Identity, Abilities), ScanError> {
-    let refused = match dialogue.reset(first_patience) {
+pub(super) fn identify(
+    dialogue: &mut Dialogue,
+    first_timeout: Duration,
+) -> Result<(Identity, Capabilities), ScanError> {
+    let refused = match dialogue.reset(first_timeout) {
         Ok(()) => None,
         // In step, as it was a plain no.
-        Err(error) if dialogue.in_step => Some(error),
+        Err(error) if dialogue.in_sync => Some(error),
         Err(error) => return Err(error),
     };
     let (status, bytes) = dialogue.information(IDENTITY)?;
@@ -33,10 +36,10 @@ pub(super) fn identify(dialogue: &mut Dialogue, first_patience: Duration) -> Res
 fn not_supported(identity: &EscIdentity) -> ScanError {
     let units = Units::parse(&[]);
     let found = Plain { identity, units, hardware: None, sixteen_bits: false, has_focus: false, model: "" };
-    Abilities::plain(found).map_or_else(ScanError::NotSupported, |_| ScanError::OutOfStep)
+    Capabilities::plain(found).map_or_else(ScanError::NotSupported, |_| ScanError::OutOfSync)
 }
 
-fn identify_extended(dialogue: &mut Dialogue) -> Result<(Identity, Abilities), ScanError> {
+fn identify_extended(dialogue: &mut Dialogue) -> Result<(Identity, Capabilities), ScanError> {
     let bytes = dialogue.structure(FS_IDENTITY, identity::FS_IDENTITY_BYTES)?;
     let extended = FsIdentity::parse(&bytes)?;
     let installed = match extended.has_units() {
@@ -49,12 +52,12 @@ fn identify_extended(dialogue: &mut Dialogue) -> Result<(Identity, Abilities), S
         true => answers_hardware(dialogue, extended.most_dpi)?,
         false => None,
     };
-    let abilities = Abilities::extended(&extended, installed, sensor.as_ref(), has_focus);
+    let capabilities = Capabilities::extended(&extended, installed, sensor.as_ref(), has_focus);
     let protocol = format!("ESC/I {}, extended commands", String::from_utf8_lossy(&extended.level));
-    Ok((Identity { protocol, model: extended.model, firmware: extended.firmware }, abilities))
+    Ok((Identity { protocol, model: extended.model, firmware: extended.firmware }, capabilities))
 }
 
-fn identify_plain(dialogue: &mut Dialogue, identity: &EscIdentity) -> Result<(Identity, Abilities), ScanError> {
+fn identify_plain(dialogue: &mut Dialogue, identity: &EscIdentity) -> Result<(Identity, Capabilities), ScanError> {
     let has = |letter| levels::has(identity.level, letter);
     dialogue.is_terse = !has(b'f');
     let status = match has(b'f') {
@@ -69,12 +72,12 @@ fn identify_plain(dialogue: &mut Dialogue, identity: &EscIdentity) -> Result<(Id
     // The plain dialect does not say how deep its samples are, but it refuses what it can't do.
     let sixteen_bits = has(b'd') && dialogue.parameter(DEPTH, &[16])?;
     let has_focus = has(b'q') && answers_focus(dialogue)?;
-    dialogue.reset(dialogue.patience.reply)?;
+    dialogue.reset(dialogue.channel.timeouts.reply)?;
     let units = Units::parse(&status);
     let found = Plain { identity, units, hardware: hardware.as_ref(), sixteen_bits, has_focus, model: &model };
-    let abilities = Abilities::plain(found).map_err(ScanError::NotSupported)?;
+    let capabilities = Capabilities::plain(found).map_err(ScanError::NotSupported)?;
     let protocol = format!("ESC/I {}", String::from_utf8_lossy(&identity.level));
-    Ok((Identity { protocol, model, firmware: String::new() }, abilities))
+    Ok((Identity { protocol, model, firmware: String::new() }, capabilities))
 }
 
 /// A scanner that does everything with extended commands may refuse the plain question: then its colours come together.
@@ -84,7 +87,7 @@ fn answers_hardware(dialogue: &mut Dialogue, most_dpi: u32) -> Result<Option<Har
             let hardware = Hardware::parse(&bytes)?;
             match hardware.keeps_colors_near(most_dpi) {
                 true => Ok(Some(hardware)),
-                false => Err(Nonsense::Identity { item: "ESC i", at: 4 }.into()),
+                false => Err(ProtocolError::Identity { item: "ESC i", at: 4 }.into()),
             }
         }
         Err(ScanError::Refused { .. }) => Ok(None),
@@ -101,17 +104,8 @@ fn answers_focus(dialogue: &mut Dialogue) -> Result<bool, ScanError> {
     }
 }
 
-/// Whether an error may come of a scanner that is in the middle of something.
-pub(super) fn is_confusion(error: &ScanError) -> bool {
-    match error {
-        ScanError::Nonsense(_) | ScanError::Mute { .. } | ScanError::Refused { .. } => true,
-        ScanError::Transport(error) => matches!(
-            error,
-            TransportError::Timeout { .. }
-                | TransportError::Stall { .. }
-                | TransportError::Overrun
-                | TransportError::Bus { .. }
-        ),
-        _ => false,
-    }
+/// Whether an error may come of a scanner that is in the middle of something. In ESC/I a NAK may be the answer to another
+/// command.
+pub(super) fn is_out_of_sync(error: &ScanError) -> bool {
+    matches!(error, ScanError::Refused { .. }) || channel::is_out_of_sync(error)
 }

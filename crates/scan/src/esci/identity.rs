@@ -1,8 +1,8 @@
 //! What a scanner says it is: ESC I, FS I, and the name in ESC f. Bytes in, values out.
 
-use super::Nonsense;
+use crate::ProtocolError;
 
-/// ESC I: the level, the resolutions, the glass.
+/// ESC I: the level, the resolutions, the platen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EscIdentity {
     /// Two characters: `B7`.
@@ -17,9 +17,9 @@ impl EscIdentity {
     /// Reads the payload: level, `R` and a resolution any number of times, `A` and an area.
     ///
     /// # Errors
-    /// [`Nonsense::Identity`] for anything else, for no resolution, for a resolution or an area of 0.
-    pub fn parse(bytes: &[u8]) -> Result<EscIdentity, Nonsense> {
-        let wrong = |at| Nonsense::Identity { item: "ESC I", at };
+    /// [`ProtocolError::Identity`] for anything else, for no resolution, for a resolution or an area of 0.
+    pub fn parse(bytes: &[u8]) -> Result<EscIdentity, ProtocolError> {
+        let wrong = |at| ProtocolError::Identity { item: "ESC I", at };
         let level = bytes.first_chunk::<2>().filter(|level| level.iter().all(u8::is_ascii_alphanumeric));
         let level = *level.ok_or(wrong(0))?;
         let mut resolutions = Vec::new();
@@ -64,7 +64,7 @@ pub struct FsIdentity {
     pub most_dpi: u32,
     /// Pixels that a line may have; 0 where it does not say.
     pub longest_line: u32,
-    /// The glass in pixels at `base_dpi`; 0 where it has none.
+    /// The platen in pixels at `base_dpi`; 0 where it has none.
     pub area: (u32, u32),
     /// What the document feeder takes, likewise.
     pub feeder_area: (u32, u32),
@@ -89,7 +89,7 @@ pub struct FsIdentity {
 pub struct Kind(pub u8);
 
 impl Kind {
-    /// It has a glass.
+    /// It has a platen.
     pub fn is_flatbed(self) -> bool {
         self.0 & 0x40 == 0
     }
@@ -151,10 +151,10 @@ impl Hardware {
     /// Reads the payload.
     ///
     /// # Errors
-    /// [`Nonsense::Identity`] when it is too short, has no resolution or a base of 0, or its colours lie unequally or
+    /// [`ProtocolError::Identity`] when it is too short, has no resolution or a base of 0, or its colours lie unequally or
     /// too far apart.
-    pub fn parse(bytes: &[u8]) -> Result<Hardware, Nonsense> {
-        let wrong = |at| Nonsense::Identity { item: "ESC i", at };
+    pub fn parse(bytes: &[u8]) -> Result<Hardware, ProtocolError> {
+        let wrong = |at| ProtocolError::Identity { item: "ESC i", at };
         let (head, lists) = bytes.split_at_checked(14).ok_or(wrong(bytes.len()))?;
         let mut words = lists.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
         let across: Vec<u16> = words.by_ref().take_while(|dpi| *dpi != 0).collect();
@@ -192,32 +192,32 @@ impl FsIdentity {
     /// Reads the 80 bytes.
     ///
     /// # Errors
-    /// [`Nonsense::Length`]; [`Nonsense::Identity`] for a resolution or an area of 0 or out of all bounds.
-    pub fn parse(bytes: &[u8]) -> Result<FsIdentity, Nonsense> {
+    /// [`ProtocolError::Length`]; [`ProtocolError::Identity`] for a resolution or an area of 0 or out of all bounds.
+    pub fn parse(bytes: &[u8]) -> Result<FsIdentity, ProtocolError> {
         let item = "FS I";
         if bytes.len() != FS_IDENTITY_BYTES {
-            return Err(Nonsense::Length { item, expected: FS_IDENTITY_BYTES, got: bytes.len() });
+            return Err(ProtocolError::Length { item, expected: FS_IDENTITY_BYTES, got: bytes.len() });
         }
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let within = |at: usize, least: u32| {
             let value = word(at);
             // A million dots per inch, and ten million pixels, are more than optics will give.
-            if (least..10_000_000).contains(&value) { Ok(value) } else { Err(Nonsense::Identity { item, at }) }
+            if (least..10_000_000).contains(&value) { Ok(value) } else { Err(ProtocolError::Identity { item, at }) }
         };
         let none_or_within = |at: usize, least: u32| if word(at) == 0 { Ok(0) } else { within(at, least) };
         let area = |at: usize| {
             let (width, height) = (none_or_within(at, 8)?, none_or_within(at + 4, 1)?);
-            Ok::<_, Nonsense>(if width == 0 || height == 0 { (0, 0) } else { (width, height) })
+            Ok::<_, ProtocolError>(if width == 0 || height == 0 { (0, 0) } else { (width, height) })
         };
         let kind = Kind(bytes[44]);
         let (feeder_area, film_areas) = (area(28)?, [area(36)?, area(68)?]);
-        let glass = match kind.is_flatbed() || feeder_area == (0, 0) {
+        let platen = match kind.is_flatbed() || feeder_area == (0, 0) {
             true => (within(20, 8)?, within(24, 1)?),
             false => (0, 0),
         };
         let (least_dpi, most_dpi) = (within(8, 1)?, within(12, 1)?);
         if least_dpi > most_dpi || most_dpi > 1_000_000 {
-            return Err(Nonsense::Identity { item, at: 12 });
+            return Err(ProtocolError::Identity { item, at: 12 });
         }
         Ok(FsIdentity {
             level: [bytes[0], bytes[1]],
@@ -225,7 +225,7 @@ impl FsIdentity {
             least_dpi,
             most_dpi,
             longest_line: word(16),
-            area: true_glass(&text(&bytes[46..62]), glass),
+            area: true_platen(&text(&bytes[46..62]), platen),
             feeder_area,
             film_areas,
             kind,
@@ -238,8 +238,8 @@ impl FsIdentity {
     }
 }
 
-/// The glass as it is: the Perfection 1650 ("GT-8200") states half of its height, as SANE's epson2 knows.
-pub fn true_glass(model: &str, (width, height): (u32, u32)) -> (u32, u32) {
+/// The platen as it is: the Perfection 1650 ("GT-8200") states half of its height, as SANE's epson2 knows.
+pub fn true_platen(model: &str, (width, height): (u32, u32)) -> (u32, u32) {
     if model.starts_with("GT-8200") && width > height { (width, height * 2) } else { (width, height) }
 }
 
@@ -309,7 +309,7 @@ mod tests {
             b"\0\0R\x32\x00",
         ];
         for bytes in bad {
-            assert!(matches!(EscIdentity::parse(bytes), Err(Nonsense::Identity { .. })), "{bytes:02x?}");
+            assert!(matches!(EscIdentity::parse(bytes), Err(ProtocolError::Identity { .. })), "{bytes:02x?}");
         }
     }
 
@@ -326,9 +326,9 @@ mod tests {
 
     #[test]
     fn the_one_that_states_half_its_height_is_known() {
-        assert_eq!(true_glass("GT-8200", (13_600, 9360)), (13_600, 18_720));
-        assert_eq!(true_glass("GT-8200", (13_600, 18_720)), (13_600, 18_720));
-        assert_eq!(true_glass("GT-X980", (13_600, 9360)), (13_600, 9360));
+        assert_eq!(true_platen("GT-8200", (13_600, 9360)), (13_600, 18_720));
+        assert_eq!(true_platen("GT-8200", (13_600, 18_720)), (13_600, 18_720));
+        assert_eq!(true_platen("GT-X980", (13_600, 9360)), (13_600, 9360));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn has(level: [u8; 2], letter: u8) -> bool {
 }
 
 /// The D levels leave to the host what others do with colours.
-pub(super) fn is_dumb(level: [u8; 2]) -> bool {
+pub(super) fn lacks_color_processing(level: [u8; 2]) -> bool {
     level[0] == b'D'
 }
 

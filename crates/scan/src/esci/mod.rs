@@ -10,66 +10,47 @@
 //! |---|---|
 //! | [`identity`], [`status`], [`blocks`] | the scanner's bytes as values; public, for fuzzing |
 //! | `levels` | which commands there are |
-//! | `abilities`, `offers`, `plan`, `parameters` | options of people to bytes for the scanner |
+//! | `capabilities`, `options`, `plan`, `parameters` | options of people to bytes for the scanner |
 //! | `dialogue` | command, ACK, parameter, ACK |
-//! | `feed`, `delivery` | blocks as they come; lines as they leave |
-//! | `paper` | the document feeder: batches, sheets in and out |
-//! | `resync` | back in step from any state, by us or by the daemon |
+//! | `image_stream`, `pixels` | blocks as they come; lines as they leave |
+//! | `adf` | the document feeder: batches, sheets in and out |
+//! | `resync` | back in sync from any state, by us or by the daemon |
 //! | `identify`, `scanner` | what it is; the whole of a page |
 
-mod abilities;
+mod adf;
 pub mod blocks;
+mod capabilities;
 mod codes;
-mod delivery;
 mod dialogue;
-mod feed;
 mod identify;
 pub mod identity;
+mod image_stream;
 mod levels;
-mod nonsense;
-mod offers;
-mod paper;
+mod options;
 mod parameters;
-mod patience;
+mod pixels;
 mod plan;
 mod resync;
 mod scanner;
 pub mod status;
 
-pub use nonsense::Nonsense;
-pub use patience::Patience;
-
-use crate::{Driver, Progress, ScanError, Scanner, Transport};
+use crate::{Driver, Progress, ScanError, Scanner, Timeouts, Transport};
 
 /// The driver.
 #[derive(Debug, Clone, Copy)]
 pub struct Esci;
-
-impl Esci {
-    /// As [`Driver::open`], with other times to wait.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn open_with(
-        &self,
-        patience: Patience,
-        transport: Box<dyn Transport>,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Box<dyn Scanner>, ScanError> {
-        Ok(Box::new(scanner::EsciScanner::open(transport, patience, progress)?))
-    }
-}
 
 impl Driver for Esci {
     fn protocol(&self) -> &'static str {
         "esci"
     }
 
-    fn open(
+    fn open_with(
         &self,
+        timeouts: Timeouts,
         transport: Box<dyn Transport>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Box<dyn Scanner>, ScanError> {
-        self.open_with(Patience::default(), transport, progress)
+        Ok(Box::new(scanner::EsciScanner::open(transport, timeouts, progress)?))
     }
 }

@@ -1,6 +1,6 @@
 //! A plan as bytes: the 64 of FS W, or the commands of the plain dialect one by one.
 
-use super::abilities::{Abilities, Dialect};
+use super::capabilities::{Capabilities, Dialect};
 use super::codes::{
     AREA, BLOCK_LINES, BRIGHTNESS, COLOR, COLOR_CORRECTION, COLOR_MATRIX, Code, DEPTH, DOWNLOADED_CORRECTION, FILM,
     FOCUS, FS_PARAMETERS, GAMMA, GAMMA_BILEVEL, GAMMA_DOWNLOADED, GAMMA_MULTILEVEL, GAMMA_ON_BASE, GAMMA_TABLE,
@@ -19,22 +19,22 @@ pub(super) struct Parameter {
 
 /// All parameters of a plan, in the order in which they are to be set: colour before resolution, resolution
 /// before area. ESC @ has come before, so what is not named here has its default.
-pub(super) fn parameters(abilities: &Abilities, plan: &Plan) -> Vec<Parameter> {
-    let mut all = match abilities.dialect {
+pub(super) fn parameters(capabilities: &Capabilities, plan: &Plan) -> Vec<Parameter> {
+    let mut all = match capabilities.dialect {
         Dialect::Fs => Vec::new(),
-        Dialect::Esc => plain(abilities, plan),
+        Dialect::Esc => plain(capabilities, plan),
     };
-    all.extend(gamma_tables(abilities, plan));
+    all.extend(gamma_tables(capabilities, plan));
     all.extend(plan.matrix.as_ref().filter(|_| plan.correction == DOWNLOADED_CORRECTION).map(color_matrix));
     if let Some(focus) = plan.focus {
         // It stays where it is, whatever is reset.
         all.push(one(FOCUS, focus, "the focus".to_owned()));
     }
-    match abilities.dialect {
+    match capabilities.dialect {
         // Last: it sets everything at once.
-        Dialect::Fs => all.push(extended(abilities, plan)),
+        Dialect::Fs => all.push(extended(capabilities, plan)),
         // Last: it is forgotten after every ESC G.
-        Dialect::Esc if abilities.has(b'd') => all.push(block_lines(plan)),
+        Dialect::Esc if capabilities.has(b'd') => all.push(block_lines(plan)),
         Dialect::Esc => {}
     }
     all
@@ -48,10 +48,10 @@ fn color(plan: &Plan) -> u8 {
     if plan.is_color() { RGB_PIXELS } else { MONOCHROME }
 }
 
-fn gamma(abilities: &Abilities, plan: &Plan) -> u8 {
+fn gamma(capabilities: &Capabilities, plan: &Plan) -> u8 {
     match (&plan.gamma, plan.depth()) {
         (_, 1) => GAMMA_BILEVEL,
-        (Gamma::BuiltIn, _) if abilities.is_dumb() => GAMMA_ON_BASE,
+        (Gamma::BuiltIn, _) if capabilities.lacks_color_processing() => GAMMA_ON_BASE,
         (Gamma::BuiltIn, _) => GAMMA_MULTILEVEL,
         (Gamma::Linear | Gamma::Exponent(_) | Gamma::Table(_), _) => GAMMA_DOWNLOADED,
     }
@@ -73,7 +73,7 @@ fn describe_area(plan: &Plan) -> String {
 
 /// The commands of the plain dialect but for those at the end. Numbers were held against what they must fit by [`Plan::new`];
 /// what does not fit nevertheless becomes the largest there is, and is refused by the scanner.
-fn plain(abilities: &Abilities, plan: &Plan) -> Vec<Parameter> {
+fn plain(capabilities: &Capabilities, plan: &Plan) -> Vec<Parameter> {
     let word = |value: u32| u16::try_from(value).unwrap_or(u16::MAX).to_le_bytes();
     let words = |values: &[u32]| values.iter().flat_map(|value| word(*value)).collect::<Vec<u8>>();
     let (across, down) = plan.page.dpi;
@@ -82,15 +82,15 @@ fn plain(abilities: &Abilities, plan: &Plan) -> Vec<Parameter> {
         // Before all others: it resets some of them.
         all.push(one(OPTION_UNIT, plan.source.unit(), format!("the source {}", plan.source.word())));
     }
-    if abilities.has(b'C') {
+    if capabilities.has(b'C') {
         all.push(one(COLOR, color(plan), describe(plan)));
     }
     all.push(one(DEPTH, plan.depth(), describe(plan)));
-    if plan.film != POSITIVE && abilities.has(b'N') {
+    if plan.film != POSITIVE && capabilities.has(b'N') {
         all.push(one(FILM, plan.film, "negative film".to_owned()));
     }
     if plan.depth() == 1 {
-        if abilities.has(b'B') {
+        if capabilities.has(b'B') {
             all.push(one(HALFTONE, NO_HALFTONE, "lineart without halftone".to_owned()));
         }
         if let Some(threshold) = plan.threshold {
@@ -103,8 +103,8 @@ fn plain(abilities: &Abilities, plan: &Plan) -> Vec<Parameter> {
     if plan.sharpness != 0 {
         all.push(one(SHARPNESS, plan.sharpness as u8, format!("the sharpness {}", plan.sharpness)));
     }
-    all.push(one(GAMMA, gamma(abilities, plan), "the gamma curve".to_owned()));
-    if plan.is_color() && abilities.has(b'M') {
+    all.push(one(GAMMA, gamma(capabilities, plan), "the gamma curve".to_owned()));
+    if plan.is_color() && capabilities.has(b'M') {
         all.push(one(COLOR_CORRECTION, plan.correction, "the colour correction".to_owned()));
     }
     all.push(Parameter {
@@ -128,8 +128,8 @@ fn block_lines(plan: &Plan) -> Parameter {
 }
 
 /// The curve as tables, where it is not the scanner's own; a D level scanner has none, but a base for them.
-fn gamma_tables(abilities: &Abilities, plan: &Plan) -> Vec<Parameter> {
-    if !matches!(gamma(abilities, plan), GAMMA_DOWNLOADED | GAMMA_ON_BASE) {
+fn gamma_tables(capabilities: &Capabilities, plan: &Plan) -> Vec<Parameter> {
+    if !matches!(gamma(capabilities, plan), GAMMA_DOWNLOADED | GAMMA_ON_BASE) {
         return Vec::new();
     }
     let curve = match &plan.gamma {
@@ -171,7 +171,7 @@ fn gamma_curve(exponent: f64) -> [u8; 256] {
 }
 
 /// FS W, 64 bytes.
-fn extended(abilities: &Abilities, plan: &Plan) -> Parameter {
+fn extended(capabilities: &Capabilities, plan: &Plan) -> Parameter {
     let area = plan.area;
     let (across, down) = plan.page.dpi;
     let mut bytes = Vec::with_capacity(64);
@@ -181,7 +181,7 @@ fn extended(abilities: &Abilities, plan: &Plan) -> Parameter {
     let normal_speed = 0;
     bytes.extend([color(plan), plan.depth(), plan.source.unit(), normal_speed, plan.asked.block_lines as u8]);
     bytes.extend([
-        gamma(abilities, plan),
+        gamma(capabilities, plan),
         plan.brightness as u8,
         plan.correction,
         NO_HALFTONE,
@@ -206,13 +206,13 @@ pub(super) fn longest(parameters: &[Parameter]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::abilities::tests::{plain as plain_scanner, v850};
+    use super::super::capabilities::tests::{plain as plain_scanner, v850};
     use super::*;
 
-    fn bytes(abilities: &Abilities, values: &[(&str, &str)]) -> Vec<Parameter> {
-        let mut options = abilities.options();
+    fn bytes(capabilities: &Capabilities, values: &[(&str, &str)]) -> Vec<Parameter> {
+        let mut options = capabilities.options();
         options.set_all(values.iter().copied()).expect("good options");
-        parameters(abilities, &Plan::new(abilities, &options).expect("a plan"))
+        parameters(capabilities, &Plan::new(capabilities, &options).expect("a plan"))
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! One page as it is to be scanned: from the options of people to the numbers of the scanner. Values only.
 
-use super::abilities::{Abilities, Dialect, Source};
 use super::blocks::{Asked, ESC_HEADER_BYTES, LINE_HEADER_BYTES};
+use super::capabilities::{Capabilities, Dialect, Source};
 use super::codes::{NO_CORRECTION, POSITIVE};
-use super::offers::{CORRECTIONS, CUSTOM, DOUBLE_FEEDS, FILMS, FOCUSES, GRAY, LINEAR, LINEART, TABLE};
+use super::options::{CORRECTIONS, CUSTOM, DOUBLE_FEEDS, FILMS, FOCUSES, GRAY, LINEAR, LINEART, TABLE};
 use crate::options::names;
 use crate::{Area, AreaError, Dpi, Options, PageFormat, PixelArea, Pixels};
 
@@ -60,17 +60,17 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(abilities: &Abilities, options: &Options) -> Result<Plan, AreaError> {
+    pub(super) fn new(capabilities: &Capabilities, options: &Options) -> Result<Plan, AreaError> {
         let pixels = pixels(options);
         let dpi = Dpi(options.int(names::RESOLUTION).and_then(|dpi| u32::try_from(dpi).ok()).unwrap_or(300));
         let edge = |name| options.fixed(name).unwrap_or(0.0);
         let wanted = Area::between(edge(names::TL_X), edge(names::TL_Y), edge(names::BR_X), edge(names::BR_Y));
-        let place = abilities.place(options.text(names::SOURCE));
-        let most = abilities.most_pixels(place, dpi);
-        let mut wanted = wanted.pixels((dpi, dpi), abilities.glass(place), most)?;
-        let distance = if pixels.channels() == 3 { abilities.spacing.at(dpi) } else { 0 };
+        let place = capabilities.place(options.text(names::SOURCE));
+        let most = capabilities.most_pixels(place, dpi);
+        let mut wanted = wanted.pixels((dpi, dpi), capabilities.max_area(place), most)?;
+        let distance = if pixels.channels() == 3 { capabilities.spacing.at(dpi) } else { 0 };
         keep_colors(&mut wanted, distance, most.1)?;
-        let area = fit(abilities, pixels, wanted, most.0)?;
+        let area = fit(capabilities, pixels, wanted, most.0)?;
         let (width, height) = (wanted.width.min(area.width), area.height);
         // The colours of a line come with lines above and below it.
         let area = PixelArea { y: area.y - distance, height: height + 2 * distance, ..area };
@@ -88,7 +88,7 @@ impl Plan {
             double_feed: chosen(options, names::DOUBLE_FEED, &DOUBLE_FEEDS).unwrap_or(0),
             distance,
             correction: chosen(options, names::COLOR_CORRECTION, &CORRECTIONS).unwrap_or(NO_CORRECTION),
-            asked: asked(abilities, pixels, area),
+            asked: asked(capabilities, pixels, area),
         })
     }
 
@@ -133,10 +133,10 @@ fn gamma(options: &Options) -> Gamma {
 }
 
 /// The image data of an area.
-fn asked(abilities: &Abilities, pixels: Pixels, area: PixelArea) -> Asked {
+fn asked(capabilities: &Capabilities, pixels: Pixels, area: PixelArea) -> Asked {
     let line_bytes = pixels.bytes_per_line(area.width);
-    let in_blocks = abilities.has(b'd');
-    let most_bytes = if abilities.takes_large_blocks { BLOCK_BYTES } else { SMALL_BLOCK_BYTES };
+    let in_blocks = capabilities.has(b'd');
+    let most_bytes = if capabilities.takes_large_blocks { BLOCK_BYTES } else { SMALL_BLOCK_BYTES };
     Asked {
         line_bytes,
         lines: area.height,
@@ -150,7 +150,7 @@ fn table(numbers: Option<&[f64]>) -> [u8; 256] {
     std::array::from_fn(|at| numbers.and_then(|numbers| numbers.get(at)).map_or(at as u8, |number| *number as u8))
 }
 
-/// Where colours lie lines apart, the first and the last lines of the glass have not all of them, and are left out.
+/// Where colours lie lines apart, the first and the last lines of the platen have not all of them, and are left out.
 fn keep_colors(area: &mut PixelArea, distance: u32, most: u32) -> Result<(), AreaError> {
     let first = area.y.max(distance);
     let end = (area.y + area.height).min(most.saturating_sub(distance));
@@ -162,8 +162,8 @@ fn keep_colors(area: &mut PixelArea, distance: u32, most: u32) -> Result<(), Are
 }
 
 /// The area that the scanner takes for the one that is wanted (docs/esc-i.md, "A page").
-fn fit(abilities: &Abilities, pixels: Pixels, wanted: PixelArea, most: u32) -> Result<PixelArea, AreaError> {
-    let by_eight = abilities.dialect == Dialect::Esc || pixels == Pixels::Bit;
+fn fit(capabilities: &Capabilities, pixels: Pixels, wanted: PixelArea, most: u32) -> Result<PixelArea, AreaError> {
+    let by_eight = capabilities.dialect == Dialect::Esc || pixels == Pixels::Bit;
     let mut area = wanted;
     if by_eight {
         let room = most / 8 * 8;
@@ -177,8 +177,8 @@ fn fit(abilities: &Abilities, pixels: Pixels, wanted: PixelArea, most: u32) -> R
         }
     }
     let pixels_in = |bytes: u32| bytes * 8 / (pixels.channels() * pixels.bits_per_sample());
-    let longest = match abilities.dialect {
-        Dialect::Fs => abilities.longest_line.unwrap_or(u32::MAX).min(pixels_in(MOST_LINE_BYTES)),
+    let longest = match capabilities.dialect {
+        Dialect::Fs => capabilities.longest_line.unwrap_or(u32::MAX).min(pixels_in(MOST_LINE_BYTES)),
         Dialect::Esc => pixels_in(MOST_PLAIN_LINE_BYTES) / 8 * 8,
     };
     if area.width > longest {
@@ -198,13 +198,13 @@ fn block_lines(line_bytes: usize, most_bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::abilities::tests::{plain, v850};
+    use super::super::capabilities::tests::{plain, v850};
     use super::*;
 
-    fn plan(abilities: &Abilities, values: &[(&str, &str)]) -> Result<Plan, AreaError> {
-        let mut options = abilities.options();
+    fn plan(capabilities: &Capabilities, values: &[(&str, &str)]) -> Result<Plan, AreaError> {
+        let mut options = capabilities.options();
         options.set_all(values.iter().copied()).expect("good options");
-        Plan::new(abilities, &options)
+        Plan::new(capabilities, &options)
     }
 
     #[test]

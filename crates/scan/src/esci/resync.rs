@@ -1,4 +1,4 @@
-//! Getting in step with a scanner that somebody left in the middle of a job (docs/esc-i.md, "A scanner that somebody left
+//! Getting in sync with a scanner that somebody left in the middle of a job (docs/esc-i.md, "A scanner that somebody left
 //! in mid-job").
 //!
 //! It is in one of four states, and nothing tells which: (a) idle; (b) sending a block, deaf until that was read; (c) waiting
@@ -15,69 +15,55 @@ use usbscan_client::wire::{AbortStep, HexBytes};
 
 use super::codes::{ACK, CAN, FF, RESET};
 use super::dialogue::Dialogue;
-pub(super) use crate::unsure::Effort;
-use crate::{ScanError, TransportError, unsure};
+use crate::ScanError;
+use crate::support::channel::Channel;
+use crate::support::resync::{Attempt, Resync, resync};
+use crate::support::resync_io;
+pub(super) use crate::support::resync_io::Effort;
 
-/// Attempts on a scanner that answers, but not as it should: one that is slow in sending its block needs more than one.
-const ROUNDS: usize = 6;
 /// The longest parameter there is: a dither table.
 const LONGEST_PARAMETER: usize = 258;
 /// Bytes given at once to a scanner that waits for parameters; the surplus is refused, one NAK each.
 const PADDING: usize = 16;
 
+impl Resync for Dialogue {
+    fn channel(&mut self) -> &mut Channel {
+        &mut self.channel
+    }
+
+    fn attempt(&mut self, wait: Duration, mut heard: bool) -> Result<Attempt, ScanError> {
+        heard |= self.send_unsure(&[CAN])? && !self.receive_unsure(wait)?.is_empty();
+        if self.comes_back(wait)? {
+            return Ok(Attempt::InSync);
+        }
+        heard |= self.pad()?;
+        if self.comes_back(wait)? {
+            return Ok(Attempt::InSync);
+        }
+        Ok(if heard { Attempt::Answered } else { Attempt::Silent })
+    }
+}
+
 impl Dialogue {
     /// Brings the scanner to where it waits for a command, everything at its default, whatever it is doing.
     ///
-    /// Cancelled, gone, or [`ScanError::OutOfStep`].
+    /// Cancelled, gone, or [`ScanError::OutOfSync`].
     pub(super) fn resync(&mut self, effort: Effort) -> Result<(), ScanError> {
-        self.in_step = false;
-        self.stop_reading()?;
-        if self.rounds(effort)? {
-            return Ok(());
-        }
-        if effort == Effort::Thorough {
-            match self.transport.reset_device() {
-                Ok(()) if self.rounds(effort)? => return Ok(()),
-                Ok(()) | Err(TransportError::NotSupported { .. }) => {}
-                Err(error) => log::warn!("reset the scanner's port: {error}"),
-            }
-        }
-        Err(ScanError::OutOfStep)
-    }
-
-    fn rounds(&mut self, effort: Effort) -> Result<bool, ScanError> {
-        let (rounds, wait) = match effort {
-            Effort::Brief => (1, self.patience.resync / 4),
-            Effort::Thorough => (ROUNDS, self.patience.resync),
-        };
-        for _ in 0..rounds {
-            let mut heard = self.drain()?;
-            heard |= self.say(&[CAN])? && !self.listen_once(wait)?.is_empty();
-            if self.comes_back(wait)? {
-                return Ok(true);
-            }
-            heard |= self.pad()?;
-            if self.comes_back(wait)? {
-                return Ok(true);
-            }
-            if !heard {
-                return Ok(false);
-            }
-        }
-        Ok(false)
+        self.in_sync = false;
+        resync(self, effort)
     }
 
     /// Whether ESC @ is answered by one ACK and nothing else. The answer to what was sent before it may come first, so
     /// it is asked twice.
     fn comes_back(&mut self, wait: Duration) -> Result<bool, ScanError> {
         for _ in 0..2 {
-            if !self.say(&RESET.bytes)? {
+            if !self.send_unsure(&RESET.bytes)? {
                 return Ok(false);
             }
-            let answer = self.listen_once(wait)?;
-            let more = self.drain_within(self.patience.silence / 2)?;
+            let answer = self.receive_unsure(wait)?;
+            let more = self.drain_within(self.channel.timeouts.silence / 2)?;
             if answer == [ACK][..] && !more {
-                self.in_step = true;
+                self.in_sync = true;
                 return Ok(true);
             }
             if answer.is_empty() && !more {
@@ -90,10 +76,10 @@ impl Dialogue {
     /// Gives bytes to a scanner that waits for parameters, until it says something. Whether it did.
     fn pad(&mut self) -> Result<bool, ScanError> {
         for _ in 0..LONGEST_PARAMETER.div_ceil(PADDING) {
-            if !self.say(&[0; PADDING])? {
+            if !self.send_unsure(&[0; PADDING])? {
                 return Ok(false);
             }
-            if self.drain_within(self.patience.silence / 4)? {
+            if self.drain_within(self.channel.timeouts.silence / 4)? {
                 return Ok(true);
             }
         }
@@ -101,22 +87,18 @@ impl Dialogue {
     }
 
     /// Sends; false when the scanner does not take it.
-    pub(super) fn say(&mut self, bytes: &[u8]) -> Result<bool, ScanError> {
-        unsure::say(&mut *self.transport, bytes, self.patience.resync)
+    pub(super) fn send_unsure(&mut self, bytes: &[u8]) -> Result<bool, ScanError> {
+        resync_io::send(&mut *self.channel.transport, bytes, self.channel.timeouts.resync)
     }
 
-    /// What the scanner says next; empty when it says nothing.
-    pub(super) fn listen_once(&mut self, wait: Duration) -> Result<Bytes, ScanError> {
-        unsure::listen(&mut *self.transport, wait)
+    /// What the scanner sends next; empty when it sends nothing.
+    pub(super) fn receive_unsure(&mut self, wait: Duration) -> Result<Bytes, ScanError> {
+        resync_io::receive(&mut *self.channel.transport, wait)
     }
 
-    /// Reads until the scanner is silent. Whether it said anything.
-    fn drain(&mut self) -> Result<bool, ScanError> {
-        self.drain_within(self.patience.silence)
-    }
-
+    /// Reads until the scanner is silent. Whether it sent anything.
     pub(super) fn drain_within(&mut self, silence: Duration) -> Result<bool, ScanError> {
-        unsure::drain(&mut *self.transport, silence)
+        resync_io::drain(&mut *self.channel.transport, silence)
     }
 }
 

@@ -1,8 +1,7 @@
 //! How a scanner says it is: the status byte of its blocks, FS F, ESC f. Bytes in, values out.
 
-use super::Nonsense;
 use super::codes::STX;
-use crate::Problem;
+use crate::{DeviceError, ProtocolError};
 
 /// The status byte of every information block and image header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,22 +40,22 @@ pub const INFORMATION_BYTES: usize = 4;
 /// The head of an information block: the status, and how many bytes follow.
 ///
 /// # Errors
-/// [`Nonsense`] for another length or beginning.
-pub fn parse_information(bytes: &[u8]) -> Result<(StatusByte, usize), Nonsense> {
+/// [`ProtocolError`] for another length or beginning.
+pub fn parse_information(bytes: &[u8]) -> Result<(StatusByte, usize), ProtocolError> {
     match bytes {
         [STX, status, low, high] => Ok((StatusByte(*status), usize::from(u16::from_le_bytes([*low, *high])))),
-        [first, ..] if *first != STX => Err(Nonsense::Beginning { item: "an information block", got: *first }),
-        _ => Err(Nonsense::Length { item: "an information block", expected: INFORMATION_BYTES, got: bytes.len() }),
+        [first, ..] if *first != STX => Err(ProtocolError::Beginning { item: "an information block", got: *first }),
+        _ => Err(ProtocolError::Length { item: "an information block", expected: INFORMATION_BYTES, got: bytes.len() }),
     }
 }
 
 /// How a scanner is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct DeviceStatus {
     /// The lamp is not ready yet; a scan may be refused meanwhile.
     pub is_warming_up: bool,
     /// What is wrong, the most telling first.
-    pub problem: Option<Problem>,
+    pub problem: Option<DeviceError>,
 }
 
 /// Which option units are there; some can be taken off.
@@ -87,92 +86,95 @@ pub const FS_STATUS_BYTES: usize = 16;
 /// FS F.
 ///
 /// # Errors
-/// [`Nonsense::Length`].
-pub fn parse_fs_status(bytes: &[u8]) -> Result<Standing, Nonsense> {
-    let bytes: &[u8; FS_STATUS_BYTES] =
-        bytes.try_into().map_err(|_| Nonsense::Length { item: "FS F", expected: FS_STATUS_BYTES, got: bytes.len() })?;
+/// [`ProtocolError::Length`].
+pub fn parse_fs_status(bytes: &[u8]) -> Result<DeviceStatus, ProtocolError> {
+    let bytes: &[u8; FS_STATUS_BYTES] = bytes.try_into().map_err(|_| ProtocolError::Length {
+        item: "FS F",
+        expected: FS_STATUS_BYTES,
+        got: bytes.len(),
+    })?;
     let main = bytes[0];
     let warming = main & 0x02 != 0;
     let feeder = feeder(bytes[1]).or(tray(bytes[10], bytes[1]));
     let transparency = transparency(bytes[2]).or(transparency(bytes[9]));
-    Ok(Standing {
+    Ok(DeviceStatus {
         is_warming_up: warming,
         problem: body(bytes[3]).or(feeder).or(transparency).or(in_general(main, warming)),
     })
 }
 
 /// ESC F, of scanners that have nothing better: no causes.
-pub fn parse_terse(head: StatusByte) -> Standing {
-    Standing { is_warming_up: false, problem: in_general(head.0, false) }
+pub fn parse_terse(head: StatusByte) -> DeviceStatus {
+    DeviceStatus { is_warming_up: false, problem: in_general(head.0, false) }
 }
 
 /// ESC f: 33 or 42 bytes; of a longer one the rest is not looked at.
 ///
 /// # Errors
-/// [`Nonsense::Length`].
-pub fn parse_extended_status(bytes: &[u8]) -> Result<Standing, Nonsense> {
+/// [`ProtocolError::Length`].
+pub fn parse_extended_status(bytes: &[u8]) -> Result<DeviceStatus, ProtocolError> {
     if bytes.len() < 12 {
-        return Err(Nonsense::Length { item: "ESC f", expected: 42, got: bytes.len() });
+        return Err(ProtocolError::Length { item: "ESC f", expected: 42, got: bytes.len() });
     }
     // Here bit 6 of byte 0 means "not a flatbed".
     let main = bytes[0] & !0x40;
     let warming = main & 0x02 != 0;
-    Ok(Standing {
+    Ok(DeviceStatus {
         is_warming_up: warming,
         problem: body(bytes[11]).or(feeder(bytes[1])).or(transparency(bytes[6])).or(in_general(main, warming)),
     })
 }
 
 /// What the main body says of its own paper path: only if it reports an error at all.
-fn body(byte: u8) -> Option<Problem> {
+fn body(byte: u8) -> Option<DeviceError> {
     match byte {
         _ if byte & 0x20 == 0 => None,
-        _ if byte & 0x02 != 0 => Some(Problem::CoverOpen),
-        _ if byte & 0x04 != 0 => Some(Problem::PaperJam),
-        _ if byte & 0x08 != 0 => Some(Problem::NoDocuments),
+        _ if byte & 0x02 != 0 => Some(DeviceError::CoverOpen),
+        _ if byte & 0x04 != 0 => Some(DeviceError::PaperJam),
+        _ if byte & 0x08 != 0 => Some(DeviceError::NoDocuments),
         _ => None,
     }
 }
 
 /// The document feeder's byte: of interest only while the feeder is in use.
-fn feeder(byte: u8) -> Option<Problem> {
+fn feeder(byte: u8) -> Option<DeviceError> {
     match byte {
         _ if byte & 0x40 == 0 => None,
-        _ if byte & 0x02 != 0 => Some(Problem::CoverOpen),
-        _ if byte & 0x04 != 0 => Some(Problem::PaperJam),
-        _ if byte & 0x10 != 0 => Some(Problem::DoubleFeed),
-        _ if byte & 0x08 != 0 => Some(Problem::NoDocuments),
-        _ if byte & 0x20 != 0 => Some(Problem::Feeder),
+        _ if byte & 0x02 != 0 => Some(DeviceError::CoverOpen),
+        _ if byte & 0x04 != 0 => Some(DeviceError::PaperJam),
+        _ if byte & 0x10 != 0 => Some(DeviceError::DoubleFeed),
+        _ if byte & 0x08 != 0 => Some(DeviceError::NoDocuments),
+        _ if byte & 0x20 != 0 => Some(DeviceError::Feeder),
         _ => None,
     }
 }
 
 /// Byte 10 of FS F, the feeder's other byte.
-fn tray(byte: u8, feeder: u8) -> Option<Problem> {
+fn tray(byte: u8, feeder: u8) -> Option<DeviceError> {
     match byte {
         _ if feeder & 0x40 == 0 => None,
-        _ if byte & 0x10 != 0 => Some(Problem::DoubleFeed),
-        _ if byte & 0x02 != 0 => Some(Problem::TrayOut),
+        _ if byte & 0x10 != 0 => Some(DeviceError::DoubleFeed),
+        _ if byte & 0x02 != 0 => Some(DeviceError::TrayOut),
         _ => None,
     }
 }
 
 /// A transparency unit's byte.
-fn transparency(byte: u8) -> Option<Problem> {
+fn transparency(byte: u8) -> Option<DeviceError> {
     match byte {
         _ if byte & 0x40 == 0 => None,
-        _ if byte & 0x02 != 0 => Some(Problem::CoverOpen),
-        _ if byte & 0x01 != 0 => Some(Problem::Lamp),
-        _ if byte & 0x20 != 0 => Some(Problem::TransparencyUnit),
+        _ if byte & 0x02 != 0 => Some(DeviceError::CoverOpen),
+        _ if byte & 0x01 != 0 => Some(DeviceError::Lamp),
+        _ if byte & 0x20 != 0 => Some(DeviceError::TransparencyUnit),
         _ => None,
     }
 }
 
 /// What is said without a cause. A scanner that warms up may call that fatal.
-fn in_general(main: u8, warming: bool) -> Option<Problem> {
+fn in_general(main: u8, warming: bool) -> Option<DeviceError> {
     match main {
-        _ if main & 0x40 != 0 => Some(Problem::Busy),
-        _ if main & 0x80 != 0 && !warming => Some(Problem::Fatal),
+        _ if main & 0x40 != 0 => Some(DeviceError::Busy),
+        _ if main & 0x80 != 0 && !warming => Some(DeviceError::Fatal),
         _ => None,
     }
 }
@@ -183,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    fn fs(changes: &[(usize, u8)]) -> Standing {
+    fn fs(changes: &[(usize, u8)]) -> DeviceStatus {
         let mut bytes = [0; 16];
         for (at, byte) in changes {
             bytes[*at] = *byte;
@@ -191,7 +193,7 @@ mod tests {
         parse_fs_status(&bytes).expect("16 bytes")
     }
 
-    fn esc(changes: &[(usize, u8)]) -> Standing {
+    fn esc(changes: &[(usize, u8)]) -> DeviceStatus {
         let mut bytes = [0; 42];
         for (at, byte) in changes {
             bytes[*at] = *byte;
@@ -201,34 +203,34 @@ mod tests {
 
     #[test]
     fn a_healthy_scanner_has_no_problem() {
-        assert_eq!(fs(&[]), Standing { is_warming_up: false, problem: None });
-        assert_eq!(esc(&[(0, 0x01)]), Standing { is_warming_up: false, problem: None });
+        assert_eq!(fs(&[]), DeviceStatus { is_warming_up: false, problem: None });
+        assert_eq!(esc(&[(0, 0x01)]), DeviceStatus { is_warming_up: false, problem: None });
     }
 
     #[test]
     fn every_error_bit_has_its_words() {
         let said = [
-            (fs(&[(0, 0x80)]), Problem::Fatal),
-            (fs(&[(0, 0x40)]), Problem::Busy),
-            (fs(&[(0, 0x80), (3, 0xe2)]), Problem::CoverOpen),
-            (fs(&[(0, 0x80), (3, 0xe4)]), Problem::PaperJam),
-            (fs(&[(0, 0x80), (3, 0xe8)]), Problem::NoDocuments),
-            (fs(&[(1, 0xe2)]), Problem::CoverOpen),
-            (fs(&[(1, 0xe4)]), Problem::PaperJam),
-            (fs(&[(1, 0xe8)]), Problem::NoDocuments),
-            (fs(&[(1, 0xe0)]), Problem::Feeder),
-            (fs(&[(1, 0xc0), (10, 0xf0)]), Problem::DoubleFeed),
-            (fs(&[(1, 0xc0), (10, 0xe2)]), Problem::TrayOut),
-            (fs(&[(2, 0xe1)]), Problem::Lamp),
-            (fs(&[(9, 0xe2)]), Problem::CoverOpen),
-            (fs(&[(9, 0xe0)]), Problem::TransparencyUnit),
-            (esc(&[(0, 0x80)]), Problem::Fatal),
-            (esc(&[(0, 0x80), (11, 0xe2)]), Problem::CoverOpen),
-            (esc(&[(1, 0xf0)]), Problem::DoubleFeed),
-            (esc(&[(6, 0xe0)]), Problem::TransparencyUnit),
+            (fs(&[(0, 0x80)]), DeviceError::Fatal),
+            (fs(&[(0, 0x40)]), DeviceError::Busy),
+            (fs(&[(0, 0x80), (3, 0xe2)]), DeviceError::CoverOpen),
+            (fs(&[(0, 0x80), (3, 0xe4)]), DeviceError::PaperJam),
+            (fs(&[(0, 0x80), (3, 0xe8)]), DeviceError::NoDocuments),
+            (fs(&[(1, 0xe2)]), DeviceError::CoverOpen),
+            (fs(&[(1, 0xe4)]), DeviceError::PaperJam),
+            (fs(&[(1, 0xe8)]), DeviceError::NoDocuments),
+            (fs(&[(1, 0xe0)]), DeviceError::Feeder),
+            (fs(&[(1, 0xc0), (10, 0xf0)]), DeviceError::DoubleFeed),
+            (fs(&[(1, 0xc0), (10, 0xe2)]), DeviceError::TrayOut),
+            (fs(&[(2, 0xe1)]), DeviceError::Lamp),
+            (fs(&[(9, 0xe2)]), DeviceError::CoverOpen),
+            (fs(&[(9, 0xe0)]), DeviceError::TransparencyUnit),
+            (esc(&[(0, 0x80)]), DeviceError::Fatal),
+            (esc(&[(0, 0x80), (11, 0xe2)]), DeviceError::CoverOpen),
+            (esc(&[(1, 0xf0)]), DeviceError::DoubleFeed),
+            (esc(&[(6, 0xe0)]), DeviceError::TransparencyUnit),
         ];
-        for (standing, problem) in said {
-            assert_eq!(standing.problem, Some(problem));
+        for (device_status, problem) in said {
+            assert_eq!(device_status.problem, Some(problem));
         }
     }
 
@@ -240,15 +242,15 @@ mod tests {
 
     #[test]
     fn warming_up_is_not_fatal() {
-        assert_eq!(fs(&[(0, 0x82)]), Standing { is_warming_up: true, problem: None });
-        assert_eq!(esc(&[(0, 0x82)]), Standing { is_warming_up: true, problem: None });
+        assert_eq!(fs(&[(0, 0x82)]), DeviceStatus { is_warming_up: true, problem: None });
+        assert_eq!(esc(&[(0, 0x82)]), DeviceStatus { is_warming_up: true, problem: None });
     }
 
     #[test]
     fn an_information_block_is_four_bytes_that_begin_with_stx() {
         assert_eq!(parse_information(&[0x02, 0x12, 0x2a, 0x01]), Ok((StatusByte(0x12), 0x12a)));
-        assert!(matches!(parse_information(&[0x15]), Err(Nonsense::Beginning { got: 0x15, .. })));
-        assert!(matches!(parse_information(&[0x02, 0, 0]), Err(Nonsense::Length { got: 3, .. })));
+        assert!(matches!(parse_information(&[0x15]), Err(ProtocolError::Beginning { got: 0x15, .. })));
+        assert!(matches!(parse_information(&[0x02, 0, 0]), Err(ProtocolError::Length { got: 3, .. })));
         assert!(parse_information(&[]).is_err());
     }
 

@@ -3,11 +3,10 @@
 
 use bytes::Bytes;
 
-use super::Nonsense;
-use super::notes::Start;
 use super::plan::Plan;
+use super::reply_info::Start;
 use crate::jpeg::{Decoder, Source};
-use crate::{Pixels, ScanError};
+use crate::{Pixels, ProtocolError, ScanError};
 
 /// The lines of one image.
 #[derive(Debug)]
@@ -35,14 +34,14 @@ impl Lines {
     ) -> Result<Lines, ScanError> {
         let expected = plan.area.width;
         if start.width != expected {
-            return Err(Nonsense::Width { expected, got: start.width }.into());
+            return Err(ProtocolError::Width { expected, got: start.width }.into());
         }
         let line_bytes = plan.line_bytes();
         let form = if plan.is_jpeg {
             let decoder = Decoder::new(source)?;
             let frame = decoder.frame();
             if frame.width != expected || frame.channels != plan.page.pixels.channels() {
-                return Err(Nonsense::Width { expected, got: frame.width }.into());
+                return Err(ProtocolError::Width { expected, got: frame.width }.into());
             }
             Form::Jpeg(Box::new(decoder))
         } else {
@@ -51,7 +50,7 @@ impl Lines {
         let stride = if plan.is_jpeg { line_bytes } else { line_bytes.saturating_add(start.dummy as usize) };
         // Rather more than a scanner would fill up, and nothing that is worth to be allocated.
         if stride > line_bytes + 65_536 {
-            return Err(Nonsense::Width { expected, got: u32::MAX }.into());
+            return Err(ProtocolError::Width { expected, got: u32::MAX }.into());
         }
         Ok(Lines { form, stride, keep: plan.page.bytes_per_line(), left: plan.area.height })
     }
@@ -72,7 +71,7 @@ impl Lines {
             },
         };
         let count = (lines.len() / self.stride) as u32;
-        self.left = self.left.checked_sub(count).ok_or(Nonsense::Endless)?;
+        self.left = self.left.checked_sub(count).ok_or(ProtocolError::Endless)?;
         Ok(Some(crop(lines, self.stride, self.keep)))
     }
 
@@ -106,7 +105,7 @@ impl Raw {
             match source.more()? {
                 Some(more) => self.came = more,
                 None if self.begun.is_empty() => return Ok(None),
-                None => return Err(Nonsense::Order("that ends in the middle of a line").into()),
+                None => return Err(ProtocolError::Order("that ends in the middle of a line").into()),
             }
         }
     }

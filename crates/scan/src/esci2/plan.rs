@@ -1,9 +1,9 @@
 //! One page as it is to be scanned: from the options of people to the scanner's parameters. Values only.
 
-use super::abilities::{Abilities, COMPRESSION, JPEG, Place, QUALITY, Source};
-use super::words::{integer, number};
+use super::capabilities::{COMPRESSION, Capabilities, JPEG, Place, QUALITY, Source};
+use super::message::{integer, number};
 use crate::options::names;
-use crate::options::usual::modes;
+use crate::support::options::modes;
 use crate::{Area, AreaError, Dpi, Options, PageFormat, PixelArea, Pixels};
 
 /// Image data that is asked for at once. Two such chunks are held: one being looked at, one on its way.
@@ -25,28 +25,28 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(abilities: &Abilities, options: &Options) -> Result<Plan, AreaError> {
+    pub(super) fn new(capabilities: &Capabilities, options: &Options) -> Result<Plan, AreaError> {
         let pixels = match options.text(names::MODE) {
             Some(modes::LINEART) => Pixels::Bit,
             Some(modes::GRAY) => Pixels::Gray8,
             _ => Pixels::Rgb8,
         };
-        let place = abilities.place(options.text(names::SOURCE));
+        let place = capabilities.place(options.text(names::SOURCE));
         let dpi = Dpi(options.int(names::RESOLUTION).and_then(|dpi| u32::try_from(dpi).ok()).unwrap_or(300));
         let edge = |name| options.fixed(name).unwrap_or(0.0);
         let wanted = Area::between(edge(names::TL_X), edge(names::TL_Y), edge(names::BR_X), edge(names::BR_Y));
         let most = place.most_pixels(dpi);
-        let wanted = wanted.pixels((dpi, dpi), place.glass(), most)?;
-        let area = fit(wanted, most.0, abilities.most_pixels.0)?;
+        let wanted = wanted.pixels((dpi, dpi), place.max_area(), most)?;
+        let area = fit(wanted, most.0, capabilities.most_pixels.0)?;
         let is_jpeg = match options.text(COMPRESSION) {
             Some(word) => word == JPEG,
-            None => !abilities.raw,
+            None => !capabilities.raw,
         };
         // A sheet may be shorter than the area; the scanner says so behind it.
         let height = Some(area.height).filter(|_| place.source == Source::Flatbed);
         let page = PageFormat { width: wanted.width.min(area.width), height, pixels, dpi: (dpi, dpi) };
         let mut plan = Plan { place, page, area, is_jpeg, parameters: String::new() };
-        plan.parameters = plan.parameters(abilities, options);
+        plan.parameters = plan.parameters(capabilities, options);
         Ok(plan)
     }
 
@@ -61,7 +61,7 @@ impl Plan {
     }
 
     /// In the order in which Epson's own driver has them.
-    fn parameters(&self, abilities: &Abilities, options: &Options) -> String {
+    fn parameters(&self, capabilities: &Capabilities, options: &Options) -> String {
         let (source, color) = (self.place.source, self.page.pixels);
         let mut all = match source {
             Source::Flatbed => "#FB ",
@@ -84,7 +84,7 @@ impl Plan {
             all += &format!("#THR{}", number(threshold));
         }
         let gamma = options.text(names::GAMMA);
-        if let Some((_, word)) = abilities.gammas.iter().find(|(name, _)| Some(*name) == gamma) {
+        if let Some((_, word)) = capabilities.gammas.iter().find(|(name, _)| Some(*name) == gamma) {
             all += &format!("#GMM{word}");
         }
         let images = if source == Source::Flatbed { 0 } else { self.images() };
@@ -114,14 +114,14 @@ fn fit(wanted: PixelArea, most: u32, longest: u32) -> Result<PixelArea, AreaErro
 
 #[cfg(test)]
 mod tests {
-    use super::super::abilities::tests::m7050;
+    use super::super::capabilities::tests::m7050;
     use super::*;
 
     fn plan(values: &[(&str, &str)]) -> Result<Plan, AreaError> {
-        let abilities = m7050();
-        let mut options = abilities.options();
+        let capabilities = m7050();
+        let mut options = capabilities.options();
         options.set_all(values.iter().copied()).expect("good options");
-        Plan::new(&abilities, &options)
+        Plan::new(&capabilities, &options)
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
             "#FB #RSMi0000300#RSSi0000300#COLC024#FMTRAW #GMMUG18#PAGd000#ACQi0000000i0000000i0002480i0003508#BSZi0131072"
         );
         let both = plan(&[("source", "adf duplex"), ("compression", "jpeg"), ("jpeg-quality", "80"), ("br-x", "100")]);
-        let both = both.expect("a sheet");
+        let both = both.expect("a job");
         assert_eq!((both.page.height, both.page.width, both.area.width), (None, 1181, 1184));
         assert!(
             both.parameters.starts_with("#ADFDPLX#RSMi0000300#RSSi0000300#COLC024#FMTJPG #JPGd080#GMMUG18#PAGd002")

@@ -1,4 +1,4 @@
-//! Getting in step with a scanner that somebody left in the middle of a session. No source tells how; deduced from what is
+//! Getting in sync with a scanner that somebody left in the middle of a session. No source tells how; deduced from what is
 //! known of requests (docs/esc-i2.md).
 //!
 //! It is (a) outside of a session, (b) in one, (c) in the middle of images, waiting for a request; or (d) waiting for the rest of a
@@ -13,74 +13,61 @@ use std::time::Duration;
 use bytes::Bytes;
 use usbscan_client::wire::{AbortStep, HexBytes};
 
-use super::dialogue::{At, Dialogue};
-use super::words::{REPLY_BYTES, REQUEST_BYTES, request};
-pub(super) use crate::unsure::Effort;
-use crate::{ScanError, TransportError, unsure};
+use super::dialogue::{Dialogue, SessionState};
+use super::message::{REPLY_BYTES, REQUEST_BYTES, request};
+use crate::ScanError;
+use crate::support::channel::Channel;
+use crate::support::resync::{Attempt, Resync, resync};
+use crate::support::resync_io;
+pub(super) use crate::support::resync_io::Effort;
 
-/// Attempts on a scanner that answers, but not as it should.
-const ROUNDS: usize = 6;
 /// More parameters than any scanner takes (DSZ is 1536 in all that are known).
 const MOST_PARAMETERS: usize = 4096;
 /// Bytes given at once to a scanner that waits for parameters.
 const PADDING: usize = 64;
 
+impl Resync for Dialogue {
+    fn channel(&mut self) -> &mut Channel {
+        &mut self.channel
+    }
+
+    fn attempt(&mut self, wait: Duration, mut heard: bool) -> Result<Attempt, ScanError> {
+        let answer = self.exchange_unsure(&request("CAN ", 0), wait)?;
+        heard |= !answer.is_empty();
+        if is_reply(&answer, &[b"CAN ", b"INVD"]) {
+            // In a session, and listening.
+            let answer = self.exchange_unsure(&request("FIN ", 0), wait)?;
+            if is_reply(&answer, &[b"FIN "]) && self.comes_back(wait)? {
+                return Ok(Attempt::InSync);
+            }
+        } else if answer.len() < REPLY_BYTES && self.comes_back(wait)? {
+            return Ok(Attempt::InSync);
+        }
+        heard |= self.pad()?;
+        Ok(if heard { Attempt::Answered } else { Attempt::Silent })
+    }
+}
+
 impl Dialogue {
     /// Brings the scanner out of any session, whatever it is doing.
     ///
-    /// Cancelled, gone, or [`ScanError::OutOfStep`].
+    /// Cancelled, gone, or [`ScanError::OutOfSync`].
     pub(super) fn resync(&mut self, effort: Effort) -> Result<(), ScanError> {
-        self.at = At::Unknown;
-        self.drop_reading()?;
-        if self.rounds(effort)? {
-            return Ok(());
-        }
-        if effort == Effort::Thorough {
-            match self.transport.reset_device() {
-                Ok(()) if self.rounds(effort)? => return Ok(()),
-                Ok(()) | Err(TransportError::NotSupported { .. }) => {}
-                Err(error) => log::warn!("reset the scanner's port: {error}"),
-            }
-        }
-        Err(ScanError::OutOfStep)
-    }
-
-    fn rounds(&mut self, effort: Effort) -> Result<bool, ScanError> {
-        let (rounds, wait) = match effort {
-            Effort::Brief => (1, self.patience.resync / 4),
-            Effort::Thorough => (ROUNDS, self.patience.resync),
-        };
-        for _ in 0..rounds {
-            let mut heard = self.drain(self.patience.silence)?;
-            let answer = self.say_and_listen(&request("CAN ", 0), wait)?;
-            heard |= !answer.is_empty();
-            if is_reply(&answer, &[b"CAN ", b"INVD"]) {
-                // In a session, and listening.
-                let answer = self.say_and_listen(&request("FIN ", 0), wait)?;
-                if is_reply(&answer, &[b"FIN "]) && self.comes_back(wait)? {
-                    return Ok(true);
-                }
-            } else if answer.len() < REPLY_BYTES && self.comes_back(wait)? {
-                return Ok(true);
-            }
-            heard |= self.pad()?;
-            if !heard {
-                return Ok(false);
-            }
-        }
-        Ok(false)
+        self.state = SessionState::Unknown;
+        self.forget_image();
+        resync(self, effort)
     }
 
     /// Whether FS X and FIN are answered as they should, by themselves.
     fn comes_back(&mut self, wait: Duration) -> Result<bool, ScanError> {
-        self.drain(self.patience.silence / 2)?;
-        if self.say_and_listen(b"\x1cX", wait)? != [0x06][..] || self.drain(self.patience.silence / 2)? {
+        self.drain(self.channel.timeouts.silence / 2)?;
+        if self.exchange_unsure(b"\x1cX", wait)? != [0x06][..] || self.drain(self.channel.timeouts.silence / 2)? {
             return Ok(false);
         }
-        let answer = self.say_and_listen(&request("FIN ", 0), wait)?;
+        let answer = self.exchange_unsure(&request("FIN ", 0), wait)?;
         let is_out = is_reply(&answer, &[b"FIN "]);
         if is_out {
-            self.at = At::Outside;
+            self.state = SessionState::Outside;
         }
         Ok(is_out)
     }
@@ -90,37 +77,37 @@ impl Dialogue {
     fn pad(&mut self) -> Result<bool, ScanError> {
         let mut heard = false;
         for _ in 0..MOST_PARAMETERS / PADDING {
-            if !self.say(&[b' '; PADDING])? {
+            if !self.send_unsure(&[b' '; PADDING])? {
                 return Ok(heard);
             }
-            heard = self.drain(self.patience.silence / 4)?;
+            heard = self.drain(self.channel.timeouts.silence / 4)?;
             if heard {
                 break;
             }
         }
         for _ in 0..if heard { REQUEST_BYTES } else { 0 } {
-            if !self.say(b" ")? || self.drain(self.patience.silence / 4)? {
+            if !self.send_unsure(b" ")? || self.drain(self.channel.timeouts.silence / 4)? {
                 break;
             }
         }
         Ok(heard)
     }
 
-    fn say_and_listen(&mut self, bytes: &[u8], wait: Duration) -> Result<Bytes, ScanError> {
-        if !self.say(bytes)? {
+    fn exchange_unsure(&mut self, bytes: &[u8], wait: Duration) -> Result<Bytes, ScanError> {
+        if !self.send_unsure(bytes)? {
             return Ok(Bytes::new());
         }
-        unsure::listen(&mut *self.transport, wait)
+        resync_io::receive(&mut *self.channel.transport, wait)
     }
 
     /// Sends; false when the scanner does not take it.
-    fn say(&mut self, bytes: &[u8]) -> Result<bool, ScanError> {
-        unsure::say(&mut *self.transport, bytes, self.patience.resync)
+    fn send_unsure(&mut self, bytes: &[u8]) -> Result<bool, ScanError> {
+        resync_io::send(&mut *self.channel.transport, bytes, self.channel.timeouts.resync)
     }
 
-    /// Reads until the scanner is silent. Whether it said anything.
+    /// Reads until the scanner is silent. Whether it sent anything.
     fn drain(&mut self, silence: Duration) -> Result<bool, ScanError> {
-        unsure::drain(&mut *self.transport, silence)
+        resync_io::drain(&mut *self.channel.transport, silence)
     }
 }
 

@@ -2,90 +2,89 @@
 
 use bytes::Bytes;
 
-use super::abilities::{self, Abilities};
-use super::dialogue::{At, Dialogue, Tell};
+use super::capabilities::{self, Capabilities};
+use super::dialogue::{Dialogue, SessionState, Tell};
+use super::job::{Front, Job, Waiting};
 use super::lines::{Lines, piece};
+use super::message::tokens;
 use super::plan::Plan;
+use super::reply_info;
 use super::resync::{self, Effort};
-use super::sheet::{Front, Sheet, Waiting};
-use super::words::tokens;
-use super::{Nonsense, notes};
-use crate::esci::Patience;
 use crate::jpeg::Source;
+use crate::support::Timeouts;
+use crate::support::channel::{is_gone, is_out_of_sync};
 use crate::{
-    AbortStep, Cancel, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ScanError, Scanner, Transport,
-    TransportError,
+    Cancel, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError, ScanError, Scanner,
+    Transport,
 };
 
-/// An ESC/I-2 scanner.
 pub(super) struct Esci2Scanner {
     dialogue: Dialogue,
     identity: Identity,
-    abilities: Abilities,
+    capabilities: Capabilities,
     options: Options,
     /// The back of the sheet whose front was the page before, and how that was scanned.
     back: Option<(Plan, Waiting)>,
 }
 
 impl Esci2Scanner {
-    /// Gets in step and identifies. The usual scanner is outside of any session and costs a moment of listening.
+    /// Gets in sync and identifies. The usual scanner is outside of any session and costs a moment of listening.
     pub(super) fn open(
         transport: Box<dyn Transport>,
-        patience: Patience,
+        timeouts: Timeouts,
         progress: Tell<'_>,
     ) -> Result<Esci2Scanner, ScanError> {
-        let mut dialogue = Dialogue::new(transport, patience);
-        leave_behind(&mut dialogue, resync::while_scanning())?;
+        let mut dialogue = Dialogue::new(transport, timeouts);
+        dialogue.channel.arm_abort(resync::while_scanning())?;
         let found = dialogue
-            .listen()
-            .and_then(|()| dialogue.enter(patience.probe))
+            .expect_silence()
+            .and_then(|()| dialogue.enter(timeouts.probe))
             .and_then(|()| identify(&mut dialogue, progress));
         let found = match found {
-            Err(error) if is_confusion(&error) => {
-                log::info!("the scanner is not in step: {error}");
+            Err(error) if is_out_of_sync(&error) => {
+                log::info!("the scanner is not in sync: {error}");
                 progress(Progress::Recovering);
                 dialogue.resync(Effort::Thorough)?;
-                dialogue.enter(patience.reply).and_then(|()| identify(&mut dialogue, progress))
+                dialogue.enter(timeouts.reply).and_then(|()| identify(&mut dialogue, progress))
             }
             found => found,
         };
-        if dialogue.at == At::Session {
+        if dialogue.state == SessionState::Session {
             if let Err(error) = dialogue.leave() {
                 log::info!("leave the session: {error}");
             }
         }
-        if dialogue.at == At::Outside {
-            take_back(&mut dialogue);
+        if dialogue.state == SessionState::Outside {
+            dialogue.channel.disarm_abort();
         }
-        let (identity, abilities) = found?;
-        let options = abilities.options();
-        Ok(Esci2Scanner { dialogue, identity, abilities, options, back: None })
+        let (identity, capabilities) = found?;
+        let options = capabilities.options();
+        Ok(Esci2Scanner { dialogue, identity, capabilities, options, back: None })
     }
 
-    /// In a session.
     fn enter(&mut self, progress: Tell<'_>) -> Result<(), ScanError> {
-        let patience = self.dialogue.patience;
-        if self.dialogue.at == At::Outside {
-            match self.dialogue.listen().and_then(|()| self.dialogue.enter(patience.probe)) {
-                Err(error) if is_confusion(&error) => log::info!("the scanner is not in step any more: {error}"),
+        let timeouts = self.dialogue.channel.timeouts;
+        if self.dialogue.state == SessionState::Outside {
+            match self.dialogue.expect_silence().and_then(|()| self.dialogue.enter(timeouts.probe)) {
+                Err(error) if is_out_of_sync(&error) => log::info!("the scanner is not in sync any more: {error}"),
                 result => return result,
             }
         }
         progress(Progress::Recovering);
         self.dialogue.resync(Effort::Thorough)?;
-        self.dialogue.enter(patience.reply)
+        self.dialogue.enter(timeouts.reply)
     }
 
     /// From FS X to the first IMG.
-    fn start(&mut self, plan: &Plan, progress: Tell<'_>) -> Result<Sheet, ScanError> {
-        if self.dialogue.at != At::Outside {
+    fn start(&mut self, plan: &Plan, progress: Tell<'_>) -> Result<Job, ScanError> {
+        if self.dialogue.state != SessionState::Outside {
             // What the last job left for the daemon. Should somebody have had it run meanwhile, that is not this job's end.
-            take_back(&mut self.dialogue);
+            self.dialogue.channel.disarm_abort();
         }
-        leave_behind(&mut self.dialogue, resync::while_setting(plan.parameters.len()))?;
+        self.dialogue.channel.arm_abort(resync::while_setting(plan.parameters.len()))?;
         self.enter(progress)?;
         let (_, status) = self.dialogue.ask("STAT", "", progress)?;
-        if let Some(problem) = notes::status(&tokens(&status), plan.place.source.part()) {
+        if let Some(problem) = reply_info::status(&tokens(&status), plan.place.source.part()) {
             return Err(problem.into());
         }
         let (answer, _) = self.dialogue.ask("PARA", &plan.parameters, progress)?;
@@ -95,20 +94,20 @@ impl Esci2Scanner {
         if answer.taken == Some(false) {
             return Err(ScanError::Refused { parameter: "the settings of the page".to_owned(), command: "PARA" });
         }
-        leave_behind(&mut self.dialogue, resync::while_scanning())?;
+        self.dialogue.channel.arm_abort(resync::while_scanning())?;
         progress(Progress::Starting);
         self.dialogue.start_images(progress)?;
-        Sheet::begin(plan, &mut self.dialogue)
+        Job::begin(plan, &mut self.dialogue)
     }
 
     fn try_page(&mut self, plan: &Plan, sink: &mut dyn PageSink, progress: Tell<'_>) -> Result<Outcome, ScanError> {
-        let mut sheet = self.start(plan, progress)?;
-        let (start, first) = sheet.front(&mut self.dialogue)?;
-        let mut front = Front { sheet: &mut sheet, dialogue: &mut self.dialogue, first };
+        let mut job = self.start(plan, progress)?;
+        let (start, first) = job.front(&mut self.dialogue)?;
+        let mut front = Front { job: &mut job, dialogue: &mut self.dialogue, first };
         let outcome = copy(plan, start, &mut front, sink, progress)?;
         if outcome == Outcome::Complete {
             // What is left of the job: usually the word that it is over, and of a sheet with two sides the other one.
-            self.back = sheet.finish(&mut self.dialogue)?.map(|back| (plan.clone(), back));
+            self.back = job.finish(&mut self.dialogue)?.map(|back| (plan.clone(), back));
             sink.end().map_err(ScanError::Sink)?;
         }
         self.settle()?;
@@ -124,10 +123,10 @@ impl Esci2Scanner {
         progress: Tell<'_>,
     ) -> Result<Outcome, ScanError> {
         let (start, mut back) = (back.start, back.rewound()?);
-        let mut watched = Watched { source: &mut back, cancel: &self.dialogue.cancel };
+        let mut watched = Watched { source: &mut back, cancel: &self.dialogue.channel.cancel };
         let outcome = copy(plan, start, &mut watched, sink, progress);
         if let Err(ScanError::Cancelled { .. }) = outcome {
-            self.dialogue.cancel.heed();
+            self.dialogue.channel.cancel.acknowledge();
         }
         if let Ok(Outcome::Complete) = outcome {
             sink.end().map_err(ScanError::Sink)?;
@@ -138,13 +137,13 @@ impl Esci2Scanner {
     /// Brings the scanner from wherever it is known to be out of its session.
     fn settle(&mut self) -> Result<(), ScanError> {
         self.dialogue.rest_of_image()?;
-        if self.dialogue.at == At::Images {
+        if self.dialogue.state == SessionState::Images {
             self.dialogue.stop_images()?;
         }
-        match self.dialogue.at {
-            At::Outside => Ok(()),
-            At::Session => self.dialogue.leave(),
-            At::Images | At::Unknown => self.dialogue.resync(Effort::Thorough),
+        match self.dialogue.state {
+            SessionState::Outside => Ok(()),
+            SessionState::Session => self.dialogue.leave(),
+            SessionState::Images | SessionState::Unknown => self.dialogue.resync(Effort::Thorough),
         }
     }
 
@@ -152,14 +151,14 @@ impl Esci2Scanner {
     fn clean_up(&mut self, error: ScanError, progress: Tell<'_>) -> ScanError {
         self.back = None;
         if is_gone(&error) {
-            self.dialogue.at = At::Unknown;
+            self.dialogue.state = SessionState::Unknown;
             return error;
         }
         let is_cancel = matches!(error, ScanError::Cancelled { .. });
-        let is_ours = self.dialogue.cancel.is_asked();
+        let is_ours = self.dialogue.channel.cancel.is_requested();
         let effort = if is_cancel { Effort::Brief } else { Effort::Thorough };
         if is_cancel {
-            heed(&mut self.dialogue);
+            self.dialogue.channel.acknowledge_cancel();
             progress(Progress::Cancelling);
         }
         let settled = if is_cancel && !is_ours {
@@ -167,7 +166,7 @@ impl Esci2Scanner {
             self.dialogue.resync(effort)
         } else {
             match self.settle() {
-                Err(error) if is_confusion(&error) => {
+                Err(error) if is_out_of_sync(&error) => {
                     log::info!("end the job: {error}");
                     self.dialogue.resync(effort)
                 }
@@ -182,18 +181,18 @@ impl Esci2Scanner {
 }
 
 /// INFO and CAPA, in a session.
-fn identify(dialogue: &mut Dialogue, progress: Tell<'_>) -> Result<(Identity, Abilities), ScanError> {
+fn identify(dialogue: &mut Dialogue, progress: Tell<'_>) -> Result<(Identity, Capabilities), ScanError> {
     let (_, information) = dialogue.ask("INFO", "", progress)?;
     let (_, capabilities) = dialogue.ask("CAPA", "", progress)?;
     let information = tokens(&information);
-    let abilities = Abilities::read(&information, &tokens(&capabilities))?;
-    Ok((abilities::identity(&information), abilities))
+    let capabilities = Capabilities::read(&information, &tokens(&capabilities))?;
+    Ok((capabilities::identity(&information), capabilities))
 }
 
 /// All lines of an image to the sink.
 fn copy(
     plan: &Plan,
-    start: notes::Start,
+    start: reply_info::Start,
     source: &mut dyn Source<Error = ScanError>,
     sink: &mut dyn PageSink,
     progress: Tell<'_>,
@@ -213,8 +212,8 @@ fn copy(
         }
     }
     match (plan.page.height, lines.missing()) {
-        (Some(_), missing @ 1..) => Err(Nonsense::EndedEarly { missing }.into()),
-        (None, missing) if missing == plan.area.height => Err(Nonsense::EndedEarly { missing }.into()),
+        (Some(_), missing @ 1..) => Err(ProtocolError::EndedEarly { missing }.into()),
+        (None, missing) if missing == plan.area.height => Err(ProtocolError::EndedEarly { missing }.into()),
         _ => Ok(Outcome::Complete),
     }
 }
@@ -229,7 +228,7 @@ impl Source for Watched<'_> {
     type Error = ScanError;
 
     fn more(&mut self) -> Result<Option<Bytes>, ScanError> {
-        if self.cancel.is_asked() { Err(ScanError::Cancelled { idle: true }) } else { self.source.more() }
+        if self.cancel.is_requested() { Err(ScanError::Cancelled { idle: true }) } else { self.source.more() }
     }
 }
 
@@ -247,18 +246,18 @@ impl Scanner for Esci2Scanner {
     }
 
     fn page_format(&self) -> Result<PageFormat, ScanError> {
-        Ok(Plan::new(&self.abilities, &self.options)?.page)
+        Ok(Plan::new(&self.capabilities, &self.options)?.page)
     }
 
     fn scan(&mut self, sink: &mut dyn PageSink, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, ScanError> {
-        let plan = Plan::new(&self.abilities, &self.options)?;
+        let plan = Plan::new(&self.capabilities, &self.options)?;
         if let Some((_, back)) = self.back.take().filter(|(front, _)| *front == plan) {
             return self.page_from_back(&plan, back, sink, progress);
         }
         let result = self.try_page(&plan, sink, progress).map_err(|error| self.clean_up(error, progress));
-        if self.dialogue.at == At::Outside {
+        if self.dialogue.state == SessionState::Outside {
             // Otherwise they are for the daemon, should this be the end of us.
-            take_back(&mut self.dialogue);
+            self.dialogue.channel.disarm_abort();
         }
         result
     }
@@ -270,51 +269,6 @@ impl Scanner for Esci2Scanner {
     }
 
     fn cancel_handle(&self) -> Cancel {
-        self.dialogue.cancel.clone()
-    }
-}
-
-/// Whether an error may come of a scanner that is in the middle of something.
-fn is_confusion(error: &ScanError) -> bool {
-    match error {
-        ScanError::Esci2(nonsense) => !matches!(nonsense, Nonsense::Abilities(_)),
-        ScanError::Mute { .. } => true,
-        ScanError::Transport(error) => matches!(
-            error,
-            TransportError::Timeout { .. }
-                | TransportError::Stall { .. }
-                | TransportError::Overrun
-                | TransportError::Bus { .. }
-        ),
-        _ => false,
-    }
-}
-
-/// Whether there is nobody left to talk to.
-fn is_gone(error: &ScanError) -> bool {
-    matches!(error, ScanError::Transport(TransportError::NoDevice | TransportError::Silent | TransportError::Daemon(_)))
-}
-
-/// What the daemon does should we die now.
-fn leave_behind(dialogue: &mut Dialogue, steps: Vec<AbortStep>) -> Result<(), ScanError> {
-    match dialogue.transport.arm_abort(steps) {
-        Err(TransportError::NotSupported { .. }) => {
-            log::debug!("this daemon takes no abort sequence");
-            Ok(())
-        }
-        result => Ok(result?),
-    }
-}
-
-/// We know of the cancel, and go on with cleaning up.
-fn heed(dialogue: &mut Dialogue) {
-    if let Err(error) = dialogue.transport.heed_cancel() {
-        log::info!("tell the daemon that the cancel is heeded: {error}");
-    }
-}
-
-fn take_back(dialogue: &mut Dialogue) {
-    if let Err(error) = dialogue.transport.disarm_abort() {
-        log::debug!("take the abort sequence back: {error}");
+        self.dialogue.channel.cancel.clone()
     }
 }

@@ -19,7 +19,6 @@ pub(super) struct Bits {
 }
 
 impl Bits {
-    /// The next byte.
     pub(super) fn byte<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<u8, S::Error> {
         loop {
             if let Some(byte) = self.chunk.get(self.at) {

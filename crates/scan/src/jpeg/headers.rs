@@ -21,7 +21,6 @@ pub(super) struct Component {
     pub ac: usize,
 }
 
-/// All of them.
 #[derive(Debug)]
 pub(super) struct Headers {
     pub width: u32,

@@ -6,7 +6,6 @@ use super::{JpegError, Source};
 /// Codes of up to so many bits are found in one step.
 const QUICK: u32 = 9;
 
-/// One table.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     /// For the next bits: the length of the code they begin with, and its symbol; length 0: it is longer.

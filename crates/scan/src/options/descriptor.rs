@@ -116,6 +116,27 @@ pub struct OptionDescriptor {
 }
 
 impl OptionDescriptor {
+    /// An option without a unit that is always active, at its default.
+    pub fn new(
+        name: &'static str,
+        title: &'static str,
+        description: &'static str,
+        constraint: Constraint,
+        default: Value,
+    ) -> OptionDescriptor {
+        OptionDescriptor {
+            name,
+            title,
+            description,
+            unit: Unit::None,
+            constraint,
+            value: default.clone(),
+            default,
+            active: true,
+            active_when: None,
+        }
+    }
+
     /// `50, 100 or 300 dpi`; `from 25 to 12800 dpi`.
     pub fn possible(&self) -> String {
         let suffix = self.unit.suffix();

@@ -3,7 +3,6 @@
 //! A value that the scanner can't do exactly is refused, with a sentence that says what it can.
 
 mod descriptor;
-pub(crate) mod usual;
 mod value;
 
 use serde::Serialize;
@@ -57,7 +56,7 @@ pub mod names {
 
 /// The words of the option `source`, as SANE's backends have them.
 pub mod sources {
-    /// The glass.
+    /// The platen.
     pub const FLATBED: &str = "Flatbed";
     /// The document feeder, fronts only.
     pub const FEEDER: &str = "Automatic Document Feeder";
@@ -256,7 +255,7 @@ mod tests {
     use super::*;
 
     fn option(name: &'static str, constraint: Constraint, default: Value) -> OptionDescriptor {
-        usual::option(name, "", "", constraint, default)
+        OptionDescriptor::new(name, "", "", constraint, default)
     }
 
     fn options() -> Options {

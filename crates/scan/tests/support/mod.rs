@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use usbscan_scan::esci::{Esci, Patience};
-use usbscan_scan::{Flow, PageFormat, PageSink, Progress, ScanError, Scanner, SinkError};
+use usbscan_scan::esci::Esci;
+use usbscan_scan::{Driver, Flow, PageFormat, PageSink, Progress, ScanError, Scanner, SinkError, Timeouts};
 use usbscan_virtual::spec;
 
 pub use cable::{Bench, Cable};
@@ -27,13 +27,13 @@ pub fn bench(description: &str) -> Bench {
 }
 
 /// Short waits where the clock is real.
-pub fn patience() -> Patience {
-    Patience { poll: Duration::from_millis(1), ..Patience::default() }
+pub fn timeouts() -> Timeouts {
+    Timeouts { poll: Duration::from_millis(1), ..Timeouts::default() }
 }
 
 /// Plugs a driver in.
 pub fn open(bench: &Bench) -> Result<Box<dyn Scanner>, ScanError> {
-    Esci.open_with(patience(), Box::new(Cable::new(bench)), &mut |_| {})
+    Esci.open_with(timeouts(), Box::new(Cable::new(bench)), &mut |_| {})
 }
 
 /// A page in memory.

@@ -1,5 +1,5 @@
-//! Talking to a scanner that may be anywhere in its protocol: what it does not take, and what it says out of turn, is no error.
-//! Runs on the driver's thread. Knows no protocol; which bytes bring a scanner home is each driver's to know.
+//! Transfers to and from a scanner whose state is not known: what it does not take, and what it sends out of turn, is no
+//! error. Runs on the driver's thread. Knows no protocol; each driver knows which bytes bring its scanners back to idle.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use usbscan_client::wire::Pipe;
 
 use crate::{ReadEnd, ScanError, Transport, TransportError};
 
-/// How much is tried to get in step.
+/// How much is tried to get in sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
     /// Somebody waits for a cancel: one attempt with short waits.
@@ -25,15 +25,15 @@ const MOST_DRAINED: usize = 16 << 20;
 const MOST_SHORT: usize = 1024;
 
 /// Sends; false when the scanner does not take it.
-pub(crate) fn say(transport: &mut dyn Transport, bytes: &[u8], timeout: Duration) -> Result<bool, ScanError> {
+pub(crate) fn send(transport: &mut dyn Transport, bytes: &[u8], timeout: Duration) -> Result<bool, ScanError> {
     match transport.write(bytes, timeout) {
         Ok(()) => Ok(true),
         Err(error) => recover(transport, error, Pipe::Write).map(|()| false),
     }
 }
 
-/// What the scanner says next; empty when it says nothing.
-pub(crate) fn listen(transport: &mut dyn Transport, wait: Duration) -> Result<Bytes, ScanError> {
+/// What the scanner sends next; empty when it sends nothing.
+pub(crate) fn receive(transport: &mut dyn Transport, wait: Duration) -> Result<Bytes, ScanError> {
     match transport.read(CHUNK, wait) {
         Ok(received) if received.end == ReadEnd::Cancelled => Err(ScanError::Cancelled { idle: false }),
         Ok(received) => Ok(received.bytes),
@@ -41,7 +41,7 @@ pub(crate) fn listen(transport: &mut dyn Transport, wait: Duration) -> Result<By
     }
 }
 
-/// Reads until the scanner is silent. Whether it said anything.
+/// Reads until the scanner is silent. Whether it sent anything.
 pub(crate) fn drain(transport: &mut dyn Transport, silence: Duration) -> Result<bool, ScanError> {
     let (mut bytes, mut short) = (0, 0);
     while bytes < MOST_DRAINED && short < MOST_SHORT {
@@ -62,7 +62,7 @@ pub(crate) fn drain(transport: &mut dyn Transport, silence: Duration) -> Result<
         }
     }
     log::warn!("the scanner does not stop sending");
-    Err(ScanError::OutOfStep)
+    Err(ScanError::OutOfSync)
 }
 
 /// After a failed transfer the pipe is usable again, or it is worth nothing to go on.

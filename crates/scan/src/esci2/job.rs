@@ -7,12 +7,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use tempfile::SpooledTempFile;
 
-use super::Nonsense;
-use super::dialogue::{At, Dialogue};
-use super::notes::{Side, Start};
+use super::dialogue::{Dialogue, SessionState};
 use super::plan::Plan;
+use super::reply_info::{Side, Start};
 use crate::jpeg::Source;
-use crate::{Problem, ScanError};
+use crate::{DeviceError, ProtocolError, ScanError};
 
 /// Bytes of a waiting image that are kept in memory; what is more goes into a file.
 const IN_MEMORY: usize = 1 << 20;
@@ -27,7 +26,6 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Its beginning.
     pub(super) fn rewound(mut self) -> Result<Waiting, ScanError> {
         self.file.rewind().map_err(ScanError::Spool)?;
         Ok(self)
@@ -53,9 +51,8 @@ enum Image {
     Ended(Start),
 }
 
-/// One job.
 #[derive(Debug)]
-pub(super) struct Sheet {
+pub(super) struct Job {
     images: u32,
     /// Bytes that the image of a side may have at most.
     most: u64,
@@ -74,15 +71,15 @@ enum Came {
     News,
 }
 
-impl Sheet {
+impl Job {
     /// The job has been started; the first image is asked for.
-    pub(super) fn begin(plan: &Plan, dialogue: &mut Dialogue) -> Result<Sheet, ScanError> {
+    pub(super) fn begin(plan: &Plan, dialogue: &mut Dialogue) -> Result<Job, ScanError> {
         dialogue.request_image()?;
         // Raw data with dummy bytes, or JPEG of the worst kind.
         let lines = u64::from(plan.area.height);
         let most = (plan.line_bytes() as u64 + 64) * lines * 2 + (1 << 20);
         let (front, back) = (Image::NotYet, Image::NotYet);
-        Ok(Sheet { images: plan.images(), most, front, back, came: [0; 2], spool: None, over: false })
+        Ok(Job { images: plan.images(), most, front, back, came: [0; 2], spool: None, over: false })
     }
 
     fn image(&mut self, side: Side) -> &mut Image {
@@ -101,42 +98,42 @@ impl Sheet {
     fn pull(&mut self, dialogue: &mut Dialogue) -> Result<Came, ScanError> {
         let began = Instant::now();
         loop {
-            let (notes, data) = dialogue.image(dialogue.patience.image)?;
-            if let Some(problem) = notes.problem {
+            let (info, data) = dialogue.image(dialogue.channel.timeouts.image)?;
+            if let Some(problem) = info.problem {
                 return Err(problem.into());
             }
-            if notes.is_cancel {
-                return Err(Problem::CancelledThere.into());
+            if info.is_cancel {
+                return Err(DeviceError::CancelledThere.into());
             }
-            let side = if self.images < 2 { Side::Front } else { notes.side };
-            if let Some(start) = notes.start {
+            let side = if self.images < 2 { Side::Front } else { info.side };
+            if let Some(start) = info.start {
                 match self.image(side) {
                     image @ Image::NotYet => *image = Image::Begun(start),
-                    _ => return Err(Nonsense::Order("of an image that it has sent already").into()),
+                    _ => return Err(ProtocolError::Order("of an image that it has sent already").into()),
                 }
             }
             if !data.is_empty() && !matches!(self.image(side), Image::Begun(_)) {
-                return Err(Nonsense::Order("before it says how large the image is").into());
+                return Err(ProtocolError::Order("before it says how large the image is").into());
             }
-            if notes.end.is_some() {
+            if info.end.is_some() {
                 let Image::Begun(start) = *self.image(side) else {
-                    return Err(Nonsense::Order("that ends before it begins").into());
+                    return Err(ProtocolError::Order("that ends before it begins").into());
                 };
                 *self.image(side) = Image::Ended(start);
             }
             if self.is_whole() {
                 self.over = true;
-                if notes.left == Some(0) {
-                    dialogue.at = At::Session;
+                if info.left == Some(0) {
+                    dialogue.state = SessionState::Session;
                 }
             } else {
-                let has_news = notes.start.is_some() || notes.end.is_some() || !data.is_empty();
-                if !has_news && began.elapsed() >= dialogue.patience.image {
-                    return Err(ScanError::Mute { during: "the image", after: dialogue.patience.image });
+                let has_news = info.start.is_some() || info.end.is_some() || !data.is_empty();
+                if !has_news && began.elapsed() >= dialogue.channel.timeouts.image {
+                    return Err(ScanError::NoResponse { during: "the image", after: dialogue.channel.timeouts.image });
                 }
                 if !has_news {
                     // The paper is on its way.
-                    dialogue.cancel.pause(dialogue.patience.poll)?;
+                    dialogue.channel.cancel.pause(dialogue.channel.timeouts.poll)?;
                 }
                 dialogue.request_image()?;
                 if !has_news {
@@ -145,7 +142,7 @@ impl Sheet {
             }
             self.came[side as usize] += data.len() as u64;
             if self.came[side as usize] > self.most {
-                return Err(Nonsense::Endless.into());
+                return Err(ProtocolError::Endless.into());
             }
             return Ok(if data.is_empty() { Came::News } else { Came::Data(side, data) });
         }
@@ -187,7 +184,7 @@ impl Sheet {
 
 /// The front of a sheet, from the scanner.
 pub(super) struct Front<'a> {
-    pub sheet: &'a mut Sheet,
+    pub job: &'a mut Job,
     pub dialogue: &'a mut Dialogue,
     pub first: Option<Bytes>,
 }
@@ -199,8 +196,8 @@ impl Source for Front<'_> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
-        while !matches!(self.sheet.front, Image::Ended(_)) {
-            if let Some(data) = self.sheet.pull_front(self.dialogue)? {
+        while !matches!(self.job.front, Image::Ended(_)) {
+            if let Some(data) = self.job.pull_front(self.dialogue)? {
                 return Ok(Some(data));
             }
         }

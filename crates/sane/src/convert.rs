@@ -39,7 +39,6 @@ pub fn fix(number: f64) -> Word {
     (number * f64::from(1 << FIXED_SHIFT)).round() as Word
 }
 
-/// `SANE_UNFIX`.
 pub fn unfix(word: Word) -> f64 {
     f64::from(word) / f64::from(1 << FIXED_SHIFT)
 }

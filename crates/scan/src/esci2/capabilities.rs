@@ -1,10 +1,11 @@
 //! What one scanner can do, from its answers to INFO and CAPA; and the options that this makes.
 
-use super::Nonsense;
-use super::words::{Token, Value as Word};
-use crate::options::usual::{edges, edges_of, modes, option, with, words};
+use super::message::{Token, Value as Word};
 use crate::options::{names, sources};
-use crate::{Constraint, Dpi, Glass, Identity, MM_PER_INCH, OptionDescriptor, Options, Unit, Value, Variant};
+use crate::support::options::{edges, edges_of, modes, one_of, while_one_of};
+use crate::{
+    Constraint, Dpi, Identity, MM_PER_INCH, MaxArea, OptionDescriptor, Options, ProtocolError, Unit, Value, Variant,
+};
 
 /// How the image comes over the wire; the driver's own options.
 pub(super) const COMPRESSION: &str = "compression";
@@ -18,7 +19,6 @@ const LINEAR: &str = "linear";
 /// Areas are told in hundredths of an inch.
 const UNITS_PER_INCH: u32 = 100;
 
-/// Where pages lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Flatbed,
@@ -50,9 +50,9 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn glass(&self) -> Glass {
+    pub(super) fn max_area(&self) -> MaxArea {
         let mm = |units: u32| f64::from(units) / f64::from(UNITS_PER_INCH) * MM_PER_INCH;
-        Glass { width: mm(self.area.0), height: mm(self.area.1) }
+        MaxArea { width: mm(self.area.0), height: mm(self.area.1) }
     }
 
     pub(super) fn most_pixels(&self, dpi: Dpi) -> (u32, u32) {
@@ -112,7 +112,7 @@ impl Numbers {
 
 /// What one scanner can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Abilities {
+pub(super) struct Capabilities {
     /// At least one.
     pub places: Vec<Place>,
     resolutions: Numbers,
@@ -185,7 +185,7 @@ pub(super) fn identity(information: &[Token]) -> Identity {
     Identity { protocol: "ESC/I-2".to_owned(), model: text(b"#PRD"), firmware: text(b"#VER") }
 }
 
-/// Glass, feeder, and the feeder for both sides, as far as there are.
+/// MaxArea, feeder, and the feeder for both sides, as far as there are.
 fn places(information: &[Token], capabilities: &[Token]) -> Vec<Place> {
     let place = |key: &[u8; 4], source| {
         let area = after(information, key, b"AREA").or(after(information, key, b"AMAX")).and_then(pair)?;
@@ -214,25 +214,25 @@ fn gammas_of(capabilities: &[Token]) -> Vec<(&'static str, &'static str)> {
     gammas
 }
 
-impl Abilities {
+impl Capabilities {
     /// From the data of INFO and of CAPA.
-    pub(super) fn read(information: &[Token], capabilities: &[Token]) -> Result<Abilities, Nonsense> {
+    pub(super) fn read(information: &[Token], capabilities: &[Token]) -> Result<Capabilities, ProtocolError> {
         let places = places(information, capabilities);
         if places.is_empty() {
-            return Err(Nonsense::Abilities("there is no place for a page"));
+            return Err(ProtocolError::Capabilities("there is no place for a page"));
         }
-        let across = numbers(capabilities, b"#RSM").ok_or(Nonsense::Abilities("it has no resolution"))?;
+        let across = numbers(capabilities, b"#RSM").ok_or(ProtocolError::Capabilities("it has no resolution"))?;
         let resolutions = numbers(capabilities, b"#RSS").map_or(across.clone(), |down| across.and(&down));
         if places.iter().any(|place| resolutions.and(&Numbers::Range(1, place.most_dpi)).is_empty()) {
-            return Err(Nonsense::Abilities("it has no resolution"));
+            return Err(ProtocolError::Capabilities("it has no resolution"));
         }
         let (raw, jpeg) = (listed(capabilities, b"#FMT", b"RAW "), listed(capabilities, b"#FMT", b"JPG "));
         let modes = modes_of(capabilities, raw);
         if !(raw || jpeg) || modes.is_empty() {
-            return Err(Nonsense::Abilities("it has no form of image that is known"));
+            return Err(ProtocolError::Capabilities("it has no form of image that is known"));
         }
         let most_pixels = information.iter().find(|token| token.key == *b"#IMX").and_then(|token| pair(&token.values));
-        Ok(Abilities {
+        Ok(Capabilities {
             places,
             resolutions,
             modes,
@@ -248,7 +248,7 @@ impl Abilities {
     /// The place that an option's word stands for; the first without one.
     pub(super) fn place(&self, word: Option<&str>) -> Place {
         let named = self.places.iter().find(|place| Some(place.source.word()) == word);
-        *named.or(self.places.first()).expect("abilities have a place")
+        *named.or(self.places.first()).expect("capabilities have a place")
     }
 
     fn resolutions_of(&self, place: &Place) -> Numbers {
@@ -261,15 +261,15 @@ impl Abilities {
         let list: Vec<&str> = self.places.iter().map(|place| place.source.word()).collect();
         let description = "Red, green and blue; shades of gray; or black and white.";
         let mut all = vec![
-            option(names::MODE, "Mode", description, words(&self.modes), self.modes[0].into()),
-            option(names::SOURCE, "Source", "Where the page lies.", words(&list), list[0].into()),
+            OptionDescriptor::new(names::MODE, "Mode", description, one_of(&self.modes), self.modes[0].into()),
+            OptionDescriptor::new(names::SOURCE, "Source", "Where the page lies.", one_of(&list), list[0].into()),
             self.resolution(&first),
         ];
-        all.extend(edges(first.glass()));
+        all.extend(edges(first.max_area()));
         if let Some(threshold) = &self.threshold {
             all.push(OptionDescriptor {
-                active_when: Some(with(names::MODE, &[modes::LINEART])),
-                ..option(
+                active_when: Some(while_one_of(names::MODE, &[modes::LINEART])),
+                ..OptionDescriptor::new(
                     names::THRESHOLD,
                     "Threshold",
                     "Shades below this become black.",
@@ -289,7 +289,7 @@ impl Abilities {
         let description = "Dots per inch, across and down.";
         OptionDescriptor {
             unit: Unit::Dpi,
-            ..option(names::RESOLUTION, "Resolution", description, numbers.constraint(), default)
+            ..OptionDescriptor::new(names::RESOLUTION, "Resolution", description, numbers.constraint(), default)
         }
     }
 
@@ -297,10 +297,10 @@ impl Abilities {
     fn variants(&self) -> Vec<Variant> {
         let of = |place: &Place| {
             let resolution = self.resolution(place);
-            let mut all = edges_of(place.source.word(), place.glass()).to_vec();
+            let mut all = edges_of(place.source.word(), place.max_area()).to_vec();
             all.push(Variant {
                 option: names::RESOLUTION,
-                when: with(names::SOURCE, &[place.source.word()]),
+                when: while_one_of(names::SOURCE, &[place.source.word()]),
                 constraint: resolution.constraint,
                 default: resolution.default,
             });
@@ -314,8 +314,8 @@ impl Abilities {
         let description = "The scanner's own curve, made for screens; or none: numbers proportional to light.";
         let first = *list.first()?;
         Some(OptionDescriptor {
-            active_when: Some(with(names::MODE, &[modes::COLOR, modes::GRAY])),
-            ..option(names::GAMMA, "Gamma", description, words(&list), first.into())
+            active_when: Some(while_one_of(names::MODE, &[modes::COLOR, modes::GRAY])),
+            ..OptionDescriptor::new(names::GAMMA, "Gamma", description, one_of(&list), first.into())
         })
     }
 
@@ -325,13 +325,13 @@ impl Abilities {
             [(self.raw, NONE), (self.jpeg, JPEG)].into_iter().filter(|(has, _)| *has).map(|(_, word)| word).collect();
         let description = "How the scanner sends the image; JPEG is quicker, and loses a little.";
         let mut all = vec![OptionDescriptor {
-            active_when: Some(with(names::MODE, &[modes::COLOR, modes::GRAY])),
-            ..option(COMPRESSION, "Compression", description, words(&list), list[0].into())
+            active_when: Some(while_one_of(names::MODE, &[modes::COLOR, modes::GRAY])),
+            ..OptionDescriptor::new(COMPRESSION, "Compression", description, one_of(&list), list[0].into())
         }];
         if let Some(quality) = &self.quality {
             all.push(OptionDescriptor {
-                active_when: Some(with(COMPRESSION, &[JPEG])),
-                ..option(
+                active_when: Some(while_one_of(COMPRESSION, &[JPEG])),
+                ..OptionDescriptor::new(
                     QUALITY,
                     "JPEG quality",
                     "Higher is better, and more to transfer.",
@@ -348,7 +348,7 @@ impl Abilities {
 pub(super) mod tests {
     use proptest::prelude::*;
 
-    use super::super::words::tokens;
+    use super::super::message::tokens;
     use super::*;
 
     /// What a PX-M7050 and a DS-530 answer, as far as it matters here.
@@ -364,11 +364,11 @@ pub(super) mod tests {
          #RSMLISTd050d075d100d600#RSSLISTd050d075d100d600",
     );
 
-    fn read((information, capabilities): (&str, &str)) -> Result<Abilities, Nonsense> {
-        Abilities::read(&tokens(information.as_bytes()), &tokens(capabilities.as_bytes()))
+    fn read((information, capabilities): (&str, &str)) -> Result<Capabilities, ProtocolError> {
+        Capabilities::read(&tokens(information.as_bytes()), &tokens(capabilities.as_bytes()))
     }
 
-    pub(crate) fn m7050() -> Abilities {
+    pub(crate) fn m7050() -> Capabilities {
         read(M7050).expect("a scanner")
     }
 
@@ -413,7 +413,7 @@ pub(super) mod tests {
             ((M7050.0, "#RSMLISTd075#FMTLISTGIF #COLLISTC024"), "it has no form of image that is known"),
             ((M7050.0, "#RSMLISTd075#FMTLISTJPG #COLLISTM001"), "it has no form of image that is known"),
         ] {
-            assert_eq!(read(bad), Err(Nonsense::Abilities(what)));
+            assert_eq!(read(bad), Err(ProtocolError::Capabilities(what)));
         }
     }
 
@@ -423,8 +423,8 @@ pub(super) mod tests {
             information in "(#ADF|#FB |#IMX|AREA|AMAX|RESO|d[0-9]{3}|i[0-9-]{7}|h00[0-9]){0,20}",
             capabilities in "(#RSM|#RSS|#FMT|#COL|#JPG|#THR|LIST|RANG|RAW |JPG |C024|M001|d[0-9]{3}|i[0-9-]{7}){0,30}",
         ) {
-            if let Ok(abilities) = read((&information, &capabilities)) {
-                let _ = abilities.options();
+            if let Ok(capabilities) = read((&information, &capabilities)) {
+                let _ = capabilities.options();
             }
         }
     }

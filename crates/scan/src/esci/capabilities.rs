@@ -1,11 +1,11 @@
 //! What one scanner can do, put together from what it says it is.
 
 use super::codes::{FEEDER_DUPLEX, FEEDER_OR_FILM, NO_UNIT, WIDE_FILM};
-use super::identity::{EscIdentity, FsIdentity, Hardware, Units, true_glass};
+use super::identity::{EscIdentity, FsIdentity, Hardware, Units, true_platen};
 use super::levels;
 use super::status::Installed;
 use crate::options::sources;
-use crate::{Dpi, Glass, MM_PER_INCH, Unsupported};
+use crate::{Dpi, MM_PER_INCH, MaxArea, Unsupported};
 
 /// Which commands make a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,15 +83,15 @@ pub(super) struct Place {
 /// The places that there are; an area of 0 is none. A feeder and a transparency unit are chosen by the same number, so
 /// of the two the feeder counts.
 fn places(
-    glass: (u32, u32),
+    platen: (u32, u32),
     feeder: Option<(u32, u32)>,
     duplex: bool,
     film: Option<(u32, u32)>,
     wide_film: Option<(u32, u32)>,
 ) -> Vec<Place> {
-    let glass = Some(glass).filter(|area| *area != (0, 0));
+    let platen = Some(platen).filter(|area| *area != (0, 0));
     let all = [
-        (Source::Flatbed, glass),
+        (Source::Flatbed, platen),
         (Source::Feeder, feeder),
         (Source::FeederDuplex, feeder.filter(|_| duplex)),
         (Source::Film, film.filter(|_| feeder.is_none())),
@@ -102,7 +102,7 @@ fn places(
 
 /// What one scanner can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Abilities {
+pub(super) struct Capabilities {
     pub dialect: Dialect,
     pub level: [u8; 2],
     pub resolutions: Resolutions,
@@ -159,18 +159,18 @@ pub(super) struct Plain<'a> {
     pub model: &'a str,
 }
 
-impl Abilities {
+impl Capabilities {
     /// `installed` tells of units that can be taken off; their areas are stated all the same.
     pub(super) fn extended(
         identity: &FsIdentity,
         installed: Installed,
         sensor: Option<&Hardware>,
         has_focus: bool,
-    ) -> Abilities {
+    ) -> Capabilities {
         let unit = |area: (u32, u32), there: bool| Some(area).filter(|area| there && *area != (0, 0));
         let [film, wide_film] = identity.film_areas;
         let feeder = unit(identity.feeder_area, installed.feeder || !identity.kind.is_flatbed());
-        Abilities {
+        Capabilities {
             dialect: Dialect::Fs,
             level: identity.level,
             resolutions: Resolutions::Any { least: identity.least_dpi, most: identity.most_dpi },
@@ -194,7 +194,7 @@ impl Abilities {
     }
 
     /// Without extended commands a scan needs ESC @ and ESC D: the levels A1 and B1 lack one or the other.
-    pub(super) fn plain(found: Plain<'_>) -> Result<Abilities, Unsupported> {
+    pub(super) fn plain(found: Plain<'_>) -> Result<Capabilities, Unsupported> {
         let Plain { identity, units, hardware, sixteen_bits, has_focus, model } = found;
         let has = |letter| levels::has(identity.level, letter);
         if !has(b'@') || !has(b'D') {
@@ -202,7 +202,7 @@ impl Abilities {
             return Err(Unsupported::Level { model, level: String::from_utf8_lossy(&identity.level).into_owned() });
         }
         let unit = |area: Option<(u32, u32)>| area.filter(|_| has(b'e'));
-        Ok(Abilities {
+        Ok(Capabilities {
             dialect: Dialect::Esc,
             level: identity.level,
             resolutions: Resolutions::Listed(match hardware {
@@ -210,7 +210,7 @@ impl Abilities {
                 None => identity.resolutions.clone(),
             }),
             places: places(
-                true_glass(model, (u32::from(identity.area.0), u32::from(identity.area.1))),
+                true_platen(model, (u32::from(identity.area.0), u32::from(identity.area.1))),
                 unit(units.feeder),
                 units.kind.is_duplex(),
                 unit(units.film),
@@ -237,9 +237,9 @@ impl Abilities {
     }
 
     /// What may be scanned there, in millimetres.
-    pub(super) fn glass(&self, place: Place) -> Glass {
+    pub(super) fn max_area(&self, place: Place) -> MaxArea {
         let mm = |pixels: u32| f64::from(pixels) / f64::from(self.area_dpi) * MM_PER_INCH;
-        Glass { width: mm(place.area.0), height: mm(place.area.1) }
+        MaxArea { width: mm(place.area.0), height: mm(place.area.1) }
     }
 
     /// The same in pixels at a resolution.
@@ -254,15 +254,15 @@ impl Abilities {
     /// Whether ESC and this letter can be said, or the same in FS W; of the D levels neither corrects colours.
     pub(super) fn has(&self, letter: u8) -> bool {
         match self.dialect {
-            Dialect::Fs if levels::is_dumb(self.level) => !b"BLMmQs".contains(&letter),
+            Dialect::Fs if levels::lacks_color_processing(self.level) => !b"BLMmQs".contains(&letter),
             Dialect::Fs => true,
             Dialect::Esc => levels::has(self.level, letter),
         }
     }
 
     /// The D levels have no curve for screens; they have a base for downloaded ones.
-    pub(super) fn is_dumb(&self) -> bool {
-        levels::is_dumb(self.level)
+    pub(super) fn lacks_color_processing(&self) -> bool {
+        levels::lacks_color_processing(self.level)
     }
 }
 
@@ -275,8 +275,8 @@ fn has_button_command(level: [u8; 2]) -> bool {
 pub(super) mod tests {
     use super::*;
 
-    pub(crate) fn v850() -> Abilities {
-        Abilities {
+    pub(crate) fn v850() -> Capabilities {
+        Capabilities {
             dialect: Dialect::Fs,
             level: *b"B8",
             resolutions: Resolutions::Any { least: 25, most: 12_800 },
@@ -293,13 +293,13 @@ pub(super) mod tests {
         }
     }
 
-    pub(crate) fn plain(level: &[u8; 2]) -> Result<Abilities, Unsupported> {
+    pub(crate) fn plain(level: &[u8; 2]) -> Result<Capabilities, Unsupported> {
         let identity = EscIdentity { level: *level, resolutions: vec![50, 75, 300, 3200], area: (27_200, 37_440) };
         let hardware = Hardware { base_dpi: 600, line_spacing: 8, resolutions: vec![75, 300] };
         let hardware = Some(&hardware).filter(|_| level[0] == b'D');
         let units = Units::parse(&[]);
         let (sixteen_bits, has_focus) = (false, false);
-        Abilities::plain(Plain { identity: &identity, units, hardware, sixteen_bits, has_focus, model: "GT-9500" })
+        Capabilities::plain(Plain { identity: &identity, units, hardware, sixteen_bits, has_focus, model: "GT-9500" })
     }
 
     #[test]
@@ -311,13 +311,13 @@ pub(super) mod tests {
         assert!((options.fixed("br-y").expect("a number") - 297.18).abs() < 0.001);
     }
 
-    /// With a feeder that takes longer pages than the glass.
-    pub(crate) fn with_feeder() -> Abilities {
-        let mut abilities = v850();
+    /// With a feeder that takes longer pages than the platen.
+    pub(crate) fn with_feeder() -> Capabilities {
+        let mut capabilities = v850();
         for source in [Source::Feeder, Source::FeederDuplex] {
-            abilities.places.push(Place { source, area: (40_800, 67_200) });
+            capabilities.places.push(Place { source, area: (40_800, 67_200) });
         }
-        abilities
+        capabilities
     }
 
     #[test]

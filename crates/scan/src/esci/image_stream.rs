@@ -13,18 +13,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Nonsense;
-use super::abilities::Dialect;
 use super::blocks::{Asked, ErrorByte, EscHeader, FS_HEADER_BYTES, FsBlocks, FsHeader};
+use super::capabilities::Dialect;
 use super::codes::{ACK, FS_START, START};
 use super::dialogue::{Dialogue, Item};
 use super::status::StatusByte;
-use crate::pieces::Pieces;
-use crate::{Problem, ScanError};
+use crate::support::reassembly::Reassembly;
+use crate::{DeviceError, ProtocolError, ScanError};
 
 /// What the scanner is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Point {
+pub(super) enum StreamState {
     /// It sends a header or a block, and is deaf.
     Sending,
     /// It waits for ACK or CAN.
@@ -59,50 +58,56 @@ enum Framing {
 
 /// The blocks of one page.
 #[derive(Debug)]
-pub(super) struct Feed {
+pub(super) struct ImageStream {
     framing: Framing,
     asked: Asked,
     lines_left: u32,
-    point: Point,
+    state: StreamState,
     /// What has come of the item that is being sent.
-    buffer: Pieces,
+    buffer: Reassembly,
 }
 
-impl Feed {
-    /// Tells the scanner to begin. Its header is read with [`Feed::header`].
-    pub(super) fn begin(dialect: Dialect, dialogue: &mut Dialogue, asked: Asked) -> Result<Feed, ScanError> {
+impl ImageStream {
+    /// Tells the scanner to begin. Its header is read with [`ImageStream::header`].
+    pub(super) fn begin(dialect: Dialect, dialogue: &mut Dialogue, asked: Asked) -> Result<ImageStream, ScanError> {
         let (start, framing) = match dialect {
             Dialect::Fs => (FS_START, Framing::Fs { blocks: None, block: None }),
             Dialect::Esc => (START, Framing::Esc { block: None }),
         };
         dialogue.send(&start.bytes)?;
-        Ok(Feed { framing, asked, lines_left: asked.lines, point: Point::Sending, buffer: Pieces::default() })
+        Ok(ImageStream {
+            framing,
+            asked,
+            lines_left: asked.lines,
+            state: StreamState::Sending,
+            buffer: Reassembly::default(),
+        })
     }
 
     /// The first header: whether the scanner begins at all. Nothing follows one that is fatal or busy.
-    pub(super) fn header(&mut self, dialogue: &mut Dialogue, patience: Duration) -> Result<StatusByte, ScanError> {
+    pub(super) fn header(&mut self, dialogue: &mut Dialogue, timeout: Duration) -> Result<StatusByte, ScanError> {
         let status = match self.framing {
-            Framing::Fs { .. } => self.page_header(dialogue, patience),
-            Framing::Esc { .. } => self.block_header(dialogue, patience).map(|(status, _)| status),
+            Framing::Fs { .. } => self.page_header(dialogue, timeout),
+            Framing::Esc { .. } => self.block_header(dialogue, timeout).map(|(status, _)| status),
         };
         self.watch(status)
     }
 
-    pub(super) fn point(&self) -> Point {
-        self.point
+    pub(super) fn state(&self) -> StreamState {
+        self.state
     }
 
     /// The scanner's state is not known any more.
     pub(super) fn lose_track(&mut self) {
-        self.point = Point::Unknown;
+        self.state = StreamState::Unknown;
     }
 
     /// Says that a block came well. Then the next one, or its header, is already being read while the last is looked at.
     pub(super) fn go_on(&mut self, dialogue: &mut Dialogue) -> Result<(), ScanError> {
         // Until the write is known to have worked.
-        self.point = Point::Unknown;
+        self.state = StreamState::Unknown;
         dialogue.send(&[ACK])?;
-        self.point = Point::Sending;
+        self.state = StreamState::Sending;
         let bytes = match &mut self.framing {
             Framing::Fs { block, blocks } => {
                 *block = blocks.as_mut().and_then(Iterator::next);
@@ -113,20 +118,20 @@ impl Feed {
                 self.asked.header_bytes
             }
         };
-        dialogue.start(bytes, dialogue.patience.image)
+        dialogue.channel.start_read(bytes, dialogue.channel.timeouts.image)
     }
 
-    /// Ends the read that is under way; what it had is kept for [`Feed::next`].
+    /// Ends the read that is under way; what it had is kept for [`ImageStream::next`].
     pub(super) fn stop_reading(&mut self, dialogue: &mut Dialogue) -> Result<(), ScanError> {
-        self.buffer.push(dialogue.stop_reading()?);
+        self.buffer.push(dialogue.channel.stop_reading()?);
         Ok(())
     }
 
     /// The next block. After a cancel the same call goes on where it was.
-    pub(super) fn next(&mut self, dialogue: &mut Dialogue, patience: Duration) -> Result<Block, ScanError> {
+    pub(super) fn next(&mut self, dialogue: &mut Dialogue, timeout: Duration) -> Result<Block, ScanError> {
         let came = match self.framing {
-            Framing::Fs { .. } => self.next_extended(dialogue, patience),
-            Framing::Esc { .. } => self.next_plain(dialogue, patience),
+            Framing::Fs { .. } => self.next_extended(dialogue, timeout),
+            Framing::Esc { .. } => self.next_plain(dialogue, timeout),
         };
         self.watch(came)
     }
@@ -135,10 +140,10 @@ impl Feed {
     fn watch<T>(&mut self, result: Result<T, ScanError>) -> Result<T, ScanError> {
         match result {
             // The same call can go on; or the state is set already.
-            Ok(_) | Err(ScanError::Cancelled { .. } | ScanError::Scanner(_)) => {}
+            Ok(_) | Err(ScanError::Cancelled { .. } | ScanError::Device(_)) => {}
             // A single NAK instead of the first header: it did not begin.
-            Err(ScanError::Refused { .. }) => self.point = Point::Over,
-            Err(_) => self.point = Point::Unknown,
+            Err(ScanError::Refused { .. }) => self.state = StreamState::Over,
+            Err(_) => self.state = StreamState::Unknown,
         }
         result
     }
@@ -146,20 +151,20 @@ impl Feed {
     /// The status of a header, from which nothing goes on if it is bad.
     fn heed(&mut self, status: StatusByte) -> Result<(), ScanError> {
         if status.is_fatal() {
-            self.point = Point::Stopped;
-            return Err(Problem::Fatal.into());
+            self.state = StreamState::Stopped;
+            return Err(DeviceError::Fatal.into());
         }
         if status.is_busy() {
-            self.point = Point::Unknown;
-            return Err(Problem::Busy.into());
+            self.state = StreamState::Unknown;
+            return Err(DeviceError::Busy.into());
         }
         Ok(())
     }
 
     /// The one header of a page.
-    fn page_header(&mut self, dialogue: &mut Dialogue, patience: Duration) -> Result<StatusByte, ScanError> {
+    fn page_header(&mut self, dialogue: &mut Dialogue, timeout: Duration) -> Result<StatusByte, ScanError> {
         let item = Item { name: "the start of the scan", bytes: FS_HEADER_BYTES, answers: Some(FS_START) };
-        dialogue.fill(&mut self.buffer, item, patience)?;
+        dialogue.fill(&mut self.buffer, item, timeout)?;
         let header = FsHeader::parse(&self.buffer.take())?;
         if !header.status.is_fatal() && !header.status.is_busy() {
             self.framing = Framing::Fs { blocks: Some(header.blocks(&self.asked)?), block: None };
@@ -167,61 +172,61 @@ impl Feed {
         Ok(header.status)
     }
 
-    fn next_extended(&mut self, dialogue: &mut Dialogue, patience: Duration) -> Result<Block, ScanError> {
+    fn next_extended(&mut self, dialogue: &mut Dialogue, timeout: Duration) -> Result<Block, ScanError> {
         if let Framing::Fs { blocks: None, .. } = self.framing {
-            let status = self.page_header(dialogue, patience)?;
+            let status = self.page_header(dialogue, timeout)?;
             self.heed(status)?;
         }
         let Framing::Fs { blocks: Some(blocks), block } = &mut self.framing else {
-            return Err(Nonsense::Endless.into());
+            return Err(ProtocolError::Endless.into());
         };
         *block = block.or_else(|| blocks.next());
-        let Some((size, is_last)) = *block else { return Err(Nonsense::Endless.into()) };
+        let Some((size, is_last)) = *block else { return Err(ProtocolError::Endless.into()) };
         let item = Item { name: "the image", bytes: size + 1, answers: None };
-        dialogue.fill(&mut self.buffer, item, patience)?;
+        dialogue.fill(&mut self.buffer, item, timeout)?;
         *block = None;
         let mut bytes = self.buffer.take();
         let error = ErrorByte(bytes.split_off(size).first().copied().unwrap_or(0));
-        self.point = if is_last { Point::Over } else { Point::Waiting };
+        self.state = if is_last { StreamState::Over } else { StreamState::Waiting };
         if error.is_fatal() {
-            self.point = Point::Stopped;
-            return Err(Problem::Fatal.into());
+            self.state = StreamState::Stopped;
+            return Err(DeviceError::Fatal.into());
         }
         if error.is_busy() {
-            self.point = Point::Unknown;
-            return Err(Problem::Busy.into());
+            self.state = StreamState::Unknown;
+            return Err(DeviceError::Busy.into());
         }
         if error.is_cancel() && !is_last {
-            return Err(Problem::CancelledThere.into());
+            return Err(DeviceError::CancelledThere.into());
         }
         Ok(Block { bytes, is_green_first: false, is_last })
     }
 
-    fn next_plain(&mut self, dialogue: &mut Dialogue, patience: Duration) -> Result<Block, ScanError> {
-        let (status, size) = self.block_header(dialogue, patience)?;
+    fn next_plain(&mut self, dialogue: &mut Dialogue, timeout: Duration) -> Result<Block, ScanError> {
+        let (status, size) = self.block_header(dialogue, timeout)?;
         self.heed(status)?;
-        dialogue.fill(&mut self.buffer, Item { name: "the image", bytes: size, answers: None }, patience)?;
+        dialogue.fill(&mut self.buffer, Item { name: "the image", bytes: size, answers: None }, timeout)?;
         self.framing = Framing::Esc { block: None };
         let bytes = self.buffer.take();
         // The size was held against what was left.
         self.lines_left -= (size / self.asked.line_bytes.max(1)) as u32;
         let is_last = status.is_area_end();
-        self.point = if is_last { Point::Over } else { Point::Waiting };
+        self.state = if is_last { StreamState::Over } else { StreamState::Waiting };
         match (is_last, self.lines_left) {
-            (true, 1..) => Err(Nonsense::EndedEarly { missing: self.lines_left }.into()),
-            (false, 0) => Err(Nonsense::Endless.into()),
+            (true, 1..) => Err(ProtocolError::EndedEarly { missing: self.lines_left }.into()),
+            (false, 0) => Err(ProtocolError::Endless.into()),
             _ => Ok(Block { bytes, is_green_first: status.is_green_first(), is_last }),
         }
     }
 
     /// The header of the block that is being sent, and its size: read now, or known already.
-    fn block_header(&mut self, dialogue: &mut Dialogue, patience: Duration) -> Result<(StatusByte, usize), ScanError> {
+    fn block_header(&mut self, dialogue: &mut Dialogue, timeout: Duration) -> Result<(StatusByte, usize), ScanError> {
         if let Framing::Esc { block: Some(known) } = self.framing {
             return Ok(known);
         }
         let is_first = self.lines_left == self.asked.lines;
         let (name, answers) = if is_first { ("the start of the scan", Some(START)) } else { ("the image", None) };
-        dialogue.fill(&mut self.buffer, Item { name, bytes: self.asked.header_bytes, answers }, patience)?;
+        dialogue.fill(&mut self.buffer, Item { name, bytes: self.asked.header_bytes, answers }, timeout)?;
         let header = EscHeader::parse(&self.buffer.take())?;
         // Without data a header has no sizes to check.
         let size = match header.status.is_fatal() || header.status.is_busy() {

@@ -1,10 +1,10 @@
-//! The options that a scanner's abilities make.
+//! The options that a scanner's capabilities make.
 
-use super::abilities::{Abilities, Place, Resolutions, Source};
+use super::capabilities::{Capabilities, Resolutions, Source};
 use super::codes::{CRT_CORRECTION, DOWNLOADED_CORRECTION, NEGATIVE, NO_CORRECTION, POSITIVE};
 use crate::options::names;
-use crate::options::usual::{modes, option, words};
-use crate::{Constraint, Dependence, Glass, OptionDescriptor, Options, Unit, Value, Variant};
+use crate::support::options::{edges, edges_of, modes, one_of, while_one_of};
+use crate::{Constraint, Dependence, OptionDescriptor, Options, Unit, Value};
 
 pub(super) const COLOR: &str = modes::COLOR;
 pub(super) const GRAY: &str = modes::GRAY;
@@ -27,20 +27,11 @@ const MATRIX: &str = "matrix";
 /// The largest number of a colour matrix: 127 in units of 1/32.
 const MOST_OF_MATRIX: f64 = 127.0 / 32.0;
 
-impl Abilities {
+impl Capabilities {
     /// The options, in the order in which they are best set.
     pub(super) fn options(&self) -> Options {
-        let Glass { width, height } = self.glass(self.place(None));
-        let mut all = vec![
-            self.mode(),
-            self.source(),
-            self.depth(),
-            self.resolution(),
-            edge(names::TL_X, "Left edge", "Where the area begins, from the left edge of the glass.", width, 0.0),
-            edge(names::TL_Y, "Upper edge", "Where the area begins, from the upper edge of the glass.", height, 0.0),
-            edge(names::BR_X, "Right edge", "Where the area ends, from the left edge of the glass.", width, width),
-            edge(names::BR_Y, "Lower edge", "Where the area ends, from the upper edge of the glass.", height, height),
-        ];
+        let mut all = vec![self.mode(), self.source(), self.depth(), self.resolution()];
+        all.extend(edges(self.max_area(self.place(None))));
         let has_film = self.places.iter().any(|place| place.source.is_film());
         let more = [
             (self.has(b'L'), brightness as fn() -> OptionDescriptor),
@@ -56,39 +47,20 @@ impl Abilities {
             (self.detects_double_feed, double_feed),
         ];
         all.extend(more.into_iter().filter(|(has, _)| *has).map(|(_, option)| option()));
-        Options::varying(all, self.edges())
+        let edges = self.places.iter().flat_map(|place| edges_of(place.source.word(), self.max_area(*place)));
+        Options::varying(all, edges.collect())
     }
 
     fn mode(&self) -> OptionDescriptor {
         let description = "Red, green and blue; shades of gray; or black and white.";
         let all = [COLOR, GRAY, LINEART];
         let can = if self.has(b'C') { &all[..] } else { &all[1..] };
-        option(names::MODE, "Mode", description, words(can), can[0].into())
+        OptionDescriptor::new(names::MODE, "Mode", description, one_of(can), can[0].into())
     }
 
     fn source(&self) -> OptionDescriptor {
         let list: Vec<&str> = self.places.iter().map(|place| place.source.word()).collect();
-        option(names::SOURCE, "Source", "Where the page lies.", words(&list), list[0].into())
-    }
-
-    /// What the edges of the area may be with each source.
-    fn edges(&self) -> Vec<Variant> {
-        let edge = |option, place: &Place, max: f64, default: f64| Variant {
-            option,
-            when: Dependence { on: names::SOURCE, values: vec![place.source.word().into()] },
-            constraint: Constraint::FixedRange { min: 0.0, max },
-            default: default.into(),
-        };
-        let all = |place: &Place| {
-            let Glass { width, height } = self.glass(*place);
-            [
-                edge(names::TL_X, place, width, 0.0),
-                edge(names::TL_Y, place, height, 0.0),
-                edge(names::BR_X, place, width, width),
-                edge(names::BR_Y, place, height, height),
-            ]
-        };
-        self.places.iter().flat_map(all).collect()
+        OptionDescriptor::new(names::SOURCE, "Source", "Where the page lies.", one_of(&list), list[0].into())
     }
 
     fn depth(&self) -> OptionDescriptor {
@@ -98,8 +70,8 @@ impl Abilities {
         }
         OptionDescriptor {
             unit: Unit::Bit,
-            active_when: Some(Dependence { on: names::MODE, values: vec![COLOR.into(), GRAY.into()] }),
-            ..option(names::DEPTH, "Depth", "Bits of each sample.", Constraint::List(depths), 8.into())
+            active_when: Some(while_one_of(names::MODE, &[COLOR, GRAY])),
+            ..OptionDescriptor::new(names::DEPTH, "Depth", "Bits of each sample.", Constraint::List(depths), 8.into())
         }
     }
 
@@ -119,7 +91,7 @@ impl Abilities {
         let description = "Dots per inch, across and down.";
         OptionDescriptor {
             unit: Unit::Dpi,
-            ..option(names::RESOLUTION, "Resolution", description, constraint, default.into())
+            ..OptionDescriptor::new(names::RESOLUTION, "Resolution", description, constraint, default.into())
         }
     }
 }
@@ -130,8 +102,8 @@ pub(super) const FOCUSES: [(&str, u8); 3] =
 
 fn focus() -> OptionDescriptor {
     let description = "What is sharp: what lies on the glass, film in a holder, or whatever the scanner finds.";
-    let list = words(&FOCUSES.map(|(name, _)| name));
-    option(names::FOCUS, "Focus", description, list, FOCUSES[0].0.into())
+    let list = one_of(&FOCUSES.map(|(name, _)| name));
+    OptionDescriptor::new(names::FOCUS, "Focus", description, list, FOCUSES[0].0.into())
 }
 
 /// How soon two sheets at once are noticed, and the values in FS W.
@@ -141,11 +113,11 @@ fn double_feed() -> OptionDescriptor {
     let feeders = Source::ALL.iter().filter(|source| source.is_feeder()).map(|source| source.word().into());
     OptionDescriptor {
         active_when: Some(Dependence { on: names::SOURCE, values: feeders.collect() }),
-        ..option(
+        ..OptionDescriptor::new(
             names::DOUBLE_FEED,
             "Double feed detection",
             "How sensitively the feeder looks for two sheets at once.",
-            words(&DOUBLE_FEEDS.map(|(name, _)| name)),
+            one_of(&DOUBLE_FEEDS.map(|(name, _)| name)),
             DOUBLE_FEEDS[1].0.into(),
         )
     }
@@ -153,14 +125,20 @@ fn double_feed() -> OptionDescriptor {
 
 fn sharpness() -> OptionDescriptor {
     let constraint = Constraint::IntRange { min: -2, max: 2, step: 1 };
-    option(names::SHARPNESS, "Sharpness", "Sharper (above 0) or softer, by the scanner.", constraint, 0.into())
+    OptionDescriptor::new(
+        names::SHARPNESS,
+        "Sharpness",
+        "Sharper (above 0) or softer, by the scanner.",
+        constraint,
+        0.into(),
+    )
 }
 
 fn gamma_value() -> OptionDescriptor {
     let description = "The exponent of the curve: 1 is proportional to light, more makes dark parts lighter.";
     OptionDescriptor {
-        active_when: Some(Dependence { on: names::GAMMA, values: vec![CUSTOM.into()] }),
-        ..option(
+        active_when: Some(while_one_of(names::GAMMA, &[CUSTOM])),
+        ..OptionDescriptor::new(
             names::GAMMA_VALUE,
             "Gamma value",
             description,
@@ -174,37 +152,38 @@ fn film() -> OptionDescriptor {
     let film: Vec<Value> = Source::ALL.iter().filter(|source| source.is_film()).map(|s| s.word().into()).collect();
     OptionDescriptor {
         active_when: Some(Dependence { on: names::SOURCE, values: film }),
-        ..option(
+        ..OptionDescriptor::new(
             names::FILM_TYPE,
             "Film type",
             "Slides and prints as they are, or negatives, of which the scanner makes positives.",
-            words(&FILMS.map(|(name, _)| name)),
+            one_of(&FILMS.map(|(name, _)| name)),
             FILMS[0].0.into(),
         )
     }
 }
 
-fn edge(
-    name: &'static str,
-    title: &'static str,
-    description: &'static str,
-    max: f64,
-    default: f64,
-) -> OptionDescriptor {
-    let constraint = Constraint::FixedRange { min: 0.0, max };
-    OptionDescriptor { unit: Unit::Mm, ..option(name, title, description, constraint, default.into()) }
-}
-
 fn brightness() -> OptionDescriptor {
     let constraint = Constraint::IntRange { min: -3, max: 3, step: 1 };
-    option(names::BRIGHTNESS, "Brightness", "Lighter (above 0) or darker, by the scanner.", constraint, 0.into())
+    OptionDescriptor::new(
+        names::BRIGHTNESS,
+        "Brightness",
+        "Lighter (above 0) or darker, by the scanner.",
+        constraint,
+        0.into(),
+    )
 }
 
 fn threshold() -> OptionDescriptor {
     let constraint = Constraint::IntRange { min: 0, max: 255, step: 1 };
     OptionDescriptor {
-        active_when: Some(Dependence { on: names::MODE, values: vec![LINEART.into()] }),
-        ..option(names::THRESHOLD, "Threshold", "Shades below this become black.", constraint, 128.into())
+        active_when: Some(while_one_of(names::MODE, &[LINEART])),
+        ..OptionDescriptor::new(
+            names::THRESHOLD,
+            "Threshold",
+            "Shades below this become black.",
+            constraint,
+            128.into(),
+        )
     }
 }
 
@@ -212,20 +191,26 @@ fn gamma() -> OptionDescriptor {
     let description =
         "The scanner's own curve, made for screens; none: numbers proportional to light; or one of your own.";
     OptionDescriptor {
-        active_when: Some(Dependence { on: names::MODE, values: vec![COLOR.into(), GRAY.into()] }),
-        ..option(names::GAMMA, "Gamma", description, words(&[BUILT_IN, LINEAR, CUSTOM, TABLE]), BUILT_IN.into())
+        active_when: Some(while_one_of(names::MODE, &[COLOR, GRAY])),
+        ..OptionDescriptor::new(
+            names::GAMMA,
+            "Gamma",
+            description,
+            one_of(&[BUILT_IN, LINEAR, CUSTOM, TABLE]),
+            BUILT_IN.into(),
+        )
     }
 }
 
 fn correction() -> OptionDescriptor {
     let list = CORRECTIONS.map(|(name, _)| name);
     OptionDescriptor {
-        active_when: Some(Dependence { on: names::MODE, values: vec![COLOR.into()] }),
-        ..option(
+        active_when: Some(while_one_of(names::MODE, &[COLOR])),
+        ..OptionDescriptor::new(
             names::COLOR_CORRECTION,
             "Colour correction",
             "Done by the scanner: none, its own for screens, or by a matrix of yours.",
-            words(&list),
+            one_of(&list),
             list[0].into(),
         )
     }
@@ -234,8 +219,8 @@ fn correction() -> OptionDescriptor {
 fn gamma_table() -> OptionDescriptor {
     let straight = (0..=255).map(f64::from).collect();
     OptionDescriptor {
-        active_when: Some(Dependence { on: names::GAMMA, values: vec![TABLE.into()] }),
-        ..option(
+        active_when: Some(while_one_of(names::GAMMA, &[TABLE])),
+        ..OptionDescriptor::new(
             names::GAMMA_TABLE,
             "Gamma table",
             "What each of 256 shades becomes, from black to white.",
@@ -248,8 +233,8 @@ fn gamma_table() -> OptionDescriptor {
 fn matrix() -> OptionDescriptor {
     let same = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
     OptionDescriptor {
-        active_when: Some(Dependence { on: names::COLOR_CORRECTION, values: vec![MATRIX.into()] }),
-        ..option(
+        active_when: Some(while_one_of(names::COLOR_CORRECTION, &[MATRIX])),
+        ..OptionDescriptor::new(
             names::COLOR_MATRIX,
             "Colour matrix",
             "How much red, green and blue make red, then green, then blue. Each three should sum to 1.",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How long a scanner may take. Every wait can be cancelled at once; these are for when nobody does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct Timeouts {
     /// For a word that nobody asked for, before the first that we say.
     pub listen: Duration,
     /// To take what is sent.
@@ -31,9 +31,9 @@ pub struct Patience {
     pub silence: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience {
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
             listen: Duration::from_millis(20),
             write: Duration::from_secs(10),
             probe: Duration::from_secs(1),

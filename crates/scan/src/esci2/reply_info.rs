@@ -1,12 +1,12 @@
 //! What the tokens in the head of a reply say: errors, readiness, where an image begins and ends. Values only.
 
-use super::words::{Token, Value};
-use crate::Problem;
+use super::message::{Token, Value};
+use crate::DeviceError;
 
 /// A side of a sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The only one, on glass.
+    /// The only one, on the flatbed.
     Front,
     /// The other.
     Back,
@@ -36,9 +36,9 @@ pub enum NotReady {
 
 /// All of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Notes {
+pub struct ReplyInfo {
     /// What is wrong.
-    pub problem: Option<Problem>,
+    pub problem: Option<DeviceError>,
     /// It is not ready.
     pub not_ready: Option<NotReady>,
     /// Whose image data comes with it.
@@ -56,27 +56,27 @@ pub struct Notes {
 }
 
 /// What a part and a cause mean (docs/esc-i2.md).
-pub fn problem(part: &[u8; 4], cause: &[u8; 4]) -> Problem {
+pub fn problem(part: &[u8; 4], cause: &[u8; 4]) -> DeviceError {
     match cause {
-        b"OPN " => Problem::CoverOpen,
-        b"PJ  " => Problem::PaperJam,
-        b"PE  " => Problem::NoDocuments,
-        b"DFED" => Problem::DoubleFeed,
-        b"DTCL" => Problem::TrayOut,
-        b"LTF " => Problem::Lamp,
-        b"LOCK" => Problem::CarriageLocked,
-        b"AUTH" | b"PERM" => Problem::NotAllowed,
-        b"BTLO" => Problem::BatteryLow,
-        _ if part == b"ADF " => Problem::Feeder,
-        _ if part == b"TPU " => Problem::TransparencyUnit,
-        _ => Problem::Fatal,
+        b"OPN " => DeviceError::CoverOpen,
+        b"PJ  " => DeviceError::PaperJam,
+        b"PE  " => DeviceError::NoDocuments,
+        b"DFED" => DeviceError::DoubleFeed,
+        b"DTCL" => DeviceError::TrayOut,
+        b"LTF " => DeviceError::Lamp,
+        b"LOCK" => DeviceError::CarriageLocked,
+        b"AUTH" | b"PERM" => DeviceError::NotAllowed,
+        b"BTLO" => DeviceError::BatteryLow,
+        _ if part == b"ADF " => DeviceError::Feeder,
+        _ if part == b"TPU " => DeviceError::TransparencyUnit,
+        _ => DeviceError::Fatal,
     }
 }
 
-impl Notes {
+impl ReplyInfo {
     /// Reads them; unknown ones are passed over.
-    pub fn read(tokens: &[Token]) -> Notes {
-        let mut notes = Notes {
+    pub fn read(tokens: &[Token]) -> ReplyInfo {
+        let mut info = ReplyInfo {
             problem: None,
             not_ready: None,
             side: Side::Front,
@@ -87,9 +87,9 @@ impl Notes {
             taken: None,
         };
         for token in tokens {
-            notes.take(token);
+            info.take(token);
         }
-        notes
+        info
     }
 
     fn take(&mut self, token: &Token) {
@@ -123,7 +123,7 @@ impl Notes {
 }
 
 /// What STAT says is wrong with a part: `ADF `, `FB  `.
-pub fn status(tokens: &[Token], of: &[u8; 4]) -> Option<Problem> {
+pub fn status(tokens: &[Token], of: &[u8; 4]) -> Option<DeviceError> {
     tokens.iter().find_map(|token| match (&token.key, &token.values[..]) {
         (b"#ERR", [Value::Word(part), Value::Word(cause), ..]) if part == of => Some(problem(part, cause)),
         _ => None,
@@ -134,60 +134,60 @@ pub fn status(tokens: &[Token], of: &[u8; 4]) -> Option<Problem> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::words::tokens;
+    use super::super::message::tokens;
     use super::*;
 
-    fn notes(text: &str) -> Notes {
-        Notes::read(&tokens(text.as_bytes()))
+    fn info(text: &str) -> ReplyInfo {
+        ReplyInfo::read(&tokens(text.as_bytes()))
     }
 
     #[test]
     fn an_image_begins_and_ends() {
-        let first = notes("#psti0000256i0000003i0000945#typIMGB");
+        let first = info("#psti0000256i0000003i0000945#typIMGB");
         assert_eq!(first.start, Some(Start { width: 256, dummy: 3, height: 945 }));
         assert_eq!(first.side, Side::Back);
-        let last = notes("#peni0000256i0000940#lftd000#typIMGA");
+        let last = info("#peni0000256i0000940#lftd000#typIMGA");
         assert_eq!((last.end, last.left, last.side), (Some(940), Some(0), Side::Front));
     }
 
     #[test]
     fn every_trouble_has_its_words() {
         let said = [
-            ("#errADF OPN ", Problem::CoverOpen),
-            ("#errADF PJ  ", Problem::PaperJam),
-            ("#errADF PE  ", Problem::NoDocuments),
-            ("#errADF DFED", Problem::DoubleFeed),
-            ("#errADF DTCL", Problem::TrayOut),
-            ("#errADF ERR ", Problem::Feeder),
-            ("#errFB  LTF ", Problem::Lamp),
-            ("#errFB  LOCK", Problem::CarriageLocked),
-            ("#errFB  AUTH", Problem::NotAllowed),
-            ("#errFB  PERM", Problem::NotAllowed),
-            ("#errFB  BTLO", Problem::BatteryLow),
-            ("#errFB  ERR ", Problem::Fatal),
-            ("#errTPU WHAT", Problem::TransparencyUnit),
-            ("#errADF PJ  #errFB  ERR ", Problem::PaperJam),
+            ("#errADF OPN ", DeviceError::CoverOpen),
+            ("#errADF PJ  ", DeviceError::PaperJam),
+            ("#errADF PE  ", DeviceError::NoDocuments),
+            ("#errADF DFED", DeviceError::DoubleFeed),
+            ("#errADF DTCL", DeviceError::TrayOut),
+            ("#errADF ERR ", DeviceError::Feeder),
+            ("#errFB  LTF ", DeviceError::Lamp),
+            ("#errFB  LOCK", DeviceError::CarriageLocked),
+            ("#errFB  AUTH", DeviceError::NotAllowed),
+            ("#errFB  PERM", DeviceError::NotAllowed),
+            ("#errFB  BTLO", DeviceError::BatteryLow),
+            ("#errFB  ERR ", DeviceError::Fatal),
+            ("#errTPU WHAT", DeviceError::TransparencyUnit),
+            ("#errADF PJ  #errFB  ERR ", DeviceError::PaperJam),
         ];
         for (text, problem) in said {
-            assert_eq!(notes(text).problem, Some(problem), "{text}");
+            assert_eq!(info(text).problem, Some(problem), "{text}");
         }
-        assert_eq!(notes("#nrdNONE#atnNONE#parFAIL").taken, Some(false));
-        assert_eq!(notes("#nrdWUP ").not_ready, Some(NotReady::WarmingUp));
-        assert!(notes("#atnCAN ").is_cancel && !notes("#atnNONE").is_cancel);
+        assert_eq!(info("#nrdNONE#atnNONE#parFAIL").taken, Some(false));
+        assert_eq!(info("#nrdWUP ").not_ready, Some(NotReady::WarmingUp));
+        assert!(info("#atnCAN ").is_cancel && !info("#atnNONE").is_cancel);
     }
 
     #[test]
     fn a_status_speaks_of_one_part_at_a_time() {
         let status = |of| status(&tokens(b"#ERRADF PE  #ERRFB  OPN "), of);
-        assert_eq!(status(b"ADF "), Some(Problem::NoDocuments));
-        assert_eq!(status(b"FB  "), Some(Problem::CoverOpen));
+        assert_eq!(status(b"ADF "), Some(DeviceError::NoDocuments));
+        assert_eq!(status(b"FB  "), Some(DeviceError::CoverOpen));
         assert_eq!(status(b"TPU "), None);
     }
 
     proptest! {
         #[test]
         fn no_tokens_break_it(text in "(#(err|nrd|pst|pen|lft|typ|atn|par)|[di][0-9-]{3,7}|[A-Z ]{4}){0,15}") {
-            let _ = notes(&text);
+            let _ = info(&text);
         }
     }
 }

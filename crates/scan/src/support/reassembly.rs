@@ -6,44 +6,43 @@ use bytes::Bytes;
 
 /// Bytes of one item. A piece that is all of it stays where it lies; several are copied together.
 #[derive(Debug)]
-pub(crate) enum Pieces {
+pub(crate) enum Reassembly {
     One(Bytes),
     Several(Vec<u8>),
 }
 
-impl Default for Pieces {
-    fn default() -> Pieces {
-        Pieces::One(Bytes::new())
+impl Default for Reassembly {
+    fn default() -> Reassembly {
+        Reassembly::One(Bytes::new())
     }
 }
 
-impl Deref for Pieces {
+impl Deref for Reassembly {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
         match self {
-            Pieces::One(bytes) => bytes,
-            Pieces::Several(bytes) => bytes,
+            Reassembly::One(bytes) => bytes,
+            Reassembly::Several(bytes) => bytes,
         }
     }
 }
 
-impl Pieces {
-    /// What came next.
+impl Reassembly {
     pub(crate) fn push(&mut self, piece: Bytes) {
         match self {
-            Pieces::One(first) if first.is_empty() => *first = piece,
-            Pieces::One(_) if piece.is_empty() => {}
-            Pieces::One(first) => *self = Pieces::Several([&first[..], &piece].concat()),
-            Pieces::Several(bytes) => bytes.extend_from_slice(&piece),
+            Reassembly::One(first) if first.is_empty() => *first = piece,
+            Reassembly::One(_) if piece.is_empty() => {}
+            Reassembly::One(first) => *self = Reassembly::Several([&first[..], &piece].concat()),
+            Reassembly::Several(bytes) => bytes.extend_from_slice(&piece),
         }
     }
 
     /// All that came. Nothing has come of the next item.
     pub(crate) fn take(&mut self) -> Bytes {
         match std::mem::take(self) {
-            Pieces::One(bytes) => bytes,
-            Pieces::Several(bytes) => bytes.into(),
+            Reassembly::One(bytes) => bytes,
+            Reassembly::Several(bytes) => bytes.into(),
         }
     }
 }
@@ -54,7 +53,7 @@ mod tests {
 
     #[test]
     fn one_piece_stays_where_it_lies_and_several_become_one() {
-        let mut pieces = Pieces::default();
+        let mut pieces = Reassembly::default();
         let first = Bytes::from(b"Per".to_vec());
         let place = first.as_ptr();
         pieces.push(Bytes::new());

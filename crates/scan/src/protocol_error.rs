@@ -1,8 +1,9 @@
-//! What a scanner sends that can't be.
+//! What a scanner sends that its protocol does not allow.
 
-/// What a scanner sent that can't be. Nothing was allocated for it.
+/// What a scanner sent that its protocol does not allow. Nothing was allocated for it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Nonsense {
+#[non_exhaustive]
+pub enum ProtocolError {
     /// An item has another length than its kind has.
     #[error("the scanner sent {got} bytes as {item}, which has {expected}")]
     Length {
@@ -13,10 +14,10 @@ pub enum Nonsense {
         /// How many came.
         got: usize,
     },
-    /// A reply that is neither yes nor no.
+    /// A reply byte that is neither ACK nor NAK.
     #[error("the scanner answered {to} with {got:#04x}, which means nothing there")]
-    Reply {
-        /// What was said.
+    ReplyByte {
+        /// What was sent.
         to: &'static str,
         /// What came back.
         got: u8,
@@ -34,7 +35,7 @@ pub enum Nonsense {
     Identity {
         /// `ESC I` or `FS I`.
         item: &'static str,
-        /// Where.
+        /// The offset of the byte.
         at: usize,
     },
     /// The image that the scanner announces is not the one that was asked for.
@@ -57,19 +58,63 @@ pub enum Nonsense {
         /// Bytes of a line of the page.
         expected: u64,
     },
+    /// What should be the head of a reply is none.
+    #[error("what the scanner answered to {to} is no reply")]
+    NoReply {
+        /// The request.
+        to: &'static str,
+    },
+    /// A reply to another request.
+    #[error("the scanner answered {to} with {got:?}")]
+    WrongReply {
+        /// The request.
+        to: &'static str,
+        /// The code of the reply.
+        got: String,
+    },
+    /// It does not enter a session.
+    #[error("the scanner answered FS X with {got:#04x}: it does not speak ESC/I-2, or not now")]
+    NoSession {
+        /// What it answered.
+        got: u8,
+    },
+    /// A reply with more data than there can be.
+    #[error("the scanner announces {got} bytes of data in a reply to {to}; the most is {most}")]
+    ReplyLength {
+        /// The request.
+        to: &'static str,
+        /// Announced.
+        got: usize,
+        /// Possible.
+        most: usize,
+    },
+    /// What it says that it can do makes no page.
+    #[error("what the scanner says of itself makes no page: {0}")]
+    Capabilities(&'static str),
+    /// The image has another width than was asked for.
+    #[error("the scanner sends an image of {got} pixels a line; the page has {expected}")]
+    Width {
+        /// What was asked for.
+        expected: u32,
+        /// What comes.
+        got: u32,
+    },
+    /// Image data in the wrong place.
+    #[error("the scanner sends image data {0}")]
+    Order(&'static str),
     /// The page ended too soon.
     #[error("the scanner ended the page {missing} lines early")]
     EndedEarly {
         /// The lines that did not come.
         missing: u32,
     },
-    /// All lines came, and the scanner wants to go on.
+    /// More lines than were asked for.
     #[error("the scanner does not end the page after its last line")]
     Endless,
-    /// It talks before it was asked anything.
+    /// It sends before it was asked anything.
     #[error("the scanner is still answering somebody else")]
-    Unasked,
+    Unsolicited,
     /// Empty packets instead of data.
     #[error("the scanner sends nothing but empty packets")]
-    Empty,
+    EmptyPackets,
 }

@@ -1,7 +1,7 @@
 //! Requests, heads of replies, and the tokens in them: all in groups of four characters. Bytes in, values out; what can't be
 //! understood is passed over, as the sources ask for.
 
-use super::Nonsense;
+use crate::ProtocolError;
 
 /// Bytes of a request.
 pub const REQUEST_BYTES: usize = 12;
@@ -40,9 +40,9 @@ impl Head {
     /// Reads the 64 bytes.
     ///
     /// # Errors
-    /// [`Nonsense::Reply`].
-    pub fn parse(bytes: &[u8], to: &'static str) -> Result<Head, Nonsense> {
-        let bad = Nonsense::Reply { to };
+    /// [`ProtocolError::NoReply`].
+    pub fn parse(bytes: &[u8], to: &'static str) -> Result<Head, ProtocolError> {
+        let bad = ProtocolError::NoReply { to };
         let (head, rest) = bytes.split_first_chunk::<REQUEST_BYTES>().ok_or(bad.clone())?;
         let [a, b, c, d, b'x', digits @ ..] = head else { return Err(bad) };
         let code = [*a, *b, *c, *d];
@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    fn head(text: &str) -> Result<Head, Nonsense> {
+    fn head(text: &str) -> Result<Head, ProtocolError> {
         let mut bytes = text.as_bytes().to_vec();
         bytes.resize(REPLY_BYTES, 0);
         Head::parse(&bytes, "IMG")
@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn what_is_no_head_is_refused() {
         for bad in ["", "\x15", "IMG y0001000", "IMG x+001000", "IMG x00z1000", "\x00\x01\x02\x03x0000000"] {
-            assert_eq!(head(bad), Err(Nonsense::Reply { to: "IMG" }), "{bad:?}");
+            assert_eq!(head(bad), Err(ProtocolError::NoReply { to: "IMG" }), "{bad:?}");
         }
         assert!(Head::parse(b"IMG x0000000", "IMG").is_err(), "too short");
     }

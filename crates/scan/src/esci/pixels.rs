@@ -3,20 +3,20 @@
 
 use std::collections::VecDeque;
 
-use super::feed::Block;
+use super::image_stream::Block;
 use super::plan::Plan;
 use crate::Pixels;
 
 /// Makes of blocks the lines of the page.
 #[derive(Debug, Default)]
-pub(super) struct Delivery {
+pub(super) struct LineConverter {
     /// Lines whose colours belong to lines that are not whole yet.
     waiting: VecDeque<Vec<u8>>,
     /// The lines of a block that are not as they came.
     changed: Vec<u8>,
 }
 
-impl Delivery {
+impl LineConverter {
     /// The lines of the page that a block makes whole. Those that are already as a page has them are not copied.
     pub(super) fn page_lines<'a>(&'a mut self, plan: &Plan, block: &'a Block) -> &'a [u8] {
         let (comes, keep) = (plan.asked.line_bytes, plan.page.bytes_per_line());
@@ -66,7 +66,6 @@ fn is_in_order(plan: &Plan, is_green_first: bool) -> bool {
     }
 }
 
-/// Makes them so.
 fn put_in_order(plan: &Plan, is_green_first: bool, bytes: &mut [u8]) {
     match plan.page.pixels {
         Pixels::Bit | Pixels::Gray8 => {}
@@ -97,14 +96,14 @@ fn crop(bytes: &mut Vec<u8>, line: usize, keep: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::abilities::tests::{plain, v850};
+    use super::super::capabilities::tests::{plain, v850};
     use super::*;
 
     fn plan(values: &[(&str, &str)]) -> Plan {
-        let abilities = v850();
-        let mut options = abilities.options();
+        let capabilities = v850();
+        let mut options = capabilities.options();
         options.set_all(values.iter().copied()).expect("good options");
-        Plan::new(&abilities, &options).expect("a plan")
+        Plan::new(&capabilities, &options).expect("a plan")
     }
 
     fn block(bytes: Vec<u8>, is_green_first: bool) -> Block {
@@ -112,21 +111,21 @@ mod tests {
     }
 
     fn page_lines(plan: &Plan, block: Block) -> Vec<u8> {
-        Delivery::default().page_lines(plan, &block).to_vec()
+        LineConverter::default().page_lines(plan, &block).to_vec()
     }
 
     #[test]
     fn colors_that_lie_lines_apart_are_put_together() {
-        let abilities = plain(b"D1").expect("supported");
-        let mut options = abilities.options();
+        let capabilities = plain(b"D1").expect("supported");
+        let mut options = capabilities.options();
         options.set_all([("resolution", "75"), ("br-x", "2.7"), ("tl-y", "1"), ("br-y", "2")]).expect("good options");
-        let plan = Plan::new(&abilities, &options).expect("a plan");
+        let plan = Plan::new(&capabilities, &options).expect("a plan");
         assert_eq!((plan.distance, plan.page.height, plan.asked.lines), (1, Some(3), 5));
         // In line n red is from page line n, green from n - 1, blue from n - 2.
         let line = |n: u8| [100 + n, 149 + n, 198 + n].repeat(plan.asked.line_bytes / 3);
         let expected: Vec<u8> = (0..3u8).flat_map(|n| [100 + n, 150 + n, 200 + n].repeat(8)).collect();
         for cut in 0..5 {
-            let mut delivery = Delivery::default();
+            let mut delivery = LineConverter::default();
             let (one, other): (Vec<u8>, Vec<u8>) =
                 ((0..cut).flat_map(line).collect(), (cut..5).flat_map(line).collect());
             let mut page = delivery.page_lines(&plan, &block(one, false)).to_vec();
@@ -139,7 +138,7 @@ mod tests {
     fn lines_that_are_as_a_page_has_them_are_not_copied() {
         let color = plan(&[]);
         let block = block(vec![7; color.asked.line_bytes], false);
-        assert_eq!(Delivery::default().page_lines(&color, &block).as_ptr(), block.bytes.as_ptr());
+        assert_eq!(LineConverter::default().page_lines(&color, &block).as_ptr(), block.bytes.as_ptr());
     }
 
     #[test]
@@ -161,10 +160,10 @@ mod tests {
 
     #[test]
     fn what_was_scanned_too_much_is_left_out_of_every_line() {
-        let abilities = plain(b"B7").expect("supported");
-        let mut options = abilities.options();
+        let capabilities = plain(b"B7").expect("supported");
+        let mut options = capabilities.options();
         options.set_all([("mode", "gray"), ("resolution", "75"), ("br-x", "3.4")]).expect("good options");
-        let plan = Plan::new(&abilities, &options).expect("a plan");
+        let plan = Plan::new(&capabilities, &options).expect("a plan");
         assert_eq!((plan.page.width, plan.asked.line_bytes), (10, 16));
         let bytes: Vec<u8> = (0..48).collect();
         let expected: Vec<u8> = (0..10).chain(16..26).chain(32..42).collect();

@@ -1,0 +1,143 @@
+//! A driver's side of its transport: items that arrive in pieces, one read at a time, and the abort sequence that the daemon
+//! runs should the driver die. Runs on the thread that scans.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Timeouts;
+use super::reassembly::Reassembly;
+use crate::{AbortStep, Cancel, ProtocolError, ReadEnd, Received, ScanError, Transport, TransportError};
+
+/// Empty packets in a row after which a scanner counts as one that has nothing to send.
+const EMPTY_PACKETS: usize = 64;
+/// A whole packet of any USB speed.
+const LISTEN_BYTES: usize = 1024;
+
+/// A transport, and whether a read of it is under way.
+pub(crate) struct Channel {
+    pub transport: Box<dyn Transport>,
+    pub cancel: Cancel,
+    pub timeouts: Timeouts,
+    reading: bool,
+}
+
+impl Channel {
+    pub(crate) fn new(transport: Box<dyn Transport>, timeouts: Timeouts) -> Channel {
+        let cancel = transport.cancel_handle();
+        Channel { transport, cancel, timeouts, reading: false }
+    }
+
+    pub(crate) fn start_read(&mut self, bytes: usize, timeout: Duration) -> Result<(), ScanError> {
+        self.transport.start_read(bytes, timeout)?;
+        self.reading = true;
+        Ok(())
+    }
+
+    fn finish_read(&mut self) -> Result<Received, ScanError> {
+        self.reading = false;
+        Ok(self.transport.finish_read()?)
+    }
+
+    /// Ends the read that is under way, if one is; returns what it had received.
+    pub(crate) fn stop_reading(&mut self) -> Result<Bytes, ScanError> {
+        if !self.reading {
+            return Ok(Bytes::new());
+        }
+        self.transport.cancel_read();
+        Ok(self.finish_read()?.bytes)
+    }
+
+    /// Reads until `into` has `bytes` bytes, or `stop` accepts what has come. An item may arrive in any number of pieces.
+    /// After an error `into` keeps what arrived, and the same call continues from there.
+    pub(crate) fn fill(
+        &mut self,
+        into: &mut Reassembly,
+        bytes: usize,
+        during: &'static str,
+        timeout: Duration,
+        stop: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), ScanError> {
+        let mut empty = 0;
+        while into.len() < bytes {
+            if !self.reading {
+                self.start_read(bytes - into.len(), timeout)?;
+            }
+            let Received { bytes: piece, end } = self.finish_read()?;
+            empty = if piece.is_empty() { empty + 1 } else { 0 };
+            into.push(piece);
+            if stop(into) {
+                return Ok(());
+            }
+            let is_whole = into.len() >= bytes;
+            match end {
+                _ if is_whole => {}
+                ReadEnd::Done if empty >= EMPTY_PACKETS => return Err(ProtocolError::EmptyPackets.into()),
+                ReadEnd::Done => {}
+                ReadEnd::TimedOut => return Err(ScanError::NoResponse { during, after: timeout }),
+                ReadEnd::Cancelled => return Err(ScanError::Cancelled { idle: false }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Before the first command of a conversation: answers to somebody else's commands would be taken for answers to ours.
+    /// `idle` is what a cancel meanwhile leaves the scanner as.
+    ///
+    /// [`ProtocolError::Unsolicited`] when there are any.
+    pub(crate) fn expect_silence(&mut self, idle: bool) -> Result<(), ScanError> {
+        let received = self.transport.read(LISTEN_BYTES, self.timeouts.listen)?;
+        match (received.bytes.is_empty(), received.end) {
+            (false, _) => Err(ProtocolError::Unsolicited.into()),
+            (true, ReadEnd::Cancelled) => Err(ScanError::Cancelled { idle }),
+            (true, _) => Ok(()),
+        }
+    }
+
+    /// What the daemon does with the scanner should this program die now; replaces what was armed before.
+    pub(crate) fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), ScanError> {
+        match self.transport.arm_abort(steps) {
+            Err(TransportError::NotSupported { .. }) => {
+                log::debug!("this daemon takes no abort sequence");
+                Ok(())
+            }
+            result => Ok(result?),
+        }
+    }
+
+    /// The job is over: the daemon has nothing to clean up any more.
+    pub(crate) fn disarm_abort(&mut self) {
+        if let Err(error) = self.transport.disarm_abort() {
+            log::debug!("disarm the abort sequence: {error}");
+        }
+    }
+
+    /// From here on it is cleaning up, which the cancel that made it necessary does not end.
+    pub(crate) fn acknowledge_cancel(&mut self) {
+        if let Err(error) = self.transport.acknowledge_cancel() {
+            log::info!("acknowledge the cancel: {error}");
+        }
+    }
+}
+
+/// Whether there is no scanner or no daemon left to talk to.
+pub(crate) fn is_gone(error: &ScanError) -> bool {
+    matches!(error, ScanError::Transport(TransportError::NoDevice | TransportError::Silent | TransportError::Daemon(_)))
+}
+
+/// Whether an error may come of a scanner that is in the middle of something else.
+pub(crate) fn is_out_of_sync(error: &ScanError) -> bool {
+    match error {
+        // What a scanner says that it can do is no sign of the state that it is in.
+        ScanError::Protocol(error) => !matches!(error, ProtocolError::Capabilities(_)),
+        ScanError::NoResponse { .. } => true,
+        ScanError::Transport(error) => matches!(
+            error,
+            TransportError::Timeout { .. }
+                | TransportError::Stall { .. }
+                | TransportError::Overrun
+                | TransportError::Bus { .. }
+        ),
+        _ => false,
+    }
+}
