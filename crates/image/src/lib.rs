@@ -24,6 +24,7 @@ mod encoder;
 mod error;
 mod format;
 mod jpeg_file;
+mod limits;
 mod out;
 mod pdf_file;
 mod png_file;
