@@ -11,11 +11,12 @@ use usbscan_daemon::{Config, Running};
 use usbscan_usb::Bus;
 use usbscan_virtual::VirtualBus;
 use usbscan_wire::{
-    Answer, Command, ControlDirection, DAEMON_HEADER_LIMIT, Event, FromDaemon, Request, Status, read_frame,
+    Answer, Command, ControlDirection, DAEMON_HEADER_LIMIT, DeviceStatus, Event, FromDaemon, ListBody, Request, Status,
+    StatusBody, read_frame,
 };
 
 use crate::kernel::{self, Plugged};
-use crate::shared::{Ears, Shared};
+use crate::shared::{FdReader, SharedMemory};
 
 /// How long anything may take before it counts as hung.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -89,8 +90,8 @@ impl Rig {
 #[derive(Debug)]
 pub struct Client {
     stream: UnixStream,
-    reader: BufReader<Ears>,
-    shared: Option<Shared>,
+    reader: BufReader<FdReader>,
+    shared: Option<SharedMemory>,
     /// The connection's number.
     pub session: u64,
     next_id: u64,
@@ -104,7 +105,7 @@ pub struct Client {
 impl Client {
     pub fn new(stream: UnixStream) -> Client {
         stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-        let reader = BufReader::new(Ears::new(stream.try_clone().expect("a clone")));
+        let reader = BufReader::new(FdReader::new(stream.try_clone().expect("a clone")));
         let (answers, events, order) = (VecDeque::new(), VecDeque::new(), Vec::new());
         let mut client = Client { stream, reader, shared: None, session: 0, next_id: 1, answers, events, order };
         match client.event() {
@@ -122,7 +123,7 @@ impl Client {
     pub fn share(&mut self, length: u32) {
         self.done(Command::ShareMemory { length });
         let descriptor = self.descriptor().expect("its descriptor comes with the answer");
-        self.shared = Some(Shared::new(&descriptor, length as usize));
+        self.shared = Some(SharedMemory::new(&descriptor, length as usize));
     }
 
     /// The descriptor that came along, if one came that nobody has taken.
@@ -255,24 +256,37 @@ impl Client {
         self.order.iter().collect::<std::collections::BTreeSet<_>>().len()
     }
 
-    /// Waits until the pipes have these requests, as `status` tells: its answer is the event to wait for.
-    pub fn until_pending(&mut self, wanted: &[(u64, &str)]) {
+    /// Asks `look` again and again until it says that something is so: for what the daemon tells nobody unasked. Each answer
+    /// is the event that is waited for. `look` says what it saw instead.
+    pub fn until(&mut self, mut look: impl FnMut(&mut Client) -> Result<(), String>) {
         let hung = Instant::now() + DEADLINE;
-        loop {
-            let body: usbscan_wire::StatusBody =
-                self.done(Command::Status { device: Some("usbscan0".to_owned()) }).body().expect("a status");
-            let pending: Vec<(u64, String)> = body.devices[0]
-                .pipes
-                .iter()
-                .flat_map(|pipe| &pipe.pending)
-                .map(|request| (request.request, request.state.clone()))
-                .collect();
-            if wanted.iter().all(|(id, state)| pending.iter().any(|(i, s)| i == id && s == state)) {
-                return;
-            }
-            assert!(Instant::now() < hung, "never came to {wanted:?}: {pending:?}");
+        while let Err(seen) = look(self) {
+            assert!(Instant::now() < hung, "never came to it: {seen}");
             std::thread::yield_now();
         }
+    }
+
+    /// What `status` says of the first scanner.
+    pub fn status(&mut self) -> DeviceStatus {
+        let body: StatusBody =
+            self.done(Command::Status { device: Some("usbscan0".to_owned()) }).body().expect("a status");
+        body.devices.into_iter().next().expect("the one that was asked for")
+    }
+
+    /// Waits until the pipes have these requests.
+    pub fn until_pending(&mut self, wanted: &[(u64, &str)]) {
+        self.until(|client| {
+            let pipes = client.status().pipes;
+            let pending: Vec<(u64, &str)> = pipes
+                .iter()
+                .flat_map(|pipe| &pipe.pending)
+                .map(|request| (request.request, request.state.as_str()))
+                .collect();
+            match wanted.iter().all(|request| pending.contains(request)) {
+                true => Ok(()),
+                false => Err(format!("{wanted:?}, but {pending:?}")),
+            }
+        });
     }
 
     /// Waits until what the loopback had to say has gone into the read that is in flight: it carries a control request out
@@ -283,29 +297,21 @@ impl Client {
 
     /// Waits until so many sessions have the first scanner open.
     pub fn until_sessions(&mut self, count: usize) {
-        let hung = Instant::now() + DEADLINE;
-        loop {
-            let body: usbscan_wire::StatusBody =
-                self.done(Command::Status { device: Some("usbscan0".to_owned()) }).body().expect("a status");
-            if body.devices[0].sessions.len() == count {
-                return;
-            }
-            assert!(Instant::now() < hung, "{:?}", body.devices[0].sessions);
-            std::thread::yield_now();
-        }
+        self.until(|client| {
+            let sessions = client.status().sessions;
+            if sessions.len() == count { Ok(()) } else { Err(format!("{sessions:?}")) }
+        });
     }
 
     /// Waits until the daemon lists a scanner of this name or stable id.
     pub fn until_listed(&mut self, name: &str) {
-        let hung = Instant::now() + DEADLINE;
-        loop {
-            let list: usbscan_wire::ListBody = self.done(Command::List {}).body().expect("a list");
-            if list.devices.iter().any(|device| device.name == name || device.stable_id == name) {
-                return;
+        self.until(|client| {
+            let list: ListBody = client.done(Command::List {}).body().expect("a list");
+            match list.devices.iter().any(|device| device.name == name || device.stable_id == name) {
+                true => Ok(()),
+                false => Err(format!("{name} is not among {:?}", list.devices)),
             }
-            assert!(Instant::now() < hung, "{name} was never listed");
-            std::thread::yield_now();
-        }
+        });
     }
 
     /// The connection is at its end: everything that was underway has been said.

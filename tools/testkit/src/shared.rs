@@ -13,18 +13,18 @@ use usbscan_wire::{Answer, Command};
 
 /// Reads a socket, and keeps the descriptor that comes along.
 #[derive(Debug)]
-pub struct Ears {
+pub struct FdReader {
     stream: UnixStream,
     pub descriptor: Option<OwnedFd>,
 }
 
-impl Ears {
-    pub fn new(stream: UnixStream) -> Ears {
-        Ears { stream, descriptor: None }
+impl FdReader {
+    pub fn new(stream: UnixStream) -> FdReader {
+        FdReader { stream, descriptor: None }
     }
 }
 
-impl Read for Ears {
+impl Read for FdReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut beside = RecvAncillaryBuffer::new(&mut room);
@@ -41,15 +41,15 @@ impl Read for Ears {
 
 /// Memory that a client shares with the daemon.
 #[derive(Debug)]
-pub struct Shared {
+pub struct SharedMemory {
     room: Room,
     lent: HashMap<u64, Lent>,
 }
 
-impl Shared {
-    pub fn new(descriptor: &OwnedFd, length: usize) -> Shared {
+impl SharedMemory {
+    pub fn new(descriptor: &OwnedFd, length: usize) -> SharedMemory {
         let room = Room::new(descriptor, length).expect("memory that can be mapped");
-        Shared { room, lent: HashMap::new() }
+        SharedMemory { room, lent: HashMap::new() }
     }
 
     /// What to say instead of this, so that its bytes come or go through the memory.

@@ -1,24 +1,16 @@
-//! What lists have to leave out so that a header line holds them: a device may have long names, and there may be many of
-//! them. Functions of values.
+//! What lists have to leave out so that a header line holds them: there may be many scanners, with many requests.
+//! Functions of values.
 
 use serde::Serialize;
 use usbscan_wire::{DAEMON_HEADER_LIMIT, DeviceEntry, DeviceStatus};
 
 /// Requests of one pipe that `status` lists at most; fewer where that would be too long.
 const LISTED: [usize; 4] = [32, 8, 2, 0];
-/// Characters of each name that a device gives itself, likewise. The first is more than a device can say.
-const NAMED: [usize; 4] = [128, 32, 8, 0];
 /// Bytes of a header beside its list.
 const ROOM: usize = 1024;
 
-/// The scanners; where that would be too long with shorter names, or with none; and then without those that came last.
-pub(super) fn list(mut devices: Vec<DeviceEntry>) -> Vec<DeviceEntry> {
-    for named in NAMED {
-        devices.iter_mut().for_each(|device| shorten(device, named));
-        if fits(&devices) {
-            return devices;
-        }
-    }
+/// The scanners; where that would be too long, without those that came last.
+pub(super) fn list(devices: Vec<DeviceEntry>) -> Vec<DeviceEntry> {
     first_that_fit(devices)
 }
 
@@ -32,19 +24,7 @@ pub(super) fn status(look: impl Fn(usize) -> Vec<DeviceStatus>) -> Vec<DeviceSta
             return devices;
         }
     }
-    for named in NAMED {
-        devices.iter_mut().for_each(|status| shorten(&mut status.device, named));
-        if fits(&devices) {
-            return devices;
-        }
-    }
     first_that_fit(devices)
-}
-
-fn shorten(device: &mut DeviceEntry, most: usize) {
-    for name in [&mut device.manufacturer, &mut device.product, &mut device.serial] {
-        *name = name.take().map(|name| name.chars().take(most).collect()).filter(|name: &String| !name.is_empty());
-    }
 }
 
 fn fits(list: &impl Serialize) -> bool {
@@ -99,19 +79,10 @@ mod tests {
 
     #[test]
     fn what_fits_is_listed_as_it_is() {
-        // Few with names as long as can be, and many with usual ones.
-        for devices in [devices(20, &"\u{7}".repeat(126)), devices(100, "Perfection V850")] {
+        // Names as long as they are kept, and many with usual ones.
+        for devices in [devices(60, &"x".repeat(64)), devices(100, "Perfection V850")] {
             assert_eq!(list(devices.clone()), devices);
         }
-    }
-
-    #[test]
-    fn names_are_shortened_before_a_scanner_is_left_out() {
-        let listed = list(devices(100, &"\u{7}".repeat(126)));
-        assert_eq!(listed.len(), 100);
-        let longest = listed[0].product.as_ref().map(|name| name.chars().count());
-        assert!(longest.is_some_and(|length| length < 126), "{longest:?}");
-        assert!(fits(&listed));
     }
 
     #[test]

@@ -20,8 +20,9 @@ const LOOPBACK: (u16, u16) = (0x1209, 0x0001);
 
 /// Endpoints that an interface can have: 15 each way (USB 2.0, section 9.6.6).
 const MOST_ENDPOINTS: usize = 30;
-/// UTF-16 units of the longest string descriptor (USB 2.0, section 9.6.7).
-const LONGEST_NAME: usize = 126;
+/// Characters of a name that a device gives itself. A string descriptor may have 126 (USB 2.0, section 9.6.7), scanners
+/// have some twenty; lists of many scanners must fit into one header.
+const NAME_CHARACTERS: usize = 64;
 
 /// The interface of a device that makes it a scanner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,20 +37,21 @@ pub(crate) struct Function {
     pub protocol: &'static str,
 }
 
-/// What a device says of itself, as far as a device can: whatever a bus believed, the answers that it stands in have an end.
+/// What a device says of itself, with a bound on each part of it. Its names are cut, and characters that are for terminals
+/// replaced, here and nowhere else: what is listed, logged and printed later is harmless.
 pub(crate) fn clamp_descriptors(mut info: DeviceInfo) -> DeviceInfo {
     for interface in info.configuration.iter_mut().flat_map(|configuration| &mut configuration.interfaces) {
         interface.endpoints.truncate(MOST_ENDPOINTS);
     }
-    for name in [&mut info.manufacturer, &mut info.product, &mut info.serial].into_iter().flatten() {
-        let ends = name.char_indices().scan(0, |units, (at, c)| {
-            *units += c.len_utf16();
-            Some((at, *units))
-        });
-        let end = ends.into_iter().find(|(_, units)| *units > LONGEST_NAME).map(|(at, _)| at);
-        name.truncate(end.unwrap_or(name.len()));
+    for name in [&mut info.manufacturer, &mut info.product, &mut info.serial] {
+        *name = name.take().map(|name| printable(&name)).filter(|name| !name.is_empty());
     }
     info
+}
+
+fn printable(name: &str) -> String {
+    let name = name.trim().chars().take(NAME_CHARACTERS);
+    name.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// The scanner in a device, if there is one.
@@ -170,6 +172,13 @@ mod tests {
 
     fn endpoint(address: u8, transfer_type: TransferType, interval: u8) -> EndpointDescriptor {
         EndpointDescriptor { address: EndpointAddress(address), transfer_type, max_packet_size: 512, interval }
+    }
+
+    #[test]
+    fn names_are_cut_and_made_printable() {
+        assert_eq!(printable(" Perfection V850 "), "Perfection V850");
+        assert_eq!(printable("a\u{1b}[31mb\u{7}"), "a\u{fffd}[31mb\u{fffd}");
+        assert_eq!(printable(&"é".repeat(126)).chars().count(), NAME_CHARACTERS);
     }
 
     #[test]

@@ -14,14 +14,9 @@ pub(crate) fn next_name<'a>(taken: impl Iterator<Item = &'a str> + Clone) -> Str
 /// `VID:PID:serial`, or with the port path where there is no serial number, or where another device has the same one.
 pub(crate) fn stable_id(info: &DeviceInfo, taken: impl Fn(&str) -> bool) -> String {
     let model = format!("{}:{}", info.descriptor.vendor, info.descriptor.product);
-    let serial = info.serial.as_deref().map(printable).filter(|serial| !serial.is_empty());
+    let serial = info.serial.as_deref();
     let by_serial = serial.map(|serial| format!("{model}:{serial}")).filter(|id| !taken(id));
     by_serial.unwrap_or_else(|| format!("{model}:{}", info.location.port_path()))
-}
-
-/// A device may put anything into its strings; control characters and spaces at the ends are not for names.
-fn printable(text: &str) -> String {
-    text.trim().chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
 /// The scanner that is meant: by name or stable id, whole, or by a beginning that only one of them has.
