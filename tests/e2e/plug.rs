@@ -2,6 +2,8 @@
 //! in-process bus has not, so only where `USBSCAN_E2E_RIG` says so.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use usbscan_virtual::glass::{Glass, View};
 
@@ -66,5 +68,38 @@ fn whoever_waits_on_any_pipe_learns_that_the_cable_was_pulled() {
     for program in waiting {
         let ended = program.end();
         assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+    }
+}
+
+#[test]
+#[ignore = "needs a kernel to plug into: tools/test --only guest-user-vhci"]
+fn a_scanner_that_is_plugged_in_again_and_again_on_a_busy_machine_is_found_each_time() {
+    let times = std::env::var("USBSCAN_PLUGS").map_or(25, |text| text.parse().expect("USBSCAN_PLUGS is a number"));
+    let mut rig = Rig::new("loopback");
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let done = Done(&is_done);
+        // More that want the processor than there are processors.
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        for _ in 0..times {
+            rig.unplug();
+            rig.replug();
+        }
+        drop(done);
+    });
+}
+
+/// Says so however its test ends.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -22,6 +22,7 @@ use crate::version::SERVER;
 
 impl Handler<'_> {
     pub(super) fn list(&self, responder: Responder) {
+        self.core.registry.rescan_for_client();
         let scanners = self.core.registry.scanners();
         let devices = truncate::list(scanners.iter().map(|scanner| scanner.entry()).collect());
         responder.done_with_body(scanners.len() as u64, &ListBody { devices });

@@ -1,6 +1,11 @@
 //! The scanners there are. Its thread `registry` is woken by the buses' notifications, lists what is plugged in, and compares;
 //! nothing is polled. Each scanner gets a name and a supervisor.
+//!
+//! No arrival is lost. A device that is not ready yet (not configured, no rights) is listed again for a minute, since nobody
+//! tells when it is; and whoever asks for the list has the registry look, because the kernel drops notifications that are
+//! not fetched in time.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -8,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, at, bounded, never, select, unbounded};
 use parking_lot::Mutex;
-use usbscan_usb::{Access, Bus, DeviceInfo, Watch};
+use usbscan_usb::{Access, Bus, DeviceInfo, Location, Watch};
 use usbscan_wire::Event;
 
 use crate::failure::Failure;
@@ -19,10 +24,22 @@ use crate::scanner::names;
 use crate::scanner::supervisor::{Environment, SupervisorHandle};
 use crate::session::binding::{Binding, ScannerId};
 
-/// After a scanner arrived that we may not open, its rights are looked at again so much later: udev may not have come
-/// to it yet (docs/usb-engine.md, "Threads and contexts").
-const RESCAN_DELAYS: [Duration; 4] =
-    [Duration::from_millis(200), Duration::from_millis(400), Duration::from_secs(1), Duration::from_secs(3)];
+/// After a device arrived that is not ready, it is looked at again so much later. Linux announces a device before it has
+/// put it in a configuration, and before udev has given its node rights (docs/usb-engine.md, "Threads and contexts"); on a
+/// busy machine both can take long.
+const RESCAN_DELAYS: [Duration; 8] = [
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+];
+
+/// Clients that ask for the list have the registry look so often at most: each look reads all of the bus.
+const RESCAN_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The scanners that are plugged in, in order of arrival. Any thread may look.
 #[derive(Debug, Default)]
@@ -30,9 +47,22 @@ pub(crate) struct Scanners {
     present: Mutex<Vec<Arc<Scanner>>>,
     /// Those that are unplugged, until no session has them open any more.
     departed: Mutex<Vec<Arc<Scanner>>>,
+    /// When somebody's question last had the registry look, and the way to the registry.
+    asked: Mutex<Option<(Instant, Sender<RegistryRequest>)>>,
 }
 
 impl Scanners {
+    /// Somebody asks what there is: the registry looks too, at most once in so often, and in its own time.
+    pub fn rescan_for_client(&self) {
+        if let Some((last, requests)) = &mut *self.asked.lock()
+            && last.elapsed() >= RESCAN_INTERVAL
+        {
+            *last = Instant::now();
+            // It may have ended.
+            let _ = requests.send(RegistryRequest::Rescan);
+        }
+    }
+
     pub fn scanners(&self) -> Vec<Arc<Scanner>> {
         self.present.lock().clone()
     }
@@ -69,6 +99,7 @@ impl Scanners {
     }
 }
 
+#[derive(Debug)]
 enum RegistryRequest {
     Alive(Sender<()>),
     Rescan,
@@ -94,6 +125,7 @@ impl Registry {
     /// When the system has no thread left.
     pub fn start(buses: Vec<Arc<dyn Bus>>, environment: Environment, scanners: Arc<Scanners>) -> io::Result<Registry> {
         let (requests, inbox) = unbounded();
+        *scanners.asked.lock() = Some((Instant::now(), requests.clone()));
         let (notify, changes) = bounded(1);
         let watches = buses.iter().filter_map(|bus| watch(&**bus, notify.clone())).collect();
         let mut watcher = RegistryThread {
@@ -101,6 +133,7 @@ impl Registry {
             environment,
             scanners,
             supervisors: Vec::new(),
+            not_ready: BTreeSet::new(),
             rescan_at: Vec::new(),
             next_id: 0,
             _watches: watches,
@@ -163,6 +196,9 @@ struct RegistryThread {
     scanners: Arc<Scanners>,
     /// Those of scanners that are gone stay here until they have ended.
     supervisors: Vec<KnownScanner>,
+    /// What was not ready at the last look: a bus, and the device on it, or none where the bus could not be listed.
+    not_ready: BTreeSet<(usize, Option<Location>)>,
+    /// When to look again, soonest first.
     rescan_at: Vec<Instant>,
     next_id: u64,
     _watches: Vec<Box<dyn Watch>>,
@@ -200,17 +236,34 @@ impl RegistryThread {
             }
             !ended
         });
+        let mut not_ready = BTreeSet::new();
         for at in 0..self.buses.len() {
             let bus = self.buses[at].clone();
             match bus.list() {
                 Ok(there) => {
+                    let waited_for = there.iter().filter(|info| !is_ready(info));
+                    not_ready.extend(waited_for.map(|info| (at, Some(info.location.clone()))));
                     let there: Vec<_> = there.into_iter().map(function::clamp_descriptors).collect();
                     self.remove_missing(at, &there);
                     there.into_iter().for_each(|info| self.update_or_add(at, &bus, info));
                 }
-                Err(error) => log::warn!("{error}"),
+                Err(error) => {
+                    log::warn!("{error}");
+                    not_ready.insert((at, None));
+                }
             }
         }
+        self.plan_rescans(not_ready);
+    }
+
+    /// Something new that is not ready begins the series of looks again; when all is ready, they end.
+    fn plan_rescans(&mut self, not_ready: BTreeSet<(usize, Option<Location>)>) {
+        if not_ready.is_empty() {
+            self.rescan_at.clear();
+        } else if !not_ready.is_subset(&self.not_ready) {
+            self.rescan_at = RESCAN_DELAYS.iter().map(|later| Instant::now() + *later).collect();
+        }
+        self.not_ready = not_ready;
     }
 
     fn remove_missing(&self, bus: usize, there: &[DeviceInfo]) {
@@ -248,7 +301,6 @@ impl RegistryThread {
         log::info!("{name} is {} ({stable_id}, {})", info.label(), function.protocol);
         if info.access == Access::Denied {
             log::warn!("{name}: no permission to open it; are usbscan's udev rules in force?");
-            self.rescan_at = RESCAN_DELAYS.iter().map(|later| Instant::now() + *later).collect();
         }
         let id = ScannerId(self.next_id);
         self.next_id += 1;
@@ -276,6 +328,12 @@ impl RegistryThread {
         }
         all
     }
+}
+
+/// Whether a device can be judged: it is in a configuration, and we may open it. Devices that are no scanners and nobody
+/// may open stay so; they cost a few looks.
+fn is_ready(info: &DeviceInfo) -> bool {
+    info.configuration.is_some() && info.access == Access::Granted
 }
 
 /// A device keeps its place and its address for as long as it is plugged in.

@@ -1,5 +1,6 @@
 //! The daemon over its socket, on the in-process bus: everything between a client's bytes and a scanner's.
 
+mod arrivals;
 mod bad_descriptors;
 mod cancelling;
 mod capturing;
@@ -7,7 +8,6 @@ mod chaos;
 mod ending;
 mod hostile;
 mod idle_exit;
-
 mod mixture;
 mod moving;
 mod opening;
