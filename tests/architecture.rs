@@ -24,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("usbscan-libusb", &["usbscan-shm", "usbscan-usb"]),
     ("usbscan-virtual", &["usbscan-usb"]),
     ("vscan", &["usbscan-usb", "usbscan-virtual"]),
-    ("render", &["usbscan-cli", "usbscan-daemon", "usbscan-virtual"]),
+    ("generate", &["usbscan-cli", "usbscan-daemon", "usbscan-virtual"]),
     ("testkit", &["usbscan-daemon", "usbscan-libusb", "usbscan-shm", "usbscan-usb", "usbscan-virtual", "usbscan-wire"]),
     ("usbscan-wire", &[]),
     ("usbscan-client", &["usbscan-shm", "usbscan-wire"]),

@@ -16,11 +16,11 @@ use usbscan_wire::{Command, ControlDirection, DAEMON_HEADER_LIMIT, FromDaemon, P
 /// The loopback device, whose silence is over at once.
 const HASTY: &str = r#"
 vendor = "1209"
-maker = "pid.codes"
+manufacturer = "pid.codes"
 [[model]]
 product = "0001"
 name = "loopback"
-story = "Sends nothing of itself."
+notes = "Sends nothing of itself."
 drain_ms = 1
 "#;
 /// What one input may hold.

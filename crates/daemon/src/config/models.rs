@@ -1,5 +1,5 @@
 //! The model table: which devices are scanners though their interface does not say so, and how some want to be treated.
-//! Read once, before any thread starts: the makers' files that are compiled in, then the administrator's.
+//! Read once, before any thread starts: the files that are compiled in, one a manufacturer, then the administrator's.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -66,7 +66,7 @@ pub struct Model {
     pub vendor: VendorId,
     /// `idProduct`.
     pub product: ProductId,
-    pub maker: String,
+    pub manufacturer: String,
     pub name: String,
     /// What it speaks; a model that has one is a scanner whatever its interface says.
     pub protocol: Option<Protocol>,
@@ -98,9 +98,9 @@ pub enum ValueProblem {
     /// `vendor` or `product`.
     #[error("vendor and product are four hex digits each, such as \"04b8\"")]
     Id,
-    /// `story`.
-    #[error("story says nothing: who saw what, on which scanner?")]
-    NoStory,
+    /// `notes`.
+    #[error("notes says nothing: who saw what, on which scanner?")]
+    NoNotes,
     /// `depth`.
     #[error("depth is 1 to 16")]
     Depth,
@@ -186,7 +186,7 @@ impl Table {
 #[serde(deny_unknown_fields)]
 struct File {
     vendor: String,
-    maker: String,
+    manufacturer: String,
     #[serde(default)]
     model: Vec<Entry>,
 }
@@ -197,7 +197,7 @@ struct File {
 struct Entry {
     product: String,
     name: String,
-    story: String,
+    notes: String,
     protocol: Option<Protocol>,
     #[serde(default)]
     clear_halt_on_open: bool,
@@ -216,8 +216,8 @@ struct Entry {
 
 fn understand(path: &Path, file: &File, entry: &Entry) -> Result<Model, ValueProblem> {
     let (vendor, product) = (hex(&file.vendor)?, hex(&entry.product)?);
-    if entry.story.trim().is_empty() {
-        return Err(ValueProblem::NoStory);
+    if entry.notes.trim().is_empty() {
+        return Err(ValueProblem::NoNotes);
     }
     let quirks = Quirks {
         clear_halt_on_open: entry.clear_halt_on_open,
@@ -233,7 +233,7 @@ fn understand(path: &Path, file: &File, entry: &Entry) -> Result<Model, ValuePro
     Ok(Model {
         vendor: VendorId(vendor),
         product: ProductId(product),
-        maker: file.maker.clone(),
+        manufacturer: file.manufacturer.clone(),
         name: entry.name.clone(),
         protocol: entry.protocol,
         quirks,
@@ -275,7 +275,7 @@ mod tests {
 
     fn model(lines: &str) -> String {
         format!(
-            "vendor = \"04b8\"\nmaker = \"Epson\"\n[[model]]\nproduct = \"0151\"\nname = \"mine\"\nstory = \"seen\"\n{lines}"
+            "vendor = \"04b8\"\nmanufacturer = \"Epson\"\n[[model]]\nproduct = \"0151\"\nname = \"mine\"\nnotes = \"seen\"\n{lines}"
         )
     }
 
@@ -339,6 +339,6 @@ mod tests {
         let short = model("").replace("0151", "151");
         assert!(matches!(add(&short), Err(QuirkError::Value { problem: ValueProblem::Id, .. })));
         let silent = model("").replace("seen", " ");
-        assert!(matches!(add(&silent), Err(QuirkError::Value { problem: ValueProblem::NoStory, .. })));
+        assert!(matches!(add(&silent), Err(QuirkError::Value { problem: ValueProblem::NoNotes, .. })));
     }
 }

@@ -392,7 +392,7 @@ impl Scanner {
             stable_id: self.stable_id.clone(),
             vendor_id: info.descriptor.vendor.0,
             product_id: info.descriptor.product.0,
-            manufacturer: or_model(&info.manufacturer, |model| &model.maker),
+            manufacturer: or_model(&info.manufacturer, |model| &model.manufacturer),
             product: or_model(&info.product, |model| &model.name),
             serial: info.serial.clone(),
             port: info.location.port_path(),

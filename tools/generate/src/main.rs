@@ -1,7 +1,7 @@
 //! Makes the files that follow from the code, so that they can't say anything else: the man pages' lists of commands
 //! and flags, shell completions, and the udev hardware database.
 //!
-//! `cargo run -p render` writes them; `cargo test -p render` tells which are not current. The rendered files are part of
+//! `cargo run -p generate` writes them; `cargo test -p generate` tells which are not current. The rendered files are part of
 //! the sources: whoever installs needs no Rust for them, and a change to a flag shows in the diff of its man page.
 
 mod completions;
@@ -23,7 +23,7 @@ struct Rendered {
 
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().and_then(Path::parent).expect("tools/render is two folders below the root").to_owned()
+    here.parent().and_then(Path::parent).expect("tools/generate is two folders below the root").to_owned()
 }
 
 /// The programs' command lines, each with its man page.
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     match everything().and_then(|files| write(&root(), &files, io::stdout())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("render: {error}");
+            eprintln!("generate: {error}");
             ExitCode::FAILURE
         }
     }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn all_files_are_written_though_nobody_reads_their_names() {
-        let folder = std::env::temp_dir().join(format!("usbscan-render-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("usbscan-generate-{}", std::process::id()));
         let file = |path: &str| Rendered { path: path.to_owned(), text: path.to_uppercase() };
         write(&folder, &[file("man/a"), file("b")], Closed).expect("it is written");
         let read = |path| fs::read_to_string(folder.join(path)).expect("it is there");
@@ -105,6 +105,6 @@ mod tests {
             .filter(|file| fs::read_to_string(root().join(&file.path)).ok().as_deref() != Some(&file.text))
             .map(|file| file.path)
             .collect();
-        assert!(stale.is_empty(), "not current: {stale:?}; run: cargo run -p render");
+        assert!(stale.is_empty(), "not current: {stale:?}; run: cargo run -p generate");
     }
 }

@@ -4,7 +4,7 @@ use usbscan_daemon::quirks::Table;
 
 const HEAD: &str = "\
 # Which USB devices are scanners though their interface does not say so: for 60-usbscan.rules.
-# Made from quirks/*.toml by tools/render; usbscand reads the same table. To add a model, see MODELS in usbscand.toml(5).
+# Made from quirks/*.toml by tools/generate; usbscand reads the same table. To add a model, see MODELS in usbscand.toml(5).
 ";
 
 /// The whole file. Models without a protocol are in the table for their oddities only, and found by their class.
@@ -15,7 +15,7 @@ pub fn render() -> String {
         // The hardware database matches upper-case digits, as the kernel writes them in a modalias.
         text += &format!(
             "\n# {} {}\nusb:v{:04X}p{:04X}*\n USBSCAN_PROTOCOL={}\n",
-            model.maker,
+            model.manufacturer,
             model.name,
             model.vendor.0,
             model.product.0,
