@@ -16,9 +16,6 @@ use crate::{Model, SpecError, spec};
 /// The bus number of every virtual bus: far above those that Linux gives to real ones.
 pub const BUS_NUMBER: u8 = 200;
 
-/// What all transfers in flight may hold together, as Linux's `usbfs_memory_mb` has it by default.
-pub const TRANSFER_MEMORY: usize = 16 << 20;
-
 /// A USB host with virtual devices. Clones are the same bus.
 ///
 /// ```
@@ -47,7 +44,7 @@ struct Host {
 #[derive(Debug, Default)]
 struct State {
     devices: Vec<Plugged>,
-    bells: HashMap<u64, Sender<()>>,
+    watchers: HashMap<u64, Sender<()>>,
     last_address: u8,
 }
 
@@ -119,7 +116,7 @@ impl VirtualBus {
         };
         let slot = Slot::plug(&location.port_path(), model, self.host.memory.clone(), fell_off);
         state.devices.push(Plugged { id, info, configured, slot });
-        state.ring();
+        state.notify();
         drop(state);
         if let Some(replaced) = replaced {
             replaced.slot.port().unplug();
@@ -149,7 +146,7 @@ impl VirtualBus {
     pub fn unplug(&self, location: &Location) -> bool {
         let mut state = self.host.state.lock();
         let Some(pulled) = state.remove(|d| d.info.location == *location) else { return false };
-        state.ring();
+        state.notify();
         drop(state);
         pulled.slot.port().unplug();
         true
@@ -184,7 +181,7 @@ impl Host {
         let mut state = host.state.lock();
         let gone = state.remove(|d| d.id == id);
         if gone.is_some() {
-            state.ring();
+            state.notify();
         }
         drop(state);
         gone.map(|_| host)
@@ -209,10 +206,10 @@ impl State {
         self.last_address
     }
 
-    fn ring(&self) {
-        for bell in self.bells.values() {
-            // Full means that it rings already.
-            let _ = bell.try_send(());
+    fn notify(&self) {
+        for watcher in self.watchers.values() {
+            // Full: the watcher has a notification waiting already.
+            let _ = watcher.try_send(());
         }
     }
 }
@@ -242,22 +239,22 @@ impl Bus for VirtualBus {
         Ok(Box::new(OpenDevice::new(device.info.clone(), device.slot.clone())))
     }
 
-    fn watch(&self, bell: Sender<()>) -> Result<Box<dyn Watch>, Error> {
+    fn watch(&self, notify: Sender<()>) -> Result<Box<dyn Watch>, Error> {
         let id = self.host.ids.fetch_add(1, Ordering::Relaxed);
-        self.host.state.lock().bells.insert(id, bell);
-        Ok(Box::new(BellWatch { host: self.host.clone(), id }))
+        self.host.state.lock().watchers.insert(id, notify);
+        Ok(Box::new(BusWatch { host: self.host.clone(), id }))
     }
 }
 
-struct BellWatch {
+struct BusWatch {
     host: Arc<Host>,
     id: u64,
 }
 
-impl Watch for BellWatch {}
+impl Watch for BusWatch {}
 
-impl Drop for BellWatch {
+impl Drop for BusWatch {
     fn drop(&mut self) {
-        self.host.state.lock().bells.remove(&self.id);
+        self.host.state.lock().watchers.remove(&self.id);
     }
 }

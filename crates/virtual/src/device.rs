@@ -13,8 +13,10 @@ use usbscan_usb::{
     InterfaceDescriptor, InterfaceNumber, Rejected, Setup, Token,
 };
 
-use crate::bus::TRANSFER_MEMORY;
-use crate::{Event, Given, Model, Port, Unplugged, Urb, UrbId};
+use crate::{Completed, Event, Model, Port, Unplugged, Urb, UrbId};
+
+/// What all transfers in flight may hold together, as Linux's `usbfs_memory_mb` has it by default.
+pub const TRANSFER_MEMORY: usize = 16 << 20;
 
 /// One transfer in flight: whose it is.
 #[derive(Debug)]
@@ -36,8 +38,8 @@ struct Routes {
 
 impl Routes {
     /// Runs on the port's thread.
-    fn deliver(&self, given: Given) {
-        let Given { id, buffer, actual, status, .. } = given;
+    fn deliver(&self, given: Completed) {
+        let Completed { id, buffer, actual, status, .. } = given;
         self.memory.fetch_sub(buffer.len(), Ordering::Relaxed);
         let route = self.in_flight.lock().remove(&id);
         if let Some(route) = route {
@@ -77,7 +79,7 @@ impl Slot {
         let routes = Arc::new(Routes { in_flight: Mutex::default(), returned: Condvar::new(), memory });
         let sink_routes = routes.clone();
         let port = Port::plug(name, model, move |event| match event {
-            Event::Given(given) => sink_routes.deliver(given),
+            Event::Completed(given) => sink_routes.deliver(given),
             Event::Unplugged => fell_off(),
         });
         Arc::new(Slot { port, routes, claims: Mutex::default(), ids: AtomicU64::new(1) })
@@ -117,7 +119,6 @@ impl Slot {
     }
 }
 
-/// An open device.
 #[derive(Debug)]
 pub(crate) struct OpenDevice {
     info: DeviceInfo,
@@ -144,7 +145,7 @@ impl OpenDevice {
     }
 
     /// Transfers are asked back, interfaces become free. Harmless when done twice.
-    fn let_go(&self) {
+    fn release(&self) {
         self.slot.cancel_all(|route| route.device == self.id);
         self.slot.claims.lock().ours.retain(|_, holder| *holder != self.id);
     }
@@ -241,7 +242,7 @@ impl Device for OpenDevice {
 
 impl Drop for OpenDevice {
     fn drop(&mut self) {
-        self.let_go();
+        self.release();
     }
 }
 

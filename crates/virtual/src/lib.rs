@@ -38,7 +38,6 @@
 //! let read = done.iter().find(|completion| completion.token == Token(1)).unwrap();
 //! assert_eq!(&*read.received(), b"hello");
 //! ```
-#![warn(missing_docs)]
 
 mod bus;
 mod device;
@@ -49,17 +48,20 @@ pub mod glass;
 mod link;
 mod loopback;
 mod model;
+mod panel;
 mod port;
 mod replay;
 pub mod spec;
 mod standard;
 
-pub use bus::{BUS_NUMBER, TRANSFER_MEMORY, VirtualBus};
-pub use esci::{Busy, Conditions, Dialect, Esci, EsciSetup, FeederSetup, Level, Panel, Sheet, Side};
+pub use bus::{BUS_NUMBER, VirtualBus};
+pub use device::TRANSFER_MEMORY;
+pub use esci::{Dialect, Esci, EsciSetup, FeederSetup, Level, Sheet, Side};
 pub use esci2::{Esci2, Esci2Setup, Feeder, Formats};
-pub use link::{Event, Given, Link, Turn, Urb, UrbId};
+pub use link::{Completed, Event, Link, Step, Urb, UrbId};
 pub use loopback::Loopback;
 pub use model::{Control, Descriptors, In, Model, Out, Unlink};
+pub use panel::{Busy, Conditions, Panel};
 pub use port::{Port, Unplugged};
 pub use replay::{Place, Replay, ReplayError};
 pub use spec::SpecError;

@@ -2,7 +2,7 @@
 //! machine. No threads, no clock, no I/O: the caller says what time it is and takes the events.
 //!
 //! ```text
-//!  submit ─▶ queue of its endpoint ─▶ head: step() moves packets ─▶ Event::Given, once
+//!  submit ─▶ queue of its endpoint ─▶ head: step() moves packets ─▶ Event::Completed, once
 //!                 │                                                      ▲
 //!                 └── cancel / halt / reset / unplug ────────────────────┘
 //! ```
@@ -37,35 +37,30 @@ pub struct Urb {
 
 /// A transfer given back.
 #[derive(Debug)]
-pub struct Given {
-    /// Its name.
+pub struct Completed {
     pub id: UrbId,
-    /// Where it was.
     pub endpoint: EndpointAddress,
-    /// Its buffer, whole.
     pub buffer: Buffer,
     /// Data bytes moved; a setup packet is not counted.
     pub actual: usize,
-    /// How it ended.
     pub status: Status,
 }
 
-/// What a link tells.
 #[derive(Debug)]
 pub enum Event {
     /// A transfer came back. Exactly one for each that was submitted.
-    Given(Given),
+    Completed(Completed),
     /// The device is gone; all its transfers came back before this. Told once.
     Unplugged,
 }
 
 /// What is to be done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum Step {
     /// There is more to move: step again.
     More,
     /// Nothing to do before this moment (`None`: ever), unless something is asked.
-    Idle(Option<Instant>),
+    Wait(Option<Instant>),
 }
 
 /// Bytes moved in one step, so that a cancel never waits for a whole page.
@@ -83,9 +78,9 @@ struct Pending {
 }
 
 impl Pending {
-    fn given(self, status: Status) -> Event {
+    fn completed(self, status: Status) -> Event {
         let Urb { id, endpoint, buffer } = self.urb;
-        Event::Given(Given { id, endpoint, buffer, actual: self.actual, status })
+        Event::Completed(Completed { id, endpoint, buffer, actual: self.actual, status })
     }
 }
 
@@ -126,7 +121,6 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    /// Plugs a device in.
     pub fn new(model: Box<dyn Model>) -> Link {
         let descriptors = model.descriptors().clone();
         let queue = |address, transfer_type, packet: u16| Queue {
@@ -150,7 +144,6 @@ impl Link {
         Link { model, descriptors, queues, plugged: true, events: VecDeque::new(), bounce: Vec::new() }
     }
 
-    /// The device's descriptors.
     pub fn descriptors(&self) -> &Descriptors {
         &self.descriptors
     }
@@ -172,11 +165,11 @@ impl Link {
         let queue = self.queues.iter_mut().find(|q| q.address == urb.endpoint);
         let pending = Pending { urb, actual: 0, hung: false };
         match queue {
-            _ if !plugged => self.events.push_back(pending.given(Status::NoDevice)),
-            None => self.events.push_back(pending.given(Status::Error)),
-            Some(queue) if queue.halted => self.events.push_back(pending.given(Status::Stall)),
+            _ if !plugged => self.events.push_back(pending.completed(Status::NoDevice)),
+            None => self.events.push_back(pending.completed(Status::Error)),
+            Some(queue) if queue.halted => self.events.push_back(pending.completed(Status::Stall)),
             Some(_) if pending.urb.endpoint.is_control() && setup_of(&pending.urb.buffer).is_none() => {
-                self.events.push_back(pending.given(Status::Error));
+                self.events.push_back(pending.completed(Status::Error));
             }
             Some(queue) => queue.pending.push_back(pending),
         }
@@ -189,7 +182,7 @@ impl Link {
             let Some(at) = queue.pending.iter().position(|p| p.urb.id == id) else { continue };
             let Some(pending) = queue.pending.remove(at) else { continue };
             match unlink {
-                Unlink::Prompt => self.events.push_back(pending.given(Status::Cancelled)),
+                Unlink::Prompt => self.events.push_back(pending.completed(Status::Cancelled)),
                 Unlink::After(delay) => queue.unlinking.push((Some(now + delay), pending)),
                 Unlink::Never => queue.unlinking.push((None, pending)),
             }
@@ -210,7 +203,7 @@ impl Link {
     pub fn flush(&mut self, endpoints: &[EndpointAddress]) {
         for queue in self.queues.iter_mut().filter(|q| endpoints.contains(&q.address)) {
             queue.halted = false;
-            self.events.extend(queue.pending.drain(..).map(|p| p.given(Status::Completed)));
+            self.events.extend(queue.pending.drain(..).map(|p| p.completed(Status::Completed)));
         }
     }
 
@@ -223,7 +216,6 @@ impl Link {
         self.model.reset();
     }
 
-    /// Unplugs the device.
     pub fn unplug(&mut self) {
         if !self.plugged {
             return;
@@ -236,13 +228,13 @@ impl Link {
     fn give_back_all(&mut self) {
         for queue in &mut self.queues {
             let late = queue.unlinking.drain(..).map(|(_, p)| p);
-            self.events.extend(late.chain(queue.pending.drain(..)).map(|p| p.given(Status::NoDevice)));
+            self.events.extend(late.chain(queue.pending.drain(..)).map(|p| p.completed(Status::NoDevice)));
         }
     }
 
-    /// Moves some bytes. Call again while it says [`Turn::More`]; after that when its time comes, or
+    /// Moves some bytes. Call again while it says [`Step::More`]; after that when its time comes, or
     /// after anything was asked of the link.
-    pub fn step(&mut self, now: Instant) -> Turn {
+    pub fn step(&mut self, now: Instant) -> Step {
         self.give_back_unlinked(now);
         let mut next: Option<Instant> = None;
         let mut moved = false;
@@ -260,18 +252,18 @@ impl Link {
                 }
                 Attempt::Gone => {
                     self.unplug();
-                    return Turn::More;
+                    return Step::More;
                 }
             }
         }
-        if moved { Turn::More } else { Turn::Idle(next) }
+        if moved { Step::More } else { Step::Wait(next) }
     }
 
     fn give_back_unlinked(&mut self, now: Instant) {
         for queue in &mut self.queues {
             while let Some(at) = queue.unlinking.iter().position(|(due, _)| due.is_some_and(|due| due <= now)) {
                 let (_, pending) = queue.unlinking.remove(at);
-                self.events.push_back(pending.given(Status::Cancelled));
+                self.events.push_back(pending.completed(Status::Cancelled));
             }
         }
     }
@@ -282,7 +274,7 @@ impl Link {
         let halts = status == Status::Stall && queue.transfer_type != TransferType::Control;
         queue.halted |= halts;
         let ending = if halts { queue.pending.len() } else { 1 };
-        self.events.extend(queue.pending.drain(..ending).map(|p| p.given(status)));
+        self.events.extend(queue.pending.drain(..ending).map(|p| p.completed(status)));
     }
 
     fn attempt(&mut self, at: usize, now: Instant) -> Attempt {
@@ -417,7 +409,7 @@ impl Link {
                 let at = self.queues.iter().position(|q| q.address == endpoint).unwrap_or(0);
                 if at > 0 {
                     self.queues[at].halted = true;
-                    self.events.extend(self.queues[at].pending.drain(..).map(|p| p.given(Status::Stall)));
+                    self.events.extend(self.queues[at].pending.drain(..).map(|p| p.completed(Status::Stall)));
                 }
                 Control::Done(Vec::new())
             }

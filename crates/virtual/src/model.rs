@@ -15,7 +15,6 @@ pub struct Descriptors {
     pub speed: Speed,
     /// Its device descriptor; string indices 1, 2, 3 are the strings below.
     pub device: DeviceDescriptor,
-    /// Its only configuration.
     pub configuration: ConfigurationDescriptor,
     /// String 1.
     pub manufacturer: String,
@@ -121,7 +120,6 @@ pub enum In {
 /// A device's answer to a packet on a bulk-out endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Out {
-    /// Taken.
     Ack,
     /// No room now. The packet is offered again after anything else happened on the device.
     Nak,
@@ -138,7 +136,6 @@ pub enum Out {
 pub enum Control {
     /// The data of an IN request (cut to what was asked for), or (empty) the success of an OUT request.
     Done(Vec<u8>),
-    /// Refused.
     Stall,
     /// Never answered: the request ends only when the host gives up on it.
     Hang,
@@ -154,7 +151,6 @@ pub enum Control {
 /// one description of a virtual scanner says all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unlink {
-    /// At once.
     #[default]
     Prompt,
     /// Only so much later. The endpoint stands still until then.

@@ -12,7 +12,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use usbscan_usb::EndpointAddress;
 
-use crate::{Descriptors, Event, Link, Model, Turn, Urb, UrbId};
+use crate::{Descriptors, Event, Link, Model, Step, Urb, UrbId};
 
 enum Command {
     Submit(Urb),
@@ -56,7 +56,6 @@ impl Port {
         Port { descriptors, gone, commands: Some(commands), thread: Some(thread) }
     }
 
-    /// The device's descriptors.
     pub fn descriptors(&self) -> &Descriptors {
         &self.descriptors
     }
@@ -134,15 +133,15 @@ impl<S: FnMut(Event)> Actor<S> {
     /// Runs until the [`Port`] is dropped. Lives on after an unplug, so that a transfer submitted at
     /// that very moment still comes back.
     fn run(mut self, inbox: &Receiver<Command>) {
-        let mut turn = Turn::Idle(None);
+        let mut turn = Step::Wait(None);
         loop {
             let command = match turn {
-                Turn::More => inbox.try_recv().ok(),
-                Turn::Idle(None) => match inbox.recv() {
+                Step::More => inbox.try_recv().ok(),
+                Step::Wait(None) => match inbox.recv() {
                     Ok(command) => Some(command),
                     Err(_) => return,
                 },
-                Turn::Idle(Some(until)) => match inbox.recv_deadline(until) {
+                Step::Wait(Some(until)) => match inbox.recv_deadline(until) {
                     Ok(command) => Some(command),
                     Err(RecvTimeoutError::Timeout) => None,
                     Err(RecvTimeoutError::Disconnected) => return,

@@ -26,33 +26,13 @@ use crate::{
 pub enum SpecError {
     /// No model of that name.
     #[error("there is no virtual scanner \"{name}\"; there are: {known}")]
-    UnknownModel {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        known: String,
-    },
+    UnknownModel { name: String, known: String },
     /// The model has no such key.
     #[error("the virtual scanner {model} has no key \"{key}\"; it has: {known}")]
-    UnknownKey {
-        /// Whose keys.
-        model: &'static str,
-        /// What was given.
-        key: String,
-        /// What there is.
-        known: String,
-    },
+    UnknownKey { model: &'static str, key: String, known: String },
     /// A key's value can't be read.
     #[error("{key}={value}: expected {expected}")]
-    BadValue {
-        /// Which key.
-        key: &'static str,
-        /// What was given.
-        value: String,
-        /// What would do.
-        expected: &'static str,
-    },
-    /// No such fault.
+    BadValue { key: &'static str, value: String, expected: &'static str },
     #[error("fault={}: {}, and those of the model, see --help", .0.0, .0)]
     Fault(#[from] FaultError),
     /// Nothing that can be put on the glass.
@@ -78,7 +58,7 @@ struct Kind {
     build: fn(&mut Values) -> Result<Built, SpecError>,
 }
 
-/// A scanner, and a hand on it where it has something to put a hand on.
+/// A model, and its control panel if it has one.
 type Built = (Box<dyn Model>, Option<Panel>);
 
 const ESCI: Kind = Kind {
@@ -232,7 +212,7 @@ pub fn parse(spec: &str) -> Result<Box<dyn Model>, SpecError> {
     Ok(parse_with_panel(spec)?.0)
 }
 
-/// The same, with a hand on the scanner.
+/// The same, with the scanner's control panel.
 ///
 /// # Errors
 /// As [`parse`].

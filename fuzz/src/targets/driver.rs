@@ -14,7 +14,6 @@ use usbscan_scan::{
 /// A page that is larger than this was made up.
 const PAGE: usize = 64 << 20;
 
-/// ESC/I-2.
 pub fn esci2(bytes: &[u8]) {
     in_words(scan_esci2(bytes));
 }
@@ -29,7 +28,6 @@ pub fn scan_esci2(bytes: &[u8]) -> Result<(), ScanError> {
     with(bytes, |transport| Esci2.open_with(hasty(), transport, &mut |_: Progress| {}))
 }
 
-/// Likewise.
 pub fn scan_esci(bytes: &[u8]) -> Result<(), ScanError> {
     with(bytes, |transport| Esci.open_with(hasty(), transport, &mut |_: Progress| {}))
 }

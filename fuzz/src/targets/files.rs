@@ -9,7 +9,6 @@ use usbscan_daemon::quirks::Table;
 use usbscan_virtual::glass::{Bits, Glass, Mode, View};
 use usbscan_virtual::{Model, Replay};
 
-/// usbscand.toml.
 pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     // It names a folder to read, which is nobody's to look into from here.
@@ -21,7 +20,6 @@ pub fn config(bytes: &[u8]) {
     }
 }
 
-/// A file of quirks.
 pub fn quirks(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let mut table = Table::default();

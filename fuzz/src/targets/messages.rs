@@ -16,7 +16,6 @@ pub fn frame(mut bytes: &[u8]) {
     }
 }
 
-/// What a daemon sends.
 pub fn answer(mut bytes: &[u8]) {
     while let Ok(Some(frame)) = read_frame(&mut bytes, DAEMON_HEADER_LIMIT) {
         let Ok(FromDaemon::Answer(answer)) = FromDaemon::from_frame(frame) else { continue };
@@ -44,7 +43,6 @@ pub fn descriptor(bytes: &[u8]) {
     }
 }
 
-/// A USB/IP client's headers.
 pub fn usbip(bytes: &[u8]) {
     if let Some(Ok(vscan::usbip::Command::Submit(submit))) = bytes.first_chunk().map(vscan::usbip::Command::parse) {
         assert!(submit.data_length() <= vscan::usbip::LONGEST as usize);

@@ -1,5 +1,5 @@
 //! Makes the files that follow from the code, so that they can't say anything else: the man pages' lists of commands
-//! and flags, shell completions, and the udev hardware database.
+//! and flags, shell completions, the udev hardware database, and the list of scanners in docs/.
 //!
 //! `cargo run -p generate` writes them; `cargo test -p generate` tells which are not current. The rendered files are part of
 //! the sources: whoever installs needs no Rust for them, and a change to a flag shows in the diff of its man page.
@@ -7,6 +7,7 @@
 mod completions;
 mod hwdb;
 mod page;
+mod scanners;
 
 use std::fs;
 use std::io::{self, Write};
@@ -35,7 +36,10 @@ fn programs() -> Vec<(&'static str, Command)> {
 }
 
 fn everything() -> io::Result<Vec<Rendered>> {
-    let mut files = vec![Rendered { path: "udev/60-usbscan.hwdb".to_owned(), text: hwdb::render() }];
+    let mut files = vec![
+        Rendered { path: "udev/60-usbscan.hwdb".to_owned(), text: hwdb::render() },
+        Rendered { path: "docs/scanners.md".to_owned(), text: scanners::render() },
+    ];
     for (page, command) in programs() {
         files.extend(completions::render(command.get_name(), &command));
         let template = fs::read_to_string(root().join(format!("man/{page}.in")))?;

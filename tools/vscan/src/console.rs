@@ -7,12 +7,10 @@ use crossbeam_channel::Sender;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// `plug`: plug the device in, as it was first described or as this line does.
     Plug(Option<String>),
-    /// `unplug`.
     Unplug,
     /// SIGTERM, SIGINT, or `quit`.
     Quit,
@@ -22,7 +20,6 @@ pub enum Order {
     Other(String),
 }
 
-/// Reads a line.
 fn parse(line: &str) -> Option<Order> {
     let line = line.trim();
     Some(match line.split_once(' ').unwrap_or((line, "")) {

@@ -24,17 +24,10 @@ pub enum GadgetError {
     /// Nothing to show it through.
     #[error("no USB device controller is free; `modprobe dummy_hcd` makes one")]
     NoController,
-    /// Nothing to show.
     #[error("the device has no interface")]
     NoInterface,
-    /// The kernel refused.
     #[error("{tried}: {source}")]
-    Kernel {
-        /// What was tried.
-        tried: &'static str,
-        /// Why not.
-        source: io::Error,
-    },
+    Kernel { tried: &'static str, source: io::Error },
 }
 
 fn kernel(tried: &'static str) -> impl Fn(io::Error) -> GadgetError {
@@ -44,7 +37,6 @@ fn kernel(tried: &'static str) -> impl Fn(io::Error) -> GadgetError {
 /// A device on a gadget. Dropping it unplugs it.
 #[derive(Debug)]
 pub struct Shown {
-    /// The controller's name.
     pub controller: String,
     pump: Arc<Pump>,
     gadget: Option<RegGadget>,

@@ -71,20 +71,20 @@ enum Plugged {
     Tcp(tcp::Offered),
 }
 
-/// A hand on the scanner that was built last, if there is one to put a hand on.
+/// The control panel of the scanner that was built last, if it has one.
 #[derive(Debug, Clone, Default)]
-struct Hand(Arc<Mutex<Option<Panel>>>);
+struct CurrentPanel(Arc<Mutex<Option<Panel>>>);
 
-impl Hand {
-    /// Builds a scanner and takes hold of it.
+impl CurrentPanel {
+    /// Builds a scanner and keeps its panel.
     fn build(&self, spec: &str) -> Result<Box<dyn Model>, spec::SpecError> {
         let (model, panel) = spec::parse_with_panel(spec)?;
         *self.0.lock() = panel;
         Ok(model)
     }
 
-    fn obey(&self, line: &str) -> bool {
-        self.0.lock().as_ref().is_some_and(|panel| panel.obey(line))
+    fn execute(&self, line: &str) -> bool {
+        self.0.lock().as_ref().is_some_and(|panel| panel.execute(line))
     }
 }
 
@@ -92,20 +92,19 @@ impl Plugged {
     fn plug(
         way: &Way,
         spec: &str,
-        hand: &Hand,
+        panel: &CurrentPanel,
         over: impl FnOnce() + Send + 'static,
     ) -> Result<Plugged, Box<dyn Error>> {
         Ok(match way {
-            Way::Vhci { .. } => Plugged::Vhci(vhci::plug(hand.build(spec)?, over)?),
-            Way::Functionfs { .. } => Plugged::Functionfs(functionfs::show(hand.build(spec)?, over)?),
+            Way::Vhci { .. } => Plugged::Vhci(vhci::plug(panel.build(spec)?, over)?),
+            Way::Functionfs { .. } => Plugged::Functionfs(functionfs::show(panel.build(spec)?, over)?),
             Way::Tcp { listen, .. } => {
-                let (spec, hand) = (spec.to_owned(), hand.clone());
-                Plugged::Tcp(tcp::offer(Box::new(move || hand.build(&spec)), *listen)?)
+                let (spec, panel) = (spec.to_owned(), panel.clone());
+                Plugged::Tcp(tcp::offer(Box::new(move || panel.build(&spec)), *listen)?)
             }
         })
     }
 
-    /// What follows "ready".
     fn place(&self) -> String {
         match self {
             Plugged::Vhci(plugged) => format!("vhci port {}", plugged.port),
@@ -130,24 +129,24 @@ fn run(way: &Way) -> Result<(), Box<dyn Error>> {
     let (orders, inbox) = unbounded();
     console::listen(orders.clone())?;
     let mut spec = way.spec().to_owned();
-    let (mut pluggings, hand) = (0, Hand::default());
-    let mut plugged = Some(plug(way, &spec, &hand, &orders, &mut pluggings)?);
+    let (mut pluggings, panel) = (0, CurrentPanel::default());
+    let mut plugged = Some(plug(way, &spec, &panel, &orders, &mut pluggings)?);
     for order in inbox {
         match order {
             Order::Plug(new) => {
                 spec = new.unwrap_or(spec);
                 unplug(&mut plugged);
                 // A bad description now must not end what was running.
-                let again = plug(way, &spec, &hand, &orders, &mut pluggings);
+                let again = plug(way, &spec, &panel, &orders, &mut pluggings);
                 plugged = again.map_err(|error| eprintln!("vscan: {error}")).ok();
             }
             Order::Unplug => unplug(&mut plugged),
             Order::Over(plugging) if plugging == pluggings => unplug(&mut plugged),
             Order::Over(_) => {}
             Order::Quit => break,
-            Order::Other(line) if hand.obey(&line) => println!("done {line}"),
+            Order::Other(line) if panel.execute(&line) => println!("done {line}"),
             Order::Other(line) => {
-                eprintln!("vscan: {line}: there are plug, plug SPEC, unplug, quit; {}", Panel::ORDERS);
+                eprintln!("vscan: {line}: there are plug, plug SPEC, unplug, quit; {}", Panel::COMMANDS);
             }
         }
     }
@@ -158,7 +157,7 @@ fn run(way: &Way) -> Result<(), Box<dyn Error>> {
 fn plug(
     way: &Way,
     spec: &str,
-    hand: &Hand,
+    panel: &CurrentPanel,
     orders: &Sender<Order>,
     pluggings: &mut u64,
 ) -> Result<Plugged, Box<dyn Error>> {
@@ -168,7 +167,7 @@ fn plug(
         // After the program's end nobody listens.
         let _ = orders.send(Order::Over(plugging));
     };
-    let plugged = Plugged::plug(way, spec, hand, over)?;
+    let plugged = Plugged::plug(way, spec, panel, over)?;
     println!("ready {}", plugged.place());
     Ok(plugged)
 }

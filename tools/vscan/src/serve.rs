@@ -90,10 +90,10 @@ impl<C: Connection> Served<C> {
         let shared = Arc::new(Shared { table: Mutex::default(), outgoing: outgoing.clone() });
         let sink_shared = Arc::downgrade(&shared);
         let port = Port::plug("usbip", model, move |event| match event {
-            Event::Given(given) => {
+            Event::Completed(given) => {
                 let Some(shared) = sink_shared.upgrade() else { return };
                 let mut table = shared.table.lock();
-                let answers = table.given(given);
+                let answers = table.completed(given);
                 shared.answer(answers);
             }
             Event::Unplugged => {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use usbscan_usb::{Buffer, EndpointAddress, Setup, Status};
-use usbscan_virtual::{Given, Urb, UrbId};
+use usbscan_virtual::{Completed, Urb, UrbId};
 
 use crate::usbip::{Answer, ProtocolError, SHORT_NOT_OK, Submit, ZERO_PACKET, errno};
 
@@ -40,13 +40,10 @@ pub enum Begin {
 pub enum Unlink {
     /// Ask the device for the transfer back; its answer, then the unlink's, follow.
     Cancel(UrbId),
-    /// It was answered already.
     Answer(Answer),
-    /// Wait for the transfer.
     Wait,
 }
 
-/// The transfers in flight.
 #[derive(Debug, Default)]
 pub struct Table {
     pending: HashMap<u32, Pending>,
@@ -109,7 +106,7 @@ impl Table {
     }
 
     /// A transfer ended: what the client is told, in this order.
-    pub fn given(&mut self, given: Given) -> Vec<Answer> {
+    pub fn completed(&mut self, given: Completed) -> Vec<Answer> {
         let Some(sequence) = u32::try_from(given.id.0).ok() else { return Vec::new() };
         let Some(pending) = self.pending.remove(&sequence) else { return Vec::new() };
         let actual = given.actual.min(pending.length as usize);
@@ -137,7 +134,7 @@ impl Table {
     }
 }
 
-fn data_of(given: &Given, is_control: bool, actual: usize) -> Vec<u8> {
+fn data_of(given: &Completed, is_control: bool, actual: usize) -> Vec<u8> {
     let from = if is_control { Setup::BYTES } else { 0 };
     given.buffer.bytes_in(from..from + actual).into_owned()
 }
@@ -161,8 +158,8 @@ mod tests {
         }
     }
 
-    fn given(urb: Urb, actual: usize, status: Status) -> Given {
-        Given { id: urb.id, endpoint: urb.endpoint, buffer: urb.buffer, actual, status }
+    fn completed(urb: Urb, actual: usize, status: Status) -> Completed {
+        Completed { id: urb.id, endpoint: urb.endpoint, buffer: urb.buffer, actual, status }
     }
 
     fn answer(sequence: u32, status: i32, data: &[u8]) -> Answer {
@@ -174,7 +171,7 @@ mod tests {
         let mut table = Table::default();
         let urb = begin(&mut table, &read(5, 1024), &[]).remove(0);
         assert_eq!(table.unlink(6, 5), Ok(Unlink::Cancel(UrbId(5))));
-        let answers = table.given(given(urb, 3, Status::Cancelled));
+        let answers = table.completed(completed(urb, 3, Status::Cancelled));
         assert_eq!(answers, [answer(5, -104, &[0; 3]), Answer::Unlink { sequence: 6, status: 0 }]);
     }
 
@@ -182,7 +179,7 @@ mod tests {
     fn a_transfer_that_was_done_before_its_unlink_is_answered_once() {
         let mut table = Table::default();
         let urb = begin(&mut table, &read(5, 4), &[]).remove(0);
-        assert_eq!(table.given(given(urb, 4, Status::Completed)), [answer(5, 0, &[0; 4])]);
+        assert_eq!(table.completed(completed(urb, 4, Status::Completed)), [answer(5, 0, &[0; 4])]);
         assert_eq!(table.unlink(6, 5), Ok(Unlink::Answer(Answer::Unlink { sequence: 6, status: 0 })));
     }
 
@@ -221,7 +218,7 @@ mod tests {
         for (status, number) in ends {
             let mut table = Table::default();
             let urb = begin(&mut table, &read(1, 8), &[]).remove(0);
-            assert_eq!(table.given(given(urb, 2, status)), [answer(1, number, &[0; 2])], "{status:?}");
+            assert_eq!(table.completed(completed(urb, 2, status)), [answer(1, number, &[0; 2])], "{status:?}");
         }
     }
 
@@ -232,7 +229,7 @@ mod tests {
         let submit = Submit { endpoint: EndpointAddress::CONTROL, setup, ..read(1, 10) };
         let urb = begin(&mut table, &submit, &[]).remove(0);
         assert_eq!(urb.buffer.len(), 108);
-        assert_eq!(table.given(given(urb, 100, Status::Completed)), [answer(1, 0, &[0; 10])]);
+        assert_eq!(table.completed(completed(urb, 100, Status::Completed)), [answer(1, 0, &[0; 10])]);
     }
 
     #[test]
@@ -240,13 +237,13 @@ mod tests {
         let mut table = Table::default();
         let submit = Submit { flags: SHORT_NOT_OK, ..read(1, 8) };
         let urb = begin(&mut table, &submit, &[]).remove(0);
-        assert_eq!(table.given(given(urb, 2, Status::Completed)), [answer(1, -121, &[0; 2])]);
+        assert_eq!(table.completed(completed(urb, 2, Status::Completed)), [answer(1, -121, &[0; 2])]);
         let write =
             |length: u32| Submit { endpoint: EndpointAddress(2), is_in: false, flags: ZERO_PACKET, ..read(2, length) };
         assert_eq!(begin(&mut table, &write(511), &[0; 511]).len(), 1);
         let mut urbs = begin(&mut table, &write(512), &[0; 512]);
         let empty = urbs.pop().expect("an empty packet behind it");
         assert_eq!((urbs.len(), empty.buffer.len()), (1, 0));
-        assert_eq!(table.given(given(empty, 0, Status::Completed)), []);
+        assert_eq!(table.completed(completed(empty, 0, Status::Completed)), []);
     }
 }

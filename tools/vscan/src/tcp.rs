@@ -33,7 +33,6 @@ struct Offer {
 /// A device on offer. Dropping it takes the offer back and unplugs whoever has it.
 pub struct Offered {
     offer: Arc<Offer>,
-    /// Where it listens.
     pub address: SocketAddr,
     listener: Option<JoinHandle<()>>,
 }
@@ -61,17 +60,11 @@ pub fn offer(make: Factory, address: SocketAddr) -> Result<Offered, OfferError> 
 /// Why a device can't be offered.
 #[derive(Debug, thiserror::Error)]
 pub enum OfferError {
-    /// It can't be made.
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// The address can't be had.
     #[error("listen at {address}: {source}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
+    Listen { address: SocketAddr, source: io::Error },
 }
 
 impl Drop for Offered {

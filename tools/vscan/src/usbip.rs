@@ -25,15 +25,11 @@ pub const ZERO_PACKET: u32 = 0x0040;
 
 /// Kernel error numbers, as statuses of transfers.
 pub mod errno {
-    /// The endpoint stalled.
     pub const EPIPE: i32 = 32;
-    /// The bus failed.
     pub const EPROTO: i32 = 71;
     /// The device sent more than there was room for.
     pub const EOVERFLOW: i32 = 75;
-    /// Unlinked.
     pub const ECONNRESET: i32 = 104;
-    /// The device is gone.
     pub const ESHUTDOWN: i32 = 108;
     /// Short, where that was said not to be good.
     pub const EREMOTEIO: i32 = 121;
@@ -42,49 +38,35 @@ pub mod errno {
 /// Why a client can't be understood; the connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
-    /// No such command.
     #[error("an unknown command {0:#x}")]
     Command(u32),
     /// No such operation, or another version.
     #[error("an unknown operation {1:#06x} of version {0:#06x}")]
     Operation(u16, u16),
-    /// Isochronous.
     #[error("an isochronous transfer, which no scanner has")]
     Isochronous,
-    /// Too long.
     #[error("a transfer of {0} bytes; at most {LONGEST} are possible")]
     TooLong(u32),
-    /// More unlinks than transfers.
     #[error("too many unlinks of transfers that never came")]
     Unlinks,
 }
 
-/// A command's header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// A transfer; `data_length` bytes follow.
     Submit(Submit),
     /// Asks for a transfer back.
-    Unlink {
-        /// This command.
-        sequence: u32,
-        /// The transfer.
-        victim: u32,
-    },
+    Unlink { sequence: u32, victim: u32 },
 }
 
 /// A transfer as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submit {
-    /// Its name.
     pub sequence: u32,
-    /// Where it goes.
     pub endpoint: EndpointAddress,
     /// Whether data comes from the device.
     pub is_in: bool,
-    /// URB flags.
     pub flags: u32,
-    /// Bytes of its buffer.
     pub length: u32,
     /// The request, on endpoint zero.
     pub setup: Setup,
@@ -98,7 +80,6 @@ impl Submit {
 }
 
 impl Command {
-    /// Reads a header.
     pub fn parse(bytes: &[u8; HEADER]) -> Result<Command, ProtocolError> {
         let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         match word(0) {
@@ -131,20 +112,16 @@ impl Command {
 /// An answer to a command, to be sent whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// A transfer that ended.
     Submit {
-        /// Its name.
         sequence: u32,
         /// 0 or a negative error number.
         status: i32,
-        /// Bytes moved.
         actual: u32,
         /// These, if they came from the device.
         data: Vec<u8>,
     },
     /// An unlink that was carried out.
     Unlink {
-        /// Its name.
         sequence: u32,
         /// 0: the transfer has been answered before this.
         status: i32,
@@ -152,7 +129,6 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// The bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![0; HEADER];
         let mut put = |at: usize, word: u32| bytes[at..at + 4].copy_from_slice(&word.to_be_bytes());
@@ -177,14 +153,12 @@ impl Answer {
 /// What a client asks before it has a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// Which devices there are.
     List,
     /// To have one, whose name follows in [`BUS_ID`] bytes.
     Import,
 }
 
 impl Operation {
-    /// Reads an operation's head.
     pub fn parse(bytes: &[u8; OPERATION]) -> Result<Operation, ProtocolError> {
         let word = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
         match (word(0), word(2)) {

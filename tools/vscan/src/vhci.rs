@@ -24,15 +24,8 @@ pub enum VhciError {
     /// All its ports are taken.
     #[error("no port of {CONTROLLER} is free")]
     NoPort,
-    /// The kernel refused.
     #[error("attach to port {port} of {CONTROLLER}: {source}")]
-    Attach {
-        /// Which port.
-        port: u32,
-        /// Why.
-        source: io::Error,
-    },
-    /// No socket.
+    Attach { port: u32, source: io::Error },
     #[error("a pair of sockets: {0}")]
     Socket(io::Error),
 }
@@ -40,7 +33,6 @@ pub enum VhciError {
 /// A device plugged into this kernel. Dropping it unplugs it.
 #[derive(Debug)]
 pub struct Plugged {
-    /// The controller's port.
     pub port: u32,
     _served: Served<UnixStream>,
 }

@@ -40,6 +40,20 @@ impl Protocol {
     }
 }
 
+/// How sure it is that a model speaks its protocol. A model of which the table does not say has an entry of its own making:
+/// somebody has looked at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// What it replied has been published.
+    Replies,
+    /// A list of scanners that another driver scans with names it, and that driver speaks this protocol only.
+    Listed,
+    /// Named by a list of which that can't be said: the driver speaks other protocols too, two lists disagree, or the list
+    /// itself calls it untested.
+    Assumed,
+}
+
 /// How a model wants to be treated. What is not said is as for any other scanner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Quirks {
@@ -70,6 +84,10 @@ pub struct Model {
     pub name: String,
     /// What it speaks; a model that has one is a scanner whatever its interface says.
     pub protocol: Option<Protocol>,
+    /// How sure that is, where the table says.
+    pub evidence: Option<Evidence>,
+    /// Why the entry is there: who saw what, on which scanner.
+    pub notes: String,
     /// How it wants to be treated.
     pub quirks: Quirks,
     /// The file that says so, for the log.
@@ -199,6 +217,7 @@ struct Entry {
     name: String,
     notes: String,
     protocol: Option<Protocol>,
+    evidence: Option<Evidence>,
     #[serde(default)]
     clear_halt_on_open: bool,
     #[serde(default)]
@@ -236,6 +255,8 @@ fn understand(path: &Path, file: &File, entry: &Entry) -> Result<Model, ValuePro
         manufacturer: file.manufacturer.clone(),
         name: entry.name.clone(),
         protocol: entry.protocol,
+        evidence: entry.evidence,
+        notes: entry.notes.clone(),
         quirks,
         source: path.to_owned(),
     })

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use usbscan_scan::{AbortStep, ReadEnd, TransportError};
 use usbscan_usb::{EndpointAddress, Status};
-use usbscan_virtual::{Event, Given, Link, Model, Turn, Urb, UrbId};
+use usbscan_virtual::{Completed, Event, Link, Model, Step, Urb, UrbId};
 
 pub(super) const BULK_IN: EndpointAddress = EndpointAddress(0x81);
 pub(super) const BULK_OUT: EndpointAddress = EndpointAddress(0x02);
@@ -140,18 +140,23 @@ impl Rig {
         id
     }
 
-    fn given(&mut self, wanted: UrbId) -> Option<Given> {
+    fn given(&mut self, wanted: UrbId) -> Option<Completed> {
         while let Some(event) = self.link.event() {
             match event {
-                Event::Given(given) if given.id == wanted => return Some(given),
-                Event::Given(_) | Event::Unplugged => {}
+                Event::Completed(given) if given.id == wanted => return Some(given),
+                Event::Completed(_) | Event::Unplugged => {}
             }
         }
         None
     }
 
     /// Runs the scanner until a transfer comes back, or the deadline is there, or `stop` says so.
-    fn run(&mut self, id: UrbId, deadline: Instant, mut stop: impl FnMut(&mut Rig) -> bool) -> Result<Given, Given> {
+    fn run(
+        &mut self,
+        id: UrbId,
+        deadline: Instant,
+        mut stop: impl FnMut(&mut Rig) -> bool,
+    ) -> Result<Completed, Completed> {
         loop {
             let turn = self.link.step(self.now);
             if let Some(given) = self.given(id) {
@@ -161,7 +166,7 @@ impl Rig {
             if stopped || self.now >= deadline {
                 return Err(self.ask_back(id));
             }
-            if let Turn::Idle(until) = turn {
+            if let Step::Wait(until) = turn {
                 // Where the clock jumps, the finger on the button must not be jumped over.
                 let appointment = self.appointment().map(|at| at.max(self.now));
                 let deadline = appointment.map_or(deadline, |at| deadline.min(at));
@@ -171,13 +176,13 @@ impl Rig {
     }
 
     /// Some hosts are slow to give a transfer back; from one that never does there is nothing more to be had.
-    fn ask_back(&mut self, id: UrbId) -> Given {
+    fn ask_back(&mut self, id: UrbId) -> Completed {
         self.link.cancel(self.now, id);
         for _ in 0..100_000 {
             if let Some(given) = self.given(id) {
                 return given;
             }
-            if let Turn::Idle(None) = self.link.step(self.now) {
+            if let Step::Wait(None) = self.link.step(self.now) {
                 break;
             }
             self.now += Duration::from_millis(1);

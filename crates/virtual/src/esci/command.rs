@@ -1,6 +1,6 @@
 //! Which commands there are, and how many parameter bytes each takes (docs/esc-i.md, "Commands").
 
-use super::traits::Traits;
+use super::capabilities::Capabilities;
 
 /// The prefix of a two-byte command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +21,9 @@ pub(super) enum Takes {
 }
 
 /// What a command takes, or `None` when this scanner does not have it.
-pub(super) fn takes(traits: &Traits, prefix: Prefix, code: u8) -> Option<Takes> {
+pub(super) fn takes(capabilities: &Capabilities, prefix: Prefix, code: u8) -> Option<Takes> {
     match prefix {
-        Prefix::Fs if !traits.has_fs() => None,
+        Prefix::Fs if !capabilities.has_fs() => None,
         Prefix::Fs => match code {
             b'I' | b'F' | b'S' | b'G' => Some(Takes::Nothing),
             b'W' => Some(Takes::Bytes(64)),
@@ -31,7 +31,7 @@ pub(super) fn takes(traits: &Traits, prefix: Prefix, code: u8) -> Option<Takes> 
         },
         Prefix::Esc => {
             // The capture commands belong to those scanners that have FS.
-            let has = if matches!(code, b'(' | b')') { traits.has_fs() } else { traits.level.has(code) };
+            let has = if matches!(code, b'(' | b')') { capabilities.has_fs() } else { capabilities.level.has(code) };
             escape(code).filter(|_| has)
         }
     }

@@ -2,7 +2,7 @@
 
 use usbscan_usb::{EndpointAddress, InterfaceDescriptor, InterfaceNumber};
 
-use super::traits::Traits;
+use super::capabilities::Capabilities;
 use crate::Descriptors;
 use crate::model::bulk;
 
@@ -20,8 +20,8 @@ const PRINTER: (u8, u8, u8) = (0x07, 0x01, 0x02);
 
 /// As far as they are known (docs/esc-i.md, "The virtual scanner"): class, interface and endpoints are FF/FF/FF with one pipe
 /// each way. An all-in-one has a printer as interface 1, and is what its interfaces say.
-pub(super) fn descriptors(traits: &Traits, serial: &str, has_printer: bool) -> Descriptors {
-    let (name, product) = traits.product;
+pub(super) fn descriptors(capabilities: &Capabilities, serial: &str, has_printer: bool) -> Descriptors {
+    let (name, product) = capabilities.product;
     let pipes = vec![bulk(SCANNER_IN.0), bulk(SCANNER_OUT.0)];
     let mut descriptors = Descriptors::of_one_interface((0x04b8, product), VENDOR, pipes, ["EPSON", name, serial]);
     if has_printer {

@@ -1,4 +1,4 @@
-//! The document feeder: a stack of sheets, and the one place in the paper path where a sheet can be
+//! The document feeder: a stack of sheets, and the one position in the paper path where a sheet can be
 //! (docs/esc-i.md, "The feeder").
 //!
 //! ```text
@@ -13,24 +13,21 @@
 
 use std::sync::Arc;
 
-use super::panel::Panel;
 use crate::glass::Glass;
+use crate::panel::{Panel, Trouble};
 
 /// A side of a sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// The one that is scanned first.
     Front,
-    /// The other.
     Back,
 }
 
 /// A sheet of paper: what is on its sides.
 #[derive(Debug, Clone)]
 pub struct Sheet {
-    /// Its front.
     pub front: Glass,
-    /// Its back.
     pub back: Glass,
 }
 
@@ -56,29 +53,20 @@ impl Sheet {
     }
 }
 
-/// What went wrong in the paper path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
-    Jam,
-    DoubleFeed,
-    CoverOpen,
-}
-
 /// Where the sheet in the path is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Position {
     Empty,
     Loaded(usize, Side),
     Done(usize, Side),
 }
 
-/// The feeder.
 #[derive(Debug)]
 pub(super) struct Feeder {
     sheets: Arc<[Sheet]>,
     /// The sheet on top of the stack.
     next: usize,
-    place: Place,
+    position: Position,
     trouble: Option<Trouble>,
     /// The host was told that there is no more paper.
     told_empty: bool,
@@ -86,7 +74,7 @@ pub(super) struct Feeder {
 
 impl Feeder {
     pub(super) fn new(sheets: Vec<Sheet>) -> Feeder {
-        Feeder { sheets: sheets.into(), next: 0, place: Place::Empty, trouble: None, told_empty: false }
+        Feeder { sheets: sheets.into(), next: 0, position: Position::Empty, trouble: None, told_empty: false }
     }
 
     pub(super) fn trouble(&self) -> Option<Trouble> {
@@ -95,7 +83,7 @@ impl Feeder {
 
     /// Whether no page can be had any more. With a back still to come this says so too, as paper sensors do.
     pub(super) fn is_empty(&self) -> bool {
-        self.next >= self.sheets.len() && !matches!(self.place, Place::Loaded(..))
+        self.next >= self.sheets.len() && !matches!(self.position, Position::Loaded(..))
     }
 
     /// The host was told so, if it is.
@@ -108,13 +96,13 @@ impl Feeder {
         if self.trouble.is_some() {
             return false;
         }
-        match self.place {
-            Place::Loaded(..) => return true,
-            Place::Done(sheet, Side::Front) if duplex => {
-                self.place = Place::Loaded(sheet, Side::Back);
+        match self.position {
+            Position::Loaded(..) => return true,
+            Position::Done(sheet, Side::Front) if duplex => {
+                self.position = Position::Loaded(sheet, Side::Back);
                 return true;
             }
-            Place::Empty | Place::Done(..) => self.place = Place::Empty,
+            Position::Empty | Position::Done(..) => self.position = Position::Empty,
         }
         if self.next >= self.sheets.len() {
             return false;
@@ -123,29 +111,29 @@ impl Feeder {
         self.next += 1;
         self.trouble = panel.take_feeder_trouble(sheet + 1);
         if self.trouble.is_none() {
-            self.place = Place::Loaded(sheet, Side::Front);
+            self.position = Position::Loaded(sheet, Side::Front);
         }
         self.trouble.is_none()
     }
 
     /// What is on the page that is ready to be scanned.
     pub(super) fn page(&self) -> Option<&Glass> {
-        match self.place {
-            Place::Loaded(sheet, Side::Front) => Some(&self.sheets[sheet].front),
-            Place::Loaded(sheet, Side::Back) => Some(&self.sheets[sheet].back),
-            Place::Empty | Place::Done(..) => None,
+        match self.position {
+            Position::Loaded(sheet, Side::Front) => Some(&self.sheets[sheet].front),
+            Position::Loaded(sheet, Side::Back) => Some(&self.sheets[sheet].back),
+            Position::Empty | Position::Done(..) => None,
         }
     }
 
     /// The number of the sheet whose front is ready to be scanned, from 1.
     pub(super) fn front_number(&self) -> Option<usize> {
-        if let Place::Loaded(sheet, Side::Front) = self.place { Some(sheet + 1) } else { None }
+        if let Position::Loaded(sheet, Side::Front) = self.position { Some(sheet + 1) } else { None }
     }
 
     /// The page was scanned, or as much of it as was wanted.
     pub(super) fn page_is_done(&mut self) {
-        if let Place::Loaded(sheet, side) = self.place {
-            self.place = Place::Done(sheet, side);
+        if let Position::Loaded(sheet, side) = self.position {
+            self.position = Position::Done(sheet, side);
         }
     }
 
@@ -158,24 +146,24 @@ impl Feeder {
         if self.trouble.is_some() {
             return false;
         }
-        if self.place == Place::Empty {
+        if self.position == Position::Empty {
             self.next = (self.next + 1).min(self.sheets.len());
         }
-        self.place = Place::Empty;
+        self.position = Position::Empty;
         true
     }
 
     /// Another job: a sheet that is still in the path is not turned any more.
     pub(super) fn begin_job(&mut self) {
-        if let Place::Done(sheet, _) | Place::Loaded(sheet, Side::Back) = self.place {
-            self.place = Place::Done(sheet, Side::Back);
+        if let Position::Done(sheet, _) | Position::Loaded(sheet, Side::Back) = self.position {
+            self.position = Position::Done(sheet, Side::Back);
         }
     }
 
     /// Somebody was here: took out what was stuck, put the stack in again if it was known to be empty.
     pub(super) fn attend(&mut self) {
         if self.trouble.take().is_some() {
-            self.place = Place::Empty;
+            self.position = Position::Empty;
         }
         if self.told_empty {
             self.refill();
@@ -185,7 +173,7 @@ impl Feeder {
 
     /// The whole stack is put in again.
     pub(super) fn refill(&mut self) {
-        (self.next, self.place, self.told_empty) = (0, Place::Empty, false);
+        (self.next, self.position, self.told_empty) = (0, Position::Empty, false);
     }
 }
 

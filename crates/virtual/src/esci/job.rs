@@ -60,7 +60,6 @@ pub(super) struct Incidents {
     pub cancel_at: Option<u64>,
 }
 
-/// A scan under way.
 #[derive(Debug)]
 pub(super) struct Job {
     form: Form,

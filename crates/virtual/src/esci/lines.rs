@@ -59,7 +59,6 @@ pub(super) struct Lines {
     mirror: bool,
     negative: bool,
     tone: Tone,
-    /// The next wire line.
     next: u32,
 }
 
@@ -103,7 +102,6 @@ impl Lines {
         }
     }
 
-    /// How many were taken.
     pub(super) fn taken(&self) -> u32 {
         self.next
     }
@@ -237,7 +235,7 @@ fn pack_bits(values: impl Iterator<Item = u8>, bits: u32, line: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::traits::{Dialect, Level, Traits};
+    use super::super::capabilities::{Capabilities, Dialect, Level};
     use super::*;
 
     /// Two rows of 8 pixels: grays 0, 32 .. 224, and red.
@@ -252,10 +250,10 @@ mod tests {
     }
 
     fn scan(colour: u8, depth: u8, adjust: impl Fn(&mut Settings)) -> Vec<Vec<u8>> {
-        let traits = Traits::perfection_v850(Dialect::Fs, Level::B8);
-        let mut settings = Settings::new(&traits);
-        settings.set(&traits, b'R', &[0x2c, 1, 0x2c, 1]).expect("300 dpi");
-        settings.set(&traits, b'A', &[0, 0, 0, 0, 8, 0, 2, 0]).expect("the picture");
+        let capabilities = Capabilities::perfection_v850(Dialect::Fs, Level::B8);
+        let mut settings = Settings::new(&capabilities);
+        settings.set(&capabilities, b'R', &[0x2c, 1, 0x2c, 1]).expect("300 dpi");
+        settings.set(&capabilities, b'A', &[0, 0, 0, 0, 8, 0, 2, 0]).expect("the picture");
         (settings.colour, settings.depth) = (colour, depth);
         adjust(&mut settings);
         let mut lines = Lines::new(&glass(), &settings, &Downloads::default(), 0).expect("lines");

@@ -22,17 +22,17 @@
 //! - ESC G and FS G are refused (NAK) when colour and depth don't go together, when a line is longer than
 //!   65535 bytes (ESC G), and when FS W did not come first (FS G).
 
+mod adf;
+mod capabilities;
 mod command;
 mod descriptors;
 mod feeder;
 mod job;
 mod lines;
-mod panel;
-mod paper;
 mod sensor;
 mod settings;
+mod status;
 mod tone;
-mod traits;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -40,20 +40,19 @@ use std::time::{Duration, Instant};
 use usbscan_usb::EndpointAddress;
 
 use crate::glass::Glass;
-use crate::{Descriptors, In, Model, Out};
+use crate::{Conditions, Descriptors, In, Model, Out, Panel};
+use capabilities::{Capabilities, FeederCapabilities};
 use command::{Prefix, Takes};
 use descriptors::{PRINTER_IN, PRINTER_OUT};
 use feeder::Feeder;
 use job::{After, Form, Incidents, Item, Job};
 use lines::Lines;
-use panel::{Standing, Units};
 use settings::Settings;
+use status::{Status, Units};
 use tone::Downloads;
-use traits::{FeederTraits, Traits};
 
+pub use capabilities::{Dialect, Level};
 pub use feeder::{Sheet, Side};
-pub use panel::{Busy, Conditions, Panel};
-pub use traits::{Dialect, Level};
 
 const STX: u8 = 0x02;
 const ACK: u8 = 0x06;
@@ -61,7 +60,6 @@ const ACK: u8 = 0x06;
 const FF: u8 = 0x0c;
 const NAK: u8 = 0x15;
 const CAN: u8 = 0x18;
-/// Loads the next page.
 const PF: u8 = 0x19;
 const ESC: u8 = 0x1b;
 const FS: u8 = 0x1c;
@@ -79,7 +77,6 @@ const OUTBOX: usize = 64;
 pub struct EsciSetup {
     /// With FS commands or without.
     pub dialect: Dialect,
-    /// The level it states.
     pub level: Level,
     /// What lies on it.
     pub glass: Glass,
@@ -93,11 +90,9 @@ pub struct EsciSetup {
     pub applies_matrix: bool,
     /// It is an all-in-one: beside the scanner it has a printer, which takes what it is sent and never says anything.
     pub printer: bool,
-    /// Its serial number.
     pub serial: String,
 }
 
-/// A document feeder.
 #[derive(Debug, Clone, Default)]
 pub struct FeederSetup {
     /// The stack, from the top.
@@ -134,11 +129,10 @@ enum Parser {
     Parameters { prefix: Prefix, code: u8, want: usize, have: Vec<u8> },
 }
 
-/// The scanner.
 #[derive(Debug)]
 pub struct Esci {
     descriptors: Descriptors,
-    traits: Traits,
+    capabilities: Capabilities,
     glass: Glass,
     feeder: Option<Feeder>,
     panel: Panel,
@@ -166,15 +160,15 @@ impl Default for Esci {
 impl Esci {
     /// A scanner that was just switched on.
     pub fn new(setup: EsciSetup) -> Esci {
-        let traits = Traits {
-            feeder: setup.feeder.as_ref().map(|feeder| FeederTraits { duplex: feeder.duplex }),
+        let capabilities = Capabilities {
+            feeder: setup.feeder.as_ref().map(|feeder| FeederCapabilities { duplex: feeder.duplex }),
             transparency: setup.transparency,
-            ..Traits::of(setup.dialect, setup.level)
+            ..Capabilities::of(setup.dialect, setup.level)
         };
         Esci {
-            descriptors: descriptors::descriptors(&traits, &setup.serial, setup.printer),
-            settings: Settings::new(&traits),
-            traits,
+            descriptors: descriptors::descriptors(&capabilities, &setup.serial, setup.printer),
+            settings: Settings::new(&capabilities),
+            capabilities,
             glass: setup.glass,
             feeder: setup.feeder.map(|feeder| Feeder::new(feeder.sheets)),
             panel: Panel::new(setup.conditions),
@@ -191,7 +185,7 @@ impl Esci {
         }
     }
 
-    /// A hand on this scanner, to keep when it is plugged in.
+    /// The control panel, to keep when the scanner is plugged in.
     pub fn panel(&self) -> Panel {
         self.panel.clone()
     }
@@ -201,27 +195,27 @@ impl Esci {
     }
 
     /// An information block: four bytes, then (as an item of its own) what they announce.
-    fn information(&mut self, standing: Standing, payload: Vec<u8>) {
+    fn information(&mut self, status: Status, payload: Vec<u8>) {
         let [low, high] = (payload.len() as u16).to_le_bytes();
-        self.reply(&[STX, standing.status() | self.fs_bit(), low, high]);
+        self.reply(&[STX, status.byte() | self.fs_bit(), low, high]);
         if !payload.is_empty() {
             self.outbox.push_back(Item::bytes(payload));
         }
     }
 
     fn fs_bit(&self) -> u8 {
-        if self.traits.has_fs() { HAS_FS } else { 0 }
+        if self.capabilities.has_fs() { HAS_FS } else { 0 }
     }
 
-    fn standing(&mut self, now: Instant) -> Standing {
+    fn status(&mut self, now: Instant) -> Status {
         let plugged = *self.plugged.get_or_insert(now);
         self.look_at_the_tray();
         let units = Units {
             option: self.settings.option,
             feeder: self.feeder.as_ref(),
-            transparency: self.traits.transparency,
+            transparency: self.capabilities.transparency,
         };
-        Standing::new(&self.panel.conditions(), units, self.fatal, plugged, now)
+        Status::new(&self.panel.conditions(), units, self.fatal, plugged, now)
     }
 
     /// Whether the scanner is pushing a block and listens to nothing.
@@ -274,7 +268,7 @@ impl Esci {
     fn begin(&mut self, now: Instant, prefix: Prefix, code: u8) {
         // In the fatal state only the status can be asked, and ESC @ ends it.
         let honoured = matches!((prefix, code), (Prefix::Esc, b'F' | b'f' | b'@') | (Prefix::Fs, b'F'));
-        let takes = command::takes(&self.traits, prefix, code).filter(|_| honoured || !self.fatal);
+        let takes = command::takes(&self.capabilities, prefix, code).filter(|_| honoured || !self.fatal);
         match takes {
             None => self.reply(&[NAK]),
             Some(Takes::Nothing) => self.carry_out(now, prefix, code),
@@ -311,7 +305,7 @@ impl Esci {
         match (prefix, code) {
             (Prefix::Fs, _) => {
                 let Ok(bytes) = bytes.try_into() else { return false };
-                let good = self.settings.set_extended(&self.traits, bytes).is_ok();
+                let good = self.settings.set_extended(&self.capabilities, bytes).is_ok();
                 self.extended_is_set |= good;
                 good
             }
@@ -328,13 +322,13 @@ impl Esci {
                 self.focus = if bytes == [0xff] { 0x40 } else { bytes[0] };
                 true
             }
-            _ => self.settings.set(&self.traits, code, bytes).is_ok(),
+            _ => self.settings.set(&self.capabilities, code, bytes).is_ok(),
         }
     }
 
     /// A command without parameters.
     fn carry_out(&mut self, now: Instant, prefix: Prefix, code: u8) {
-        let standing = self.standing(now);
+        let status = self.status(now);
         if matches!(code, b'F' | b'f' | b'G') {
             self.tell_tray();
         }
@@ -343,46 +337,45 @@ impl Esci {
                 self.fatal = false;
                 self.extended_is_set = false;
                 self.attend_feeder();
-                self.settings = Settings::new(&self.traits);
+                self.settings = Settings::new(&self.capabilities);
                 self.reply(&[ACK]);
             }
-            (Prefix::Esc, b'i') => self.information(standing, self.traits.hardware()),
-            (Prefix::Esc, b'I') => self.information(standing, self.traits.identity()),
-            (Prefix::Esc, b'F') => self.information(standing, Vec::new()),
-            (Prefix::Esc, b'f') => self.information(standing, standing.extended(&self.traits)),
-            (Prefix::Esc, b'S') => self.information(standing, self.settings.tagged()),
-            (Prefix::Esc, b'q') => self.information(standing, vec![0, self.focus]),
+            (Prefix::Esc, b'i') => self.information(status, self.capabilities.hardware()),
+            (Prefix::Esc, b'I') => self.information(status, self.capabilities.identity()),
+            (Prefix::Esc, b'F') => self.information(status, Vec::new()),
+            (Prefix::Esc, b'f') => self.information(status, status.extended(&self.capabilities)),
+            (Prefix::Esc, b'S') => self.information(status, self.settings.tagged()),
+            (Prefix::Esc, b'q') => self.information(status, vec![0, self.focus]),
             (Prefix::Esc, b'!') => {
                 let up = self.plugged.map_or(Duration::ZERO, |plugged| now.saturating_duration_since(plugged));
                 let button = self.panel.take_button(up) & 3;
-                self.information(standing, vec![button]);
+                self.information(status, vec![button]);
             }
-            (Prefix::Esc, b'(') => self.reply(&[if standing.busy { 0x40 } else { 0x80 }]),
+            (Prefix::Esc, b'(') => self.reply(&[if status.busy { 0x40 } else { 0x80 }]),
             (Prefix::Esc, b')') => self.reply(&[0x80]),
-            (Prefix::Fs, b'I') => self.outbox.push_back(Item::bytes(self.traits.extended_identity())),
+            (Prefix::Fs, b'I') => self.outbox.push_back(Item::bytes(self.capabilities.extended_identity())),
             (Prefix::Fs, b'F') => {
                 let mut bytes = [0; 16];
-                (bytes[0], bytes[3]) = (standing.fs_main(), standing.body());
-                (bytes[1], bytes[10]) = (standing.feeder, standing.feeder_more);
-                (bytes[2], bytes[9]) = standing.transparency;
+                (bytes[0], bytes[3]) = (status.fs_main(), status.body());
+                (bytes[1], bytes[10]) = (status.feeder, status.feeder_more);
+                (bytes[2], bytes[9]) = status.transparency;
                 self.reply(&bytes);
             }
             (Prefix::Fs, b'S') => self.outbox.push_back(Item::bytes(self.settings.extended())),
-            (Prefix::Esc, b'G') => self.start_standard(now, standing),
-            (Prefix::Fs, b'G') => self.start_extended(now, standing),
+            (Prefix::Esc, b'G') => self.start_standard(now, status),
+            (Prefix::Fs, b'G') => self.start_extended(now, status),
             _ => self.reply(&[NAK]),
         }
     }
 
-    /// ESC G.
-    fn start_standard(&mut self, now: Instant, standing: Standing) {
+    fn start_standard(&mut self, now: Instant, status: Status) {
         // Whatever comes of it, the next one is in line mode again unless told otherwise.
         let block = std::mem::take(&mut self.settings.block);
         let form = if block == 0 { Form::Line } else { Form::Block(block) };
         if !self.settings.goes_together() {
             return self.reply(&[NAK]);
         }
-        if let Some(refusal) = self.refusal(now, standing) {
+        if let Some(refusal) = self.refusal(now, status) {
             let mut header = vec![STX, refusal | self.fs_bit(), 0, 0];
             header.resize(if form == Form::Line { 4 } else { 6 }, 0);
             return self.reply(&header);
@@ -390,12 +383,11 @@ impl Esci {
         self.start(form, |lines| lines.bytes() <= usize::from(u16::MAX));
     }
 
-    /// FS G.
-    fn start_extended(&mut self, now: Instant, standing: Standing) {
+    fn start_extended(&mut self, now: Instant, status: Status) {
         if !self.extended_is_set {
             return self.reply(&[NAK]);
         }
-        if let Some(refusal) = self.refusal(now, standing) {
+        if let Some(refusal) = self.refusal(now, status) {
             let mut header = [0; 14];
             (header[0], header[1]) = (STX, refusal | self.fs_bit());
             return self.reply(&header);
@@ -404,22 +396,22 @@ impl Esci {
     }
 
     /// The status with which a scan is refused, if it is.
-    fn refusal(&mut self, now: Instant, standing: Standing) -> Option<u8> {
+    fn refusal(&mut self, now: Instant, status: Status) -> Option<u8> {
         if self.panel.conditions().lamp_dead {
             self.fatal = true;
             return Some(0x80);
         }
         if !self.uses_feeder() {
-            return standing.refuses_a_scan().then(|| standing.refusal());
+            return status.refuses_a_scan().then(|| status.refusal());
         }
         // First the page: with the last one loaded an empty tray is no error.
         let has_page = self.has_page();
-        let standing = self.standing(now);
-        (!has_page || standing.refuses_a_scan()).then(|| standing.refusal() | u8::from(!has_page) << 7)
+        let status = self.status(now);
+        (!has_page || status.refuses_a_scan()).then(|| status.refusal() | u8::from(!has_page) << 7)
     }
 
     fn start(&mut self, form: Form, is_possible: impl Fn(&Lines) -> bool) {
-        let distance = self.traits.line_distance(self.settings.effective_dpi().1);
+        let distance = self.capabilities.line_distance(self.settings.effective_dpi().1);
         let lines = match Lines::new(&self.what_is_scanned(), &self.settings, &self.downloads, distance) {
             Ok(lines) if is_possible(&lines) => lines,
             Ok(_) => return self.reply(&[NAK]),
@@ -496,7 +488,7 @@ impl Model for Esci {
         if endpoint == PRINTER_OUT {
             return Out::Ack;
         }
-        self.standing(now);
+        self.status(now);
         self.digest(now);
         if self.inbox.len() + packet.len() > INBOX {
             return Out::Nak;
@@ -510,7 +502,7 @@ impl Model for Esci {
         if endpoint == PRINTER_IN {
             return In::Nak;
         }
-        self.standing(now);
+        self.status(now);
         self.digest(now);
         while !self.outbox.is_empty() {
             let (filled, ended) = self.send(room);
@@ -533,7 +525,7 @@ impl Model for Esci {
         self.attend_feeder();
         self.fatal = false;
         self.extended_is_set = false;
-        self.settings = Settings::new(&self.traits);
+        self.settings = Settings::new(&self.capabilities);
         self.parser = Parser::Start;
         self.inbox.clear();
         self.outbox.clear();

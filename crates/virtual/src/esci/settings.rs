@@ -4,7 +4,7 @@
 //! is always by threshold), colour correction and its matrix, area segmentation, sharpness, speed, film,
 //! lamp. The pixels that lie on the glass come back unless a gamma table or a brightness says otherwise.
 
-use super::traits::{Level, Traits};
+use super::capabilities::{Capabilities, Level};
 
 /// An area in pixels at the resolution in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ fn accept(condition: bool) -> Result<(), Refused> {
 
 impl Settings {
     /// The defaults, as after ESC @.
-    pub(super) fn new(traits: &Traits) -> Settings {
+    pub(super) fn new(capabilities: &Capabilities) -> Settings {
         let mut settings = Settings {
             dpi: (100, 100),
             zoom: (100, 100),
@@ -79,13 +79,13 @@ impl Settings {
             option: 0,
             rest: [0; 6],
         };
-        settings.reset_area(traits);
+        settings.reset_area(capabilities);
         settings
     }
 
     /// The largest area, as after a change of resolution or zoom.
-    fn reset_area(&mut self, traits: &Traits) {
-        let (width, height) = traits.esc_maximum(self.option, self.dpi, self.zoom);
+    fn reset_area(&mut self, capabilities: &Capabilities) {
+        let (width, height) = capabilities.esc_maximum(self.option, self.dpi, self.zoom);
         self.area = Area { x: 0, y: 0, width, height };
     }
 
@@ -96,43 +96,43 @@ impl Settings {
     }
 
     /// One parameter of a standard command, ESC `code`, with all of its bytes.
-    pub(super) fn set(&mut self, traits: &Traits, code: u8, bytes: &[u8]) -> Result<(), Refused> {
+    pub(super) fn set(&mut self, capabilities: &Capabilities, code: u8, bytes: &[u8]) -> Result<(), Refused> {
         match (code, bytes) {
             (b'R', &[a, b, c, d]) => {
-                self.set_resolution(traits, u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]))
+                self.set_resolution(capabilities, u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]))
             }
             (b'H', &[main, sub]) => {
                 accept((50..=200).contains(&main) && (50..=200).contains(&sub))?;
                 self.zoom = (main, sub);
-                self.reset_area(traits);
+                self.reset_area(capabilities);
                 Ok(())
             }
             (b'A', bytes) if bytes.len() == 8 => {
                 let word = |at: usize| u32::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
-                self.set_area(traits, Area { x: word(0), y: word(2), width: word(4), height: word(6) })
+                self.set_area(capabilities, Area { x: word(0), y: word(2), width: word(4), height: word(6) })
             }
-            (_, &[value]) => self.set_byte(traits, code, value),
+            (_, &[value]) => self.set_byte(capabilities, code, value),
             _ => Err(Refused),
         }
     }
 
-    fn set_resolution(&mut self, traits: &Traits, main: u16, sub: u16) -> Result<(), Refused> {
-        accept(traits.resolutions.contains(&main) && traits.resolutions.contains(&sub))?;
+    fn set_resolution(&mut self, capabilities: &Capabilities, main: u16, sub: u16) -> Result<(), Refused> {
+        accept(capabilities.resolutions.contains(&main) && capabilities.resolutions.contains(&sub))?;
         self.dpi = (u32::from(main), u32::from(sub));
-        self.reset_area(traits);
+        self.reset_area(capabilities);
         Ok(())
     }
 
     /// The rules of docs/esc-i.md, "A page".
-    fn set_area(&mut self, traits: &Traits, area: Area) -> Result<(), Refused> {
-        let (width, height) = traits.esc_maximum(self.option, self.dpi, self.zoom);
+    fn set_area(&mut self, capabilities: &Capabilities, area: Area) -> Result<(), Refused> {
+        let (width, height) = capabilities.esc_maximum(self.option, self.dpi, self.zoom);
         accept(area.width >= 8 && area.width % 8 == 0 && area.x + area.width <= width)?;
         accept(area.height >= 1 && area.y + area.height <= height)?;
         self.area = area;
         Ok(())
     }
 
-    fn set_byte(&mut self, traits: &Traits, code: u8, value: u8) -> Result<(), Refused> {
+    fn set_byte(&mut self, capabilities: &Capabilities, code: u8, value: u8) -> Result<(), Refused> {
         match code {
             b'C' => {
                 accept(is_colour(value) && value >> 4 != 2 || value == 0x20)?;
@@ -143,7 +143,7 @@ impl Settings {
                 self.depth = value;
             }
             b'L' => {
-                accept((least_brightness(traits)..=3).contains(&(value as i8)))?;
+                accept((least_brightness(capabilities)..=3).contains(&(value as i8)))?;
                 self.brightness = value as i8;
             }
             b'Q' => {
@@ -156,15 +156,15 @@ impl Settings {
             }
             b'e' => {
                 // It resets colour and area (RM 3-62).
-                accept(value <= 2 && traits.has_option(value))?;
+                accept(value <= 2 && capabilities.has_option(value))?;
                 self.option = value;
                 self.colour = 0;
-                self.reset_area(traits);
+                self.reset_area(capabilities);
             }
             b'd' => self.block = value,
             b't' => self.threshold = value,
             b'B' => set_if(&mut self.halftone, value, is_halftone(value))?,
-            b'Z' => set_if(&mut self.gamma, value, is_gamma(traits, value))?,
+            b'Z' => set_if(&mut self.gamma, value, is_gamma(capabilities, value))?,
             b'M' => set_if(&mut self.correction, value, is_correction(value))?,
             b's' => set_if(&mut self.segmentation, value, value <= 1)?,
             b'g' => set_if(&mut self.speed, value, value <= 1)?,
@@ -175,7 +175,7 @@ impl Settings {
     }
 
     /// FS W: all 64 bytes at once, or nothing.
-    pub(super) fn set_extended(&mut self, traits: &Traits, bytes: &[u8; 64]) -> Result<(), Refused> {
+    pub(super) fn set_extended(&mut self, capabilities: &Capabilities, bytes: &[u8; 64]) -> Result<(), Refused> {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let new = Settings {
             dpi: (word(0), word(4)),
@@ -197,30 +197,30 @@ impl Settings {
             film: bytes[37],
             rest: [bytes[38], bytes[39], bytes[40], bytes[41], bytes[42], bytes[43]],
         };
-        new.check_extended(traits)?;
+        new.check_extended(capabilities)?;
         accept(bytes[36] <= 1)?;
         *self = new;
         Ok(())
     }
 
-    fn check_extended(&self, traits: &Traits) -> Result<(), Refused> {
-        let dpi = traits.dpi.0..=traits.dpi.1;
+    fn check_extended(&self, capabilities: &Capabilities) -> Result<(), Refused> {
+        let dpi = capabilities.dpi.0..=capabilities.dpi.1;
         accept(dpi.contains(&self.dpi.0) && dpi.contains(&self.dpi.1))?;
-        let (width, height) = traits.fs_maximum(self.option, self.dpi);
+        let (width, height) = capabilities.fs_maximum(self.option, self.dpi);
         let within =
             |from: u32, size: u32, whole: u32| size >= 1 && from.checked_add(size).is_some_and(|to| to <= whole);
         accept(within(self.area.x, self.area.width, width) && within(self.area.y, self.area.height, height))?;
-        accept(self.area.width <= traits.longest_line)?;
+        accept(self.area.width <= capabilities.longest_line)?;
         accept(self.depth > 4 || self.area.width % 8 == 0)?;
         // Page sequence would need three runs in one train of blocks; no source says how.
         accept(is_colour(self.colour) && self.colour & 0x0f != 1 && is_depth(self.depth) && self.goes_together())?;
         accept(
-            traits.has_option(self.option)
+            capabilities.has_option(self.option)
                 && self.speed <= 1
-                && is_gamma(traits, self.gamma)
+                && is_gamma(capabilities, self.gamma)
                 && is_correction(self.correction),
         )?;
-        accept((least_brightness(traits)..=3).contains(&self.brightness) && is_halftone(self.halftone))?;
+        accept((least_brightness(capabilities)..=3).contains(&self.brightness) && is_halftone(self.halftone))?;
         accept(self.segmentation <= 1 && (-2..=2).contains(&self.sharpness) && self.film <= 3)?;
         let [lamp, double_feed, auto_scan, quiet, ..] = self.rest;
         accept(lamp <= 2 && double_feed <= 2 && matches!(auto_scan, 0 | 0xff) && quiet <= 2)
@@ -287,8 +287,8 @@ fn is_halftone(value: u8) -> bool {
 }
 
 /// The D levels have no curves of their own but that for two levels ?.
-fn is_gamma(traits: &Traits, value: u8) -> bool {
-    match traits.level.is_dumb() {
+fn is_gamma(capabilities: &Capabilities, value: u8) -> bool {
+    match capabilities.level.lacks_color_processing() {
         true => matches!(value, 0x01 | 0x03 | 0x04),
         false => matches!(value, 0x00..=0x03 | 0x10 | 0x20),
     }
@@ -298,17 +298,17 @@ fn is_correction(value: u8) -> bool {
     matches!(value, 0x00 | 0x01 | 0x10 | 0x20 | 0x40 | 0x80)
 }
 
-fn least_brightness(traits: &Traits) -> i8 {
-    if matches!(traits.level, Level::B7 | Level::B8) { -4 } else { -3 }
+fn least_brightness(capabilities: &Capabilities) -> i8 {
+    if matches!(capabilities.level, Level::B7 | Level::B8) { -4 } else { -3 }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::traits::Dialect;
+    use super::super::capabilities::Dialect;
     use super::*;
 
-    fn traits() -> Traits {
-        Traits::perfection_v850(Dialect::Fs, Level::B8)
+    fn capabilities() -> Capabilities {
+        Capabilities::perfection_v850(Dialect::Fs, Level::B8)
     }
 
     /// What epson2 sends for 75 dpi colour, 144 x 118, as seen on the wire.
@@ -323,8 +323,8 @@ mod tests {
 
     #[test]
     fn what_epson2_writes_is_accepted_and_read_back_unchanged() {
-        let mut settings = Settings::new(&traits());
-        settings.set_extended(&traits(), &epson2()).expect("accepted");
+        let mut settings = Settings::new(&capabilities());
+        settings.set_extended(&capabilities(), &epson2()).expect("accepted");
         assert_eq!(settings.extended(), epson2());
     }
 
@@ -348,14 +348,14 @@ mod tests {
             (40, 1),    // auto scan is 0 or FF
         ];
         for (at, value) in bad {
-            let mut settings = Settings::new(&traits());
+            let mut settings = Settings::new(&capabilities());
             let mut bytes = epson2();
             bytes[at] = value;
             if at == 8 {
                 bytes[9] = 0x02;
             }
-            assert_eq!(settings.set_extended(&traits(), &bytes), Err(Refused), "byte {at} = {value}");
-            assert_eq!(settings, Settings::new(&traits()), "byte {at} = {value}");
+            assert_eq!(settings.set_extended(&capabilities(), &bytes), Err(Refused), "byte {at} = {value}");
+            assert_eq!(settings, Settings::new(&capabilities()), "byte {at} = {value}");
         }
     }
 
@@ -363,9 +363,9 @@ mod tests {
     fn a_width_that_is_no_multiple_of_8_is_for_more_than_4_bits_only() {
         let mut bytes = epson2();
         bytes[16] = 0x91;
-        assert!(Settings::new(&traits()).set_extended(&traits(), &bytes).is_ok());
+        assert!(Settings::new(&capabilities()).set_extended(&capabilities(), &bytes).is_ok());
         (bytes[24], bytes[25]) = (0, 1);
-        assert!(Settings::new(&traits()).set_extended(&traits(), &bytes).is_err());
+        assert!(Settings::new(&capabilities()).set_extended(&capabilities(), &bytes).is_err());
     }
 
     #[test]
@@ -376,7 +376,7 @@ mod tests {
             bytes[4..8].copy_from_slice(&dpi.to_le_bytes());
             bytes[16..20].copy_from_slice(&8u32.to_le_bytes());
             bytes[20..24].copy_from_slice(&1u32.to_le_bytes());
-            assert!(Settings::new(&traits()).set_extended(&traits(), &bytes).is_ok(), "{dpi}");
+            assert!(Settings::new(&capabilities()).set_extended(&capabilities(), &bytes).is_ok(), "{dpi}");
         }
     }
 
@@ -406,25 +406,25 @@ mod tests {
             (b'e', &[1]),
         ];
         for (code, bytes) in refused {
-            let mut settings = Settings::new(&traits());
-            assert_eq!(settings.set(&traits(), *code, bytes), Err(Refused), "ESC {} {bytes:02x?}", *code as char);
-            assert_eq!(settings, Settings::new(&traits()));
+            let mut settings = Settings::new(&capabilities());
+            assert_eq!(settings.set(&capabilities(), *code, bytes), Err(Refused), "ESC {} {bytes:02x?}", *code as char);
+            assert_eq!(settings, Settings::new(&capabilities()));
         }
     }
 
     #[test]
     fn resolution_and_zoom_reset_the_area() {
-        let mut settings = Settings::new(&traits());
-        settings.set(&traits(), b'A', &[8, 0, 8, 0, 16, 0, 16, 0]).expect("an area");
-        settings.set(&traits(), b'R', &[0x2c, 1, 0x2c, 1]).expect("300 dpi");
+        let mut settings = Settings::new(&capabilities());
+        settings.set(&capabilities(), b'A', &[8, 0, 8, 0, 16, 0, 16, 0]).expect("an area");
+        settings.set(&capabilities(), b'R', &[0x2c, 1, 0x2c, 1]).expect("300 dpi");
         assert_eq!(settings.area, Area { x: 0, y: 0, width: 2544, height: 3510 });
-        settings.set(&traits(), b'H', &[50, 50]).expect("half");
+        settings.set(&capabilities(), b'H', &[50, 50]).expect("half");
         assert_eq!((settings.area.width, settings.effective_dpi()), (1272, (150, 150)));
     }
 
     #[test]
     fn the_tagged_settings_have_their_values_where_epson2_looks() {
-        let bytes = Settings::new(&traits()).tagged();
+        let bytes = Settings::new(&capabilities()).tagged();
         assert_eq!(bytes.len(), 45);
         assert_eq!(bytes[3..7], [100, 0, 100, 0]);
         let values = [1, 17, 19, 21, 23, 25, 26, 28, 30, 32, 34, 36, 38, 40, 42, 44].map(|at: usize| bytes[at]);

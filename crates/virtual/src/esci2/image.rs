@@ -16,7 +16,6 @@ pub(super) struct Image {
     rows: Rows<u8>,
     settings: Settings,
     next: u32,
-    /// Made and not sent.
     ready: Vec<u8>,
 }
 

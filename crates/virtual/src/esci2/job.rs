@@ -36,7 +36,6 @@ struct Side {
     started: bool,
 }
 
-/// A job under way.
 #[derive(Debug)]
 pub(super) struct Job {
     settings: Settings,
@@ -75,7 +74,6 @@ impl Job {
         Ok(())
     }
 
-    /// The next chunk.
     pub(super) fn next(&mut self) -> Answer {
         if self.sides.is_empty() {
             return Answer::NextSheet;

@@ -47,7 +47,6 @@ const INBOX: usize = 4096;
 pub struct Esci2Setup {
     /// What lies on its glass, and what its sheets look like: each side [a centimetre further down](Esci2::shift).
     pub glass: Glass,
-    /// Sheets in its feeder.
     pub sheets: u32,
     /// The forms in which it sends images.
     pub formats: Formats,
@@ -57,7 +56,6 @@ pub struct Esci2Setup {
     pub double_feed: bool,
     /// Paper jams in the feeder at this byte of image data of a job; happens once.
     pub jam_at: Option<u64>,
-    /// Its serial number.
     pub serial: String,
 }
 
@@ -114,7 +112,6 @@ enum Parser {
     Parameters { code: [u8; 4], want: usize },
 }
 
-/// The scanner.
 #[derive(Debug)]
 pub struct Esci2 {
     descriptors: Descriptors,
@@ -164,12 +161,11 @@ impl Esci2 {
         }
     }
 
-    /// A hand on this scanner, to keep when it is plugged in.
+    /// The control panel, to keep when the scanner is plugged in.
     pub fn panel(&self) -> Panel {
         self.panel.clone()
     }
 
-    /// Its feeder, likewise.
     pub fn feeder(&self) -> Feeder {
         self.feeder.clone()
     }

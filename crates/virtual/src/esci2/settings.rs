@@ -14,7 +14,6 @@ pub(super) const MOST_PARAMETERS: usize = 1536;
 /// Image data in one reply, at most.
 const MOST_CHUNK: u32 = 1 << 20;
 
-/// Where from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum From {
     Flatbed,
@@ -35,9 +34,7 @@ pub enum Formats {
     /// As they are, or as JPEG.
     #[default]
     Both,
-    /// As they are.
     Raw,
-    /// JPEG.
     Jpeg,
 }
 
@@ -55,7 +52,6 @@ impl Formats {
     }
 }
 
-/// What was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
     formats: Formats,
@@ -158,7 +154,6 @@ impl Settings {
             && (self.colour != Colour::Bit || width % 8 == 0)
     }
 
-    /// INFO.
     pub(super) fn information(name: &str) -> String {
         let area = format!("{}{}", integer(AREA.0), integer(AREA.1));
         let feeder = "#ADFTYPEFEED#ADFDPLX1SCN#ADFFORDPF1N#ADFPREF#ADFALGNCNTR";
@@ -174,7 +169,6 @@ impl Settings {
         )
     }
 
-    /// CAPA.
     pub(super) fn capabilities(formats: Formats) -> String {
         let list = |all: &[u32]| all.iter().map(|dpi| number(*dpi)).collect::<String>();
         format!(
@@ -187,7 +181,6 @@ impl Settings {
         )
     }
 
-    /// RESA.
     pub(super) fn now(&self) -> String {
         let from = match self.from {
             From::Flatbed => "#FB ",

@@ -21,7 +21,6 @@ pub(crate) use plan::{falls_off, parse_bytes};
 pub enum Effect {
     /// Nothing more is sent (taken): for so long, or until a bus reset.
     Silence(Option<Duration>),
-    /// The endpoint halts.
     Stall,
     /// A packet that is too large.
     Babble,
@@ -47,7 +46,6 @@ impl Silence {
     }
 }
 
-/// A model with faults.
 pub struct Faulty {
     model: Box<dyn Model>,
     plan: Plan,

@@ -26,7 +26,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The words there are.
     pub const KNOWN: &'static str = "silence@N[:MS], stall@N, babble@N, garble@N, unplug@N, short[@SEED], hang@K, \
                                      out-silence@N[:MS], out-stall@N, out-unplug@N";
 }
@@ -95,7 +94,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Adds a fault.
     pub fn add(&mut self, fault: Fault) {
         match fault {
             Fault::In(at, effect) => self.at_in.push((at, effect)),

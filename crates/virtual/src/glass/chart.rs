@@ -117,7 +117,6 @@ fn first_pixel(um: Um, dpi: u32) -> u64 {
     (2 * u64::from(um) * u64::from(dpi)).div_ceil(MICROMETRES_PER_INCH) / 2
 }
 
-/// Collects shapes.
 #[derive(Default)]
 struct Sheet {
     shapes: Vec<Shape>,

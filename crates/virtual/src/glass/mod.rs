@@ -38,16 +38,13 @@ pub struct View {
     pub left: u32,
     /// Pixels above it.
     pub top: u32,
-    /// Its width.
     pub width: u32,
-    /// Its height.
     pub height: u32,
 }
 
 /// What is kept of a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Red, green, blue.
     Color,
     /// One sample a pixel.
     Gray,
@@ -98,7 +95,6 @@ impl Glass {
         Glass { what: What::Chart(Arc::new(Chart::label(title, under))) }
     }
 
-    /// Nothing but white.
     pub fn white() -> Glass {
         Glass { what: What::Chart(Arc::new(Chart::blank())) }
     }

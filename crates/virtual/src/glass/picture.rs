@@ -28,30 +28,12 @@ const DECODER_MEMORY: usize = 64 << 20;
 pub enum GlassError {
     /// The file can't be opened.
     #[error("open {path}: {source}")]
-    Open {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Open { path: PathBuf, source: std::io::Error },
     /// It is no PNG, or a broken one.
     #[error("{name} is no PNG that can be read: {source}")]
-    Decode {
-        /// Which file.
-        name: String,
-        /// What the decoder says.
-        source: png::DecodingError,
-    },
-    /// It is too large.
+    Decode { name: String, source: png::DecodingError },
     #[error("{name} has {width} x {height} pixels; at most {MAX_SIDE} each way, and {} MiB if interlaced", MAX_INTERLACED >> 20)]
-    TooLarge {
-        /// Which file.
-        name: String,
-        /// Its width.
-        width: u32,
-        /// Its height.
-        height: u32,
-    },
+    TooLarge { name: String, width: u32, height: u32 },
 }
 
 /// Where the PNG's bytes are.

@@ -2,7 +2,6 @@
 
 /// One sample of a pixel. 8 bits are always the upper 8 of the 16.
 pub trait Sample: Copy + Default + PartialEq + Send + std::fmt::Debug + 'static {
-    /// Paper.
     const WHITE: Self;
 
     /// From 16 bits, by leaving the lower ones out.

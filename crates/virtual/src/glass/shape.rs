@@ -62,13 +62,10 @@ impl Outline {
     }
 }
 
-/// How the inside looks.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Paint {
     Solid(Colour),
-    /// From left to right.
     Across(Colour, Colour),
-    /// From top to bottom.
     Down(Colour, Colour),
     /// Black and white lines across the row, each `width` wide.
     Bars {
@@ -78,7 +75,6 @@ pub(super) enum Paint {
     Stripes {
         width: Um,
     },
-    /// Black and white squares.
     Checks {
         width: Um,
     },

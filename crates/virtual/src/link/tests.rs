@@ -34,14 +34,14 @@ impl Host {
 
     /// Lets it run until it idles; what came back, as (id, status, actual).
     fn run(&mut self) -> Vec<(u64, Status, usize)> {
-        while self.link.step(self.now) == Turn::More {}
+        while self.link.step(self.now) == Step::More {}
         self.events()
     }
 
     fn events(&mut self) -> Vec<(u64, Status, usize)> {
         std::iter::from_fn(|| self.link.event())
             .filter_map(|event| match event {
-                Event::Given(given) => Some((given.id.0, given.status, given.actual)),
+                Event::Completed(given) => Some((given.id.0, given.status, given.actual)),
                 Event::Unplugged => None,
             })
             .collect()
@@ -54,9 +54,9 @@ impl Host {
 
     fn control_in(&mut self, setup: Setup) -> (Status, Vec<u8>) {
         self.submit(999, EndpointAddress::CONTROL, setup.buffer(&[]));
-        while self.link.step(self.now) == Turn::More {}
+        while self.link.step(self.now) == Step::More {}
         match self.link.event() {
-            Some(Event::Given(given)) => (given.status, given.buffer.bytes_in(8..8 + given.actual).into_owned()),
+            Some(Event::Completed(given)) => (given.status, given.buffer.bytes_in(8..8 + given.actual).into_owned()),
             other => panic!("{other:?}"),
         }
     }
@@ -105,7 +105,7 @@ fn a_slow_controller_gives_a_cancelled_transfer_back_later() {
     host.link.cancel(host.now, UrbId(1));
     host.submit(3, OUT, vec![1; 5]);
     assert_eq!(host.run(), [(3, Status::Completed, 5)], "the endpoint stands still");
-    assert_eq!(host.link.step(host.now), Turn::Idle(Some(host.now + delay)));
+    assert_eq!(host.link.step(host.now), Step::Wait(Some(host.now + delay)));
     host.now += delay;
     assert_eq!(host.run(), [(1, Status::Cancelled, 0), (2, Status::Completed, 5)]);
 }
@@ -118,7 +118,7 @@ fn a_transfer_that_is_never_given_back_comes_with_the_unplug() {
     host.link.cancel(host.now, UrbId(1));
     host.now += Duration::from_secs(1_000_000);
     assert_eq!(host.run(), []);
-    assert_eq!(host.link.step(host.now), Turn::Idle(None));
+    assert_eq!(host.link.step(host.now), Step::Wait(None));
     host.link.unplug();
     assert_eq!(host.run(), [(1, Status::NoDevice, 0)]);
 }
@@ -203,7 +203,7 @@ fn what_can_not_be_carried_out_comes_back_as_an_error() {
 /// What came back, with all that its buffer holds.
 fn with_bytes(link: &mut Link) -> Vec<(u64, Status, usize, Vec<u8>)> {
     let events = std::iter::from_fn(|| link.event());
-    let given = events.filter_map(|event| if let Event::Given(given) = event { Some(given) } else { None });
+    let given = events.filter_map(|event| if let Event::Completed(given) = event { Some(given) } else { None });
     given.map(|given| (given.id.0, given.status, given.actual, given.buffer.into_vec())).collect()
 }
 

@@ -15,56 +15,29 @@ const LINK_TYPE: u16 = 220;
 /// Why a file can't be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// No file was named.
     #[error("a replay needs its capture: file=FILE.pcapng")]
     NoFile,
-    /// It can't be read.
     #[error("{path}: {error}")]
-    Read {
-        /// Which.
-        path: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// It is too long.
+    Read { path: String, error: io::Error },
     #[error("{path}: longer than {LONGEST} bytes")]
-    TooLong {
-        /// Which.
-        path: String,
-    },
-    /// Something else.
+    TooLong { path: String },
     #[error("it does not begin as a pcapng file with little-endian numbers does")]
     NotPcapng,
     /// Cut off, or with a length that makes no sense.
     #[error("the block at byte {at} has no end; was the capture cut off?")]
-    Broken {
-        /// Where.
-        at: usize,
-    },
-    /// Another kind of capture.
+    Broken { at: usize },
     #[error("the record at byte {at} is not of USB as Linux captures it (link type {LINK_TYPE})")]
-    NotUsb {
-        /// Where.
-        at: usize,
-    },
+    NotUsb { at: usize },
     /// Records are missing, so it can't be followed.
     #[error("{count} records are missing in it: whoever captured was too slow; capture again")]
-    Lossy {
-        /// How many.
-        count: u64,
-    },
-    /// Data are missing.
+    Lossy { count: u64 },
     #[error("the record at byte {at} has not all of its data; capture as the user who scans, or as root, and in full")]
-    Withheld {
-        /// Where.
-        at: usize,
-    },
+    Withheld { at: usize },
     /// Nobody asked the device for its descriptors.
     #[error(
         "it does not show what the device is; begin the capture before the scanner is plugged in, or use usbscan capture"
     )]
     NoDescriptors,
-    /// Several devices.
     #[error("several scanners are in it, so say which one, device=BUS:ADDRESS: {0}")]
     WhichDevice(String),
     /// The descriptors make no sense.
@@ -72,48 +45,33 @@ pub enum ReplayError {
     Descriptor(#[from] DescriptorError),
     /// Interrupt or bulk on an endpoint that the device does not have.
     #[error("the record at byte {at} is of endpoint {endpoint}, which the device does not have")]
-    NoEndpoint {
-        /// Where.
-        at: usize,
-        /// Which.
-        endpoint: EndpointAddress,
-    },
+    NoEndpoint { at: usize, endpoint: EndpointAddress },
 }
 
-/// Where a device was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
-    /// Bus number.
     pub bus: u16,
-    /// Address on it.
     pub address: u8,
 }
 
-/// How data went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Interrupt.
     Interrupt,
-    /// Control.
     Control,
-    /// Bulk.
     Bulk,
 }
 
 /// One end of a transfer.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// Where in the file.
     pub at: usize,
     /// The same at both ends.
     pub urb: u64,
     /// `b'S'`, `b'C'` or `b'E'`.
     pub end: u8,
-    /// How.
     pub kind: Kind,
     /// Which endpoint, direction included.
     pub endpoint: EndpointAddress,
-    /// Whose.
     pub place: Place,
     /// Of a control request's beginning.
     pub setup: Option<Setup>,

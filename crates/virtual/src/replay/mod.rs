@@ -195,7 +195,6 @@ impl Model for Replay {
         self.forgotten
     }
 
-    /// It begins anew.
     fn reset(&mut self) {
         (self.at, self.moved, self.events) = (0, 0, 0);
         self.halted.clear();

@@ -14,53 +14,39 @@ use crate::Descriptors;
 pub enum End {
     /// As full packets that more may follow.
     Open,
-    /// With a short packet.
     Short,
-    /// In a stall.
     Stall,
     /// In a packet that was too large.
     Babble,
-    /// In rubbish.
     Garbled,
-    /// The device was gone.
     Gone,
 }
 
-/// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// The host sent these bytes.
     Out {
-        /// Where.
         endpoint: EndpointAddress,
-        /// Which, in the file.
         data: Range<usize>,
         /// How it ended; never short.
         end: End,
     },
-    /// The device sent these.
     In {
-        /// Where.
         endpoint: EndpointAddress,
-        /// Which, in the file.
         data: Range<usize>,
-        /// How it ended.
         end: End,
     },
     /// A class or vendor request.
     Control {
-        /// The request.
         setup: Setup,
         /// What the host sent with it, in the file.
         sent: Range<usize>,
         /// The device's data; `None` where it stalled, or never answered.
         answer: Option<Range<usize>>,
-        /// Whether it never answered.
         hangs: bool,
     },
 }
 
-/// A captured device.
 #[derive(Debug)]
 pub struct Script {
     /// What it said of itself.

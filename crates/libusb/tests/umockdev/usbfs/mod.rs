@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use usbscan_usb::{EndpointAddress, InterfaceNumber};
-use usbscan_virtual::{Descriptors, Event, Given, Model, Port, UrbId};
+use usbscan_virtual::{Completed, Descriptors, Event, Model, Port, UrbId};
 
 use crate::glib::{Object, Umockdev};
 use crate::ioctl;
@@ -51,7 +51,7 @@ struct Pending {
 /// A transfer that waits to be reaped.
 struct Done {
     urb: usize,
-    given: Given,
+    given: Completed,
 }
 
 /// A kernel driver on an interface.
@@ -93,7 +93,7 @@ impl Usbfs {
         let descriptors = model.descriptors().clone();
         let (its_node, its_books) = (node.clone(), books.clone());
         let port = Port::plug(name, model, move |event| {
-            if let Event::Given(given) = event {
+            if let Event::Completed(given) = event {
                 transfers::take_back(api, &its_node, &its_books, given);
             }
         });

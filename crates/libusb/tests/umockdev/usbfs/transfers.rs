@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 use usbscan_usb::{Direction, EndpointAddress, Setup, Status};
-use usbscan_virtual::{Given, Urb, UrbId};
+use usbscan_virtual::{Completed, Urb, UrbId};
 
 use super::{Answer, Books, Client, Done, MEMORY, Pending, Usbfs, read, write};
 use crate::glib::{Object, Umockdev};
@@ -74,7 +74,7 @@ impl Usbfs {
 }
 
 /// On the port's thread: the device gives a transfer back.
-pub(super) fn take_back(api: Umockdev, node: &Node, books: &Mutex<Books>, given: Given) {
+pub(super) fn take_back(api: Umockdev, node: &Node, books: &Mutex<Books>, given: Completed) {
     let mut books = books.lock();
     let Some(pending) = books.pending.remove(&given.id) else { return };
     books.done.entry(pending.client).or_default().push_back(Done { urb: pending.urb, given });
@@ -100,7 +100,7 @@ fn copy_in(urb: &ioctl::Urb, endpoint: EndpointAddress) -> Vec<u8> {
 
 /// usbfs copies what came in when the URB is reaped.
 fn copy_out(done: &Done) {
-    let Given { buffer, actual, status, endpoint, .. } = &done.given;
+    let Completed { buffer, actual, status, endpoint, .. } = &done.given;
     let mut urb: ioctl::Urb = read(done.urb);
     urb.status = match status {
         Status::Completed => 0,

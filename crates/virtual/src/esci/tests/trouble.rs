@@ -149,7 +149,7 @@ fn an_open_cover_and_a_jam_are_told_and_refuse_a_scan() {
 
 #[test]
 fn in_use_elsewhere_is_not_ready() {
-    let mut host = Host::with(Conditions { busy: Busy::Always, ..Conditions::default() });
+    let mut host = Host::with(Conditions { busy: crate::Busy::Always, ..Conditions::default() });
     host.fs_w(&FsW { dpi: 100, area: [0, 0, 8, 1], colour: 0, depth: 8, block: 1 });
     host.exchange(&[ESC, b'F'], &[STX, 0x42, 0, 0]);
     host.exchange(&[ESC, b'('], &[0x40]);

@@ -1,7 +1,7 @@
 //! The scanner's paper path as the host drives it: PF and FF, which page a scan begins on, and what happens to it.
 
 use super::feeder::Side;
-use super::{ACK, Esci, NAK};
+use super::{ACK, Esci, FF, NAK};
 use crate::glass::Glass;
 
 impl Esci {
@@ -49,7 +49,7 @@ impl Esci {
 
     /// PF: the next page to where it is scanned.
     pub(super) fn load_page(&mut self) {
-        let good = self.traits.is_page_type() && self.uses_feeder() && self.try_to_load();
+        let good = self.capabilities.is_page_type() && self.uses_feeder() && self.try_to_load();
         self.reply(&[if good { ACK } else { NAK }]);
     }
 
@@ -63,14 +63,14 @@ impl Esci {
     /// FF: whatever is in the path out of it.
     pub(super) fn eject_page(&mut self) {
         let open = self.feeder_is_open();
-        let can = self.traits.level.ejects() && self.uses_feeder();
+        let can = self.capabilities.level.has(FF) && self.uses_feeder();
         let good = can && self.feeder.as_mut().is_some_and(|feeder| !open && feeder.eject());
         self.reply(&[if good { ACK } else { NAK }]);
     }
 
     /// Before a scan from the feeder: a page is where it must be. Without PF the scanner takes it in by itself.
     pub(super) fn has_page(&mut self) -> bool {
-        if !self.traits.is_page_type() {
+        if !self.capabilities.is_page_type() {
             self.try_to_load();
         }
         !self.feeder_is_open() && self.feeder.as_ref().is_some_and(|feeder| feeder.page().is_some())

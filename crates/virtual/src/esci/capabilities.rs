@@ -27,13 +27,10 @@ pub enum Level {
     B3,
     /// Sharpness, block mode, dither tables.
     B4,
-    /// Mirroring.
     B5,
-    /// As B5.
     B6,
     /// Threshold, segmentation, film, the button.
     B7,
-    /// Focus.
     B8,
     /// A film scanner: as B5 without halftones.
     F5,
@@ -43,63 +40,78 @@ pub enum Level {
     D2,
     /// With a feeder that puts out; its sensor has all colours in one line.
     D7,
-    /// As D7.
     D8,
 }
 
-impl Level {
-    const ALL: [(Level, [u8; 2], &str); 15] = [
-        (Level::A1, *b"A1", ""),
-        (Level::A2, *b"A2", "DHLZB@"),
-        (Level::B1, *b"B1", "CDB"),
-        (Level::B2, *b"B2", "CDHLZB@"),
-        (Level::B3, *b"B3", "CDHLZB@Mmfe"),
-        (Level::B4, *b"B4", "CDHLZB@MmfegdzQb"),
-        (Level::B5, *b"B5", "CDHLZB@MmfegdzQbK"),
-        (Level::B6, *b"B6", "CDHLZB@MmfegdzQbK"),
-        (Level::B7, *b"B7", "CDHLZB@MmfegdzQbK!sNt"),
-        (Level::B8, *b"B8", "CDHLZB@MmfegdzQbK!sNtpq"),
-        (Level::F5, *b"F5", "CDHLZ@MmfegdzQKN"),
-        (Level::D1, *b"D1", "iCDZ@gdzf!t"),
-        (Level::D2, *b"D2", "iCDZ@gdzf!teN"),
-        (Level::D7, *b"D7", "iCDZ@gdzf!teN"),
-        (Level::D8, *b"D8", "iCDZ@gdzf!teN"),
-    ];
+/// What a level has of its own, and what it has from another. Written from the descriptions of levels in docs/esc-i.md and
+/// deliberately not shared with the driver, whose table is of another form: so the two can disagree, and a test sees it.
+struct Definition {
+    level: Level,
+    code: [u8; 2],
+    /// Has the commands of this level,
+    like: Option<Level>,
+    /// these besides: the letter behind ESC, or a code by itself,
+    adds: &'static [u8],
+    /// and not these.
+    lacks: &'static [u8],
+}
 
-    fn row(self) -> (Level, [u8; 2], &'static str) {
-        *Level::ALL.iter().find(|row| row.0 == self).expect("every level has a row")
+/// FF and PF stand among the letters as they are sent.
+const DEFINITIONS: [Definition; 15] = {
+    use Level::{A1, A2, B1, B2, B3, B4, B5, B6, B7, B8, D1, D2, D7, D8, F5};
+    const fn level(level: Level, code: &[u8; 2], like: Option<Level>, adds: &'static [u8]) -> Definition {
+        Definition { level, code: *code, like, adds, lacks: b"" }
+    }
+    [
+        level(A1, b"A1", None, b"IFSGRA"),
+        level(A2, b"A2", Some(A1), b"@DHLZB"),
+        level(B1, b"B1", Some(A1), b"CDB"),
+        level(B2, b"B2", Some(A2), b"C"),
+        level(B3, b"B3", Some(B2), b"efMm"),
+        level(B4, b"B4", Some(B3), b"bdgQz"),
+        level(B5, b"B5", Some(B4), b"K"),
+        level(B6, b"B6", Some(B5), b""),
+        level(B7, b"B7", Some(B6), b"!Nst\x0c"),
+        level(B8, b"B8", Some(B7), b"pq\x19"),
+        Definition { level: F5, code: *b"F5", like: Some(B5), adds: b"N\x0c", lacks: b"Bb" },
+        level(D1, b"D1", None, b"@ACDdFfGgIiRtZz!"),
+        level(D2, b"D2", Some(D1), b"eN"),
+        level(D7, b"D7", Some(D2), b"\x0c"),
+        level(D8, b"D8", Some(D7), b""),
+    ]
+};
+
+impl Level {
+    fn definition(self) -> &'static Definition {
+        DEFINITIONS.iter().find(|definition| definition.level == self).expect("every level is defined")
     }
 
     /// The two bytes that stand for it.
     pub fn bytes(self) -> [u8; 2] {
-        self.row().1
+        self.definition().code
     }
 
     /// Reads `B7`.
     pub fn parse(text: &str) -> Option<Level> {
-        let is_named = |bytes: &[u8; 2]| text.as_bytes().eq_ignore_ascii_case(bytes);
-        Level::ALL.iter().find(|row| is_named(&row.1)).map(|row| row.0)
+        let is_named = |definition: &&Definition| text.as_bytes().eq_ignore_ascii_case(&definition.code);
+        DEFINITIONS.iter().find(is_named).map(|definition| definition.level)
     }
 
-    /// Whether it has ESC and this letter.
-    pub(super) fn has(self, letter: u8) -> bool {
-        b"IFGRA".contains(&letter) || letter == b'S' && !self.is_dumb() || self.row().2.as_bytes().contains(&letter)
+    /// Whether it has ESC and this letter, or FF or PF.
+    pub(super) fn has(self, code: u8) -> bool {
+        let own = self.definition();
+        own.adds.contains(&code) || own.like.is_some_and(|other| other.has(code)) && !own.lacks.contains(&code)
     }
 
     /// The D levels, which leave to the host what others do with colours.
-    pub(super) fn is_dumb(self) -> bool {
+    pub(super) fn lacks_color_processing(self) -> bool {
         matches!(self, Level::D1 | Level::D2 | Level::D7 | Level::D8)
-    }
-
-    /// It has FF.
-    pub(super) fn ejects(self) -> bool {
-        matches!(self, Level::B7 | Level::B8 | Level::F5 | Level::D7 | Level::D8)
     }
 }
 
 /// A scanner's fixed values.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Traits {
+pub(super) struct Capabilities {
     pub dialect: Dialect,
     pub level: Level,
     /// Firmware name, at most 16 characters.
@@ -121,15 +133,14 @@ pub(super) struct Traits {
     /// The glass in pixels at `base_dpi`.
     pub area: (u32, u32),
     /// The document feeder, if there is one.
-    pub feeder: Option<FeederTraits>,
+    pub feeder: Option<FeederCapabilities>,
     /// The transparency unit is there.
     pub transparency: bool,
 }
 
 /// What a document feeder can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FeederTraits {
-    /// Both sides.
+pub(super) struct FeederCapabilities {
     pub duplex: bool,
 }
 
@@ -143,20 +154,20 @@ fn quarters(area: (u32, u32), dpi: u32) -> (u32, u32) {
     (area.0 * dpi / 4, area.1 * dpi / 4)
 }
 
-impl Traits {
+impl Capabilities {
     /// Of the D levels the Perfection 610, of the others the V850.
-    pub(super) fn of(dialect: Dialect, level: Level) -> Traits {
+    pub(super) fn of(dialect: Dialect, level: Level) -> Capabilities {
         match level {
-            Level::D1 | Level::D2 => Traits::perfection_610(dialect, level, 8),
-            Level::D7 | Level::D8 => Traits::perfection_610(dialect, level, 0),
-            _ => Traits::perfection_v850(dialect, level),
+            Level::D1 | Level::D2 => Capabilities::perfection_610(dialect, level, 8),
+            Level::D7 | Level::D8 => Capabilities::perfection_610(dialect, level, 0),
+            _ => Capabilities::perfection_v850(dialect, level),
         }
     }
 
     /// A scanner of level D1, after the Perfection 610 ("GT-6600", 04B8:0103) ? : its resolutions, and how far its
     /// sensors are from each other, no source tells.
-    fn perfection_610(dialect: Dialect, level: Level, line_spacing: u8) -> Traits {
-        Traits {
+    fn perfection_610(dialect: Dialect, level: Level, line_spacing: u8) -> Capabilities {
+        Capabilities {
             name: "GT-6600",
             product: ("Perfection 610 (virtual)", 0x0103),
             line_spacing,
@@ -166,12 +177,12 @@ impl Traits {
             dpi: (50, 600),
             longest_line: 5100,
             area: (5100, 7020),
-            ..Traits::perfection_v850(dialect, level)
+            ..Capabilities::perfection_v850(dialect, level)
         }
     }
 
-    pub(super) fn perfection_v850(dialect: Dialect, level: Level) -> Traits {
-        Traits {
+    pub(super) fn perfection_v850(dialect: Dialect, level: Level) -> Capabilities {
+        Capabilities {
             dialect,
             level,
             name: "GT-X980",
@@ -336,7 +347,7 @@ impl Traits {
 mod tests {
     use super::*;
 
-    const V850: fn() -> Traits = || Traits::perfection_v850(Dialect::Fs, Level::B8);
+    const V850: fn() -> Capabilities = || Capabilities::perfection_v850(Dialect::Fs, Level::B8);
 
     #[test]
     fn the_identity_has_the_106_bytes_of_a_v850() {
@@ -360,10 +371,10 @@ mod tests {
 
     #[test]
     fn every_unit_has_an_area_of_its_own() {
-        let feeder = Traits { feeder: Some(FeederTraits { duplex: true }), ..V850() };
+        let feeder = Capabilities { feeder: Some(FeederCapabilities { duplex: true }), ..V850() };
         assert_eq!(feeder.fs_maximum(1, (300, 300)), (2550, 4200));
         assert_eq!(feeder.esc_maximum(2, (300, 300), (100, 100)), (2544, 4200));
-        let film = Traits { transparency: true, ..V850() };
+        let film = Capabilities { transparency: true, ..V850() };
         assert_eq!(film.extended_identity()[68..76], [0x00, 0x96, 0, 0, 0x80, 0xbb, 0, 0]);
         assert_eq!(film.fs_maximum(1, (300, 300)), (1800, 2925));
     }
