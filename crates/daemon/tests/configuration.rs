@@ -99,7 +99,7 @@ fn every_key_of_an_action_is_in_the_page_and_the_pages_example_is_understood() {
 fn every_key_of_a_model_is_in_the_page_and_in_the_readme() {
     let (page, readme) = (source("man/usbscand.toml.5"), source("quirks/README.md"));
     let folder = Folder::new();
-    for text in ["nonsense = 1", "vendor = \"04b8\"\nmaker = \"x\"\n[[model]]\nnonsense = 1"] {
+    for text in ["nonsense = 1", "vendor = \"04b8\"\nmanufacturer = \"x\"\n[[model]]\nnonsense = 1"] {
         fs::write(folder.path("models/mine.toml"), text).unwrap();
         let refusal = folder.read("models = @MODELS@").unwrap_err();
         for key in known_keys(&refusal).into_iter().filter(|key| key != "model") {

@@ -1,8 +1,9 @@
-//! Makes the files that follow from the code, so that they can't say anything else: the man pages' lists of commands
-//! and flags, shell completions, the udev hardware database, and the list of scanners in docs/.
+//! Makes the files that follow from the code, so that they can't say anything else.
 //!
-//! `cargo run -p generate` writes them; `cargo test -p generate` tells which are not current. The rendered files are part of
-//! the sources: whoever installs needs no Rust for them, and a change to a flag shows in the diff of its man page.
+//! `cargo run -p generate` writes those that are part of the sources, the udev hardware database and the list of scanners;
+//! `cargo test -p generate` tells which of them are not current. `cargo run -p generate -- FOLDER` writes what is made
+//! when packaging, into a folder: the man pages with lists of commands and flags, and shell completions. It runs on the
+//! machine that builds, whatever the package is for. Pages without a list are in man/ as they are.
 
 mod completions;
 mod hwdb;
@@ -35,11 +36,17 @@ fn programs() -> Vec<(&'static str, Command)> {
     programs
 }
 
-fn everything() -> io::Result<Vec<Rendered>> {
-    let mut files = vec![
+/// What is part of the sources.
+fn for_the_sources() -> Vec<Rendered> {
+    vec![
         Rendered { path: "udev/60-usbscan.hwdb".to_owned(), text: hwdb::render() },
         Rendered { path: "docs/scanners.md".to_owned(), text: scanners::render() },
-    ];
+    ]
+}
+
+/// What is made when packaging.
+fn for_a_package() -> io::Result<Vec<Rendered>> {
+    let mut files = Vec::new();
     for (page, command) in programs() {
         files.extend(completions::render(command.get_name(), &command));
         let template = fs::read_to_string(root().join(format!("man/{page}.in")))?;
@@ -64,7 +71,11 @@ fn write(root: &Path, files: &[Rendered], mut says: impl Write) -> io::Result<()
 }
 
 fn main() -> ExitCode {
-    match everything().and_then(|files| write(&root(), &files, io::stdout())) {
+    let written = match std::env::args_os().nth(1) {
+        None => write(&root(), &for_the_sources(), io::stdout()),
+        Some(folder) => for_a_package().and_then(|files| write(Path::new(&folder), &files, io::stdout())),
+    };
+    match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("generate: {error}");
@@ -102,13 +113,31 @@ mod tests {
     }
 
     #[test]
-    fn every_rendered_file_is_current() {
-        let stale: Vec<_> = everything()
-            .expect("the templates are there")
+    fn every_generated_file_of_the_sources_is_current() {
+        let stale: Vec<_> = for_the_sources()
             .into_iter()
             .filter(|file| fs::read_to_string(root().join(&file.path)).ok().as_deref() != Some(&file.text))
             .map(|file| file.path)
             .collect();
         assert!(stale.is_empty(), "not current: {stale:?}; run: cargo run -p generate");
+    }
+
+    #[test]
+    fn a_package_gets_a_page_and_completions_of_every_program_with_all_marks_filled_in() {
+        let files = for_a_package().expect("the templates are there");
+        for (page, command) in programs() {
+            let name = command.get_name();
+            let of_shells = [
+                format!("completions/{name}.bash"),
+                format!("completions/_{name}"),
+                format!("completions/{name}.fish"),
+            ];
+            for path in of_shells.into_iter().chain([format!("man/{page}")]) {
+                let file = files.iter().find(|file| file.path == path).unwrap_or_else(|| panic!("{path} is missing"));
+                assert!(file.text.contains(name), "{path}");
+                let is_mark = |line: &&str| line.len() > 2 && line.starts_with('@') && line.ends_with('@');
+                assert_eq!(file.text.lines().find(is_mark), None, "{path}");
+            }
+        }
     }
 }

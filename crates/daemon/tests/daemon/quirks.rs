@@ -10,7 +10,7 @@ use testkit::rig::{Client, HALT, Rig, vendor_out};
 /// A loopback device whose entry in the model table says this.
 fn rig(lines: &str) -> Rig {
     let folder = tempfile::tempdir().expect("a folder");
-    let head = "vendor = \"1209\"\nmaker = \"usbscan\"\n[[model]]\nproduct = \"0001\"\nname = \"Loopback\"\nstory = \"test\"\n";
+    let head = "vendor = \"1209\"\nmanufacturer = \"usbscan\"\n[[model]]\nproduct = \"0001\"\nname = \"Loopback\"\nnotes = \"test\"\n";
     std::fs::write(folder.path().join("test.toml"), format!("{head}{lines}\n")).expect("a file");
     let mut models = Table::built_in();
     models.add_folder(folder.path()).expect("a table");
