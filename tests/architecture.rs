@@ -143,8 +143,6 @@ fn every_crate_takes_the_workspaces_lints_which_forbid_unsafe_code() {
 /// Circles of modules that are known: the crate, then those that use each other in a ring. A circle may only shrink; a row
 /// whose circle is gone goes too.
 const KNOWN_CIRCLES: &[(&str, &[&str])] = &[
-    ("usbscan_virtual", &["bus", "device"]),
-    ("usbscan_virtual", &["esci::feeder", "esci::panel"]),
     ("usbscan_libusb", &["ledger", "transfer"]),
     ("usbscan_cli", &["args", "device", "exit", "failure", "interrupt"]),
     ("usbscan_wire", &["answer", "event", "frame"]),
@@ -287,24 +285,4 @@ fn the_tests_that_documents_name_exist() {
         found.extend(missing.map(|(file, name)| format!("{document}: {file}::{name}")));
     }
     assert_none(&found, "tests that a document names and nobody wrote");
-}
-
-#[test]
-fn the_readme_names_every_model_that_pages_come_from() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("a README");
-    let row =
-        |words: &str| readme.lines().find(|line| line.ends_with(&format!("| {words} |"))).expect("a row of its table");
-    let rows = [("esci", row("ESC/I")), ("esci2", row("ESC/I-2"))];
-    let table: toml::Table =
-        fs::read_to_string(root().join("quirks/epson.toml")).expect("a table").parse().expect("TOML");
-    let models = table["model"].as_array().expect("models");
-    let missing = models.iter().filter_map(|model| {
-        let (name, protocol) = (model["name"].as_str()?, model.get("protocol")?.as_str()?);
-        let row = rows.iter().find(|row| row.0 == protocol)?.1;
-        // Without what it is called elsewhere in the world, and the word that a row has once for many.
-        let short = name.split(" (").next().unwrap_or(name);
-        let short = ["Perfection ", "Expression "].iter().find_map(|line| short.strip_prefix(line)).unwrap_or(short);
-        (!row.contains(short)).then(|| format!("{protocol}: {name}"))
-    });
-    assert_none(&missing.collect::<Vec<_>>(), "models of quirks/epson.toml that the README's table leaves out");
 }
