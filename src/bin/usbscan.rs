@@ -1,4 +1,4 @@
-//! `usbscan`: the command line.
+//! `usbscan`: the command line program.
 
 use std::process::ExitCode;
 

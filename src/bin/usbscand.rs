@@ -1,5 +1,5 @@
-//! `usbscand`: the daemon. Joins crates/daemon with this machine's USB and with virtual scanners; reads the command line
-//! and the configuration, and waits for signals.
+//! `usbscand`: the daemon. Combines crates/daemon with the USB buses, libusb and virtual; reads the command line and the
+//! configuration; waits for signals.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use usbscan_daemon::config::Claim;
 use usbscan_daemon::{Config, Running, socket, systemd};
 use usbscan_usb::Bus;
 
-type Anything = Box<dyn std::error::Error + Send + Sync>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let arguments = args::parse(usbscan_virtual::spec::help());
@@ -28,16 +28,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs until a signal ends it. `false` when not everything ended in time.
-fn run(arguments: &Arguments) -> Result<bool, Anything> {
+/// Runs until a signal comes. Returns `false` if the shutdown timed out.
+fn run(arguments: &Arguments) -> Result<bool, BoxError> {
     let config = configuration(arguments)?;
     if arguments.check_config {
-        // The exit code says it too, to whoever reads no words.
-        let _ = writeln!(io::stdout(), "the configuration is in order");
+        // Standard output may be closed; the exit code has the result too.
+        let _ = writeln!(io::stdout(), "the configuration is valid");
         return Ok(true);
     }
-    // Signals are taken before the first thread starts, so that every thread has them blocked or ignored alike. Rust's
-    // runtime has SIGPIPE ignored already.
+    // Installed before the first thread starts. Rust's runtime already ignores SIGPIPE.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let inherited = if arguments.socket.is_none() { systemd::inherited_socket()? } else { None };
     let own = inherited.is_none().then(|| config.socket.clone());
@@ -45,15 +44,15 @@ fn run(arguments: &Arguments) -> Result<bool, Anything> {
         Some(inherited) => inherited,
         None => socket::bind(&config.socket, config.mode, &config.group)?,
     };
-    let patience = config.stop;
-    // Nobody would start it again but systemd; and a scanner that is always to be claimed needs somebody who claims it.
+    let stop_timeout = config.stop;
+    // An idle exit needs systemd, which starts the daemon again; and `claim = "always"` needs a daemon that keeps running.
     let exit_idle = config.exit_idle.filter(|_| own.is_none() && config.claim == Claim::OnUse);
     let running = Arc::new(Running::start(config, buses(arguments)?)?);
     running.listen(listener)?;
-    let place = own.as_ref().map_or_else(|| "systemd's socket".to_owned(), |path| path.display().to_string());
-    let says = format!("{}, listening at {place}", scanners(&running));
-    log::info!("usbscand {}: {says}", env!("CARGO_PKG_VERSION"));
-    systemd::ready(&says);
+    let address = own.as_ref().map_or_else(|| "a socket from systemd".to_owned(), |path| path.display().to_string());
+    let status = format!("{}, listening on {address}", scanners(&running));
+    log::info!("usbscand {}: {status}", env!("CARGO_PKG_VERSION"));
+    systemd::ready(&status);
     let watched = Arc::downgrade(&running);
     let watchdog =
         systemd::Watchdog::start(move || watched.upgrade().is_some_and(|running| running.alive(systemd::PATIENCE)));
@@ -72,17 +71,17 @@ fn run(arguments: &Arguments) -> Result<bool, Anything> {
     }
     systemd::stopping("cancelling what is pending, releasing scanners");
     drop((watchdog, unused));
-    let Some(running) = Arc::into_inner(running) else { return Err("somebody still holds the daemon".into()) };
-    let in_time = running.stop(patience);
+    let Some(running) = Arc::into_inner(running) else { return Err("the daemon is still in use".into()) };
+    let in_time = running.stop(stop_timeout);
     if let Some(path) = own {
-        // Nobody can connect any more; the next daemon replaces it anyway.
+        // The next daemon replaces a file that is left.
         let _ = std::fs::remove_file(path);
     }
     log::info!("{}", if in_time { "exited" } else { "shutdown timed out" });
     Ok(in_time)
 }
 
-fn configuration(arguments: &Arguments) -> Result<Config, Anything> {
+fn configuration(arguments: &Arguments) -> Result<Config, BoxError> {
     let mut config = Config::read(arguments.config.as_deref())?;
     if let Some(socket) = &arguments.socket {
         config.socket.clone_from(socket);
@@ -90,20 +89,19 @@ fn configuration(arguments: &Arguments) -> Result<Config, Anything> {
     Ok(config)
 }
 
-/// A configuration that can't be understood changes nothing.
+/// An invalid configuration changes nothing.
 fn reload(arguments: &Arguments, running: &Running) {
     systemd::reloading();
     match configuration(arguments) {
         Ok(config) => {
             running.reconfigure(config);
-            log::info!("the configuration is read again");
+            log::info!("configuration reloaded");
         }
-        Err(error) => log::error!("the configuration stays as it was: {error}"),
+        Err(error) => log::error!("configuration not reloaded: {error}"),
     }
     systemd::ready(&scanners(running));
 }
 
-/// How many there are, in words.
 fn scanners(running: &Running) -> String {
     match running.scanners() {
         1 => "1 scanner".to_owned(),
@@ -111,7 +109,7 @@ fn scanners(running: &Running) -> String {
     }
 }
 
-fn buses(arguments: &Arguments) -> Result<Vec<Arc<dyn Bus>>, Anything> {
+fn buses(arguments: &Arguments) -> Result<Vec<Arc<dyn Bus>>, BoxError> {
     let mut buses: Vec<Arc<dyn Bus>> = Vec::new();
     if !arguments.no_usb {
         buses.push(Arc::new(usbscan_libusb::LibusbBus::new()?));

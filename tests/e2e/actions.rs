@@ -44,7 +44,7 @@ fn a_button_runs_its_command_which_knows_scanner_and_button() {
     let other = ("button = \"02\"", "echo wrong >wrong");
     let program = actions(&rig, &[("button = \"01\"", line), other]);
     press(&rig, "01");
-    program.wait_for_words("usbscan0: /bin/sh is done", 1);
+    program.wait_for_words("usbscan0: /bin/sh succeeded", 1);
     assert_eq!(fs::read_to_string(rig.path("said")).unwrap(), "1209:0001:LOOP0001 usbscan0 button 01\n");
     assert!(!rig.path("wrong").exists());
 }
@@ -54,7 +54,7 @@ fn a_command_that_takes_too_long_is_ended_with_all_that_it_started() {
     let rig = Rig::new("loopback");
     let program = actions(&rig, &[("limit_seconds = 1", "trap '' TERM; sleep 1000 & echo $! >pid; wait; wait")]);
     press(&rig, "01");
-    program.wait_for_words("was ended after 1 s, its time limit", 1);
+    program.wait_for_words("exceeded its time limit of 1 s and was ended", 1);
     let pid = fs::read_to_string(rig.path("pid")).expect("it began");
     eventually("what it started is gone", || !is_alive(&pid));
 }
@@ -67,15 +67,15 @@ fn a_button_pressed_while_its_command_runs_does_not_run_it_twice() {
     assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
     let program = actions(&rig, &[("pause_seconds = 0", "echo $USBSCAN_BUTTON >fifo")]);
     press(&rig, "01");
-    program.wait_for_words("usbscan0: runs /bin/sh", 1);
+    program.wait_for_words("usbscan0: running /bin/sh", 1);
     press(&rig, "02");
-    program.wait_for_words("/bin/sh is not run: it runs already", 1);
+    program.wait_for_words("/bin/sh skipped: already running", 1);
     // The daemon serves everybody meanwhile.
     rig.done(&["list"]);
     assert_eq!(fs::read_to_string(&fifo).unwrap(), "01\n");
-    program.wait_for_words("usbscan0: /bin/sh is done", 1);
+    program.wait_for_words("usbscan0: /bin/sh succeeded", 1);
     press(&rig, "03");
-    program.wait_for_words("usbscan0: runs /bin/sh", 2);
+    program.wait_for_words("usbscan0: running /bin/sh", 2);
     assert_eq!(fs::read_to_string(&fifo).unwrap(), "03\n");
 }
 
@@ -97,7 +97,7 @@ fn what_is_another_users_or_can_not_start_is_said() {
     text += &format!("[[action]]\nuser = {:?}\nevent = \"button\"\ncommand = [\"/nonexistent\"]\n", me());
     fs::write(rig.path("usbscand.toml"), text).expect("a configuration");
     let program = Program::start(&mut rig.usbscan(&["actions", "--config", "usbscand.toml"]));
-    program.wait_for_words("1 actions of other users than", 1);
+    program.wait_for_words("ignoring 1 action of other users", 1);
     eventually("it listens", || {
         let status = rig.session().status(None).expect("a status");
         status.iter().flat_map(|device| &device.pipes).any(|pipe| pipe.pipe == "event" && !pipe.pending.is_empty())

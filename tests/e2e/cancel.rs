@@ -125,7 +125,7 @@ fn a_second_signal_ends_at_once_whatever_the_scanner_does() {
     let ended = scan.end();
     // Two that are there at once are heard in either order, so the second may be the one that was sent first.
     assert!(matches!(ended.code, Some(130 | 143)), "{:?}", ended.code);
-    let left_to_the_daemon = "usbscand brings the scanner back to idle";
+    let left_to_the_daemon = "usbscand returns the scanner to idle";
     assert!(ended.stderr.contains(left_to_the_daemon), "it did not wait for the first's end: {}", ended.stderr);
     assert!(!rig.path("page.png").exists());
 }
@@ -158,9 +158,9 @@ fn on_a_terminal_ctrl_c_says_at_once_what_it_waits_for_and_once_more_leaves_that
         };
         interrupt(&scan);
         // The scanner is silent, and the driver waits for it until long after the next signal.
-        hear("interrupted; bringing the scanner back to idle (Ctrl-C again: end at once)");
+        hear("interrupted; returning the scanner to idle (press Ctrl-C again to exit at once)");
         interrupt(&scan);
-        hear("usbscan: interrupted; usbscand brings the scanner back to idle");
+        hear("usbscan: interrupted; usbscand returns the scanner to idle");
         assert_eq!(scan.wait().expect("it ends").code(), Some(130), "{kind:?}");
     }
 }
@@ -181,7 +181,7 @@ fn a_second_process_ends_a_scan_that_hangs() {
         assert_eq!(ended.code, Some(6), "{way}: {}", ended.stderr);
         assert!(ended.stderr.contains("cancel"), "{way}: {}", ended.stderr);
         let status = rig.done(&["status"]);
-        assert!(status.contains(&format!("last cancel: cancel-{way}, by usbscan (pid ")), "it says who: {status}");
+        assert!(status.contains(&format!("last cancel: cancel-{way} by usbscan (pid ")), "it says who: {status}");
         assert!(!rig.path("page.png").exists(), "{way}: no half page");
         rig.done(&["reset", "--device"]);
         next_scan_is_right(&rig);

@@ -60,7 +60,7 @@ fn a_captured_scan_played_again_gives_the_same_page() {
     let capture = capture(&rig, "scan.pcapng");
     rig.done(&[&scan[..], &["page.png"]].concat());
     let said = end(capture).stdout;
-    assert!(said.starts_with("scan.pcapng: ") && !said.contains("missing"), "{said}");
+    assert!(said.starts_with("scan.pcapng: ") && !said.contains("dropped"), "{said}");
     let mode = fs::metadata(rig.path("scan.pcapng")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let captured = tempfile::NamedTempFile::new().expect("a file");

@@ -130,7 +130,7 @@ fn a_jam_in_page_3_leaves_no_pdf_or_tiff_unless_the_part_is_wanted() {
         let rig = Rig::new("esci,adf=5,fault=jam@3");
         let ended = rig.run(&with(&["scan", "-o", name], &SMALL));
         assert_eq!(ended.code, Some(7), "{}", ended.stderr);
-        let words = format!("{name} is not written; with --keep-partial it would have 2 pages");
+        let words = format!("{name} was not written; --keep-partial would have kept 2 pages");
         assert!(ended.stderr.contains(&words), "{}", ended.stderr);
         assert!(files(&rig, "scan").is_empty(), "{:?}", files(&rig, "scan"));
 
@@ -141,7 +141,7 @@ fn a_jam_in_page_3_leaves_no_pdf_or_tiff_unless_the_part_is_wanted() {
         assert_eq!(ended.code, Some(7), "{}", ended.stderr);
         assert!(ended.stderr.contains(&format!("kept: {name} with 2 pages")), "{}", ended.stderr);
         // It jams half-way: what came of the third is there if something did.
-        let expected = if ended.stderr.contains("lines that came") { 3 } else { 2 };
+        let expected = if ended.stderr.contains("lines of page 3") { 3 } else { 2 };
         assert_eq!(count(&rig.path(name)), expected, "{}", ended.stderr);
     }
 }
@@ -154,12 +154,12 @@ fn pages_without_room_are_refused_before_anything_is_scanned() {
     busy.lock(false).expect("it is free");
     // Whoever got as far as the scanner would find it busy.
     for (arguments, words) in [
-        (&["--source", "adf", "-o", "page.png"][..], "a PNG has one page"),
-        (&["--source", "adf-duplex", "-o", "page.jpg"], "a JPEG has one page"),
-        (&["--batch", "-o", "page.pgm"], "a PNM has one page"),
-        (&["--source", "adf", "-o", "-"], "a PNG has one page"),
+        (&["--source", "adf", "-o", "page.png"][..], "a PNG file holds one page"),
+        (&["--source", "adf-duplex", "-o", "page.jpg"], "a JPEG file holds one page"),
+        (&["--batch", "-o", "page.pgm"], "a PNM file holds one page"),
+        (&["--source", "adf", "-o", "-"], "a PNG file holds one page"),
         (&["--source", "adf", "-o", "%d-%d.png"], "more than one number"),
-        (&["--quality", "50", "-o", "page.png"], "--quality means nothing for PNG"),
+        (&["--quality", "50", "-o", "page.png"], "--quality is for JPEG and PDF"),
         (&["--quality", "lossless", "-o", "page.jpg"], "never without loss"),
     ] {
         let ended = rig.run(&with(&["scan"], arguments));

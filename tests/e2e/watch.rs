@@ -26,12 +26,12 @@ fn lines(text: &str) -> Vec<Value> {
 fn a_watch_tells_of_scanners_buttons_and_cancels_a_line_each() {
     let rig = Rig::new("loopback");
     let watch = Program::start(&mut rig.usbscan(&["watch"]));
-    watch.wait_for_words("usbscan0: there: usbscan Loopback (1209:0001:LOOP0001)\n", 1);
+    watch.wait_for_words("usbscan0: present: usbscan Loopback (1209:0001:LOOP0001)\n", 1);
     eventually("the watch listens", || listens(&rig));
     press(&rig, "0102");
     watch.wait_for_words("usbscan0: button 0102\n", 1);
     rig.done(&["cancel"]);
-    watch.wait_for_words("usbscan0: everything cancelled by usbscan (pid ", 1);
+    watch.wait_for_words("usbscan0: all requests cancelled by usbscan (pid ", 1);
     watch.wait_for_words("usbscan0: idle\n", 1);
     // It waited too, and was cancelled; that is no reason to stop.
     eventually("the watch listens again", || listens(&rig));
@@ -63,7 +63,7 @@ fn a_watch_in_json_is_one_object_a_line() {
 fn a_watch_without_buttons_opens_no_scanner() {
     let rig = Rig::new("loopback");
     let watch = Program::start(&mut rig.usbscan(&["watch", "--no-buttons"]));
-    watch.wait_for_words("there", 1);
+    watch.wait_for_words("present", 1);
     let status = rig.session().status(None).expect("a status");
     assert_eq!(status[0].state, "closed");
     watch.signal(Signal::INT);
@@ -84,7 +84,7 @@ fn a_watch_of_one_scanner_tells_nothing_of_another() {
 fn a_scan_goes_on_while_a_watch_runs() {
     let rig = Rig::new("esci");
     let watch = Program::start(&mut rig.usbscan(&["watch"]));
-    watch.wait_for_words("there", 1);
+    watch.wait_for_words("present", 1);
     // The watch may ask it for its buttons just now; then the scan waits for that moment.
     rig.done(&["scan", "-r", "100", "--area", "0,0,50,50", "-o", "page.png"]);
     watch.signal(Signal::INT);

@@ -56,9 +56,9 @@ fn a_file_that_can_not_be_written_is_found_before_anything_is_scanned() {
     busy.lock(false).expect("it is free");
     // Whoever got as far as the scanner would find it busy.
     for (file, code, words) in [
-        ("no/page.png", 8, "no/page.png can't be written: No such file or directory"),
-        ("page", 2, "names no format"),
-        ("page.gif", 2, "names no format"),
+        ("no/page.png", 8, "can't write no/page.png: No such file or directory"),
+        ("page", 2, "unknown file extension"),
+        ("page.gif", 2, "unknown file extension"),
     ] {
         let ended = rig.run(&["scan", "-o", file]);
         assert_eq!(ended.code, Some(code), "{file}: {}", ended.stderr);
@@ -91,7 +91,7 @@ fn a_scanner_that_is_not_there_is_said_so_by_every_command() {
 #[test]
 fn without_any_scanner_a_list_is_empty_and_a_scan_says_what_to_look_at() {
     let rig = Rig::with_scanners(&[]);
-    assert_eq!(rig.done(&["list"]), "There is no scanner.\n");
+    assert_eq!(rig.done(&["list"]), "No scanners.\n");
     assert_eq!(rig.json(&["list"]), serde_json::json!({ "devices": [] }));
     for arguments in [&["scan", "-o", "page.png"][..], &["cancel"], &["reset"]] {
         let ended = rig.run(arguments);
@@ -156,7 +156,7 @@ fn a_closed_standard_output_is_refused_before_anything_is_scanned() {
     for arguments in [&["scan", "-o", "-"][..], &["scan"], &["capture", "-o", "-"]] {
         let ended = run(arguments, ">&-");
         assert_eq!(ended.code, Some(8), "{arguments:?}: {}", ended.stderr);
-        let words = "usbscan: standard output is closed; say where to write with -o FILE\n";
+        let words = "usbscan: standard output is closed; use -o FILE\n";
         assert_eq!(ended.stderr, words, "{arguments:?}");
     }
     drop(busy);

@@ -45,7 +45,7 @@ impl Daemon {
         let mut child = command.spawn().expect("usbscand starts");
         let log = BufReader::new(child.stderr.take().expect("its log"));
         let mut daemon = Daemon { child, log, socket, folder };
-        daemon.until("listening at");
+        daemon.until("listening on");
         daemon
     }
 
@@ -111,7 +111,7 @@ fn sigterm_and_sigint_answer_what_is_pending_let_go_and_end_with_success() {
         daemon.signal(signal);
         assert_eq!(client.answer(read).status, Status::Cancelled);
         assert!(client.hear_the_end().is_empty());
-        let log = daemon.until("] ended");
+        let log = daemon.until("] exited");
         assert!(log.contains("usbscan0 is released"), "{log}");
         assert!(daemon.ended().success());
         assert!(!daemon.socket.exists(), "its socket is gone");
@@ -151,7 +151,7 @@ fn sighup_reads_the_configuration_again_and_a_bad_one_changes_nothing() {
     let good = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, format!("{good}[limits]\nconnections = 1\n")).unwrap();
     daemon.signal(Signal::HUP);
-    daemon.until("the configuration is read again");
+    daemon.until("configuration reloaded");
     let client = daemon.client();
     let mut refused = BufReader::new(UnixStream::connect(&daemon.socket).unwrap());
     let mut line = String::new();
@@ -159,7 +159,7 @@ fn sighup_reads_the_configuration_again_and_a_bad_one_changes_nothing() {
     assert!(line.contains("insufficient-resources"), "{line}");
     std::fs::write(&config, "nonsense = 1\n").unwrap();
     daemon.signal(Signal::HUP);
-    daemon.until("the configuration stays as it was");
+    daemon.until("configuration not reloaded");
     daemon.until("nonsense");
     drop(client);
 }
@@ -269,7 +269,7 @@ fn a_machine_without_usb_has_an_empty_list_and_one_line_in_the_log() {
     let mut child = usbscand().arg("--socket").arg(&socket).spawn().unwrap();
     let mut log = String::new();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
-    while !log.contains("listening at") {
+    while !log.contains("listening on") {
         assert_ne!(lines.read_line(&mut log).unwrap(), 0, "{log}");
     }
     let mut client = Client::new(UnixStream::connect(&socket).unwrap());

@@ -1,32 +1,29 @@
-//! What of the glass a user wants: `A4`, `letter`, or `X,Y,W,H` in millimetres. Whether it fits is for the scanner to say.
+//! The argument of `--area`: a paper size, or `X,Y,W,H` in millimetres. Whether it fits on the glass is checked later,
+//! against the scanner's options.
 
 use std::str::FromStr;
 
-/// An area as it was asked for, in millimetres from the upper left of the glass.
+/// The requested area, in millimetres from the upper left corner of the glass.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AreaWish {
-    /// From the left edge.
+pub struct AreaArgument {
     pub left: f64,
-    /// From the upper edge.
     pub top: f64,
-    /// Width.
     pub width: f64,
-    /// Height.
     pub height: f64,
-    /// Whether it was named, so that a glass a little smaller than that paper will do.
+    /// The paper size, if one was named: then the glass may be a little smaller.
     pub paper: Option<&'static str>,
 }
 
-/// Paper sizes by name, portrait, in millimetres.
+/// Paper sizes in millimetres, portrait.
 const PAPERS: &[(&str, f64, f64)] =
     &[("A4", 210.0, 297.0), ("A5", 148.0, 210.0), ("A6", 105.0, 148.0), ("letter", 215.9, 279.4)];
 
-impl FromStr for AreaWish {
+impl FromStr for AreaArgument {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<AreaWish, String> {
+    fn from_str(text: &str) -> Result<AreaArgument, String> {
         if let Some(&(name, width, height)) = PAPERS.iter().find(|paper| paper.0.eq_ignore_ascii_case(text.trim())) {
-            return Ok(AreaWish { left: 0.0, top: 0.0, width, height, paper: Some(name) });
+            return Ok(AreaArgument { left: 0.0, top: 0.0, width, height, paper: Some(name) });
         }
         let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
         let Some([left, top, width, height]) = numbers.as_deref() else {
@@ -36,12 +33,12 @@ impl FromStr for AreaWish {
             return Err("expected finite numbers".to_owned());
         }
         if *left < 0.0 || *top < 0.0 {
-            return Err("left and top are measured from the corner of the glass, so they can't be negative".to_owned());
+            return Err("left and top can't be negative".to_owned());
         }
         if *width <= 0.0 || *height <= 0.0 {
             return Err("width and height must be more than 0".to_owned());
         }
-        Ok(AreaWish { left: *left, top: *top, width: *width, height: *height, paper: None })
+        Ok(AreaArgument { left: *left, top: *top, width: *width, height: *height, paper: None })
     }
 }
 
@@ -54,21 +51,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn papers_have_names_in_any_case() {
-        let a4: AreaWish = "a4".parse().expect("a paper");
+    fn paper_sizes_are_case_insensitive() {
+        let a4: AreaArgument = "a4".parse().expect("a paper");
         assert_eq!((a4.width, a4.height, a4.paper), (210.0, 297.0, Some("A4")));
     }
 
     #[test]
     fn four_numbers_are_an_area() {
-        let area: AreaWish = "10, 20,30.5,40".parse().expect("an area");
+        let area: AreaArgument = "10, 20,30.5,40".parse().expect("an area");
         assert_eq!((area.left, area.top, area.width, area.height), (10.0, 20.0, 30.5, 40.0));
     }
 
     #[test]
-    fn what_is_no_area_is_refused() {
+    fn invalid_areas_are_refused() {
         for text in ["", "A9", "1,2,3", "1,2,3,4,5", "1,2,x,4", "-1,0,10,10", "0,0,0,10", "0,0,nan,10", "0,0,inf,10"] {
-            assert!(text.parse::<AreaWish>().is_err(), "{text}");
+            assert!(text.parse::<AreaArgument>().is_err(), "{text}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The command line as clap reads it: every flag, its help, and the table of exit codes. Nothing is carried out here;
-//! man page and completions are made from [`command`].
+//! The command line: every command and flag with its help text. Nothing is executed here. Man page and completions are
+//! generated from [`command`].
 
 mod raw;
 
@@ -13,267 +13,247 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use usbscan_image::Quality;
 use usbscan_wire::Pipe;
 
-use super::area::AreaWish;
+use super::area::AreaArgument;
 use super::exit::Exit;
 pub use raw::{Direction, Kind, Raw, Recipient, Target};
 
-/// Scan, and cancel what hangs, through usbscand.
+/// Scan with USB scanners, and cancel scans that hang
 #[derive(Debug, Parser)]
 #[command(name = "usbscan", version, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = EXAMPLES, after_long_help = long_help())]
 pub struct Arguments {
-    /// What holds for every command.
     #[command(flatten)]
     pub global: Global,
-    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What holds for every command.
+/// Flags that every command takes.
 #[derive(Debug, Args)]
 pub struct Global {
     /// The daemon's socket
     #[arg(long, global = true, value_name = "PATH", env = "USBSCAN_SOCKET", default_value = usbscan_client::DEFAULT_SOCKET)]
-    #[arg(help_heading = "For every command")]
+    #[arg(help_heading = "Global options")]
     pub socket: PathBuf,
 
-    /// Run a daemon with a virtual scanner inside this program, instead of asking usbscand; may be given several times.
-    /// MODEL is esci if left out; `usbscan --help` lists all
+    /// Use a virtual scanner inside this process instead of usbscand; may be repeated. The default MODEL is esci;
+    /// `usbscan --help` lists all models
     #[arg(long = "virtual", global = true, value_name = "MODEL[,KEY=VALUE...]", num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "esci", action = ArgAction::Append, help_heading = "For every command")]
+    #[arg(default_missing_value = "esci", action = ArgAction::Append, help_heading = "Global options")]
     pub virtual_scanners: Vec<String>,
 
-    /// Print JSON, one object, instead of text for people; errors too, on standard error
-    #[arg(long, global = true, help_heading = "For every command")]
+    /// Print JSON instead of text; errors are JSON too, on standard error
+    #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
 
-    /// Say on standard error what is done; twice, and three times, more of it
-    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "For every command")]
+    /// Increase verbosity (-v, -vv, -vvv)
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global options")]
     pub verbose: u8,
 }
 
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List the scanners
     List,
-    /// Show what a scanner is doing, for whom, and what is pending
+    /// Show a scanner's sessions and pending requests
     Status(Device),
-    /// Show what can be set for a scan, and the values it may have
+    /// Show a scanner's options and their possible values
     Options(Device),
-    /// Scan a page, or all that lie in the feeder, to files or to standard output
+    /// Scan one page, or every page in the feeder
     Scan(Scan),
-    /// Cancel what is pending on a scanner, and bring it back to idle
+    /// Cancel everything pending on a scanner and return it to idle
     Cancel(Cancel),
-    /// Wait for a button to be pressed, and print the packet that tells of it
+    /// Wait for one packet on the scanner's interrupt pipe (a button press) and print it
     WaitEvent(WaitEvent),
-    /// Print what happens at the scanners, as it happens: plugging, buttons, cancels
+    /// Print events as they happen: scanners plugged in and out, button presses, cancels
     Watch(Watch),
-    /// Record what goes over a scanner's pipes, whoever uses it, in a file for Wireshark
+    /// Record a scanner's USB traffic to a pcapng file
     Capture(Capture),
-    /// Run the commands that the configuration has for buttons, as usbscan-actions.service does
+    /// Run the configured [[action]] commands on button presses, as usbscan-actions.service does
     Actions(Actions),
-    /// Reset a pipe, or the whole device, after everything pending was cancelled
+    /// Reset a pipe or the USB port, after cancelling what is pending
     Reset(Reset),
-    /// Look at all that scanning needs on this machine, and say how to mend what is wrong
+    /// Check this machine's scanning setup and suggest fixes
     Doctor,
-    /// Move bytes to and from a scanner, for those who debug one
+    /// Read and write a scanner's pipes directly, for debugging
     #[command(subcommand)]
     Raw(Raw),
 }
 
-/// Which scanner.
 #[derive(Debug, Args)]
 pub struct Device {
-    /// Name or stable id of the scanner, or the beginning of either; may be left out if there is only one
+    /// Name or stable id of the scanner, or a prefix of either; optional if there is only one
     #[arg(value_name = "DEVICE")]
     pub device: Option<String>,
 }
 
-/// `scan`.
 #[derive(Debug, Args)]
 pub struct Scan {
-    /// Which scanner.
     #[command(flatten)]
     pub device: Device,
 
-    /// Dots per inch; if left out, what `usbscan options` shows
+    /// Resolution in dots per inch [default: see `usbscan options`]
     #[arg(short, long, value_name = "DPI", value_parser = whole::<u32>(1, 100_000))]
     pub resolution: Option<u32>,
 
-    /// What to keep of the colours
+    /// Color mode [default: see `usbscan options`]
     #[arg(long)]
     pub mode: Option<Mode>,
 
-    /// Bits a sample
+    /// Bits per sample
     #[arg(long, value_name = "8|16", value_parser = depth)]
     pub depth: Option<u32>,
 
-    /// What to scan of the glass: A4, A5, A6, letter, or left, top, width and height in mm; all of it if left out
+    /// Scan area: a paper size, or left,top,width,height in mm [default: the whole glass]
     #[arg(long, value_name = "A4|letter|X,Y,W,H", allow_hyphen_values = true)]
-    pub area: Option<AreaWish>,
+    pub area: Option<AreaArgument>,
 
-    /// Where the pages lie; a feeder is scanned until it is empty
+    /// Paper source; a feeder is scanned until it is empty
     #[arg(long)]
     pub source: Option<Source>,
 
-    /// Scan page after page: from the glass, asking on the terminal for the next one
+    /// Scan several pages from the glass, prompting for each one
     #[arg(long)]
     pub batch: bool,
 
-    /// Scan so many pages at most
+    /// Stop after N pages
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1, 1_000_000))]
     pub pages: Option<u32>,
 
-    /// Set any other option of the scanner, see `usbscan options`; may be given several times
+    /// Set any scanner option, see `usbscan options`; may be repeated
     #[arg(long = "set", value_name = "OPTION=VALUE", value_parser = setting)]
     pub settings: Vec<(String, String)>,
 
-    /// The format of the file; else the ending of its name says, and standard output gets PNG
+    /// File format [default: from the file extension; PNG on standard output]
     #[arg(long)]
     pub format: Option<Format>,
 
-    /// How alike to the page JPEG has to be, alone or inside a PDF, from 1 to 100; 85 if left out. lossless: no JPEG in a PDF
+    /// JPEG quality, 1 to 100, or `lossless` for a PDF without JPEG compression [default: 85]
     #[arg(long, value_name = "1-100|lossless", value_parser = quality)]
     pub quality: Option<Quality>,
 
-    /// Where to write; - is standard output, the default unless that is a terminal. All pages go to one PDF or TIFF; a
-    /// number in the name, as in page-%03d.png, makes it a file a page
+    /// Output file; - is standard output (the default, unless that is a terminal). A PDF or TIFF gets all pages; %d, as
+    /// in page-%03d.png, writes each page to a file of its own
     #[arg(short, long, value_name = "FILE|-")]
     pub output: Option<PathBuf>,
 
-    /// Keep what came of a page that was cancelled or failed; what is missing is white. A PDF or TIFF is kept with it and
-    /// the pages before it, and is else not written at all
+    /// Keep the part of a page that was scanned before a cancel or an error, with missing lines white; also keep the
+    /// PDF or TIFF that it belongs to, which is otherwise discarded
     #[arg(long)]
     pub keep_partial: bool,
 }
 
-/// Where pages lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Source {
-    /// On the glass
+    /// The glass
     Flatbed,
-    /// In the document feeder; their fronts
+    /// The document feeder, front sides
     Adf,
-    /// In the document feeder; front and back of each
+    /// The document feeder, both sides
     AdfDuplex,
-    /// Film or slides, on the glass, with the lamp above them
+    /// The transparency unit, for film and slides
     Transparency,
 }
 
-/// What to keep of the colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
-    /// Red, green and blue
+    /// Color (RGB)
     #[value(alias = "colour")]
     Color,
-    /// Shades of gray
+    /// Grayscale
     #[value(alias = "grey")]
     Gray,
     /// Black and white
     Lineart,
 }
 
-/// Formats of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Compressed without loss; records the resolution
+    /// Lossless; one page
     Png,
-    /// PBM, PGM or PPM, as the mode needs; no compression
+    /// PBM, PGM or PPM, depending on the mode; uncompressed; one page
     Pnm,
-    /// Any number of pages, compressed without loss; records the resolution
+    /// Lossless; any number of pages
     #[value(alias = "tif")]
     Tiff,
-    /// Small, by giving up some likeness; 8 bits a sample only; records the resolution
+    /// Lossy; 8 bits per sample; one page
     #[value(alias = "jpg")]
     Jpeg,
-    /// Any number of pages, of the size they had on paper; JPEG inside where that can be
+    /// Any number of pages, at their paper size; JPEG-compressed where possible
     Pdf,
 }
 
-/// `cancel`.
 #[derive(Debug, Args)]
 #[command(override_usage = "usbscan cancel [--pipe <PIPE>] [DEVICE]\n       usbscan cancel --request <SESSION/ID>")]
 pub struct Cancel {
-    /// Which scanner.
     #[command(flatten)]
     pub device: Device,
 
-    /// Only what is pending on this pipe; all: on every pipe, and the scanner is left where it is
+    /// Cancel only this pipe's requests, without returning the scanner to idle
     #[arg(long, value_name = "PIPE", conflicts_with = "request")]
     pub pipe: Option<PipeName>,
 
-    /// Only this request, as `usbscan status` numbers it
+    /// Cancel only this request, numbered as in `usbscan status`
     #[arg(long, value_name = "SESSION/ID", value_parser = request_number, conflicts_with = "device")]
     pub request: Option<RequestNumber>,
 }
 
-/// `wait-event`.
 #[derive(Debug, Args)]
 pub struct WaitEvent {
-    /// Which scanner.
     #[command(flatten)]
     pub device: Device,
 
-    /// How long to wait, in seconds; else for ever
+    /// Timeout in seconds [default: none]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
 
-    /// Index of the endpoint that tells of events, as `usbscan raw pipes` has it; else the highest-numbered one
+    /// Index of the interrupt endpoint, as listed by `usbscan raw pipes` [default: the highest-numbered]
     #[arg(long, value_name = "N")]
     pub event_index: Option<u8>,
 }
 
-/// `watch`.
 #[derive(Debug, Args)]
 pub struct Watch {
-    /// Only the scanner of this name, or those whose stable id begins so; they need not be there yet
+    /// Only this scanner: its name, or a prefix of its stable id; it need not be plugged in yet
     #[arg(value_name = "DEVICE")]
     pub device: Option<String>,
 
-    /// Leave the scanners alone: watching buttons keeps a scanner open, and so from programs that don't use usbscand
+    /// Don't watch buttons: that keeps scanners claimed, and other programs can't open them
     #[arg(long)]
     pub no_buttons: bool,
 }
 
-/// `capture`.
 #[derive(Debug, Args)]
 pub struct Capture {
-    /// Which scanner.
     #[command(flatten)]
     pub device: Device,
 
-    /// Where to, in pcapng, readable only by you; - is standard output
+    /// Output file in pcapng format, readable only by you; - is standard output
     #[arg(short, long, value_name = "FILE.pcapng|-")]
     pub output: PathBuf,
 }
 
-/// `actions`.
 #[derive(Debug, Args)]
 pub struct Actions {
-    /// Read this configuration
+    /// Configuration file
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
-/// `reset`.
 #[derive(Debug, Args)]
 pub struct Reset {
-    /// Which scanner.
     #[command(flatten)]
     pub device: Device,
 
-    /// Reset this pipe only: cancel what is pending on it, clear its halt, throw surplus bytes away [default: all]
+    /// Reset only this pipe: cancel its requests, clear its halt, discard surplus bytes [default: all]
     #[arg(long, value_name = "PIPE", conflicts_with = "whole_device")]
     pub pipe: Option<PipeName>,
 
-    /// Reset the USB port, as if the scanner was plugged in anew
+    /// Reset the USB port, as if the scanner had been replugged
     #[arg(long = "device", id = "whole_device")]
     pub whole_device: bool,
 }
 
-/// A pipe of a scanner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PipeName {
     /// Interrupt
@@ -282,7 +262,7 @@ pub enum PipeName {
     Read,
     /// Bulk out
     Write,
-    /// Every one
+    /// All pipes
     All,
 }
 
@@ -300,31 +280,28 @@ impl From<PipeName> for Pipe {
 /// A request as `usbscan status` numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestNumber {
-    /// The connection that issued it.
     pub session: u64,
-    /// Its id there.
     pub request: u64,
 }
 
-/// The whole command line, for man page and completions.
+/// The whole command line, for man pages and completions.
 pub fn command() -> clap::Command {
     Arguments::command()
 }
 
-/// What most people want.
 const EXAMPLES: &str = "\
 Examples:
-  usbscan scan -o page.png                      a page from the glass
-  usbscan scan --source adf -o letters.pdf      all that lies in the feeder
-  usbscan --virtual scan -o page.png            a page without any scanner
-  usbscan status; usbscan cancel                what hangs, and its end
-  usbscan doctor                                what is in the way of scanning";
+  usbscan scan -o page.png                    scan a page from the glass
+  usbscan scan --source adf -o letters.pdf    scan every page in the feeder
+  usbscan --virtual scan -o page.png          scan with a virtual scanner
+  usbscan status; usbscan cancel              find a scan that hangs, and end it
+  usbscan doctor                              check the setup";
 
 fn long_help() -> String {
     format!("{EXAMPLES}\n\n{}\n\n{}", Exit::help(), usbscan_virtual::spec::help())
 }
 
-/// A whole number that is not off these ends.
+/// A parser of whole numbers from `least` to `most`.
 fn whole<N>(least: N, most: N) -> impl Fn(&str) -> Result<N, String> + Clone
 where
     N: Copy + PartialOrd + FromStr + Display + Send + Sync + 'static,
@@ -359,7 +336,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 fn request_number(text: &str) -> Result<RequestNumber, String> {
     let (session, request) =
         text.split_once('/').ok_or("expected SESSION/ID, such as 3/12, as `usbscan status` shows")?;
-    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text:?} is no number"));
+    let number = |text: &str| text.parse::<u64>().map_err(|_| format!("{text:?} is not a number"));
     Ok(RequestNumber { session: number(session)?, request: number(request)? })
 }
 
@@ -421,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn invalid_command_lines_are_refused() {
         for line in [
             "usbscan",
             "usbscan scan -r 0",
@@ -450,14 +427,14 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_will_not_do_is_answered_with_those_that_will() {
+    fn a_number_out_of_range_is_answered_with_the_range() {
         for (line, words) in [
             ("usbscan scan -r 0", "expected a whole number from 1 to 100000"),
             ("usbscan scan -r many", "expected a whole number from 1 to 100000"),
             ("usbscan scan --pages 0", "expected a whole number from 1 to 1000000"),
             ("usbscan raw control --direction in --request 1 -n 4097", "expected a whole number from 0 to 4096"),
         ] {
-            let refusal = parse(line).expect_err("it makes no sense").to_string();
+            let refusal = parse(line).expect_err("it is invalid").to_string();
             assert!(refusal.contains(words), "{line}: {refusal}");
         }
     }

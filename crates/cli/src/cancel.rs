@@ -5,15 +5,15 @@ use usbscan_wire::Command;
 
 use super::args::{Cancel, PipeName, RequestNumber};
 use super::context::Context;
-use super::device::chosen;
+use super::device::select_device;
 use super::failure::Failure;
 
-/// Cancels everything on a scanner and brings it back to idle, or what is on one pipe, or one request.
-pub fn run(context: &Context<'_>, wish: &Cancel) -> Result<(), Failure> {
-    match (wish.request, wish.pipe) {
+/// Cancels everything on a scanner and returns it to idle; or only one pipe's requests; or one request.
+pub fn run(context: &Context<'_>, args: &Cancel) -> Result<(), Failure> {
+    match (args.request, args.pipe) {
         (Some(number), _) => request(context, number),
-        (None, Some(name)) => pipe(context, wish, name),
-        (None, None) => pending(context, wish),
+        (None, Some(name)) => pipe(context, args, name),
+        (None, None) => pending(context, args),
     }
 }
 
@@ -23,34 +23,37 @@ fn request(context: &Context<'_>, number: RequestNumber) -> Result<(), Failure> 
         return Err(Failure::NoRequest { session, request });
     }
     context.print(&json!({ "session": session, "request": request, "cancelled": true }), |out| {
-        writeln!(out, "request {session}/{request} is cancelled")
+        writeln!(out, "request {session}/{request} cancelled")
     })
 }
 
-fn pipe(context: &Context<'_>, wish: &Cancel, name: PipeName) -> Result<(), Failure> {
+fn pipe(context: &Context<'_>, args: &Cancel, name: PipeName) -> Result<(), Failure> {
     let session = context.connect()?;
-    let device = chosen(&session, &wish.device)?;
+    let device = select_device(&session, &args.device)?;
     let pipe: usbscan_wire::Pipe = name.into();
     let answer = session.call(Command::CancelPipe { pipe, device: Some(device.clone()) }, Vec::new())?;
     context.print(&json!({ "device": device, "pipe": pipe, "cancelled": answer.information }), |out| {
-        let what = if name == PipeName::All { "all pipes".to_owned() } else { format!("the {pipe} pipe") };
-        writeln!(out, "{device}: nothing is pending on {what} any more")
+        let pipe = if name == PipeName::All { "all pipes".to_owned() } else { format!("{pipe} pipe") };
+        writeln!(out, "{device}: {pipe}: {}", cancelled(answer.information))
     })
 }
 
-fn pending(context: &Context<'_>, wish: &Cancel) -> Result<(), Failure> {
+fn pending(context: &Context<'_>, args: &Cancel) -> Result<(), Failure> {
     let session = context.connect()?;
-    let device = chosen(&session, &wish.device)?;
+    let device = select_device(&session, &args.device)?;
     let report = session.cancel_pending(Some(&device))?;
     if let Some(step) = report.failed_step {
         return Err(Failure::NotIdle { device, step });
     }
     context.print(&json!({ "device": device, "idle": true, "report": report }), |out| {
-        let requests = match report.cancelled {
-            0 => "nothing was pending".to_owned(),
-            1 => "cancelled 1 request".to_owned(),
-            count => format!("cancelled {count} requests"),
-        };
-        writeln!(out, "{device}: {requests}; the scanner is idle")
+        writeln!(out, "{device}: {}; the scanner is idle", cancelled(report.cancelled))
     })
+}
+
+fn cancelled(requests: u64) -> String {
+    match requests {
+        0 => "nothing was pending".to_owned(),
+        1 => "cancelled 1 request".to_owned(),
+        count => format!("cancelled {count} requests"),
+    }
 }

@@ -1,5 +1,5 @@
-//! `usbscan capture`: what goes over a scanner's pipes, to a file that Wireshark opens, until a signal or the scanner's end.
-//! A thread `capture` reads and writes; the main thread waits for the signal.
+//! `usbscan capture`: records a scanner's USB traffic to a pcapng file, until a signal or until the scanner is unplugged.
+//! The thread `capture` reads from the daemon and writes the file; the main thread waits for the signal.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -15,59 +15,57 @@ use usbscan_wire::{CaptureBody, Command, ReadCaptureBody};
 
 use super::args::Capture;
 use super::context::Context;
-use super::device::chosen;
+use super::device::select_device;
 use super::failure::Failure;
 use super::output::check_stdout;
 
-/// Nobody but the file's owner reads what was scanned.
+/// A capture contains the scanned pages.
 const MODE: u32 = 0o600;
 
-/// Captures until it is told to end; that is no failure.
-pub fn run(context: &Context<'_>, wish: &Capture) -> Result<(), Failure> {
+/// Captures until a signal comes; that is no failure.
+pub fn run(context: &Context<'_>, args: &Capture) -> Result<(), Failure> {
     let session = Arc::new(context.connect()?);
-    let device = chosen(&session, &wish.device)?;
-    let to_stdout = wish.output == Path::new("-");
-    let mut file = open(&wish.output, to_stdout)?;
-    let begun = session.call(Command::Capture { device }, Vec::new())?;
+    let device = select_device(&session, &args.device)?;
+    let to_stdout = args.output == Path::new("-");
+    let mut file = open(&args.output, to_stdout)?;
+    let started = session.call(Command::Capture { device }, Vec::new())?;
     let CaptureBody { device } =
-        begun.body().map_err(|source| usbscan_client::Error::BadAnswer { command: "capture", source })?;
-    file.write_all(&begun.payload).map_err(|error| written(error, &wish.output))?;
+        started.body().map_err(|source| usbscan_client::Error::BadAnswer { command: "capture", source })?;
+    file.write_all(&started.payload).map_err(|error| written(error, &args.output))?;
     let (stop, stopped) = bounded::<()>(0);
-    let listening = context.interrupts.on_first(move |_| drop(stop));
+    let signal_guard = context.interrupts.on_first(move |_| drop(stop));
     if !to_stdout {
-        // Nobody may be there to read it.
-        let _ = writeln!(io::stderr(), "{device}: captures to {}; Ctrl-C ends it", wish.output.display());
+        // A closed standard error is no reason to stop.
+        let _ = writeln!(io::stderr(), "{device}: capturing to {}; stop with Ctrl-C", args.output.display());
     }
-    let (tell, ended) = bounded(1);
-    let begun = begun.payload.len() as u64;
-    let (reading, output) = (session.clone(), wish.output.clone());
+    let (done, finished) = bounded(1);
+    let header = started.payload.len() as u64;
+    let (reading, output) = (session.clone(), args.output.clone());
     let reader = thread::Builder::new().name("capture".to_owned()).spawn(move || {
-        // The main thread waits for it.
-        let _ = tell.send(read_all(&reading, &mut file, &output));
+        let _ = done.send(read_all(&reading, &mut file, &output));
     });
     let reader = reader.map_err(Failure::System)?;
     let outcome = select! {
-        recv(ended) -> outcome => outcome,
+        recv(finished) -> outcome => outcome,
         recv(stopped) -> _ => {
             session.call(Command::StopCapture {}, Vec::new())?;
-            ended.recv()
+            finished.recv()
         }
     };
-    reader.join().expect("the thread that captures does not panic");
-    drop(listening);
-    let written = outcome.expect("it tells how it ended before it ends")?;
+    reader.join().expect("the capture thread does not panic");
+    drop(signal_guard);
+    let written = outcome.expect("it sends its outcome before it ends")?;
     if to_stdout {
         return Ok(());
     }
-    let Written { bytes, dropped } = Written { bytes: begun + written.bytes, ..written };
-    let file = wish.output.display().to_string();
+    let Written { bytes, dropped } = Written { bytes: header + written.bytes, ..written };
+    let file = args.output.display().to_string();
     context.print(&json!({ "device": device, "file": file, "bytes": bytes, "dropped": dropped }), |out| {
-        let lost = if dropped == 0 { String::new() } else { format!("; {dropped} records are missing") };
+        let lost = if dropped == 0 { String::new() } else { format!("; {dropped} packets dropped") };
         writeln!(out, "{file}: {bytes} bytes{lost}")
     })
 }
 
-/// What came of it.
 struct Written {
     bytes: u64,
     dropped: u64,
@@ -80,7 +78,7 @@ fn open(path: &Path, to_stdout: bool) -> Result<Box<dyn Write + Send>, Failure> 
     }
     let open = || -> io::Result<File> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
-        // It may have been there, for all to read. What is no file, such as a pipe, is as it is.
+        // An existing file may be readable for others. Pipes and devices keep their mode.
         if file.metadata()?.is_file() {
             file.set_permissions(Permissions::from_mode(MODE))?;
         }

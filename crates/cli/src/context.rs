@@ -1,4 +1,4 @@
-//! What every command needs: the daemon, standard output, and signals.
+//! What every command uses: the connection to the daemon, standard output, signals.
 
 use std::io::{self, BufWriter, Write};
 use std::os::unix::net::UnixStream;
@@ -11,31 +11,29 @@ use usbscan_client::Session;
 use super::args::Global;
 use super::failure::Failure;
 use super::interrupt::Interrupts;
-use super::output::Leftover;
+use super::output::TempFileGuard;
 use super::progress::Bar;
 use usbscan_daemon::action::Action;
 use usbscan_daemon::{Config, Running};
 use usbscan_virtual::VirtualBus;
 
-/// Connects to a daemon inside this process, which ends when this is dropped.
+/// Connects to a daemon in this process. The daemon stops when this is dropped.
 pub type Connect = Box<dyn Fn() -> io::Result<UnixStream> + Send + Sync>;
 
-type Anything = Box<dyn std::error::Error + Send + Sync>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The way to the daemon, for any thread.
+/// Connects to the daemon, from any thread.
 #[derive(Clone)]
 pub enum Connector {
-    /// At its socket.
     Socket(PathBuf),
-    /// Inside this process.
-    Inside(Arc<Connect>),
+    InProcess(Arc<Connect>),
 }
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Connector::Socket(path) => write!(f, "Socket({})", path.display()),
-            Connector::Inside(_) => f.write_str("Inside"),
+            Connector::InProcess(_) => f.write_str("InProcess"),
         }
     }
 }
@@ -47,40 +45,37 @@ impl Connector {
     /// Those of [`usbscan_client::Session`].
     pub fn connect(&self) -> Result<Session, Failure> {
         Ok(match self {
-            Connector::Inside(connect) => Session::over(connect().map_err(usbscan_client::Error::System)?)?,
+            Connector::InProcess(connect) => Session::over(connect().map_err(usbscan_client::Error::System)?)?,
             Connector::Socket(path) => Session::connect(path)?,
         })
     }
 }
 
-/// What every command needs.
 pub struct Context<'a> {
     global: &'a Global,
     connector: Connector,
-    /// What signals do.
     pub interrupts: Interrupts,
-    /// The file to remove if one ends the program.
-    pub leftover: Leftover,
-    /// How it goes on, for people.
+    /// Removed if a signal ends the program.
+    pub temp_file: TempFileGuard,
     pub bar: Bar,
 }
 
 impl<'a> Context<'a> {
-    /// With the daemon started, if it is one inside.
+    /// Starts the daemon in this process, if `--virtual` was given.
     ///
     /// # Errors
     /// [`Failure::Virtual`].
     pub fn new(
         global: &'a Global,
         interrupts: Interrupts,
-        leftover: Leftover,
+        temp_file: TempFileGuard,
         bar: Bar,
     ) -> Result<Context<'a>, Failure> {
         let connector = match global.virtual_scanners.as_slice() {
             [] => Connector::Socket(global.socket.clone()),
-            models => Connector::Inside(Arc::new(start_virtual(models).map_err(Failure::Virtual)?)),
+            models => Connector::InProcess(Arc::new(start_virtual(models).map_err(Failure::Virtual)?)),
         };
-        Ok(Context { global, connector, interrupts, leftover, bar })
+        Ok(Context { global, connector, interrupts, temp_file, bar })
     }
 
     /// A session with the daemon.
@@ -91,7 +86,7 @@ impl<'a> Context<'a> {
         self.connector.connect()
     }
 
-    /// The actions of this configuration, or of the usual one.
+    /// The `[[action]]` tables of this configuration file, or of the default one.
     ///
     /// # Errors
     /// [`Failure::Config`].
@@ -99,17 +94,15 @@ impl<'a> Context<'a> {
         Ok(Config::read(config).map_err(|error| Failure::Config(error.into()))?.actions)
     }
 
-    /// The way to the daemon, for threads that connect themselves.
     pub fn connector(&self) -> Connector {
         self.connector.clone()
     }
 
-    /// Whether output is for programs.
     pub fn json(&self) -> bool {
         self.global.json
     }
 
-    /// Prints a result of several on standard output, as JSON on one line.
+    /// Prints one of several results as JSON on one line (JSON Lines).
     ///
     /// # Errors
     /// [`Failure::Stdout`].
@@ -119,7 +112,7 @@ impl<'a> Context<'a> {
         written.and_then(|()| out.flush()).map_err(Failure::Stdout)
     }
 
-    /// Prints the result on standard output: `value` as JSON, or what `text` writes.
+    /// Prints the result on standard output: `value` with `--json`, otherwise what `text` writes.
     ///
     /// # Errors
     /// [`Failure::Stdout`].
@@ -138,8 +131,8 @@ impl<'a> Context<'a> {
     }
 }
 
-/// With what a daemon has by default; no configuration of this machine's is read.
-fn start_virtual(models: &[String]) -> Result<Connect, Anything> {
+/// Uses the daemon's defaults; the machine's configuration file is not read.
+fn start_virtual(models: &[String]) -> Result<Connect, BoxError> {
     let bus = VirtualBus::new();
     for model in models {
         bus.plug_spec(model)?;

@@ -1,4 +1,4 @@
-//! Which scanner is meant, and what it is called for people.
+//! Chooses the scanner that DEVICE names, and its display name.
 
 use usbscan_client::Session;
 use usbscan_wire::DeviceEntry;
@@ -7,12 +7,11 @@ use super::args::Device;
 use super::failure::Failure;
 use super::table::printable;
 
-/// The scanner that was named, or the only one there is. What was named goes to the daemon as it is: it alone knows what
-/// it abbreviates.
+/// DEVICE as given (the daemon resolves prefixes), or the only scanner there is.
 ///
 /// # Errors
 /// [`Failure::NoScanner`], [`Failure::WhichScanner`], or the daemon's.
-pub fn chosen(session: &Session, device: &Device) -> Result<String, Failure> {
+pub fn select_device(session: &Session, device: &Device) -> Result<String, Failure> {
     if let Some(name) = &device.device {
         return Ok(name.clone());
     }
@@ -24,7 +23,7 @@ pub fn chosen(session: &Session, device: &Device) -> Result<String, Failure> {
     }
 }
 
-/// Maker and product, or the numbers where it names neither.
+/// Manufacturer and product; vendor and product id where the device reports neither.
 pub fn label(device: &DeviceEntry) -> String {
     let words: Vec<&str> = [&device.manufacturer, &device.product]
         .into_iter()

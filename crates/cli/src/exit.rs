@@ -1,5 +1,4 @@
-//! The exit codes of `usbscan`: the one place where failures become numbers, and the table that `--help` and the man page
-//! print.
+//! The exit codes of `usbscan`: maps every failure to its code, and holds the table that `--help` and the man page print.
 
 use std::io;
 
@@ -15,65 +14,60 @@ use super::output::OutputError;
 /// How `usbscan` ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Done.
     Done,
-    /// `doctor` found something.
-    Trouble,
-    /// The command line, or what it asks of this scanner, makes no sense.
+    /// `doctor` found problems.
+    ProblemsFound,
+    /// The command line is invalid, or this scanner doesn't support what it asks for.
     Usage,
-    /// No daemon answers, or it ended.
+    /// The daemon is not running or doesn't answer.
     Unreachable,
     /// No such scanner, or it was unplugged.
     NoScanner,
-    /// Somebody else uses it.
+    /// Another program uses it.
     Busy,
-    /// Somebody cancelled it.
+    /// Another program cancelled it.
     Cancelled,
-    /// A cover, a lamp, paper: somebody must go there.
-    Person,
-    /// The bus, the scanner or a file failed.
+    /// Cover open, paper jam, lamp error: a person must go to the scanner.
+    NeedsAttention,
     Io,
-    /// Not allowed.
     Denied,
-    /// Nothing came in the time that was given.
+    /// `--timeout` expired.
     Timeout,
-    /// Whoever read our output stopped.
+    /// The reader of standard output closed it.
     BrokenPipe,
-    /// A signal.
     Interrupted(Signal),
 }
 
 /// Every code with its meaning, in order.
 const MEANINGS: &[(Exit, &str, &str)] = &[
     (Exit::Done, "done", "done"),
-    (Exit::Trouble, "trouble", "doctor found something in the way of scanning"),
-    (Exit::Usage, "usage", "the command line is wrong, or asks for what this scanner can't do; nothing was changed"),
-    (Exit::Unreachable, "daemon-unreachable", "the daemon is not reachable, or ended"),
-    (Exit::NoScanner, "no-scanner", "no such scanner, or it was unplugged; no such request"),
+    (Exit::ProblemsFound, "problems-found", "doctor found problems"),
+    (Exit::Usage, "usage", "the command line is invalid, or asks for something this scanner can't do"),
+    (Exit::Unreachable, "daemon-unreachable", "the daemon is not running or does not answer"),
+    (Exit::NoScanner, "no-scanner", "no such scanner, scanner unplugged, or no such request"),
     (Exit::Busy, "busy", "the scanner is in use"),
-    (Exit::Cancelled, "cancelled", "somebody cancelled it"),
-    (Exit::Person, "needs-person", "the scanner needs a person: cover, paper, lamp"),
-    (Exit::Io, "io-error", "the bus, the scanner or a file failed"),
+    (Exit::Cancelled, "cancelled", "cancelled by another program"),
+    (Exit::NeedsAttention, "needs-attention", "the scanner needs attention: cover, paper, lamp"),
+    (Exit::Io, "io-error", "I/O error on the bus, in the scanner, or in a file"),
     (Exit::Denied, "access-denied", "access denied"),
-    (Exit::Timeout, "timeout", "nothing came in the time that was given"),
-    (Exit::Interrupted(Signal(1)), "interrupted", "hung up (SIGHUP)"),
+    (Exit::Timeout, "timeout", "timeout expired"),
+    (Exit::Interrupted(Signal(1)), "interrupted", "ended by SIGHUP"),
     (Exit::Interrupted(Signal(2)), "interrupted", "interrupted (Ctrl-C)"),
-    (Exit::BrokenPipe, "broken-pipe", "whoever read standard output stopped reading"),
-    (Exit::Interrupted(Signal(15)), "interrupted", "terminated (SIGTERM)"),
+    (Exit::BrokenPipe, "broken-pipe", "standard output was closed"),
+    (Exit::Interrupted(Signal(15)), "interrupted", "ended by SIGTERM"),
 ];
 
 impl Exit {
-    /// The number.
     pub fn code(self) -> u8 {
         match self {
             Exit::Done => 0,
-            Exit::Trouble => 1,
+            Exit::ProblemsFound => 1,
             Exit::Usage => 2,
             Exit::Unreachable => 3,
             Exit::NoScanner => 4,
             Exit::Busy => 5,
             Exit::Cancelled => 6,
-            Exit::Person => 7,
+            Exit::NeedsAttention => 7,
             Exit::Io => 8,
             Exit::Denied => 9,
             Exit::Timeout => 10,
@@ -87,7 +81,6 @@ impl Exit {
         MEANINGS.iter().find(|meaning| meaning.0.code() == self.code()).map_or("interrupted", |meaning| meaning.1)
     }
 
-    /// The table for `--help`.
     pub fn help() -> String {
         let lines = MEANINGS.iter().map(|(exit, _, meaning)| format!("  {:>3}  {meaning}", exit.code()));
         format!("Exit codes:\n{}", lines.collect::<Vec<_>>().join("\n"))
@@ -109,7 +102,7 @@ impl From<&Failure> for Exit {
             Failure::NotIdle { .. } | Failure::System(_) => Exit::Io,
             Failure::NoEventPipe { .. } => Exit::Usage,
             Failure::NoEvent { .. } => Exit::Timeout,
-            Failure::Doctor => Exit::Trouble,
+            Failure::Doctor => Exit::ProblemsFound,
             Failure::Interrupted { signal, .. } => Exit::Interrupted(*signal),
             Failure::Stdout(error) | Failure::Stdin(error) | Failure::File { source: error, .. } => of_io(error),
         }
@@ -126,7 +119,6 @@ fn of_io(error: &io::Error) -> Exit {
 
 fn of_output(error: &OutputError) -> Exit {
     match error {
-        // What was asked for can't be: as a bad argument, it is found before anything happens.
         OutputError::Folder(_) | OutputError::Terminal | OutputError::Numbers(_) => Exit::Usage,
         OutputError::Closed => Exit::Io,
         OutputError::Create { source, .. } | OutputError::Finish { source, .. } | OutputError::Writer(source) => {
@@ -169,7 +161,6 @@ fn of_status(status: Status) -> Exit {
 fn of_picture(error: &ImageError) -> Exit {
     match error {
         ImageError::Write(error) | ImageError::Spool(error) | ImageError::Thread(error) => of_io(error),
-        // Found late: what can be is found before anything is scanned.
         _ => Exit::Io,
     }
 }
@@ -177,11 +168,11 @@ fn of_picture(error: &ImageError) -> Exit {
 fn of_scan(error: &ScanError) -> Exit {
     match error {
         ScanError::Cancelled { .. } | ScanError::Device(DeviceError::CancelledThere) => Exit::Cancelled,
-        ScanError::Device(problem) if problem.needs_a_person() => Exit::Person,
-        // In use at its panel, or warming up: it will be free again by itself.
+        ScanError::Device(problem) if problem.needs_a_person() => Exit::NeedsAttention,
+        // In use from its panel, or warming up: it becomes free by itself.
         ScanError::Device(_) => Exit::Busy,
         ScanError::Option(_) | ScanError::Area(_) | ScanError::NotSupported(_) => Exit::Usage,
-        ScanError::OutOfSync => Exit::Person,
+        ScanError::OutOfSync => Exit::NeedsAttention,
         ScanError::Refused { .. } | ScanError::Protocol(_) | ScanError::NoResponse { .. } => Exit::Io,
         ScanError::Image(_) => Exit::Io,
         ScanError::Spool(error) => of_io(error),
@@ -203,7 +194,6 @@ fn of_transport(error: &TransportError) -> Exit {
         TransportError::NotSupported { .. } => Exit::Usage,
         TransportError::Silent => Exit::Unreachable,
         TransportError::Daemon(error) => of_client(error),
-        // The bus, in one way or another.
         _ => Exit::Io,
     }
 }
@@ -213,27 +203,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_stands_in_the_table_once_and_in_order() {
+    fn the_table_lists_every_code_once_and_in_order() {
         let codes: Vec<u8> = MEANINGS.iter().map(|meaning| meaning.0.code()).collect();
         assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
     }
 
     #[test]
-    fn only_what_is_done_is_zero() {
+    fn no_failure_exits_with_zero() {
         for status in [Status::Cancelled, Status::Timeout, Status::Busy, Status::NoDevice, Status::IoError] {
             assert_ne!(of_status(status).code(), 0, "{status}");
         }
     }
 
     #[test]
-    fn a_reader_that_went_away_is_told_from_a_disk_that_is_full() {
+    fn a_closed_pipe_and_a_full_disk_have_different_codes() {
         let sink = |kind: io::ErrorKind| ScanError::Sink(ImageError::Write(kind.into()).into());
         assert_eq!(of_scan(&sink(io::ErrorKind::BrokenPipe)), Exit::BrokenPipe);
         assert_eq!(of_scan(&sink(io::ErrorKind::StorageFull)), Exit::Io);
     }
 
     #[test]
-    fn a_socket_that_may_not_be_used_is_told_from_one_that_is_not_there() {
+    fn a_socket_without_permission_and_a_missing_socket_have_different_codes() {
         let unreachable = |kind: io::ErrorKind| ClientError::Unreachable { path: "socket".into(), source: kind.into() };
         assert_eq!(of_client(&unreachable(io::ErrorKind::PermissionDenied)), Exit::Denied);
         assert_eq!(of_client(&unreachable(io::ErrorKind::NotFound)), Exit::Unreachable);

@@ -1,9 +1,9 @@
-//! Bytes as hex digits, as `usbscan raw` takes and shows them.
+//! Hexadecimal, as `usbscan raw` reads and prints it.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-/// Bytes typed as hex digits: `1b40`, `1B 40`, `1b:40`.
+/// Parsed hex digits: `1b40`, `1B 40`, `1b:40`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HexBytes(pub Vec<u8>);
 
@@ -13,10 +13,10 @@ impl FromStr for HexBytes {
     fn from_str(text: &str) -> Result<HexBytes, String> {
         let digits = text.chars().filter(|c| !c.is_whitespace() && *c != ':');
         let values: Vec<u8> = digits
-            .map(|c| c.to_digit(16).map(|value| value as u8).ok_or(format!("{c:?} is no hex digit")))
+            .map(|c| c.to_digit(16).map(|value| value as u8).ok_or(format!("{c:?} is not a hex digit")))
             .collect::<Result<_, _>>()?;
         if values.len() % 2 != 0 {
-            return Err(format!("{} hex digits are no whole number of bytes", values.len()));
+            return Err(format!("{} hex digits: a byte needs two", values.len()));
         }
         Ok(HexBytes(values.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()))
     }
@@ -30,7 +30,7 @@ pub fn plain(bytes: &[u8]) -> String {
     })
 }
 
-/// Sixteen bytes a line, with their offset and the characters that they are.
+/// A hex dump: offset, sixteen bytes, and their ASCII characters on each line.
 pub fn dump(bytes: &[u8]) -> String {
     let mut text = String::new();
     for (number, line) in bytes.chunks(16).enumerate() {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_may_stand_apart_but_not_alone() {
+    fn spaces_and_colons_are_ignored_and_odd_digits_refused() {
         assert_eq!("1B 40".parse(), Ok(HexBytes(vec![0x1b, 0x40])));
         assert_eq!("1b:40".parse(), Ok(HexBytes(vec![0x1b, 0x40])));
         assert_eq!("".parse(), Ok(HexBytes(vec![])));

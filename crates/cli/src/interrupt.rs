@@ -1,6 +1,6 @@
-//! Ctrl-C and SIGTERM. The first one does what the running command registered (a scan is cancelled at the scanner); with
-//! nothing registered, and for the second one, the program ends at once, with last words if there are any. A thread (`signals`) waits for them; it lives as
-//! long as the program, because a signal may come at any time.
+//! SIGINT, SIGTERM and SIGHUP. The first signal runs the action that the current command registered (a scan is cancelled
+//! at the scanner). The second one, or the first without an action, runs `on_exit` and exits. The thread `signals` waits
+//! for them as long as the program runs.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -16,7 +16,7 @@ use signal_hook::iterator::Signals;
 
 use super::exit::Exit;
 
-/// A signal that asks us to end.
+/// A signal that ends the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signal(pub i32);
 
@@ -25,25 +25,25 @@ impl std::fmt::Display for Signal {
         match self.0 {
             SIGINT => f.write_str("interrupted"),
             SIGTERM => f.write_str("terminated"),
-            SIGHUP => f.write_str("hung up"),
+            SIGHUP => f.write_str("terminal closed"),
             other => write!(f, "ended by signal {other}"),
         }
     }
 }
 
-/// What a signal does now, and which came.
+/// The registered action, and the first signal that came.
 #[derive(Clone)]
 pub struct Interrupts {
     state: Arc<Mutex<State>>,
-    bell: Arc<Bell>,
-    last_words: Arc<dyn Fn(Signal) + Send + Sync>,
+    pipe: Arc<SelfPipe>,
+    on_exit: Arc<dyn Fn(Signal) + Send + Sync>,
 }
 
-/// A pipe that can be read from once a signal came, for those who wait for input.
+/// Becomes readable when a signal comes, so that `poll` can wait for input and signals together.
 #[derive(Debug)]
-struct Bell {
-    heard: OwnedFd,
-    rung: OwnedFd,
+struct SelfPipe {
+    read: OwnedFd,
+    write: OwnedFd,
 }
 
 #[derive(Default)]
@@ -58,54 +58,51 @@ impl std::fmt::Debug for Interrupts {
     }
 }
 
-/// Signals end the program at once again when this is dropped.
+/// Unregisters the action when it is dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct Listening(Interrupts);
+pub struct ActionGuard(Interrupts);
 
-impl Drop for Listening {
+impl Drop for ActionGuard {
     fn drop(&mut self) {
         self.0.state.lock().action = None;
     }
 }
 
 impl Interrupts {
-    /// Begins to listen. Before the program ends at once it does what `last_words` does.
+    /// Starts the signal thread. `on_exit` runs before a signal ends the program.
     ///
     /// # Errors
-    /// When the system has no more descriptors or threads.
-    pub fn listen(last_words: impl Fn(Signal) + Send + Sync + 'static) -> io::Result<Interrupts> {
-        let (heard, rung) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        let interrupts = Interrupts {
-            state: Arc::default(),
-            bell: Arc::new(Bell { heard, rung }),
-            last_words: Arc::new(last_words),
-        };
+    /// When the system is out of file descriptors or threads.
+    pub fn listen(on_exit: impl Fn(Signal) + Send + Sync + 'static) -> io::Result<Interrupts> {
+        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let interrupts =
+            Interrupts { state: Arc::default(), pipe: Arc::new(SelfPipe { read, write }), on_exit: Arc::new(on_exit) };
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-        let heard = interrupts.clone();
+        let handler = interrupts.clone();
         thread::Builder::new()
             .name("signals".to_owned())
-            .spawn(move || signals.forever().for_each(|signal| heard.on(Signal(signal))))?;
+            .spawn(move || signals.forever().for_each(|signal| handler.handle(Signal(signal))))?;
         Ok(interrupts)
     }
 
-    /// The first signal does `action` from now on.
-    pub fn on_first(&self, action: impl FnOnce(Signal) + Send + 'static) -> Listening {
+    /// Registers what the first signal does.
+    pub fn on_first(&self, action: impl FnOnce(Signal) + Send + 'static) -> ActionGuard {
         self.state.lock().action = Some(Box::new(action));
-        Listening(self.clone())
+        ActionGuard(self.clone())
     }
 
-    /// The signal that came first, if one did.
+    /// The first signal that came.
     pub fn caught(&self) -> Option<Signal> {
         self.state.lock().caught
     }
 
-    /// Waits for `input` to have something, or its end, unless or until a signal comes: that is given back.
+    /// Waits until `input` is readable or a signal comes. Returns the signal.
     ///
     /// # Errors
     /// The system's.
     pub fn readable(&self, input: BorrowedFd<'_>) -> io::Result<Option<Signal>> {
-        let mut both = [PollFd::new(&self.bell.heard, PollFlags::IN), PollFd::from_borrowed_fd(input, PollFlags::IN)];
+        let mut both = [PollFd::new(&self.pipe.read, PollFlags::IN), PollFd::from_borrowed_fd(input, PollFlags::IN)];
         loop {
             match rustix::event::poll(&mut both, None) {
                 Ok(_) => return Ok(self.caught()),
@@ -115,7 +112,7 @@ impl Interrupts {
         }
     }
 
-    fn on(&self, signal: Signal) {
+    fn handle(&self, signal: Signal) {
         let action = {
             let mut state = self.state.lock();
             let first = state.caught.is_none();
@@ -125,11 +122,11 @@ impl Interrupts {
         match action {
             Some(action) => {
                 action(signal);
-                // One byte in a pipe of its own: it can't be full.
-                let _ = rustix::io::write(&self.bell.rung, &[0]);
+                // One byte at most is ever written, so the pipe is never full.
+                let _ = rustix::io::write(&self.pipe.write, &[0]);
             }
             None => {
-                (self.last_words)(signal);
+                (self.on_exit)(signal);
                 std::process::exit(Exit::Interrupted(signal).code().into());
             }
         }

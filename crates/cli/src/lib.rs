@@ -1,5 +1,5 @@
-//! The command line: subcommands, output, exit codes. Everything runs on the main thread, but for the one that hears of
-//! signals (interrupt.rs) and, with `--virtual`, those of the daemon inside.
+//! The `usbscan` program: subcommands, output, exit codes. Commands run on the main thread; another thread waits for
+//! signals (interrupt.rs). With `--virtual` the daemon's threads run in this process too.
 
 mod actions;
 mod area;
@@ -9,7 +9,6 @@ mod capture;
 mod context;
 mod device;
 pub mod doctor;
-mod event;
 mod exit;
 mod failure;
 mod hex;
@@ -23,6 +22,7 @@ mod reset;
 mod scan;
 mod status;
 mod table;
+mod wait_event;
 mod watch;
 
 use std::io::{self, Write};
@@ -33,12 +33,12 @@ use clap::Parser;
 use args::{Arguments, Command, Global};
 use context::Context;
 use exit::Exit;
-use failure::{Failure, Left};
+use failure::{DeviceState, Failure};
 use interrupt::{Interrupts, Signal};
-use output::Leftover;
+use output::TempFileGuard;
 use progress::Bar;
 
-/// Does what the command line says.
+/// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr(arguments.global.verbose);
@@ -50,47 +50,47 @@ pub fn main() -> ExitCode {
         Err(failure) => Exit::from(failure),
     };
     if let Err(failure) = &outcome {
-        tell(failure, exit, arguments.global.json);
+        print_error(failure, exit, arguments.global.json);
     }
     ExitCode::from(exit.code())
 }
 
 fn run(arguments: &Arguments, bar: &Bar) -> Result<(), Failure> {
-    let leftover = Leftover::default();
-    let last_words = last_words(&arguments.global, leftover.clone(), bar.clone());
-    let interrupts = Interrupts::listen(last_words).map_err(Failure::System)?;
-    let context = Context::new(&arguments.global, interrupts, leftover, bar.clone())?;
+    let temp_file = TempFileGuard::default();
+    let on_exit = on_exit(&arguments.global, temp_file.clone(), bar.clone());
+    let interrupts = Interrupts::listen(on_exit).map_err(Failure::System)?;
+    let context = Context::new(&arguments.global, interrupts, temp_file, bar.clone())?;
     match &arguments.command {
         Command::List => list::run(&context),
         Command::Status(device) => status::run(&context, device),
         Command::Options(device) => options::run(&context, device),
-        Command::Scan(wish) => scan::run(&context, wish),
-        Command::Cancel(wish) => cancel::run(&context, wish),
-        Command::WaitEvent(wish) => event::run(&context, wish),
-        Command::Watch(wish) => watch::run(&context, wish),
-        Command::Capture(wish) => capture::run(&context, wish),
-        Command::Actions(wish) => actions::run(&context, wish),
-        Command::Reset(wish) => reset::run(&context, wish),
-        Command::Raw(wish) => raw::run(&context, wish),
-        Command::Doctor => examine(&context, &arguments.global),
+        Command::Scan(args) => scan::run(&context, args),
+        Command::Cancel(args) => cancel::run(&context, args),
+        Command::WaitEvent(args) => wait_event::run(&context, args),
+        Command::Watch(args) => watch::run(&context, args),
+        Command::Capture(args) => capture::run(&context, args),
+        Command::Actions(args) => actions::run(&context, args),
+        Command::Reset(args) => reset::run(&context, args),
+        Command::Raw(args) => raw::run(&context, args),
+        Command::Doctor => run_doctor(&context, &arguments.global),
     }
 }
 
-/// What is done, and said, before a signal ends the program at once.
-fn last_words(global: &Global, leftover: Leftover, bar: Bar) -> impl Fn(Signal) + Send + Sync + 'static {
-    // A daemon inside ends with the program, and so do its scanners.
-    let left = if global.virtual_scanners.is_empty() { Left::ToDaemon } else { Left::Idle };
+/// What a second signal does before the process exits at once: it removes the temporary file and prints the error.
+fn on_exit(global: &Global, temp_file: TempFileGuard, bar: Bar) -> impl Fn(Signal) + Send + Sync + 'static {
+    // A virtual scanner ends with this process.
+    let state = if global.virtual_scanners.is_empty() { DeviceState::Recovering } else { DeviceState::Idle };
     let json = global.json;
     move |signal| {
-        leftover.remove();
+        temp_file.remove();
         if bar.wipe() {
-            tell(&Failure::Interrupted { signal, left }, Exit::Interrupted(signal), json);
+            print_error(&Failure::Interrupted { signal, state }, Exit::Interrupted(signal), json);
         }
     }
 }
 
-fn examine(context: &Context<'_>, global: &Global) -> Result<(), Failure> {
-    let report = doctor::examine(&global.socket);
+fn run_doctor(context: &Context<'_>, global: &Global) -> Result<(), Failure> {
+    let report = doctor::run(&global.socket);
     context.print(&report, |out| report.write_text(out))?;
     if report.worst() == doctor::Level::Problem { Err(Failure::Doctor) } else { Ok(()) }
 }
@@ -105,12 +105,12 @@ fn log_to_stderr(verbose: u8) {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format_timestamp_millis().init();
 }
 
-/// One sentence on standard error. Nobody is left to tell when that fails too; and whoever closed our output knows.
-fn tell(failure: &Failure, exit: Exit, json: bool) {
+/// Prints one sentence on standard error. A closed standard output needs no message, and doctor has printed its report.
+fn print_error(failure: &Failure, exit: Exit, json: bool) {
     if exit == Exit::BrokenPipe || matches!(failure, Failure::Doctor) {
         return;
     }
-    let message = without_numbers(&failure.to_string());
+    let message = without_os_error(&failure.to_string());
     let line = if json {
         serde_json::json!({ "error": exit.word(), "exit-code": exit.code(), "message": message }).to_string()
     } else {
@@ -119,8 +119,8 @@ fn tell(failure: &Failure, exit: Exit, json: bool) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// What the standard library says of a system's error, without the number that helps nobody.
-fn without_numbers(text: &str) -> String {
+/// Removes the ` (os error N)` that the standard library appends to system errors.
+fn without_os_error(text: &str) -> String {
     let mut parts = text.split(" (os error ");
     let first = parts.next().unwrap_or_default();
     parts.fold(first.to_owned(), |text, part| text + part.split_once(')').map_or(part, |(_, rest)| rest))
@@ -131,9 +131,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_systems_error_is_told_in_words() {
+    fn the_number_of_a_system_error_is_removed() {
         let error = io::Error::from_raw_os_error(2);
-        assert_eq!(without_numbers(&format!("open a: {error}; b")), "open a: No such file or directory; b");
-        assert_eq!(without_numbers("nothing (of that)"), "nothing (of that)");
+        assert_eq!(without_os_error(&format!("open a: {error}; b")), "open a: No such file or directory; b");
+        assert_eq!(without_os_error("nothing (of that)"), "nothing (of that)");
     }
 }

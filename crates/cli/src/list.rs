@@ -7,12 +7,12 @@ use super::device::label;
 use super::failure::Failure;
 use super::table::{Table, printable};
 
-/// Lists the scanners. No scanner is no failure.
+/// Lists the scanners. An empty list is no failure.
 pub fn run(context: &Context<'_>) -> Result<(), Failure> {
     let devices = context.connect()?.list()?;
     context.print(&json!({ "devices": devices }), |out| {
         if devices.is_empty() {
-            return writeln!(out, "There is no scanner.");
+            return writeln!(out, "No scanners.");
         }
         let mut table = Table::new(["NAME", "SCANNER", "STABLE ID", "PROTOCOL", "PORT", "SPEED"]);
         for device in &devices {
@@ -27,7 +27,7 @@ pub fn run(context: &Context<'_>) -> Result<(), Failure> {
         }
         table.write(out, "")?;
         for device in devices.iter().filter(|device| !device.accessible) {
-            let problem = device.problem.as_deref().unwrap_or("it can't be opened");
+            let problem = device.problem.as_deref().unwrap_or("can't be opened");
             writeln!(out, "{}: {}", device.name, printable(problem))?;
         }
         Ok(())

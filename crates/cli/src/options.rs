@@ -1,4 +1,4 @@
-//! `usbscan options`: what can be set for a scan.
+//! `usbscan options`: the scanner's options with their values.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::scan::open_scanner;
 use super::table::printable;
 
-/// Width of lines that nobody looks at on a terminal.
+/// Line width where standard output is no terminal.
 const WIDTH: usize = 100;
 
 /// Shows all options of a scanner.

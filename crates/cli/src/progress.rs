@@ -1,4 +1,4 @@
-//! How a scan goes on, on a terminal's standard error; nothing at all elsewhere.
+//! The progress bar on standard error, if that is a terminal.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use super::interrupt::Signal;
 /// How often the bar is drawn.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The last line of the terminal, or nothing: how a page goes on, or that the program waits for its end. Shared with the
-/// thread that hears of signals, which has something to say at once.
+/// The progress bar in the last line of the terminal. Shared with the signal thread, which shows at once that the scan
+/// is being cancelled.
 #[derive(Debug, Clone)]
 pub struct Bar {
     shown: bool,
@@ -24,66 +24,65 @@ pub struct Bar {
 #[derive(Debug, Default)]
 struct State {
     bar: Option<ProgressBar>,
-    ending: bool,
+    interrupted: bool,
 }
 
 impl Bar {
-    /// Nothing yet; and nothing ever, unless standard error is a terminal and it is `wanted`.
-    pub fn new(wanted: bool) -> Bar {
-        Bar { shown: wanted && io::stderr().is_terminal(), state: Arc::default() }
+    /// Shows something only if `enabled` and standard error is a terminal.
+    pub fn new(enabled: bool) -> Bar {
+        Bar { shown: enabled && io::stderr().is_terminal(), state: Arc::default() }
     }
 
-    /// Something begins: a page, of this number if there are several.
+    /// Starts a page, with its number if there are several.
     pub fn begin(&self, page: Option<u32>) {
         let mut state = self.state.lock();
-        if self.shown && !state.ending {
+        if self.shown && !state.interrupted {
             state.bar = Some(spinner(page.map(|page| format!("page {page}  ")).unwrap_or_default()));
         }
     }
 
-    /// Shows this.
     pub fn show(&self, progress: Progress) {
         log::debug!("{progress:?}");
         let state = self.state.lock();
-        let Some(bar) = state.bar.as_ref().filter(|_| !state.ending) else { return };
+        let Some(bar) = state.bar.as_ref().filter(|_| !state.interrupted) else { return };
         match progress {
-            Progress::Recovering => bar.set_message("somebody left the scanner in mid-page; bringing it back to idle"),
+            Progress::Recovering => bar.set_message("the last scan was interrupted; returning the scanner to idle"),
             Progress::WarmingUp { waited } => bar.set_message(format!("warming up, {} s", waited.as_secs())),
             Progress::Starting => bar.set_message("starting"),
-            Progress::Cancelling => say(bar, "cancelled; bringing the scanner back to idle".to_owned()),
+            Progress::Cancelling => show_message(bar, "cancelled; returning the scanner to idle".to_owned()),
             Progress::Lines { done, total } => lines(bar, done, total),
         }
     }
 
-    /// A signal has come, and what it ended goes on until the scanner is idle: that stands there until [`Bar::wipe`].
-    pub fn ending(&self, signal: Signal) {
+    /// Shows, until [`Bar::wipe`], that a signal came and the scanner is being returned to idle.
+    pub fn interrupted(&self, signal: Signal) {
         let mut state = self.state.lock();
-        state.ending = true;
+        state.interrupted = true;
         if self.shown {
-            let words = format!("{signal}; bringing the scanner back to idle (Ctrl-C again: end at once)");
+            let words = format!("{signal}; returning the scanner to idle (press Ctrl-C again to exit at once)");
             let bar = state.bar.get_or_insert_with(|| spinner(String::new()));
             match bar.is_hidden() {
-                // A terminal that can't go back in a line (TERM is dumb, or not set) has no bar, but must hear this. One that
-                // is gone has no use for it.
+                // A terminal without cursor control (TERM is dumb or unset) has no bar, but this is worth a line. The write
+                // fails if the terminal is gone.
                 true => drop(writeln!(io::stderr(), "{words}")),
-                false => say(bar, words),
+                false => show_message(bar, words),
             }
         }
     }
 
-    /// What was begun is over.
+    /// Removes the bar at the end of a page.
     pub fn clear(&self) {
         let mut state = self.state.lock();
-        if !state.ending {
+        if !state.interrupted {
             state.wipe();
         }
     }
 
-    /// Takes everything away, for the last words. Whether something was being ended.
+    /// Removes everything, so that an error can be printed. Returns whether a signal had come.
     pub fn wipe(&self) -> bool {
         let mut state = self.state.lock();
         state.wipe();
-        state.ending
+        state.interrupted
     }
 }
 
@@ -97,15 +96,15 @@ impl State {
 
 fn spinner(prefix: String) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-    bar.set_style(words());
+    bar.set_style(spinner_style());
     bar.set_prefix(prefix);
-    // Drawn at most so often, so that the last lines before a silence would not show otherwise.
+    // Draws are rate limited; without a tick the last update before a pause would not be drawn.
     bar.enable_steady_tick(TICK);
     bar
 }
 
-fn say(bar: &ProgressBar, message: String) {
-    bar.set_style(words());
+fn show_message(bar: &ProgressBar, message: String) {
+    bar.set_style(spinner_style());
     bar.set_message(message);
     bar.tick();
 }
@@ -116,9 +115,9 @@ fn lines(bar: &ProgressBar, done: u32, total: Option<u32>) {
             bar.set_length(total.into());
             bar.set_style(
                 ProgressStyle::with_template("{prefix}{bar:30} {percent:>3} %  {pos} of {len} lines  {eta} left")
-                    .expect("the template is right"),
+                    .expect("the template is valid"),
             );
-            // Warming up is not scanning: what is left is told from here on.
+            // The remaining time is estimated without the warm-up.
             bar.reset_eta();
         }
         Some(_) => {}
@@ -127,6 +126,6 @@ fn lines(bar: &ProgressBar, done: u32, total: Option<u32>) {
     bar.set_position(done.into());
 }
 
-fn words() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix}{spinner} {msg}").expect("the template is right")
+fn spinner_style() -> ProgressStyle {
+    ProgressStyle::with_template("{prefix}{spinner} {msg}").expect("the template is valid")
 }

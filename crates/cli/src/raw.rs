@@ -1,4 +1,4 @@
-//! `usbscan raw`: bytes to and from a scanner, for those who debug one.
+//! `usbscan raw`: direct reads, writes and control requests, for debugging.
 
 use std::io::{self, IsTerminal, Read};
 
@@ -8,19 +8,19 @@ use usbscan_wire::{PipeDescription, RequestKind, RequestRecipient};
 
 use super::args::{Direction, Kind, Raw, Recipient, Target};
 use super::context::Context;
-use super::device::chosen;
+use super::device::select_device;
 use super::failure::Failure;
 use super::hex::{self, HexBytes};
 use super::table::Table;
 
-/// Lists endpoints, reads, writes, or sends a control request. A session that says `close` with everything answered leaves the scanner
-/// as it is, so that what it has still to say is there for the next of these commands.
-pub fn run(context: &Context<'_>, wish: &Raw) -> Result<(), Failure> {
-    match wish {
+/// Lists endpoints, reads, writes, or sends a control request. Each session ends with `close`, which does not reset the
+/// scanner, so that the next command can read the rest of its reply.
+pub fn run(context: &Context<'_>, args: &Raw) -> Result<(), Failure> {
+    match args {
         Raw::Pipes { device, interface } => {
             let session = context.connect()?;
             let ends = Endpoints { interface: *interface, ..Endpoints::default() };
-            let opened = session.open_at(&chosen(&session, device)?, ends)?;
+            let opened = session.open_at(&select_device(&session, device)?, ends)?;
             session.close()?;
             context.print(&json!({ "device": opened.device.name, "pipes": opened.pipes }), |out| {
                 table(&opened.pipes).write(out, "")
@@ -33,7 +33,7 @@ pub fn run(context: &Context<'_>, wish: &Raw) -> Result<(), Failure> {
             show(context, target, &bytes)
         }
         Raw::Write { target, hex, then_read, write_index, read_index } => {
-            // Read before anything is opened: a scanner must not wait for somebody who types.
+            // Before opening: nobody else should wait for the scanner while a person types.
             let bytes = bytes_or_stdin(hex.as_ref())?;
             let ends = Endpoints { write: *write_index, read: *read_index, ..Endpoints::default() };
             let session = open(context, target, ends)?;
@@ -62,7 +62,7 @@ pub fn run(context: &Context<'_>, wish: &Raw) -> Result<(), Failure> {
 
 fn open(context: &Context<'_>, target: &Target, ends: Endpoints) -> Result<Session, Failure> {
     let session = context.connect()?;
-    let device = chosen(&session, &target.device)?;
+    let device = select_device(&session, &target.device)?;
     session.open_at(&device, Endpoints { interface: target.interface, ..ends })?;
     Ok(session)
 }
@@ -94,7 +94,7 @@ fn bytes_or_stdin(given: Option<&HexBytes>) -> Result<Vec<u8>, Failure> {
     if bytes.len() as u64 > limit { Err(Failure::TooLong) } else { Ok(bytes) }
 }
 
-/// As they are, for a program or a file; as hex digits for a terminal, which must not obey a scanner.
+/// Raw bytes to a file or pipe; a hex dump to a terminal, which must not interpret a scanner's bytes.
 fn show(context: &Context<'_>, target: &Target, bytes: &[u8]) -> Result<(), Failure> {
     let digits = target.dump || io::stdout().is_terminal();
     context.print(&json!({ "read": bytes.len(), "bytes": hex::plain(bytes) }), |out| match digits {

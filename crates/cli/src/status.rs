@@ -1,4 +1,4 @@
-//! `usbscan status`: who uses a scanner, and what is pending on it.
+//! `usbscan status`: sessions and pending requests of a scanner.
 
 use std::io::{self, Write};
 
@@ -11,12 +11,12 @@ use super::device::label;
 use super::failure::Failure;
 use super::table::{Table, printable};
 
-/// Shows one scanner, or all.
+/// Shows one scanner or all of them.
 pub fn run(context: &Context<'_>, device: &Device) -> Result<(), Failure> {
     let devices = context.connect()?.status(device.device.as_deref())?;
     context.print(&json!({ "devices": devices }), |out| {
         if devices.is_empty() {
-            writeln!(out, "There is no scanner.")?;
+            writeln!(out, "No scanners.")?;
         }
         for (number, device) in devices.iter().enumerate() {
             if number > 0 {
@@ -36,10 +36,10 @@ fn show(out: &mut dyn Write, status: &DeviceStatus) -> io::Result<()> {
     }
     if let Some(LastCancel { by, command, age_seconds }) = &status.last_cancel {
         let (program, ago) = (program(&by.program), age(age_seconds * 1000));
-        writeln!(out, "  last cancel: {command}, by {program} (pid {}, user {}), {ago} ago", by.pid, by.uid)?;
+        writeln!(out, "  last cancel: {command} by {program} (pid {}, uid {}), {ago} ago", by.pid, by.uid)?;
     }
     for pipe in status.pipes.iter().filter(|pipe| pipe.halted) {
-        writeln!(out, "  the {} pipe is halted; `usbscan reset {} --pipe {0}` clears it", pipe.pipe, device.name)?;
+        writeln!(out, "  the {} pipe is halted; clear it with `usbscan reset {} --pipe {0}`", pipe.pipe, device.name)?;
     }
     if !status.sessions.is_empty() {
         writeln!(out)?;
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_is_as_exact_as_one_wants_to_know() {
+    fn an_age_has_at_most_two_units() {
         let ages = [0, 350, 12_345, 200_000, 18_120_000].map(age);
         assert_eq!(ages, ["0 ms", "350 ms", "12.3 s", "3 min 20 s", "5 h 2 min"]);
     }

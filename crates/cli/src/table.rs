@@ -1,33 +1,26 @@
-//! Columns for people: as wide as their widest cell, two spaces between, the last one free.
+//! Text tables: columns are as wide as their widest cell and two spaces apart.
 
 use std::io::{self, Write};
 
-/// Rows under a heading.
 #[derive(Debug)]
 pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// With these headings.
     pub fn new<const N: usize>(heading: [&str; N]) -> Table {
         Table { rows: vec![heading.map(str::to_owned).to_vec()] }
     }
 
-    /// Adds a row, as long as the heading.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.map(|cell| printable(&cell)).to_vec());
     }
 
-    /// Whether only the heading is there.
+    /// Whether there are no rows below the heading.
     pub fn is_empty(&self) -> bool {
         self.rows.len() == 1
     }
 
-    /// Writes it, each line after `indent`.
-    ///
-    /// # Errors
-    /// Those of the writer.
     pub fn write(&self, out: &mut dyn Write, indent: &str) -> io::Result<()> {
         let columns = self.rows[0].len();
         let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -41,7 +34,7 @@ impl Table {
     }
 }
 
-/// What a device calls itself may hold anything; a terminal must not obey it.
+/// Replaces control characters, so that a device's strings can't send escape sequences to the terminal.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
@@ -57,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell_and_lines_end_in_no_space() {
+    fn columns_fit_their_widest_cell_and_lines_have_no_trailing_space() {
         let mut table = Table::new(["NAME", "ID"]);
         table.row(["usbscan0".into(), "04b8:0151".into()]);
         table.row(["é".into(), String::new()]);
@@ -65,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_can_not_talk_to_the_terminal() {
+    fn a_device_cannot_send_escape_sequences_to_the_terminal() {
         let mut table = Table::new(["NAME"]);
         table.row(["\x1b[2J\nx".into()]);
         assert_eq!(text(&table), " NAME\n \u{fffd}[2J\u{fffd}x\n");

@@ -1,8 +1,8 @@
-//! `usbscan actions`: runs the commands of the configuration's `[[action]]` tables as buttons are pressed. What the unit
-//! usbscan-actions.service runs, as root, which then has systemd run each command as its user; anybody else may run it
-//! for the actions of his own. The daemon knows nothing of it.
+//! `usbscan actions`: runs the commands of the `[[action]]` tables on button presses and other events. As root, from the
+//! unit usbscan-actions.service, it starts each command as its user through systemd. Another user may run it for actions
+//! of their own. A client of the daemon like any other.
 
-mod child;
+mod process;
 mod schedule;
 
 use std::io::{self, Write};
@@ -13,86 +13,90 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use rustix::process::Signal;
 
-use self::child::{Ended, GRACE, Running, Way};
-use self::schedule::{Job, Occasion, Schedule};
+use self::process::{ActionResult, GRACE, RunAs, RunningAction};
+use self::schedule::{ActionRun, Schedule, TriggerEvent};
 use super::args::Actions;
 use super::context::Context;
-use super::failure::{Failure, Left};
-use super::watch::{Sighting, Watcher, Wish};
+use super::failure::{DeviceState, Failure};
+use super::watch::{Filter, WatchEvent, Watcher};
 use usbscan_daemon::action::{Action, Trigger};
 
-/// Runs until a signal, or the daemon's end.
-pub fn run(context: &Context<'_>, wish: &Actions) -> Result<(), Failure> {
-    let (actions, way) = ours(context.actions(wish.config.as_deref())?)?;
+/// Runs until a signal comes or the daemon ends.
+pub fn run(context: &Context<'_>, args: &Actions) -> Result<(), Failure> {
+    let (actions, run_as) = runnable(context.actions(args.config.as_deref())?)?;
     let buttons = actions.iter().any(|action| action.event == Trigger::Button);
-    say(&format!("{} actions", actions.len()));
-    let watcher = Watcher::start(context.connector(), Wish { device: None, buttons })?;
+    print_line(&count(actions.len()));
+    let watcher = Watcher::start(context.connector(), Filter { device: None, buttons })?;
     let (stop, stopped) = bounded::<()>(0);
-    let listening = context.interrupts.on_first(move |_| drop(stop));
-    let mut runner = Runner::new(Schedule::new(actions), way);
-    let ended = runner.run(&watch(watcher)?, &stopped);
+    let signal_guard = context.interrupts.on_first(move |_| drop(stop));
+    let mut runner = Runner::new(Schedule::new(actions), run_as);
+    let outcome = runner.run(&watch(watcher)?, &stopped);
     runner.end();
-    drop(listening);
+    drop(signal_guard);
     match context.interrupts.caught() {
-        Some(signal) => Err(Failure::Interrupted { signal, left: Left::Idle }),
-        None => ended,
+        Some(signal) => Err(Failure::Interrupted { signal, state: DeviceState::Idle }),
+        None => outcome,
     }
 }
 
-/// Those that this process may run. Root may run all, if systemd runs this machine.
-fn ours(actions: Vec<Action>) -> Result<(Vec<Action>, Way), Failure> {
+/// The actions that this process may run: with root and systemd all, otherwise those of the current user.
+fn runnable(actions: Vec<Action>) -> Result<(Vec<Action>, RunAs), Failure> {
     if rustix::process::geteuid().is_root() && std::path::Path::new("/run/systemd/system").exists() {
-        return Ok((actions, Way::Systemd));
+        return Ok((actions, RunAs::Systemd));
     }
-    let asked = Command::new("id").args(["-u", "-n"]).output().map_err(Failure::System)?;
-    let me = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
+    let output = Command::new("id").args(["-u", "-n"]).output().map_err(Failure::System)?;
+    let me = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let (ours, others): (Vec<_>, Vec<_>) = actions.into_iter().partition(|action| action.user == me);
     if !others.is_empty() {
-        say(&format!("{} actions of other users than {me} are left to usbscan-actions.service", others.len()));
+        print_line(&format!("ignoring {} of other users", count(others.len())));
     }
-    Ok((ours, Way::Directly))
+    Ok((ours, RunAs::SameUser))
 }
 
-/// The watcher on a thread of its own, `watch`. It ends with the daemon, or with the program.
-fn watch(mut watcher: Watcher) -> Result<Receiver<Result<Sighting, Failure>>, Failure> {
-    let (seen, sightings) = unbounded();
+fn count(actions: usize) -> String {
+    if actions == 1 { "1 action".to_owned() } else { format!("{actions} actions") }
+}
+
+/// Runs the watcher on the thread `watch`, which ends with the daemon or with the program.
+fn watch(mut watcher: Watcher) -> Result<Receiver<Result<WatchEvent, Failure>>, Failure> {
+    let (sender, events) = unbounded();
     let run = move || {
         loop {
-            let sighting = watcher.wait();
-            let last = sighting.is_err();
-            if seen.send(sighting).is_err() || last {
+            let event = watcher.wait();
+            let last = event.is_err();
+            if sender.send(event).is_err() || last {
                 return;
             }
         }
     };
     thread::Builder::new().name("watch".to_owned()).spawn(run).map_err(Failure::System)?;
-    Ok(sightings)
+    Ok(events)
 }
 
 struct Runner {
     schedule: Schedule,
-    way: Way,
-    running: Vec<Running>,
-    begun: u64,
-    ends: (Sender<Ended>, Receiver<Ended>),
+    run_as: RunAs,
+    running: Vec<RunningAction>,
+    started: u64,
+    results: (Sender<ActionResult>, Receiver<ActionResult>),
 }
 
 impl Runner {
-    fn new(schedule: Schedule, way: Way) -> Runner {
-        Runner { schedule, way, running: Vec::new(), begun: 0, ends: unbounded() }
+    fn new(schedule: Schedule, run_as: RunAs) -> Runner {
+        Runner { schedule, run_as, running: Vec::new(), started: 0, results: unbounded() }
     }
 
-    fn run(&mut self, sightings: &Receiver<Result<Sighting, Failure>>, stopped: &Receiver<()>) -> Result<(), Failure> {
+    fn run(&mut self, events: &Receiver<Result<WatchEvent, Failure>>, stopped: &Receiver<()>) -> Result<(), Failure> {
         loop {
             select! {
-                recv(sightings) -> sighting => match sighting {
-                    Ok(sighting) => self.see(&sighting?),
+                recv(events) -> event => match event {
+                    Ok(event) => self.on_event(&event?),
                     Err(_) => return Ok(()),
                 },
-                recv(self.ends.1) -> ended => {
-                    let Ended { job, how } = ended.expect("the runner has both ends");
-                    say(&format!("{}: {} {how}", job.occasion.name, self.program(&job)));
-                    self.schedule.ended(&job);
+                recv(self.results.1) -> result => {
+                    let ActionResult { run, outcome } = result.expect("the runner has both ends");
+                    print_line(&format!("{}: {} {outcome}", run.event.name, self.program(&run)));
+                    self.schedule.finished(&run);
                 }
                 recv(stopped) -> _ => return Ok(()),
             }
@@ -100,51 +104,51 @@ impl Runner {
         }
     }
 
-    fn see(&mut self, sighting: &Sighting) {
-        say(&sighting.to_string());
-        let Some(occasion) = Occasion::of(sighting) else { return };
-        for (action, passed) in self.schedule.happens(&occasion, Instant::now()) {
-            let job = Job { action, occasion: occasion.clone() };
-            say(&format!("{}: {} is not run: {passed}", occasion.name, self.program(&job)));
+    fn on_event(&mut self, event: &WatchEvent) {
+        print_line(&event.to_string());
+        let Some(event) = TriggerEvent::of(event) else { return };
+        for (action, reason) in self.schedule.on_event(&event, Instant::now()) {
+            let run = ActionRun { action, event: event.clone() };
+            print_line(&format!("{}: {} skipped: {reason}", event.name, self.program(&run)));
         }
     }
 
     fn start(&mut self) {
-        self.running.retain(|running| !running.is_over());
-        while let Some(job) = self.schedule.next() {
-            self.begun += 1;
-            let action = self.schedule.action(&job);
-            say(&format!("{}: runs {} as {}", job.occasion.name, self.program(&job), action.user));
-            match Running::start(action, job.clone(), self.way, self.begun, self.ends.0.clone()) {
+        self.running.retain(|running| !running.is_finished());
+        while let Some(run) = self.schedule.next() {
+            self.started += 1;
+            let action = self.schedule.action(&run);
+            print_line(&format!("{}: running {} as {}", run.event.name, self.program(&run), action.user));
+            match RunningAction::start(action, run.clone(), self.run_as, self.started, self.results.0.clone()) {
                 Ok(running) => self.running.push(running),
                 Err(error) => {
-                    say(&format!("{}: {}: {error}", job.occasion.name, self.program(&job)));
-                    self.schedule.ended(&job);
+                    print_line(&format!("{}: {}: {error}", run.event.name, self.program(&run)));
+                    self.schedule.finished(&run);
                 }
             }
         }
     }
 
-    fn program(&self, job: &Job) -> &str {
-        &self.schedule.action(job).command[0]
+    fn program(&self, run: &ActionRun) -> &str {
+        &self.schedule.action(run).command[0]
     }
 
-    /// Nothing runs on without us but what systemd runs, whose time it keeps.
+    /// Ends the commands that this process started itself; systemd enforces the limits of those that it started.
     fn end(&mut self) {
         self.running.iter().for_each(|running| running.signal(Signal::TERM));
         let deadline = Instant::now() + GRACE;
-        for _ in 0..self.running.iter().filter(|running| !running.is_over()).count() {
-            if self.ends.1.recv_deadline(deadline).is_err() {
+        for _ in 0..self.running.iter().filter(|running| !running.is_finished()).count() {
+            if self.results.1.recv_deadline(deadline).is_err() {
                 self.running.iter().for_each(|running| running.signal(Signal::KILL));
                 break;
             }
         }
-        self.running.drain(..).for_each(Running::join);
+        self.running.drain(..).for_each(RunningAction::join);
     }
 }
 
-/// A line for the journal, at once. Nobody is left to tell when that fails.
-fn say(line: &str) {
+/// Prints a line for the journal and flushes it. Errors are ignored: there is nowhere to report them.
+fn print_line(line: &str) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -1,68 +1,63 @@
-//! The USB devices that are or might be scanners, as the kernel shows them in /sys, and what to say of each.
+//! Checks the USB devices that are or may be scanners, from sysfs and udev.
 
 use usbscan_wire::DeviceEntry;
 
 use super::finding::Finding;
 use super::holder::Holder;
 use super::host::Host;
-use super::person;
+use super::user;
 
 const DEVICES: &str = "/sys/bus/usb/devices";
 
-/// One USB device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
     /// Port path: `1-2.4`.
     pub port: String,
     /// `04b8:0151`.
     pub id: String,
-    /// Maker and product as the device says; the id where it says nothing.
+    /// Manufacturer and product strings; the id where the device has none.
     pub label: String,
-    /// Bus number and address: `001/007`.
+    /// Bus number and device address: `001/007`.
     pub address: String,
-    /// Mbit/s, as the kernel writes it: `480`.
+    /// Mbit/s, as in sysfs: `480`.
     pub speed: String,
-    /// The version of USB it claims, in hundredths: 200 for 2.00.
+    /// `bcdUSB` in hundredths: 200 for 2.00.
     pub usb_version: u32,
-    /// `on`, `auto`.
+    /// `power/control`: `on` or `auto`.
     pub power: String,
-    /// Its interfaces.
     pub interfaces: Vec<Interface>,
-    /// Whether the rules for scanners have matched it.
+    /// Whether the udev rules have matched it.
     pub matched: bool,
 }
 
-/// One interface of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
     /// `bInterfaceNumber`.
     pub number: u8,
-    /// Class, subclass, protocol: `060101`.
+    /// Class, subclass and protocol: `060101`.
     pub class: String,
-    /// The driver bound to it.
+    /// The kernel driver bound to it.
     pub driver: Option<String>,
 }
 
 impl Interface {
-    /// Still Image, or IPP over USB.
+    /// Still Image (6/1/1) or IPP over USB (7/1/4).
     fn is_scanner_by_class(&self) -> bool {
         ["060101", "070104"].contains(&self.class.as_str())
     }
 
-    /// Of the maker's own class, as those of ESC/I are.
-    fn is_vendors(&self) -> bool {
+    fn is_vendor_specific(&self) -> bool {
         self.class.starts_with("ff")
     }
 
     /// `0 (ff/ff/ff): usbfs`.
-    fn words(&self) -> String {
+    fn describe(&self) -> String {
         let triple: Vec<&str> = [0..2, 2..4, 4..6].into_iter().filter_map(|two| self.class.get(two)).collect();
         format!("{} ({}): {}", self.number, triple.join("/"), self.driver.as_deref().unwrap_or("no driver"))
     }
 }
 
 impl Device {
-    /// The file by which programs reach it.
     pub fn node(&self) -> String {
         format!("/dev/bus/usb/{}", self.address)
     }
@@ -71,14 +66,14 @@ impl Device {
         self.matched || self.entry(daemons).is_some() || self.interfaces.iter().any(Interface::is_scanner_by_class)
     }
 
-    /// What the daemon knows of it.
+    /// The daemon's entry of it.
     fn entry<'a>(&self, daemons: &'a [DeviceEntry]) -> Option<&'a DeviceEntry> {
         let address = self.address.replace('/', ":");
         daemons.iter().find(|entry| entry.bus != "virtual" && entry.address == address)
     }
 }
 
-/// All devices but hubs, in the order of their ports.
+/// All devices except hubs, by port.
 pub fn devices(host: &Host) -> Vec<Device> {
     let names = host.names(DEVICES);
     let devices = names.iter().filter(|name| !name.contains(':') && !name.starts_with("usb"));
@@ -94,7 +89,7 @@ fn device(host: &Host, port: &str, names: &[String]) -> Option<Device> {
     let (bus, number): (u32, u32) = (of("busnum")?.parse().ok()?, of("devnum")?.parse().ok()?);
     let words: Vec<String> = [of("manufacturer"), of("product")].into_iter().flatten().collect();
     let label = if words.is_empty() { id.clone() } else { words.join(" ") };
-    // The number of the node: 64 minors a bus and more, see Documentation/admin-guide/devices.txt.
+    // usbfs nodes have major 189, and 128 minors per bus.
     let minor = bus.checked_sub(1)?.checked_mul(128)?.checked_add(number.checked_sub(1)?)?;
     let recorded = host.read(format!("/run/udev/data/c189:{minor}")).unwrap_or_default();
     Some(Device {
@@ -125,7 +120,7 @@ fn interface(host: &Host, port: &str, name: &str) -> Option<Interface> {
     })
 }
 
-/// What to say of them. `daemons`: what the daemon lists, if it was asked; `holders`: who has which node open.
+/// `daemons`: the daemon's list, if it answered. `holders`: the processes that have a device's node open.
 pub fn findings(
     host: &Host,
     devices: &[Device],
@@ -136,10 +131,13 @@ pub fn findings(
     let candidates: Vec<&Device> = devices.iter().filter(|device| device.is_candidate(listed)).collect();
     if candidates.is_empty() {
         let text = match devices.len() {
-            0 => "the kernel sees no USB device but hubs: plug the scanner in, switch it on, and try another cable or port".to_owned(),
-            count => format!("none of the {count} USB devices is known to be a scanner; if one is, see MODELS in usbscand.toml(5)"),
+            0 => "no USB devices except hubs: plug the scanner in, switch it on, and try another cable or port"
+                .to_owned(),
+            count => format!(
+                "none of the {count} USB devices is a known scanner; to add a model, see MODELS in usbscand.toml(5)"
+            ),
         };
-        return vec![Finding::problem("devices", text).shown_by("lsusb")];
+        return vec![Finding::problem("devices", text).with_details("lsusb")];
     }
     let of_each = candidates.into_iter().flat_map(|device| {
         let mut found = vec![of_link(device)];
@@ -161,7 +159,7 @@ fn of_link(device: &Device) -> Finding {
     let slow = device.usb_version >= 200 && ["1.5", "12"].contains(&speed.as_str());
     let text = format!("{label} ({id}) at {speed} Mbit/s");
     match slow {
-        true => Finding::note(&check(device), format!("{text}, though it knows USB 2: try another port or cable")),
+        true => Finding::note(&check(device), format!("{text}, although it supports USB 2: try another port or cable")),
         false => Finding::ok(&check(device), text),
     }
 }
@@ -171,32 +169,33 @@ fn of_daemon(host: &Host, device: &Device, entry: Option<&DeviceEntry>) -> Optio
     let reload = "sudo udevadm trigger --action=change --subsystem-match=usb";
     match entry {
         None => Some(
-            Finding::problem(&check, "the daemon does not list it; the journal says why")
-                .mended_by("sudo systemctl restart usbscand.service"),
+            Finding::problem(&check, "usbscand does not list it; see its log")
+                .with_fix("sudo systemctl restart usbscand.service"),
         ),
         Some(entry) if entry.accessible => None,
         Some(entry) => {
-            let why = entry.problem.clone().unwrap_or_else(|| "the daemon may not open it".to_owned());
+            let why = entry.problem.clone().unwrap_or_else(|| "usbscand may not open it".to_owned());
             let rights = host.rights(device.node());
             let rights =
-                rights.map(|found| format!(" ({:04o}, group {})", found.mode, person::group_name(host, found.group)));
+                rights.map(|found| format!(" ({:04o}, group {})", found.mode, user::group_name(host, found.group)));
             let text = format!("{}{}: {why}", device.node(), rights.unwrap_or_default());
-            Some(Finding::problem(&check, text).mended_by(reload))
+            Some(Finding::problem(&check, text).with_fix(reload))
         }
     }
 }
 
-/// The driver of each, and more of one that is in the scanner's place. An all-in-one's printer is none.
+/// The kernel driver of each interface, and a note where one is bound to a scanner interface. The printer interface of an
+/// all-in-one may have its driver.
 fn of_interfaces(device: &Device) -> Vec<Finding> {
-    let words: Vec<String> = device.interfaces.iter().map(Interface::words).collect();
-    let all = Finding::ok(&check(device), format!("drivers of its interfaces: {}", words.join(", ")));
+    let words: Vec<String> = device.interfaces.iter().map(Interface::describe).collect();
+    let all = Finding::ok(&check(device), format!("kernel drivers by interface: {}", words.join(", ")));
     let scanner = |interface: &&Interface| {
-        device.interfaces.len() == 1 || interface.is_scanner_by_class() || interface.is_vendors()
+        device.interfaces.len() == 1 || interface.is_scanner_by_class() || interface.is_vendor_specific()
     };
     let taken = device.interfaces.iter().filter(scanner).filter_map(|interface| {
         let driver = interface.driver.as_deref().filter(|driver| *driver != "usbfs")?;
         let text = format!(
-            "kernel driver {driver} is bound to interface {}; usbscand detaches it while the scanner is used",
+            "kernel driver {driver} is bound to interface {}; usbscand detaches it while the scanner is in use",
             interface.number
         );
         Some(Finding::note(&check(device), text))
@@ -208,22 +207,22 @@ fn of_holders(device: &Device, holders: &[Holder]) -> Vec<Finding> {
     let others: Vec<&Holder> = holders.iter().filter(|holder| holder.program != "usbscand").collect();
     let check = check(device);
     if let Some(Holder { pid, program }) = others.first() {
-        let text = format!("{program} (process {pid}) has it open; usbscand can use it when that ends");
-        return vec![Finding::problem(&check, text).mended_by(format!("kill {pid}"))];
+        let text = format!("{program} (pid {pid}) has the device open; usbscand can use it when that program ends");
+        return vec![Finding::problem(&check, text).with_fix(format!("kill {pid}"))];
     }
     let claimed = device.interfaces.iter().any(|interface| interface.driver.as_deref() == Some("usbfs"));
     if claimed && holders.is_empty() {
-        let text = "a program that you may not look into has it, perhaps usbscand itself; root may know";
-        return vec![Finding::note(&check, text).shown_by("sudo usbscan doctor")];
+        let text = "a process of another user has claimed it, perhaps usbscand; root can see which";
+        return vec![Finding::note(&check, text).with_details("sudo usbscan doctor")];
     }
     Vec::new()
 }
 
 fn of_power(device: &Device) -> Option<Finding> {
     (device.power == "auto").then(|| {
-        let text = "it may be suspended when it is idle, and many scanners lose their state then";
+        let text = "autosuspend is enabled, and many scanners lose their state when suspended";
         let command = format!("echo on | sudo tee {DEVICES}/{}/power/control", device.port);
-        Finding::note(&check(device), text).mended_by(command)
+        Finding::note(&check(device), text).with_fix(command)
     })
 }
 
@@ -242,7 +241,7 @@ mod tests {
         fs::write(path, format!("{text}\n")).unwrap();
     }
 
-    /// A machine with a hub and an Epson at 1-1 whose one interface has the class given.
+    /// A machine with a hub, and an Epson scanner at 1-1 with one interface of this class.
     fn machine(class: [&str; 3]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         put(root.path(), "/sys/bus/usb/devices/1-2/bDeviceClass", "09");
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_read_with_its_interfaces_and_a_hub_is_none() {
+    fn a_device_is_read_with_its_interfaces_and_a_hub_is_skipped() {
         let root = machine(["06", "01", "01"]);
         let all = devices(&Host::at(root.path()));
         assert_eq!(all.len(), 1);
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vendor_specific_device_is_a_scanner_only_where_the_rules_say_so() {
+    fn a_vendor_specific_device_is_a_scanner_only_if_the_udev_rules_match() {
         let root = machine(["ff", "ff", "ff"]);
         assert_eq!(found(root.path(), None, vec![])[0].check, "devices");
         put(root.path(), "/run/udev/data/c189:6", "I:123\nE:USBSCAN_MATCHED=yes");
@@ -301,12 +300,12 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_it_is_named_with_the_command_that_ends_them() {
+    fn the_process_that_has_it_open_is_named_with_the_command_that_ends_it() {
         let root = machine(["06", "01", "01"]);
         let findings = found(root.path(), None, vec![Holder { pid: 42, program: "scanimage".to_owned() }]);
         let holder = findings.iter().find(|finding| finding.level == Level::Problem).unwrap();
-        assert!(holder.text.contains("scanimage (process 42)"), "{holder:?}");
-        assert_eq!(holder.mend.as_deref(), Some("kill 42"));
+        assert!(holder.text.contains("scanimage (pid 42)"), "{holder:?}");
+        assert_eq!(holder.fix.as_deref(), Some("kill 42"));
         let ours = found(root.path(), None, vec![Holder { pid: 7, program: "usbscand".to_owned() }]);
         assert!(ours.iter().all(|finding| finding.level == Level::Ok), "{ours:?}");
     }
@@ -320,13 +319,13 @@ mod tests {
     }
 
     #[test]
-    fn every_interface_is_shown_with_its_driver_and_an_all_in_ones_printer_is_in_nobodys_way() {
+    fn every_interface_is_shown_with_its_driver_and_a_printer_driver_is_no_problem() {
         let root = machine(["ff", "ff", "ff"]);
         put_interface(root.path(), "01", ["07", "01", "02"]);
         put(root.path(), "/run/udev/data/c189:6", "E:USBSCAN_MATCHED=yes");
         bind(root.path(), "usblp", 1);
         let found_with_usblp = found(root.path(), None, vec![]);
-        let text = "drivers of its interfaces: 0 (ff/ff/ff): no driver, 1 (07/01/02): usblp";
+        let text = "kernel drivers by interface: 0 (ff/ff/ff): no driver, 1 (07/01/02): usblp";
         assert!(found_with_usblp.iter().any(|finding| finding.text == text), "{found_with_usblp:?}");
         assert!(found_with_usblp.iter().all(|finding| finding.level == Level::Ok), "{found_with_usblp:?}");
         bind(root.path(), "usbserial_generic", 0);
@@ -342,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_link_and_a_sleepy_port_are_noted() {
+    fn a_slow_link_and_autosuspend_are_noted() {
         let root = machine(["06", "01", "01"]);
         put(root.path(), &format!("{DEVICES}/1-1/speed"), "12");
         put(root.path(), &format!("{DEVICES}/1-1/power/control"), "auto");

@@ -1,74 +1,64 @@
-//! One thing that `usbscan doctor` looked at, and how findings are shown. Values only, no I/O but the writer it is given.
+//! A result of one check of `usbscan doctor`, and the report of all. Values; no I/O except to the given writer.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-/// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
-    /// As it should be.
     Ok,
-    /// Worth knowing; scanning works all the same.
+    /// Scanning works, but this is worth knowing.
     Note,
-    /// Scanning does not work, or not for this person.
+    /// Scanning does not work, at least for this user.
     Problem,
 }
 
-/// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at: `socket`, `permissions`, `service`, `device 1-2`, …
+    /// `socket`, `permissions`, `service`, `device 1-2`, …
     pub check: String,
-    /// How bad it is.
     pub level: Level,
-    /// What was found, in one sentence.
+    /// The result in one sentence.
     pub text: String,
-    /// The one command that mends it.
+    /// The command that fixes it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
-    /// The command that shows more of it, where no command mends it.
+    pub fix: Option<String>,
+    /// The command that shows more, where no command fixes it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub look: Option<String>,
+    pub details: Option<String>,
 }
 
 impl Finding {
-    /// As it should be.
     pub fn ok(check: &str, text: impl Into<String>) -> Finding {
-        Finding { check: check.to_owned(), level: Level::Ok, text: text.into(), mend: None, look: None }
+        Finding { check: check.to_owned(), level: Level::Ok, text: text.into(), fix: None, details: None }
     }
 
-    /// Worth knowing.
     pub fn note(check: &str, text: impl Into<String>) -> Finding {
         Finding { level: Level::Note, ..Finding::ok(check, text) }
     }
 
-    /// In the way.
     pub fn problem(check: &str, text: impl Into<String>) -> Finding {
         Finding { level: Level::Problem, ..Finding::ok(check, text) }
     }
 
-    /// The same, with the command that mends it.
-    pub fn mended_by(self, command: impl Into<String>) -> Finding {
-        Finding { mend: Some(command.into()), ..self }
+    pub fn with_fix(self, command: impl Into<String>) -> Finding {
+        Finding { fix: Some(command.into()), ..self }
     }
 
-    /// The same, with the command that shows more of what only a person can mend.
-    pub fn shown_by(self, command: impl Into<String>) -> Finding {
-        Finding { look: Some(command.into()), ..self }
+    pub fn with_details(self, command: impl Into<String>) -> Finding {
+        Finding { details: Some(command.into()), ..self }
     }
 }
 
-/// All that was found, in the order in which it was looked at.
+/// All findings, in the order of the checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// In that order.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
-    /// The worst of it.
+    /// The highest level.
     pub fn worst(&self) -> Level {
         self.findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok)
     }
@@ -77,10 +67,7 @@ impl Report {
         self.findings.iter().filter(|finding| finding.level == Level::Problem)
     }
 
-    /// Lines for people; the commands stand on lines of their own, to be copied.
-    ///
-    /// # Errors
-    /// Those of the writer.
+    /// Writes text. Commands are on lines of their own, so that they can be copied.
     pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         for finding in &self.findings {
             let mark = match finding.level {
@@ -89,16 +76,14 @@ impl Report {
                 Level::Problem => "PROBLEM ",
             };
             writeln!(out, "{mark} {}: {}", finding.check, finding.text)?;
-            for command in [&finding.mend, &finding.look].into_iter().flatten() {
+            for command in [&finding.fix, &finding.details].into_iter().flatten() {
                 writeln!(out, "             {command}")?;
             }
         }
-        let can =
-            if self.problems().all(|problem| problem.mend.is_some()) { "mends it" } else { "mends it, or shows more" };
         match self.problems().count() {
-            0 => writeln!(out, "\nNothing is in the way of scanning."),
-            1 => writeln!(out, "\n1 problem; the command below it {can}."),
-            more => writeln!(out, "\n{more} problems; the command below each {can}. Begin with the first."),
+            0 => writeln!(out, "\nNo problems found."),
+            1 => writeln!(out, "\n1 problem found; see the command below it."),
+            count => writeln!(out, "\n{count} problems found; see the command below each. Fix the first one first."),
         }
     }
 }
@@ -112,13 +97,13 @@ mod tests {
         Report {
             findings: vec![
                 Finding::ok("socket", "it is there"),
-                denied.mended_by("sudo usermod --append --groups scanner alice"),
+                denied.with_fix("sudo usermod --append --groups scanner alice"),
             ],
         }
     }
 
     #[test]
-    fn a_command_stands_alone_on_its_line() {
+    fn a_command_is_on_a_line_of_its_own() {
         let mut text = Vec::new();
         report().write_text(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
@@ -127,21 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_mends_nothing_is_not_said_to() {
-        let text = |report: Report| {
-            let mut text = Vec::new();
-            report.write_text(&mut text).unwrap();
-            String::from_utf8(text).unwrap()
-        };
-        assert!(text(report()).ends_with("the command below it mends it.\n"));
-        let unplugged = Finding::problem("devices", "there is none").shown_by("lsusb");
+    fn a_command_that_fixes_nothing_is_not_called_a_fix() {
+        let unplugged = Finding::problem("devices", "there is none").with_details("lsusb");
         let value = serde_json::to_value(&unplugged).unwrap();
-        assert_eq!((value.get("mend"), value["look"].as_str()), (None, Some("lsusb")));
-        let shown = text(Report { findings: vec![unplugged] });
-        assert!(
-            shown.contains(" lsusb\n") && shown.ends_with("the command below it mends it, or shows more.\n"),
-            "{shown}"
-        );
+        assert_eq!((value.get("fix"), value["details"].as_str()), (None, Some("lsusb")));
+        let mut text = Vec::new();
+        Report { findings: vec![unplugged] }.write_text(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains(" lsusb\n") && text.ends_with("1 problem found; see the command below it.\n"), "{text}");
     }
 
     #[test]
@@ -154,7 +132,7 @@ mod tests {
     fn json_leaves_out_a_command_that_is_not_there() {
         let value = serde_json::to_value(report()).unwrap();
         assert_eq!(value["findings"][0]["level"], "ok");
-        assert!(value["findings"][0].get("mend").is_none());
+        assert!(value["findings"][0].get("fix").is_none());
         assert_eq!(value["findings"][1]["level"], "problem");
     }
 }

@@ -1,19 +1,16 @@
-//! Who has a device node open: looked up in /proc, where only root sees everybody's.
+//! Finds the processes that have a device node open, in /proc. Only root sees those of other users.
 
 use std::path::Path;
 
 use super::host::Host;
 
-/// A program that has it open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// Process id.
     pub pid: u32,
-    /// The program's name.
     pub program: String,
 }
 
-/// All of them that this person may see.
+/// Processes that have `node` open, as far as this user may see them.
 pub fn holders(host: &Host, node: &str) -> Vec<Holder> {
     let processes = host.names("/proc").into_iter().filter_map(|name| name.parse::<u32>().ok());
     let open = processes.filter(|pid| has_open(host, *pid, Path::new(node)));
@@ -38,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_with_the_node_open_is_found_by_name() {
+    fn a_process_with_the_node_open_is_found_by_name() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("proc/42/fd");
         fs::create_dir_all(&folder).unwrap();

@@ -1,59 +1,53 @@
-//! This machine's files as `usbscan doctor` reads them: below `/`, or below a made-up root in tests. What can't be read
-//! is absent, never an error: saying what is missing is what the doctor is for. Writes nothing.
+//! Reads this machine's files for `usbscan doctor`: below `/`, or below another root in tests. A file that can't be read
+//! counts as missing; reporting what is missing is the checks' task. Writes nothing.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Files longer than this are not read whole: everything looked at is far shorter.
-const LONGEST: u64 = 1 << 20;
+/// All files that are read are far smaller.
+const MAX_LENGTH: u64 = 1 << 20;
 
-/// Where the machine's files are.
+/// The root folder of the machine's files.
 #[derive(Debug, Clone)]
 pub struct Host {
     root: PathBuf,
 }
 
-/// A file's kind and rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rights {
-    /// Permission bits.
     pub mode: u32,
-    /// Owner's group.
     pub group: u32,
-    /// Whether it is a socket.
     pub socket: bool,
 }
 
 impl Host {
-    /// This machine.
     pub fn this() -> Host {
         Host { root: PathBuf::from("/") }
     }
 
-    /// A tree that stands for a machine.
     #[cfg(test)]
     pub fn at(root: &Path) -> Host {
         Host { root: root.to_owned() }
     }
 
-    /// Where `path` (absolute) really is.
+    /// The absolute `path`, below the root.
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// A file's text without white space at its ends.
+    /// A file's text, trimmed.
     pub fn read(&self, path: impl AsRef<Path>) -> Option<String> {
         let path = self.path(path);
-        if fs::metadata(&path).ok()?.len() > LONGEST {
+        if fs::metadata(&path).ok()?.len() > MAX_LENGTH {
             return None;
         }
         let bytes = fs::read(&path).ok()?;
         Some(String::from_utf8_lossy(&bytes).trim().to_owned())
     }
 
-    /// Names in a folder, in order; none where it can't be read.
+    /// The sorted names in a folder; empty if it can't be read.
     pub fn names(&self, folder: impl AsRef<Path>) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.path(folder)) else { return Vec::new() };
         let mut names: Vec<String> =
@@ -62,23 +56,23 @@ impl Host {
         names
     }
 
-    /// The last part of what a link points to.
+    /// The file name of a symbolic link's target.
     pub fn link_name(&self, path: impl AsRef<Path>) -> Option<String> {
         Some(self.link(path)?.file_name()?.to_str()?.to_owned())
     }
 
-    /// What a link points to.
+    /// A symbolic link's target.
     pub fn link(&self, path: impl AsRef<Path>) -> Option<PathBuf> {
         fs::read_link(self.path(path)).ok()
     }
 
-    /// Kind and rights; `None` where there is no such file, or its folder may not be searched.
+    /// `None` if the file does not exist or its folder may not be searched.
     pub fn rights(&self, path: impl AsRef<Path>) -> Option<Rights> {
         let found = fs::metadata(self.path(path)).ok()?;
         Some(Rights { mode: found.mode() & 0o7777, group: found.gid(), socket: found.file_type().is_socket() })
     }
 
-    /// The first of these files that is there.
+    /// The first of these files that exists.
     pub fn first_of(&self, paths: &[&str]) -> Option<String> {
         paths.iter().find(|path| self.path(path).exists()).map(|path| (*path).to_owned())
     }

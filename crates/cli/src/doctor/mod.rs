@@ -1,40 +1,38 @@
-//! `usbscan doctor`: goes through everything that scanning needs on this machine, and says for each thing that is wrong
-//! what is wrong and the one command that mends it. Changes nothing. Runs on the caller's thread; the daemon gets ten
-//! seconds to answer.
+//! `usbscan doctor`: checks this machine's scanning setup, and prints each problem with the command that fixes it. It
+//! changes nothing. Runs on the caller's thread; the daemon gets ten seconds to answer.
 
 mod device;
 mod finding;
 mod holder;
 mod host;
-mod person;
 mod sane;
 mod service;
 mod socket;
+mod user;
 
 use std::path::Path;
 
 pub use finding::{Finding, Level, Report};
 use host::Host;
-use socket::Talk;
+use socket::Probe;
 
-/// Where the socket is when nobody says otherwise.
+/// The default socket.
 const SOCKET: &str = "/run/usbscan/usbscand.sock";
 
-/// Looks at everything. The order is that in which things depend on each other, so the first problem is the one to mend
-/// first.
-pub fn examine(socket: &Path) -> Report {
-    examine_host(&Host::this(), socket)
+/// Runs all checks, in the order in which things depend on each other: the first problem is the one to fix first.
+pub fn run(socket: &Path) -> Report {
+    check_host(&Host::this(), socket)
 }
 
-fn examine_host(host: &Host, socket: &Path) -> Report {
-    let person = person::person(host);
-    let talk = socket::talk(socket);
-    let listed = match &talk {
-        Talk::Answered { devices, .. } => Some(devices.as_slice()),
+fn check_host(host: &Host, socket: &Path) -> Report {
+    let user = user::user(host);
+    let probe = socket::probe(socket);
+    let listed = match &probe {
+        Probe::Answered { devices, .. } => Some(devices.as_slice()),
         _ => None,
     };
     let mut findings = service::findings(host);
-    findings.extend(socket::findings(host, socket, person::group_id(host), &person, &talk));
+    findings.extend(socket::findings(host, socket, user::group_id(host), &user, &probe));
     let devices = device::devices(host);
     findings.extend(device::findings(host, &devices, listed, |device| holder::holders(host, &device.node())));
     findings.extend(sane::findings(host));

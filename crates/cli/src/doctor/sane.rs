@@ -1,23 +1,25 @@
-//! SANE's side: is the backend installed, and does SANE's configuration name it?
+//! Checks the SANE backend: whether it is installed, and enabled in SANE's configuration.
 
 use super::finding::Finding;
 use super::host::Host;
 
 const BACKEND: &str = "libsane-usbscan.so.1";
 
-/// What to say of SANE.
 pub fn findings(host: &Host) -> Vec<Finding> {
     if host.rights("/etc/sane.d").is_none() {
-        return vec![Finding::note("sane", "SANE is not configured here; usbscan itself does not need it")];
+        return vec![Finding::note("sane", "SANE is not installed; usbscan does not need it")];
     }
     let Some(backend) = backend(host) else {
-        return vec![Finding::note("sane", format!("SANE has no {BACKEND}: its programs do not see these scanners"))];
+        return vec![Finding::note(
+            "sane",
+            format!("{BACKEND} is not installed: SANE applications do not see these scanners"),
+        )];
     };
-    match named_in(host) {
-        Some(file) => vec![Finding::ok("sane", format!("{backend}, named in {file}"))],
+    match enabled_in(host) {
+        Some(file) => vec![Finding::ok("sane", format!("{backend}, enabled in {file}"))],
         None => vec![
-            Finding::problem("sane", format!("{backend} is there, but SANE's configuration does not name it"))
-                .mended_by("echo usbscan | sudo tee /etc/sane.d/dll.d/usbscan"),
+            Finding::problem("sane", format!("{backend} is installed, but not enabled in SANE's configuration"))
+                .with_fix("echo usbscan | sudo tee /etc/sane.d/dll.d/usbscan"),
         ],
     }
 }
@@ -28,7 +30,7 @@ fn backend(host: &Host) -> Option<String> {
     folders.into_iter().map(|folder| format!("{folder}/{BACKEND}")).find(|path| host.path(path).exists())
 }
 
-fn named_in(host: &Host) -> Option<String> {
+fn enabled_in(host: &Host) -> Option<String> {
     let mut files: Vec<String> =
         host.names("/etc/sane.d/dll.d").into_iter().map(|name| format!("/etc/sane.d/dll.d/{name}")).collect();
     files.push("/etc/sane.d/dll.conf".to_owned());
@@ -50,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_that_nobody_names_is_a_problem_with_its_mend() {
+    fn a_backend_that_is_not_enabled_is_a_problem_with_a_fix() {
         let root = tempfile::tempdir().unwrap();
         put(root.path(), "etc/sane.d/dll.conf", "epson2\n#usbscan\n");
         put(root.path(), "usr/lib/x86_64-linux-gnu/sane/libsane-usbscan.so.1", "");

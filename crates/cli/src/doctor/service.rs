@@ -1,4 +1,4 @@
-//! What systemd makes of usbscand: are its units installed, is the socket up, did the service fail? And the udev rules.
+//! Checks usbscand's systemd units (installed, socket active, service not failed) and the udev rules.
 
 use std::process::{Command, Stdio};
 
@@ -16,10 +16,9 @@ const RULES: &[&str] = &[
     "/lib/udev/rules.d/60-usbscan.rules",
 ];
 
-/// The configuration, for its `[[action]]` tables.
 const CONFIGURATION: &str = "/etc/usbscan/usbscand.toml";
 
-/// A unit's state as `systemctl show` prints it.
+/// A unit's state from `systemctl show`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unit {
     /// `active`, `inactive`, `failed`, …
@@ -30,7 +29,7 @@ pub struct Unit {
     pub file: String,
 }
 
-/// Asks systemd; `None` where it does not run this machine.
+/// `None` if the machine does not run systemd.
 fn unit(host: &Host, name: &str) -> Option<Unit> {
     host.rights("/run/systemd/system")?;
     let mut command = Command::new("systemctl");
@@ -47,16 +46,14 @@ fn parse(shown: &str) -> Unit {
     Unit { active: value("ActiveState"), result: value("Result"), file: value("UnitFileState") }
 }
 
-/// Whether systemd knows of usbscand.
 pub fn is_installed(host: &Host) -> bool {
     host.first_of(UNITS).is_some()
 }
 
-/// What to say of units and rules.
 pub fn findings(host: &Host) -> Vec<Finding> {
     let mut found = Vec::new();
     if !is_installed(host) {
-        found.push(Finding::note("service", "systemd has no usbscand.socket: usbscand must be started by hand"));
+        found.push(Finding::note("service", "usbscand.socket is not installed: usbscand must be started by hand"));
     } else {
         found.extend(unit(host, "usbscand.socket").and_then(|unit| of_socket(&unit)));
         found.extend(unit(host, "usbscand.service").and_then(|unit| of_service(&unit)));
@@ -66,58 +63,59 @@ pub fn findings(host: &Host) -> Vec<Finding> {
         }
     }
     found.push(match host.first_of(RULES) {
-        Some(path) => Finding::ok("udev", format!("the rules are in {path}")),
-        None => Finding::problem("udev", "there is no 60-usbscan.rules, so that only root may open scanners")
-            .mended_by("sudo apt install --reinstall usbscan"),
+        Some(path) => Finding::ok("udev", format!("rules installed in {path}")),
+        None => Finding::problem("udev", "60-usbscan.rules is not installed: only root may open scanners")
+            .with_fix("sudo apt install --reinstall usbscan"),
     });
     found
 }
 
 fn of_socket(unit: &Unit) -> Option<Finding> {
     if unit.file == "masked" {
-        let text = "usbscand.socket is masked, so that nothing may start it";
-        return Some(Finding::problem("service", text).mended_by("sudo systemctl unmask --now usbscand.socket"));
+        let text = "usbscand.socket is masked";
+        return Some(Finding::problem("service", text).with_fix("sudo systemctl unmask --now usbscand.socket"));
     }
     if unit.active != "active" {
         let text = format!("usbscand.socket is {}", unit.active);
-        return Some(Finding::problem("service", text).mended_by("sudo systemctl enable --now usbscand.socket"));
+        return Some(Finding::problem("service", text).with_fix("sudo systemctl enable --now usbscand.socket"));
     }
     (unit.file == "disabled").then(|| {
-        let text = "usbscand.socket is up now, but not after the next start of the machine";
-        Finding::note("service", text).mended_by("sudo systemctl enable usbscand.socket")
+        let text = "usbscand.socket is active, but not enabled at boot";
+        Finding::note("service", text).with_fix("sudo systemctl enable usbscand.socket")
     })
 }
 
 fn of_service(unit: &Unit) -> Option<Finding> {
     match unit.active.as_str() {
         "failed" => {
-            let text = format!("usbscand.service failed ({}); the journal says why", unit.result);
-            Some(Finding::problem("service", text).shown_by("journalctl --boot --lines=50 --unit=usbscand.service"))
+            let text = format!("usbscand.service failed ({})", unit.result);
+            Some(Finding::problem("service", text).with_details("journalctl --boot --lines=50 --unit=usbscand.service"))
         }
-        "active" => Some(Finding::ok("service", "usbscand.service runs")),
+        "active" => Some(Finding::ok("service", "usbscand.service is active")),
         "" => None,
-        other => Some(Finding::ok("service", format!("usbscand.service is {other}; whoever connects starts it"))),
+        other => {
+            Some(Finding::ok("service", format!("usbscand.service is {other}; a connection to the socket starts it")))
+        }
     }
 }
 
-/// How many `[[action]]` tables a configuration has. What is wrong with it otherwise is for `usbscand --check-config`.
+/// The number of `[[action]]` tables. Errors in the configuration are reported by `usbscand --check-config`.
 fn actions(text: &str) -> usize {
     let tables = text.parse::<toml::Table>().unwrap_or_default();
     tables.get("action").and_then(toml::Value::as_array).map_or(0, Vec::len)
 }
 
-/// Of usbscan-actions.service, where there is something for it to do.
 fn of_actions(actions: usize, unit: &Unit) -> Finding {
-    let what = if actions == 1 { "1 [[action]]".to_owned() } else { format!("{actions} [[action]]s") };
+    let count = if actions == 1 { "1 action".to_owned() } else { format!("{actions} actions") };
     match unit.active.as_str() {
-        "active" => Finding::ok("actions", format!("usbscan-actions.service runs, with {what}")),
+        "active" => Finding::ok("actions", format!("usbscan-actions.service is active, with {count}")),
         "failed" => {
-            let text = format!("{CONFIGURATION} has {what}, but usbscan-actions.service failed ({})", unit.result);
-            Finding::note("actions", text).shown_by("journalctl --boot --lines=50 --unit=usbscan-actions.service")
+            let text = format!("{CONFIGURATION} has {count}, but usbscan-actions.service failed ({})", unit.result);
+            Finding::note("actions", text).with_details("journalctl --boot --lines=50 --unit=usbscan-actions.service")
         }
         _ => {
-            let text = format!("{CONFIGURATION} has {what}, but usbscan-actions.service, which runs them, is off");
-            Finding::note("actions", text).mended_by("sudo systemctl enable --now usbscan-actions.service")
+            let text = format!("{CONFIGURATION} has {count}, but usbscan-actions.service is not active");
+            Finding::note("actions", text).with_fix("sudo systemctl enable --now usbscan-actions.service")
         }
     }
 }
@@ -138,7 +136,7 @@ mod tests {
     #[test]
     fn a_masked_socket_is_unmasked_not_started() {
         let unit = Unit { active: "inactive".to_owned(), file: "masked".to_owned(), ..Unit::default() };
-        assert!(of_socket(&unit).unwrap().mend.unwrap().contains("unmask"));
+        assert!(of_socket(&unit).unwrap().fix.unwrap().contains("unmask"));
     }
 
     #[test]
@@ -148,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_without_the_service_that_runs_them_are_told_with_the_command_that_starts_it() {
+    fn actions_without_their_service_are_noted_with_the_command_that_starts_it() {
         let text = "claim = \"always\"\n[[action]]\nbutton = \"1\"\n[[action]]\nbutton = \"2\"\n";
         assert_eq!(actions(text), 2);
         for none in ["", "action = 3", "# [[action]]", "not [ toml"] {
@@ -157,8 +155,8 @@ mod tests {
         let state = |active: &str| Unit { active: active.to_owned(), ..Unit::default() };
         let off = of_actions(2, &state("inactive"));
         assert_eq!(off.level, Level::Note);
-        assert!(off.text.contains("2 [[action]]s") && off.mend.unwrap().contains("enable --now usbscan-actions"));
-        assert!(of_actions(1, &state("failed")).look.is_some());
+        assert!(off.text.contains("2 actions") && off.fix.unwrap().contains("enable --now usbscan-actions"));
+        assert!(of_actions(1, &state("failed")).details.is_some());
         assert_eq!(of_actions(1, &state("active")).level, Level::Ok);
     }
 

@@ -1,4 +1,4 @@
-//! The daemon's socket: is it there, with which rights, may this person connect, does a daemon answer?
+//! Checks the daemon's socket: its existence and permissions, whether this user may connect, whether a daemon answers.
 
 use std::io::{self, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -11,45 +11,42 @@ use usbscan_wire::{Command, DAEMON_HEADER_LIMIT, DeviceEntry, Event, PROTOCOL_VE
 
 use super::finding::Finding;
 use super::host::{Host, Rights};
-use super::person::{GROUP, Membership, Person};
 use super::service;
+use super::user::{GROUP, Membership, User};
 
-/// A daemon that has said nothing for this long does not answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the daemon may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What came of connecting.
+/// The result of connecting to the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Talk {
-    /// No file of that name.
+pub enum Probe {
+    /// There is no such file.
     Missing,
-    /// The system says no.
     Denied,
-    /// A socket that nobody listens on.
     Refused,
-    /// It ended otherwise.
     Failed(io::ErrorKind),
-    /// Connected, and then nothing, or nonsense.
-    Silent,
-    /// A daemon, and the scanners it has.
+    /// Connected, but there was no valid answer.
+    NoAnswer,
+    /// A daemon answered.
     Answered {
         /// `usbscand 0.1.0`.
         server: String,
-        /// The protocol it speaks.
+        /// Its protocol version.
         protocol: u32,
-        /// What `list` says.
+        /// Its answer to `list`.
         devices: Vec<DeviceEntry>,
     },
 }
 
-/// Connects, and asks for the scanners.
-pub fn talk(socket: &Path) -> Talk {
+/// Connects and sends `list`.
+pub fn probe(socket: &Path) -> Probe {
     match UnixStream::connect(socket) {
-        Ok(stream) => dialogue(&stream).unwrap_or(Talk::Silent),
+        Ok(stream) => dialogue(&stream).unwrap_or(Probe::NoAnswer),
         Err(error) => match error.kind() {
-            io::ErrorKind::NotFound => Talk::Missing,
-            io::ErrorKind::PermissionDenied => Talk::Denied,
-            io::ErrorKind::ConnectionRefused => Talk::Refused,
-            other => Talk::Failed(other),
+            io::ErrorKind::NotFound => Probe::Missing,
+            io::ErrorKind::PermissionDenied => Probe::Denied,
+            io::ErrorKind::ConnectionRefused => Probe::Refused,
+            other => Probe::Failed(other),
         },
     }
 }
@@ -60,16 +57,16 @@ struct Devices {
     devices: Vec<DeviceEntry>,
 }
 
-fn dialogue(mut stream: &UnixStream) -> Option<Talk> {
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    stream.set_write_timeout(Some(PATIENCE)).ok()?;
+fn dialogue(mut stream: &UnixStream) -> Option<Probe> {
+    stream.set_read_timeout(Some(TIMEOUT)).ok()?;
+    stream.set_write_timeout(Some(TIMEOUT)).ok()?;
     let mut incoming = BufReader::new(stream);
     let Event::Hello { server, protocol, .. } = next(&mut incoming)? else { return None };
     let mut question = Vec::new();
     Request { id: 1, command: Command::List {}, payload: Vec::new() }.write_to(&mut question).ok()?;
     stream.write_all(&question).ok()?;
     let Devices { devices } = next(&mut incoming)?;
-    Some(Talk::Answered { server, protocol, devices })
+    Some(Probe::Answered { server, protocol, devices })
 }
 
 fn next<T: for<'a> Deserialize<'a>>(incoming: &mut BufReader<&UnixStream>) -> Option<T> {
@@ -77,18 +74,17 @@ fn next<T: for<'a> Deserialize<'a>>(incoming: &mut BufReader<&UnixStream>) -> Op
     serde_json::from_value(Value::Object(frame.header)).ok()
 }
 
-/// What to say of it.
-pub fn findings(host: &Host, socket: &Path, scanner: Option<u32>, person: &Person, talk: &Talk) -> Vec<Finding> {
-    let mut found = vec![of_talk(socket, talk, &start(host, socket))];
+pub fn findings(host: &Host, socket: &Path, scanner: Option<u32>, user: &User, probe: &Probe) -> Vec<Finding> {
+    let mut found = vec![of_talk(socket, probe, &start(host, socket))];
     let ours = socket == Path::new(super::SOCKET);
     if let (true, Some(rights)) = (ours, host.rights(socket)) {
         found.extend(of_rights(rights, scanner));
     }
-    found.push(of_person(person, *talk == Talk::Denied));
+    found.push(of_person(user, *probe == Probe::Denied));
     found
 }
 
-/// The command that makes the socket and puts a daemon behind it.
+/// The command that starts the daemon with this socket.
 fn start(host: &Host, socket: &Path) -> String {
     if socket != Path::new(super::SOCKET) {
         return format!("usbscand --socket {}", socket.display());
@@ -97,62 +93,62 @@ fn start(host: &Host, socket: &Path) -> String {
     if installed { "sudo systemctl start usbscand.socket" } else { "sudo apt install usbscan" }.to_owned()
 }
 
-fn of_talk(socket: &Path, talk: &Talk, start: &str) -> Finding {
+fn of_talk(socket: &Path, probe: &Probe, start: &str) -> Finding {
     let at = socket.display();
-    match talk {
-        Talk::Missing => Finding::problem("socket", format!("{at} is not there")).mended_by(start),
-        Talk::Denied => Finding::problem("socket", format!("{at}: you may not connect; see permissions")),
-        Talk::Refused => Finding::problem("socket", format!("{at} is there, but nobody listens on it"))
-            .mended_by("sudo systemctl restart usbscand.socket"),
-        Talk::Failed(kind) => Finding::problem("socket", format!("{at}: connecting failed: {kind}"))
-            .mended_by("sudo systemctl restart usbscand.socket"),
-        Talk::Silent => Finding::problem("daemon", format!("{at}: connected, but no daemon answers"))
-            .mended_by("sudo systemctl restart usbscand.service"),
-        Talk::Answered { server, protocol, devices } if *protocol == PROTOCOL_VERSION => {
+    match probe {
+        Probe::Missing => Finding::problem("socket", format!("{at} does not exist")).with_fix(start),
+        Probe::Denied => Finding::problem("socket", format!("{at}: permission denied; see permissions")),
+        Probe::Refused => Finding::problem("socket", format!("{at}: connection refused: usbscand is not running"))
+            .with_fix("sudo systemctl restart usbscand.socket"),
+        Probe::Failed(kind) => Finding::problem("socket", format!("{at}: can't connect: {kind}"))
+            .with_fix("sudo systemctl restart usbscand.socket"),
+        Probe::NoAnswer => Finding::problem("daemon", format!("{at}: connected, but the daemon does not answer"))
+            .with_fix("sudo systemctl restart usbscand.service"),
+        Probe::Answered { server, protocol, devices } if *protocol == PROTOCOL_VERSION => {
             let scanners = match devices.len() {
                 1 => "1 scanner".to_owned(),
                 count => format!("{count} scanners"),
             };
-            Finding::ok("daemon", format!("{server} answers at {at} and has {scanners}"))
+            Finding::ok("daemon", format!("{server} answers at {at} and lists {scanners}"))
         }
-        Talk::Answered { server, protocol, .. } => Finding::problem(
+        Probe::Answered { server, protocol, .. } => Finding::problem(
             "daemon",
-            format!("{server} speaks protocol {protocol}, and this program speaks {PROTOCOL_VERSION}"),
+            format!("{server} speaks protocol {protocol}, but this program speaks {PROTOCOL_VERSION}"),
         )
-        .mended_by("sudo systemctl restart usbscand.service"),
+        .with_fix("sudo systemctl restart usbscand.service"),
     }
 }
 
 fn of_rights(rights: Rights, scanner: Option<u32>) -> Option<Finding> {
     let restart = "sudo systemctl restart usbscand.socket";
     if !rights.socket {
-        return Some(Finding::problem("socket", "what is there is no socket").mended_by(restart));
+        return Some(Finding::problem("socket", "the file is not a socket").with_fix(restart));
     }
     if rights.mode & 0o002 != 0 {
-        return Some(Finding::note("socket", "everybody on this machine may connect").mended_by(restart));
+        return Some(Finding::note("socket", "every user may connect").with_fix(restart));
     }
     let other = scanner.is_some_and(|scanner| scanner != rights.group);
-    other.then(|| Finding::note("socket", format!("its group is not {GROUP}")).mended_by(restart))
+    other.then(|| Finding::note("socket", format!("the socket's group is not {GROUP}")).with_fix(restart))
 }
 
-fn of_person(person: &Person, denied: bool) -> Finding {
-    let Person { name, root, membership } = person;
+fn of_person(user: &User, denied: bool) -> Finding {
+    let User { name, root, membership } = user;
     let of_level = |text: String| match denied {
         true => Finding::problem("permissions", text),
         false => Finding::note("permissions", text),
     };
     match membership {
-        Membership::Inside => Finding::ok("permissions", format!("{name} is in group {GROUP}")),
-        _ if *root => Finding::ok("permissions", format!("{name} may use every scanner")),
-        Membership::NoGroup => of_level(format!("this machine has no group {GROUP}"))
-            .mended_by("sudo systemd-sysusers /usr/lib/sysusers.d/usbscan.conf"),
-        Membership::FromNextLogin => of_level(format!(
-            "{name} is in group {GROUP}, but this session began before that: log out and in again, or"
-        ))
-        .mended_by(format!("newgrp {GROUP}")),
-        Membership::Outside => {
-            of_level(format!("{name} is not in group {GROUP}, whose members may scan (it counts from the next login)"))
-                .mended_by(format!("sudo usermod --append --groups {GROUP} {name}"))
+        Membership::Member => Finding::ok("permissions", format!("{name} is in group {GROUP}")),
+        _ if *root => Finding::ok("permissions", format!("{name} may use all scanners")),
+        Membership::NoGroup => of_level(format!("group {GROUP} does not exist"))
+            .with_fix("sudo systemd-sysusers /usr/lib/sysusers.d/usbscan.conf"),
+        Membership::AfterNextLogin => {
+            of_level(format!("{name} was added to group {GROUP} after this login: log in again, or run"))
+                .with_fix(format!("newgrp {GROUP}"))
+        }
+        Membership::NotMember => {
+            of_level(format!("{name} is not in group {GROUP}, whose members may scan (takes effect at the next login)"))
+                .with_fix(format!("sudo usermod --append --groups {GROUP} {name}"))
         }
     }
 }
@@ -166,31 +162,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_and_what_nobody_listens_on_are_told_apart() {
+    fn a_missing_socket_and_one_without_a_listener_are_distinguished() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("socket");
-        assert_eq!(talk(&socket), Talk::Missing);
+        assert_eq!(probe(&socket), Probe::Missing);
         drop(UnixListener::bind(&socket).unwrap());
-        assert_eq!(talk(&socket), Talk::Refused);
+        assert_eq!(probe(&socket), Probe::Refused);
     }
 
     #[test]
-    fn a_daemon_that_says_nonsense_does_not_answer() {
+    fn an_invalid_answer_is_no_answer() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("socket");
         let listener = UnixListener::bind(&socket).unwrap();
         let daemon = thread::spawn(move || listener.accept().unwrap().0.write_all(b"220 mail\n").unwrap());
-        assert_eq!(talk(&socket), Talk::Silent);
+        assert_eq!(probe(&socket), Probe::NoAnswer);
         daemon.join().unwrap();
     }
 
     #[test]
-    fn an_outsider_is_told_the_command_with_their_own_name() {
-        let person = Person { name: "alice".to_owned(), root: false, membership: Membership::Outside };
-        let finding = of_person(&person, true);
+    fn a_user_outside_the_group_gets_the_command_with_their_own_name() {
+        let user = User { name: "alice".to_owned(), root: false, membership: Membership::NotMember };
+        let finding = of_person(&user, true);
         assert_eq!(finding.level, Level::Problem);
-        assert_eq!(finding.mend.as_deref(), Some("sudo usermod --append --groups scanner alice"));
-        assert_eq!(of_person(&person, false).level, Level::Note, "connecting worked, so it is no problem");
+        assert_eq!(finding.fix.as_deref(), Some("sudo usermod --append --groups scanner alice"));
+        assert_eq!(of_person(&user, false).level, Level::Note, "connecting worked, so it is no problem");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The files that pages go to: one for all of them, or one each. A file appears under its name when it is whole, so each
-//! page that has a file of its own stays, whatever becomes of the next one.
+//! The page sink that writes to files: one for all pages, or one per page. A file appears when it is complete, so with
+//! one file per page the completed pages stay when a later one fails.
 
 use std::path::PathBuf;
 
@@ -8,18 +8,17 @@ use usbscan_image::{FileFormat, PageWriter, Quality};
 use usbscan_scan::{Flow, PageFormat, PageSink, SinkError};
 
 use super::super::failure::Failure;
-use super::super::output::{Leftover, Output};
-use super::name::Name;
+use super::super::output::{Output, TempFileGuard};
+use super::destination::Destination;
 
-/// Where pages go, the sink of each of them.
 #[derive(Debug)]
 pub struct Files {
-    name: Name,
+    destination: Destination,
     format: FileFormat,
     quality: Quality,
-    leftover: Leftover,
+    temp_file: TempFileGuard,
     open: Option<Open>,
-    /// Pages that are done.
+    /// Completed pages.
     done: u32,
 }
 
@@ -29,27 +28,25 @@ struct Open {
     writer: PageWriter,
 }
 
-/// A page that is done, or a file.
+/// A completed page or file.
 #[derive(Debug)]
 pub struct Written {
     /// `None`: standard output.
     pub file: Option<PathBuf>,
-    /// The last page of it.
+    /// The format of the last page.
     pub page: PageFormat,
-    /// Lines of that.
+    /// The last page's height in lines.
     pub height: u32,
-    /// Pages so far.
+    /// Pages of the batch so far.
     pub pages: u32,
-    /// How many of them are in this file.
     pub pages_in_file: u32,
-    /// Whether the file is finished.
-    pub whole: bool,
-    /// Bytes of a plain file that is finished.
+    /// Whether the file is complete.
+    pub complete: bool,
+    /// Size of a completed regular file.
     pub bytes: Option<u64>,
 }
 
 impl Written {
-    /// For `--json`.
     pub fn json(&self, device: &str) -> Value {
         json!({
             "device": device,
@@ -64,71 +61,76 @@ impl Written {
 }
 
 impl Files {
-    /// With the file of the first page open: all that can be wrong with it is found before anything is scanned.
+    /// Opens the file of the first page, so that errors of its path are found before anything is scanned.
     ///
     /// # Errors
     /// [`Failure::Output`], [`Failure::Picture`].
-    pub fn open(name: Name, format: FileFormat, quality: Quality, leftover: &Leftover) -> Result<Files, Failure> {
-        let mut files = Files { name, format, quality, leftover: leftover.clone(), open: None, done: 0 };
+    pub fn open(
+        destination: Destination,
+        format: FileFormat,
+        quality: Quality,
+        temp_file: &TempFileGuard,
+    ) -> Result<Files, Failure> {
+        let mut files = Files { destination, format, quality, temp_file: temp_file.clone(), open: None, done: 0 };
         files.open = Some(files.open_next()?);
         Ok(files)
     }
 
-    /// The number of the page that is under way, or comes next, from 1.
+    /// The number of the current or next page, from 1.
     pub fn next(&self) -> u32 {
         self.done + 1
     }
 
-    /// A page is scanned whole. Its own file, if it has one, is put in place.
+    /// Call after a complete page. Completes its file, if it has one of its own.
     ///
     /// # Errors
     /// [`Failure::Output`], [`Failure::Picture`].
     pub fn page_is_done(&mut self) -> Result<Option<Written>, Failure> {
         self.done += 1;
-        match self.name {
-            Name::Each(_) => self.close(self.done),
-            Name::Stdout | Name::One(_) => Ok(self.written(self.done)),
+        match self.destination {
+            Destination::PerPage(_) => self.close(self.done),
+            Destination::Stdout | Destination::Single(_) => Ok(self.written(self.done)),
         }
     }
 
-    /// No more pages come. The one file that they went to, if they did, is put in place.
+    /// Call after the last page. Completes the file with all pages.
     ///
     /// # Errors
     /// As [`Files::page_is_done`].
     pub fn finish(&mut self) -> Result<Option<Written>, Failure> {
-        match self.name {
-            Name::Each(_) => Ok(None),
-            Name::Stdout | Name::One(_) => self.close(self.done),
+        match self.destination {
+            Destination::PerPage(_) => Ok(None),
+            Destination::Stdout | Destination::Single(_) => self.close(self.done),
         }
     }
 
-    /// A page failed. What came of it is kept if that is `wanted`, and so are the pages before it in the same file. Says
-    /// what is kept, or could have been; nothing where there was nothing.
+    /// Call after an error. With `keep_partial`, completes the file with the failed page's lines and the pages before it.
+    /// Returns a sentence on what is kept, or could have been.
     ///
     /// # Errors
     /// As [`Files::page_is_done`].
-    pub fn give_up(mut self, wanted: bool) -> Result<Option<String>, Failure> {
+    pub fn abandon(mut self, keep_partial: bool) -> Result<Option<String>, Failure> {
         let mut lines = 0;
         let mut pages = self.done;
-        if let Some(open) = self.open.as_mut().filter(|_| wanted) {
-            let came = open.writer.lines_taken();
+        if let Some(open) = self.open.as_mut().filter(|_| keep_partial) {
+            let taken = open.writer.lines_taken();
             if open.writer.fill()? {
-                (lines, pages) = (came, pages + 1);
+                (lines, pages) = (taken, pages + 1);
             }
             if open.writer.pages() > 0 {
                 self.close(pages)?;
             }
         }
-        Ok(Kept { name: &self.name, whole: self.done, lines, wanted }.in_words())
+        Ok(Kept { destination: &self.destination, complete: self.done, lines, keep_partial }.describe())
     }
 
     fn open_next(&self) -> Result<Open, Failure> {
-        let output = match self.name.of_page(self.next()) {
+        let output = match self.destination.of_page(self.next()) {
             None => Output::stdout()?,
-            Some(path) => Output::create(&path, &self.leftover)?,
+            Some(path) => Output::create(&path, &self.temp_file)?,
         };
         let file = output.writer()?;
-        let writer = if output.is_plain() {
+        let writer = if output.is_regular() {
             PageWriter::to_file(self.format, self.quality, file)?
         } else {
             PageWriter::new(self.format, self.quality, file)?
@@ -139,30 +141,30 @@ impl Files {
     fn written(&self, pages: u32) -> Option<Written> {
         let writer = &self.open.as_ref()?.writer;
         Some(Written {
-            file: self.name.of_page(pages),
+            file: self.destination.of_page(pages),
             page: *writer.page()?,
             height: writer.lines_taken(),
             pages,
             pages_in_file: writer.pages(),
-            whole: false,
+            complete: false,
             bytes: None,
         })
     }
 
-    /// Ends the file that is open, whose last page is this.
+    /// Completes the open file, whose last page is `page`.
     fn close(&mut self, page: u32) -> Result<Option<Written>, Failure> {
         let written = self.written(page);
         let Some(Open { output, writer }) = self.open.take() else { return Ok(None) };
         writer.finish()?;
         let bytes = output.length();
         output.finish()?;
-        Ok(written.map(|written| Written { whole: true, bytes, ..written }))
+        Ok(written.map(|written| Written { complete: true, bytes, ..written }))
     }
 }
 
 impl PageSink for Files {
     fn begin(&mut self, format: &PageFormat) -> Result<(), SinkError> {
-        // Only now: a feeder may have been empty instead.
+        // The next file is opened late: the feeder may be empty instead.
         let open = match self.open.take() {
             Some(open) => open,
             None => self.open_next().map_err(of_file)?,
@@ -186,47 +188,48 @@ impl Files {
     }
 }
 
-/// What is left when a page fails.
+/// What is kept when a page fails.
 struct Kept<'a> {
-    name: &'a Name,
-    /// Pages before it.
-    whole: u32,
-    /// Lines of it that came and are kept.
+    destination: &'a Destination,
+    /// Completed pages.
+    complete: u32,
+    /// Kept lines of the failed page.
     lines: u32,
-    /// Whether parts are kept.
-    wanted: bool,
+    keep_partial: bool,
 }
 
 impl Kept<'_> {
-    fn in_words(&self) -> Option<String> {
-        let lines = (self.lines > 0).then(|| format!("the {} lines that came", self.lines));
-        let pages = match self.whole {
+    fn describe(&self) -> Option<String> {
+        let pages = match self.complete {
             0 => None,
             1 => Some("1 page".to_owned()),
             pages => Some(format!("{pages} pages")),
         };
-        match self.name {
-            Name::Each(_) => {
-                let whole = match self.whole {
+        match self.destination {
+            Destination::PerPage(_) => {
+                let complete = match self.complete {
                     0 => None,
                     1 => Some(self.file(1)),
                     last => Some(format!("{} to {}", self.file(1), self.file(last))),
                 };
-                let part = lines.map(|lines| format!("{} with {lines}", self.file(self.whole + 1)));
-                Some(format!("kept: {}", joined(whole, part)?))
+                let next = self.complete + 1;
+                let part = (self.lines > 0).then(|| format!("{} ({} lines)", self.file(next), self.lines));
+                Some(format!("kept: {}", joined(complete, part)?))
             }
-            Name::Stdout | Name::One(_) if self.wanted => {
-                Some(format!("kept: {} with {}", self.file(1), joined(pages, lines)?))
+            Destination::Stdout | Destination::Single(_) if self.keep_partial => {
+                let next = self.complete + 1;
+                let part = (self.lines > 0).then(|| format!("{} lines of page {next}", self.lines));
+                Some(format!("kept: {} with {}", self.file(1), joined(pages, part)?))
             }
-            Name::One(_) => {
-                Some(format!("{} is not written; with --keep-partial it would have {}", self.file(1), pages?))
+            Destination::Single(_) => {
+                Some(format!("{} was not written; --keep-partial would have kept {}", self.file(1), pages?))
             }
-            Name::Stdout => None,
+            Destination::Stdout => None,
         }
     }
 
     fn file(&self, page: u32) -> String {
-        self.name.of_page(page).map_or("standard output".to_owned(), |path| path.display().to_string())
+        self.destination.of_page(page).map_or("standard output".to_owned(), |path| path.display().to_string())
     }
 }
 
@@ -237,7 +240,7 @@ fn joined(one: Option<String>, other: Option<String>) -> Option<String> {
     }
 }
 
-/// The file's own error, which keeps its exit code.
+/// Keeps the type of the file's error, from which exit.rs takes the exit code.
 fn of_file(failure: Failure) -> SinkError {
     match failure {
         Failure::Output(error) => SinkError::new(error),
@@ -251,20 +254,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_is_said_with_its_files() {
-        let name = |text: &str| Name::parse(text.as_ref()).expect("a name");
-        let say = |text: &str, whole, lines, wanted| Kept { name: &name(text), whole, lines, wanted }.in_words();
-        assert_eq!(say("p%d.png", 0, 0, true), None);
-        assert_eq!(say("p%d.png", 1, 0, false).as_deref(), Some("kept: p1.png"));
-        assert_eq!(
-            say("p%d.png", 2, 9, true).as_deref(),
-            Some("kept: p1.png to p2.png and p3.png with the 9 lines that came")
-        );
-        assert_eq!(say("p.pdf", 0, 0, true), None);
-        assert_eq!(say("p.pdf", 0, 9, true).as_deref(), Some("kept: p.pdf with the 9 lines that came"));
-        assert_eq!(say("p.pdf", 2, 9, true).as_deref(), Some("kept: p.pdf with 2 pages and the 9 lines that came"));
-        assert_eq!(say("p.pdf", 0, 0, false), None);
-        let lost = "p.pdf is not written; with --keep-partial it would have 1 page";
-        assert_eq!(say("p.pdf", 1, 0, false).as_deref(), Some(lost));
+    fn the_sentence_names_the_files_that_are_kept() {
+        let destination = |text: &str| Destination::parse(text.as_ref()).expect("a name");
+        let kept = |text: &str, complete, lines, keep_partial| {
+            Kept { destination: &destination(text), complete, lines, keep_partial }.describe()
+        };
+        assert_eq!(kept("p%d.png", 0, 0, true), None);
+        assert_eq!(kept("p%d.png", 1, 0, false).as_deref(), Some("kept: p1.png"));
+        assert_eq!(kept("p%d.png", 2, 9, true).as_deref(), Some("kept: p1.png to p2.png and p3.png (9 lines)"));
+        assert_eq!(kept("p.pdf", 0, 0, true), None);
+        assert_eq!(kept("p.pdf", 0, 9, true).as_deref(), Some("kept: p.pdf with 9 lines of page 1"));
+        let part = "kept: p.pdf with 2 pages and 9 lines of page 3";
+        assert_eq!(kept("p.pdf", 2, 9, true).as_deref(), Some(part));
+        assert_eq!(kept("p.pdf", 0, 0, false), None);
+        let lost = "p.pdf was not written; --keep-partial would have kept 1 page";
+        assert_eq!(kept("p.pdf", 1, 0, false).as_deref(), Some(lost));
     }
 }

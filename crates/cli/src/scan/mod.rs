@@ -1,12 +1,12 @@
-//! `usbscan scan`: from the glass or the feeder to files. Whatever ends it early leaves the scanner idle; a file that is
-//! not whole never appears, and those that are whole stay.
+//! `usbscan scan`: from the glass or the feeder to files. However it ends, the scanner is returned to idle; incomplete
+//! files never appear, and completed ones are kept.
 
-mod choice;
+mod batch;
+mod destination;
 mod files;
-mod name;
-mod pages;
 mod prompt;
 mod report;
+mod settings;
 
 use usbscan_image::{FileFormat, Quality};
 use usbscan_scan::{Progress, Scanner, SessionTransport};
@@ -14,41 +14,38 @@ use usbscan_wire::DeviceEntry;
 
 use super::args::{Device, Scan, Source};
 use super::context::Context;
-use super::device::chosen;
+use super::device::select_device;
 use super::failure::Failure;
-use super::interrupt::Listening;
-use choice::{choose, is_fed};
+use super::interrupt::ActionGuard;
+use batch::{Batch, NextPage, ended};
+use destination::Destination;
 use files::Files;
-use name::Name;
-use pages::{More, Pages, ended};
 use report::Reporter;
+use settings::{apply, uses_feeder};
 
-/// Scans.
-pub fn run(context: &Context<'_>, wish: &Scan) -> Result<(), Failure> {
-    // In this order, so that nothing is scanned that can't be kept.
-    let name = Name::of(wish)?;
-    let format = name.format(wish.format)?;
-    let quality = quality(wish, format)?;
-    let fed = matches!(wish.source, Some(Source::Adf | Source::AdfDuplex));
-    check_room(wish, &name, format, fed)?;
-    let files = Files::open(name.clone(), format, quality, &context.leftover)?;
-    let mut opened = open_to_scan(context, wish)?;
-    let fed = is_fed(opened.scanner.options());
-    check_room(wish, &name, format, fed)?;
+pub fn run(context: &Context<'_>, args: &Scan) -> Result<(), Failure> {
+    // Everything about the output is checked before the scanner is opened, so that no page is scanned and then lost.
+    let destination = Destination::from_args(args)?;
+    let format = destination.format(args.format)?;
+    let quality = quality(args, format)?;
+    let fed = matches!(args.source, Some(Source::Adf | Source::AdfDuplex));
+    check_page_count(args, &destination, format, fed)?;
+    let files = Files::open(destination.clone(), format, quality, &context.temp_file)?;
+    let mut opened = open_to_scan(context, args)?;
+    let fed = uses_feeder(opened.scanner.options());
+    check_page_count(args, &destination, format, fed)?;
     format.check(&opened.scanner.page_format()?, quality).map_err(Failure::Unwritable)?;
-    scan_pages(context, wish, &mut opened, files, fed)
+    scan_pages(context, args, &mut opened, files, fed)
 }
 
-/// A scanner that is open, in sync and idle. Signals cancel what it does.
+/// An open scanner, in sync and idle. A signal cancels its scan.
 pub struct Opened {
-    /// It.
     pub scanner: Box<dyn Scanner>,
-    /// As the daemon lists it.
     pub device: DeviceEntry,
-    _listening: Listening,
+    _signal_guard: ActionGuard,
 }
 
-/// Opens a scanner with the driver of its protocol.
+/// Opens a scanner with the driver for its protocol.
 ///
 /// # Errors
 /// The daemon's or the driver's; [`Failure::Interrupted`].
@@ -58,30 +55,30 @@ pub fn open_scanner(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Opened, Failure> {
     let session = context.connect()?;
-    let name = chosen(&session, device)?;
+    let name = select_device(&session, device)?;
     let (transport, device) = SessionTransport::open(session, &name)?;
     let cancel = transport.cancel_handle();
     let bar = context.bar.clone();
-    let listening = context.interrupts.on_first(move |signal| {
-        bar.ending(signal);
+    let signal_guard = context.interrupts.on_first(move |signal| {
+        bar.interrupted(signal);
         cancel.cancel();
     });
     let scanner = usbscan_scan::open(&device.protocol, Box::new(transport), progress)
         .map_err(|error| ended(context.interrupts.caught(), error))?;
-    Ok(Opened { scanner, device, _listening: listening })
+    Ok(Opened { scanner, device, _signal_guard: signal_guard })
 }
 
-fn open_to_scan(context: &Context<'_>, wish: &Scan) -> Result<Opened, Failure> {
+fn open_to_scan(context: &Context<'_>, args: &Scan) -> Result<Opened, Failure> {
     context.bar.begin(None);
-    let opened = open_scanner(context, &wish.device, &mut |progress| context.bar.show(progress));
+    let opened = open_scanner(context, &args.device, &mut |progress| context.bar.show(progress));
     context.bar.clear();
     let mut opened = opened?;
-    choose(opened.scanner.options_mut(), wish)?;
+    apply(opened.scanner.options_mut(), args)?;
     Ok(opened)
 }
 
-fn quality(wish: &Scan, format: FileFormat) -> Result<Quality, Failure> {
-    match wish.quality {
+fn quality(args: &Scan, format: FileFormat) -> Result<Quality, Failure> {
+    match args.quality {
         Some(Quality::Jpeg(_)) if !matches!(format, FileFormat::Jpeg | FileFormat::Pdf) => {
             Err(Failure::Quality(format))
         }
@@ -92,29 +89,29 @@ fn quality(wish: &Scan, format: FileFormat) -> Result<Quality, Failure> {
     }
 }
 
-/// Whether all pages that may come have a place.
-fn check_room(wish: &Scan, name: &Name, format: FileFormat, fed: bool) -> Result<(), Failure> {
-    let many = (fed || wish.batch) && wish.pages != Some(1);
-    let room = matches!(name, Name::Each(_)) || format.holds_many_pages();
-    if many && !room { Err(Failure::OnePage { format }) } else { Ok(()) }
+/// Refuses a single-page format where there may be several pages.
+fn check_page_count(args: &Scan, destination: &Destination, format: FileFormat, fed: bool) -> Result<(), Failure> {
+    let many = (fed || args.batch) && args.pages != Some(1);
+    let fits = matches!(destination, Destination::PerPage(_)) || format.holds_many_pages();
+    if many && !fits { Err(Failure::OnePage { format }) } else { Ok(()) }
 }
 
-fn scan_pages(context: &Context<'_>, wish: &Scan, opened: &mut Opened, files: Files, fed: bool) -> Result<(), Failure> {
+fn scan_pages(context: &Context<'_>, args: &Scan, opened: &mut Opened, files: Files, fed: bool) -> Result<(), Failure> {
     let mut ask = |page| prompt::ask(context, page);
-    let reporter = Reporter { context, device: &opened.device.name, many: fed || wish.batch };
-    let pages = Pages {
-        more: match (fed, wish.batch) {
-            (true, _) => More::Fed,
-            (false, true) => More::Ask(&mut ask),
-            (false, false) => More::No,
+    let reporter = Reporter { context, device: &opened.device.name, many: fed || args.batch };
+    let batch = Batch {
+        next_page: match (fed, args.batch) {
+            (true, _) => NextPage::Feeder,
+            (false, true) => NextPage::Prompt(&mut ask),
+            (false, false) => NextPage::None,
         },
-        most: wish.pages,
-        keep_partial: wish.keep_partial,
+        max_pages: args.pages,
+        keep_partial: args.keep_partial,
         caught: &|| context.interrupts.caught(),
         bar: &context.bar,
         report: &mut |page| reporter.page(page),
     };
-    match pages.scan(&mut *opened.scanner, files)? {
+    match batch.scan(&mut *opened.scanner, files)? {
         Some(file) => reporter.file(&file),
         None => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! What is said of pages and files that are done: on standard output, unless they went there themselves.
+//! Reports completed pages and files on standard output, unless the pages themselves go there.
 
 use serde_json::json;
 
@@ -6,23 +6,21 @@ use super::super::context::Context;
 use super::super::failure::Failure;
 use super::files::Written;
 
-/// Tells of pages and files.
 pub struct Reporter<'a> {
     pub context: &'a Context<'a>,
-    /// The scanner's name.
     pub device: &'a str,
-    /// Whether there may be more than one page: then programs get an object a line, when it is done.
+    /// Whether there may be several pages: then `--json` prints one object per line (JSON Lines).
     pub many: bool,
 }
 
 impl Reporter<'_> {
-    /// Of a page.
+    /// Reports a page.
     ///
     /// # Errors
     /// [`Failure::Stdout`].
     pub fn page(&self, page: &Written) -> Result<(), Failure> {
-        if !page.whole && !self.many {
-            // Its file follows at once.
+        if !page.complete && !self.many {
+            // The report of its file follows.
             return Ok(());
         }
         let mut value = page.json(self.device);
@@ -33,11 +31,11 @@ impl Reporter<'_> {
             log::info!("{value}");
             return Ok(());
         }
-        let text = if page.whole { in_words(page) } else { String::new() };
-        self.say(&value, &text)
+        let text = if page.complete { describe(page) } else { String::new() };
+        self.print(&value, &text)
     }
 
-    /// Of the file that all pages went to.
+    /// Reports the file with all pages.
     ///
     /// # Errors
     /// [`Failure::Stdout`].
@@ -52,10 +50,10 @@ impl Reporter<'_> {
             log::info!("{value}");
             return Ok(());
         }
-        self.say(&value, &in_words(file))
+        self.print(&value, &describe(file))
     }
 
-    fn say(&self, value: &serde_json::Value, text: &str) -> Result<(), Failure> {
+    fn print(&self, value: &serde_json::Value, text: &str) -> Result<(), Failure> {
         if self.many && self.context.json() {
             return self.context.print_line(value);
         }
@@ -63,8 +61,7 @@ impl Reporter<'_> {
     }
 }
 
-/// A line on a page, or on the file of several.
-fn in_words(written: &Written) -> String {
+fn describe(written: &Written) -> String {
     let name = written.file.as_deref().unwrap_or("standard output".as_ref()).display();
     let (width, height, dpi) = (written.page.width, written.height, written.page.dpi.0);
     let what = match written.pages_in_file {
@@ -88,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_size_is_short() {
+    fn sizes_have_three_or_four_digits() {
         assert_eq!([9_999, 10_000, 12_345_678].map(size), ["9999 bytes", "10 kB", "12.3 MB"]);
     }
 }

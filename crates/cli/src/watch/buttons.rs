@@ -1,6 +1,5 @@
-//! Waits for the buttons of one scanner, on a thread of its own `buttons usbscanN`: on its event pipe where it has one,
-//! else by asking it now and then, where its driver knows how. Asked only while nobody has the scanner's lock, so never
-//! in the middle of a scan.
+//! Waits for button presses of one scanner, on the thread `buttons usbscanN`: on its interrupt pipe if it has one,
+//! otherwise by polling, if its driver supports that. Polling needs the scanner's lock, so it pauses during a scan.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,71 +10,69 @@ use usbscan_client::{Error, Lock, Session};
 use usbscan_scan::{ScanError, Scanner, SessionTransport, TransportError};
 use usbscan_wire::{Command, DeviceEntry, Pipe, Status};
 
-use super::sighting::Sighting;
+use super::event::WatchEvent;
 use crate::context::Connector;
 use crate::failure::Failure;
 use crate::hex;
 
-/// How often a scanner is asked for its buttons: soon enough for whoever stands before it.
-const ASK_EVERY: Duration = Duration::from_secs(1);
-/// After a failure it is tried again so much later, then twice that, up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Short enough for the person at the scanner.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// After an error it is retried with an interval that doubles from the first to the last of these.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(30);
 
-/// Why nobody listens any more.
 enum End {
-    /// It has no buttons, or none that we know of.
+    /// The scanner has no known buttons.
     NoButtons,
-    /// The watch is over.
     Stopped,
 }
 
-/// How a listener is stopped, by whoever started it.
+/// Stops a button thread from outside.
 #[derive(Debug)]
 pub(super) struct Stop {
-    /// Nothing is ever sent: the other end is dropped.
-    pub asked: Receiver<()>,
-    /// Its session, to be hung up: that ends whatever it waits for.
+    /// Disconnected to stop; nothing is ever sent.
+    pub requested: Receiver<()>,
+    /// Closing the session ends a wait for the daemon.
     pub session: Arc<Mutex<Option<Lock>>>,
 }
 
 impl Stop {
-    fn is_asked(&self) -> bool {
-        self.asked.try_recv() == Err(TryRecvError::Disconnected)
+    fn is_requested(&self) -> bool {
+        self.requested.try_recv() == Err(TryRecvError::Disconnected)
     }
 
-    fn comes_within(&self, patience: Duration) -> bool {
-        self.asked.recv_timeout(patience) != Err(RecvTimeoutError::Timeout)
+    fn wait(&self, timeout: Duration) -> bool {
+        self.requested.recv_timeout(timeout) != Err(RecvTimeoutError::Timeout)
     }
 }
 
-/// Runs until the scanner is gone, the watch is over, or the scanner turns out to have no buttons.
-pub(super) fn listen(connector: &Connector, device: &DeviceEntry, pressed: &Sender<Sighting>, stop: &Stop) {
-    let tell = |button: String| {
+/// Runs until the scanner is unplugged, the watch ends, or the scanner turns out to have no buttons.
+pub(super) fn listen(connector: &Connector, device: &DeviceEntry, pressed: &Sender<WatchEvent>, stop: &Stop) {
+    let report = |button: String| {
         let (name, stable_id) = (device.name.clone(), device.stable_id.clone());
-        // The watcher has both ends, and joins us.
-        let _ = pressed.send(Sighting::Button { name, stable_id, button });
+        // The watcher outlives this thread.
+        let _ = pressed.send(WatchEvent::Button { name, stable_id, button });
     };
-    let (mut pause, mut told) = (FIRST_PAUSE, None);
+    let (mut pause, mut reported) = (FIRST_RETRY, None);
     loop {
-        let message = match attempt(connector, device, &tell, stop) {
+        let message = match attempt(connector, device, &report, stop) {
             Ok(End::NoButtons | End::Stopped) => return,
             Err(failure) if is_over(&failure) => return,
             Err(failure) => failure.to_string(),
         };
-        if told.as_ref() != Some(&message) {
-            let text = format!("its buttons can't be watched, which is tried again: {message}");
-            let _ = pressed.send(Sighting::Problem { name: device.name.clone(), message: text });
-            (told, pause) = (Some(message), FIRST_PAUSE);
+        if reported.as_ref() != Some(&message) {
+            let text = format!("can't watch the buttons, will retry: {message}");
+            let _ = pressed.send(WatchEvent::Problem { name: device.name.clone(), message: text });
+            (reported, pause) = (Some(message), FIRST_RETRY);
         }
-        if stop.comes_within(pause) {
+        if stop.wait(pause) {
             return;
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 2).min(LAST_RETRY);
     }
 }
 
-/// Whether there is nothing to be tried again: the scanner is gone, or the daemon.
+/// Whether a retry is pointless: the scanner is unplugged, or the daemon has ended.
 fn is_over(failure: &Failure) -> bool {
     match failure {
         Failure::Client(Error::Gone { .. } | Error::Unreachable { .. }) => true,
@@ -85,15 +82,15 @@ fn is_over(failure: &Failure) -> bool {
     }
 }
 
-fn attempt(connector: &Connector, device: &DeviceEntry, tell: &impl Fn(String), stop: &Stop) -> Result<End, Failure> {
+fn attempt(connector: &Connector, device: &DeviceEntry, report: &impl Fn(String), stop: &Stop) -> Result<End, Failure> {
     let session = connector.connect()?;
     *stop.session.lock() = Some(session.lock_handle());
-    if stop.is_asked() {
+    if stop.is_requested() {
         return Ok(End::Stopped);
     }
     let opened = session.open(&device.stable_id)?;
     if opened.pipes.iter().any(|pipe| pipe.bound.as_deref() == Some(Pipe::Event.as_str())) {
-        return packets(&session, tell, stop);
+        return packets(&session, report, stop);
     }
     if usbscan_scan::driver_for(&device.protocol).is_err() {
         return Ok(End::NoButtons);
@@ -104,18 +101,18 @@ fn attempt(connector: &Connector, device: &DeviceEntry, tell: &impl Fn(String), 
     if !scanner.has_buttons() {
         return Ok(End::NoButtons);
     }
-    ask_now_and_then(&mut *scanner, &lock, tell, stop)
+    poll_buttons(&mut *scanner, &lock, report, stop)
 }
 
-/// Every packet of the event pipe is somebody at the scanner. Other sessions that wait hear the same.
-fn packets(session: &Session, tell: &impl Fn(String), stop: &Stop) -> Result<End, Failure> {
+/// Reports every packet of the interrupt pipe. Other sessions that wait get the same packets.
+fn packets(session: &Session, report: &impl Fn(String), stop: &Stop) -> Result<End, Failure> {
     let longest = Duration::from_secs(usbscan_wire::MAX_TIMEOUT_SECONDS.into());
     loop {
         match session.wait_event(Some(longest)) {
-            Ok(packet) => tell(hex::plain(&packet)),
-            Err(_) if stop.is_asked() => return Ok(End::Stopped),
+            Ok(packet) => report(hex::plain(&packet)),
+            Err(_) if stop.is_requested() => return Ok(End::Stopped),
             Err(error) => match error.status() {
-                // Nobody pressed anything; or somebody cancelled everything, which is no reason to stop waiting.
+                // No button was pressed; or a cancel of everything, which does not concern the watch.
                 Some(Status::Timeout | Status::Cancelled) => {}
                 Some(Status::Stall) => {
                     session.call(Command::ResetPipe { pipe: Pipe::Event }, Vec::new())?;
@@ -127,16 +124,11 @@ fn packets(session: &Session, tell: &impl Fn(String), stop: &Stop) -> Result<End
     }
 }
 
-/// The scanner's lock is taken for each question alone, and given back in between: a scan comes first.
-fn ask_now_and_then(
-    scanner: &mut dyn Scanner,
-    lock: &Lock,
-    tell: &impl Fn(String),
-    stop: &Stop,
-) -> Result<End, Failure> {
+/// Holds the scanner's lock for each poll only, so that a scan can start in between.
+fn poll_buttons(scanner: &mut dyn Scanner, lock: &Lock, report: &impl Fn(String), stop: &Stop) -> Result<End, Failure> {
     loop {
         lock.give_back()?;
-        if stop.comes_within(ASK_EVERY) {
+        if stop.wait(POLL_INTERVAL) {
             return Ok(End::Stopped);
         }
         match lock.take() {
@@ -145,7 +137,7 @@ fn ask_now_and_then(
             Err(error) => return Err(error.into()),
         }
         if let Some(button) = scanner.pressed_button()? {
-            tell(button.to_string());
+            report(button.to_string());
         }
     }
 }

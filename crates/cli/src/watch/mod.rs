@@ -1,8 +1,8 @@
-//! `usbscan watch`: what happens at the scanners, a line each, until a signal ends it. Runs on the main thread; see
-//! [`watcher`] for the others.
+//! `usbscan watch`: prints events, one per line, until a signal ends it. Runs on the main thread; see [`watcher`] for the
+//! other threads.
 
 mod buttons;
-mod sighting;
+mod event;
 mod watcher;
 
 use std::io::{self, Write};
@@ -11,22 +11,22 @@ use super::args::Watch;
 use super::context::Context;
 use super::failure::Failure;
 
-pub use sighting::Sighting;
-pub use watcher::{Watcher, Wish};
+pub use event::WatchEvent;
+pub use watcher::{Filter, Watcher};
 
-/// Prints what happens as it happens: text, or with `--json` one object a line.
-pub fn run(context: &Context<'_>, wish: &Watch) -> Result<(), Failure> {
-    let wish = Wish { device: wish.device.clone(), buttons: !wish.no_buttons };
-    let mut watcher = Watcher::start(context.connector(), wish)?;
+/// Prints events as text, or as JSON Lines with `--json`.
+pub fn run(context: &Context<'_>, args: &Watch) -> Result<(), Failure> {
+    let filter = Filter { device: args.device.clone(), buttons: !args.no_buttons };
+    let mut watcher = Watcher::start(context.connector(), filter)?;
     loop {
-        let sighting = watcher.wait()?;
-        print(&sighting, context.json()).map_err(Failure::Stdout)?;
+        let event = watcher.wait()?;
+        print(&event, context.json()).map_err(Failure::Stdout)?;
     }
 }
 
-/// Each line is written at once: whoever reads it waits for it.
-fn print(sighting: &Sighting, json: bool) -> io::Result<()> {
-    let line = if json { serde_json::to_string(sighting)? } else { sighting.to_string() };
+/// Flushes each line: a reader waits for it.
+fn print(event: &WatchEvent, json: bool) -> io::Result<()> {
+    let line = if json { serde_json::to_string(event)? } else { event.to_string() };
     let mut out = io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush())
 }

@@ -1,5 +1,4 @@
-//! Watches the scanners: the daemon's events, and for each scanner a thread `buttons usbscanN` ([`super::buttons`]).
-//! [`Watcher::wait`] waits in one place for both.
+//! Combines the daemon's events with the button presses from one thread per scanner ([`super::buttons`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,140 +10,138 @@ use usbscan_client::{Lock, Session};
 use usbscan_wire::{DeviceEntry, EventName};
 
 use super::buttons::{self, Stop};
-use super::sighting::Sighting;
+use super::event::WatchEvent;
 use crate::context::Connector;
 use crate::failure::Failure;
 
-/// What is watched.
 #[derive(Debug, Clone)]
-pub struct Wish {
-    /// Only the scanner of this name, and those whose stable id begins so; it need not be there yet.
+pub struct Filter {
+    /// Only the scanner with this name, or scanners with this prefix of their stable id.
     pub device: Option<String>,
-    /// Buttons as well: the scanners are kept open for it.
+    /// Whether to watch buttons, which keeps the scanners open.
     pub buttons: bool,
 }
 
-impl Wish {
-    fn means(&self, name: &str, stable_id: &str) -> bool {
+impl Filter {
+    fn matches(&self, name: &str, stable_id: &str) -> bool {
         self.device.as_ref().is_none_or(|device| device == name || stable_id.starts_with(device))
     }
 }
 
-/// A scanner that is there, and the thread that waits for its buttons.
+/// A connected scanner.
 #[derive(Debug)]
 struct Watched {
     name: String,
     stable_id: String,
-    _listener: Option<Listener>,
+    _buttons: Option<ButtonThread>,
 }
 
-/// Dropping it ends the thread, which notices at once, or when its scanner is gone.
+/// Stops and joins the thread when it is dropped.
 #[derive(Debug)]
-struct Listener {
+struct ButtonThread {
     stop: Option<Sender<()>>,
     session: Arc<Mutex<Option<Lock>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Drop for Listener {
+impl Drop for ButtonThread {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(session) = self.session.lock().take() {
             session.hang_up();
         }
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            log::error!("a thread that waits for buttons panicked");
+            log::error!("a button thread panicked");
         }
     }
 }
 
-/// See the head of this file.
 #[derive(Debug)]
 pub struct Watcher {
     connector: Connector,
-    wish: Wish,
+    filter: Filter,
     session: Session,
     watched: Vec<Watched>,
-    /// Seen, and not told yet.
-    seen: VecDeque<Sighting>,
-    pressed: (Sender<Sighting>, Receiver<Sighting>),
+    /// Not returned by [`Watcher::wait`] yet.
+    queue: VecDeque<WatchEvent>,
+    pressed: (Sender<WatchEvent>, Receiver<WatchEvent>),
 }
 
 impl Watcher {
-    /// Begins with the scanners that are there.
+    /// Starts with a [`WatchEvent::Present`] for each connected scanner.
     ///
     /// # Errors
     /// When the daemon does not answer.
-    pub fn start(connector: Connector, wish: Wish) -> Result<Watcher, Failure> {
+    pub fn start(connector: Connector, filter: Filter) -> Result<Watcher, Failure> {
         let session = connector.connect()?;
-        // In this order, so that no scanner comes in between; one that does is told of twice, and taken once.
+        // Subscribes first, so that no arrival is missed. `add` ignores one that is in the list too.
         session.subscribe(&[EventName::Arrival, EventName::Removal, EventName::CancelIo, EventName::Idle])?;
         let there = session.list()?;
-        let (watched, seen, pressed) = (Vec::new(), VecDeque::new(), unbounded());
-        let mut watcher = Watcher { connector, wish, session, watched, seen, pressed };
+        let (watched, queue, pressed) = (Vec::new(), VecDeque::new(), unbounded());
+        let mut watcher = Watcher { connector, filter, session, watched, queue, pressed };
         for device in there {
-            watcher.meet(device, |device| Sighting::Present { device });
+            watcher.add(device, |device| WatchEvent::Present { device });
         }
         Ok(watcher)
     }
 
-    /// Waits for the next thing that happens.
+    /// Waits for the next event.
     ///
     /// # Errors
     /// When the daemon has ended.
-    pub fn wait(&mut self) -> Result<Sighting, Failure> {
+    pub fn wait(&mut self) -> Result<WatchEvent, Failure> {
         loop {
-            if let Some(sighting) = self.seen.pop_front() {
-                return Ok(sighting);
+            if let Some(event) = self.queue.pop_front() {
+                return Ok(event);
             }
             select! {
                 recv(self.pressed.1) -> pressed => return Ok(pressed.expect("the watcher has both ends")),
                 recv(self.session.events()) -> event => match event {
-                    Ok(event) => self.take(Sighting::of_event(event)),
-                    // Asking anything now says how it ended.
+                    Ok(event) => self.take(WatchEvent::of_event(event)),
+                    // The session has ended; the next call returns the reason.
                     Err(_) => self.session.list().map(drop)?,
                 },
             }
         }
     }
 
-    fn take(&mut self, sighting: Option<Sighting>) {
-        match sighting {
+    fn take(&mut self, event: Option<WatchEvent>) {
+        match event {
             None => {}
-            Some(Sighting::Arrival { device }) => self.meet(*device, |device| Sighting::Arrival { device }),
-            Some(sighting) => {
-                let of_it = |watched: &Watched| watched.name == sighting.name();
+            Some(WatchEvent::Arrival { device }) => self.add(*device, |device| WatchEvent::Arrival { device }),
+            Some(event) => {
+                let of_it = |watched: &Watched| watched.name == event.name();
                 let Some(at) = self.watched.iter().position(of_it) else { return };
-                if let Sighting::Removal { .. } = sighting {
+                if let WatchEvent::Removal { .. } = event {
                     self.watched.remove(at);
                 }
-                self.seen.push_back(sighting);
+                self.queue.push_back(event);
             }
         }
     }
 
-    fn meet(&mut self, device: DeviceEntry, tell: impl Fn(Box<DeviceEntry>) -> Sighting) {
+    fn add(&mut self, device: DeviceEntry, event: impl Fn(Box<DeviceEntry>) -> WatchEvent) {
         let (name, stable_id) = (device.name.clone(), device.stable_id.clone());
         let known = self.watched.iter().any(|watched| watched.name == name && watched.stable_id == stable_id);
-        if known || !self.wish.means(&name, &stable_id) {
+        if known || !self.filter.matches(&name, &stable_id) {
             return;
         }
-        let listener = if self.wish.buttons { self.listen(&device) } else { None };
-        self.watched.push(Watched { name, stable_id, _listener: listener });
-        self.seen.push_back(tell(Box::new(device)));
+        let buttons = if self.filter.buttons { self.start_button_thread(&device) } else { None };
+        self.watched.push(Watched { name, stable_id, _buttons: buttons });
+        self.queue.push_back(event(Box::new(device)));
     }
 
-    fn listen(&self, device: &DeviceEntry) -> Option<Listener> {
-        let (stop, asked) = bounded(0);
+    fn start_button_thread(&self, device: &DeviceEntry) -> Option<ButtonThread> {
+        let (stop, requested) = bounded(0);
         let session = Arc::default();
-        let ours = Stop { asked, session: Arc::clone(&session) };
+        let ours = Stop { requested, session: Arc::clone(&session) };
         let (connector, device, pressed) = (self.connector.clone(), device.clone(), self.pressed.0.clone());
         let name = format!("buttons {}", device.name);
         let run = move || buttons::listen(&connector, &device, &pressed, &ours);
         match std::thread::Builder::new().name(name).spawn(run) {
-            Ok(thread) => Some(Listener { stop: Some(stop), session, thread: Some(thread) }),
+            Ok(thread) => Some(ButtonThread { stop: Some(stop), session, thread: Some(thread) }),
             Err(error) => {
-                log::error!("start a thread to wait for buttons: {error}");
+                log::error!("start the button thread: {error}");
                 None
             }
         }
@@ -156,12 +153,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scanner_is_meant_by_its_name_or_the_beginning_of_its_stable_id() {
-        let wish = |device: Option<&str>| Wish { device: device.map(str::to_owned), buttons: true };
-        assert!(wish(None).means("usbscan0", "04b8:0151:A"));
-        assert!(wish(Some("usbscan1")).means("usbscan1", "04b8:0151:A"));
-        assert!(!wish(Some("usbscan1")).means("usbscan10", "04b8:0151:A"));
-        assert!(wish(Some("04b8:")).means("usbscan0", "04b8:0151:A"));
-        assert!(!wish(Some("04b9:")).means("usbscan0", "04b8:0151:A"));
+    fn a_scanner_is_matched_by_its_name_or_a_prefix_of_its_stable_id() {
+        let filter = |device: Option<&str>| Filter { device: device.map(str::to_owned), buttons: true };
+        assert!(filter(None).matches("usbscan0", "04b8:0151:A"));
+        assert!(filter(Some("usbscan1")).matches("usbscan1", "04b8:0151:A"));
+        assert!(!filter(Some("usbscan1")).matches("usbscan10", "04b8:0151:A"));
+        assert!(filter(Some("04b8:")).matches("usbscan0", "04b8:0151:A"));
+        assert!(!filter(Some("04b9:")).matches("usbscan0", "04b8:0151:A"));
     }
 }

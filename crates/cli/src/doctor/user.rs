@@ -1,36 +1,30 @@
-//! Who asks, and which groups they are in: by this session, and by the machine's table of groups.
+//! The current user and their membership in the group: of this process, and in /etc/group.
 
 use super::host::Host;
 
 /// The group that may scan.
 pub const GROUP: &str = "scanner";
 
-/// Who runs `usbscan doctor`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
-    /// Name, or the number where there is none.
+pub struct User {
+    /// Name, or the uid if it has none.
     pub name: String,
-    /// Whether they may do anything.
     pub root: bool,
-    /// How they stand to the group.
     pub membership: Membership,
 }
 
-/// How a person stands to group [`GROUP`].
+/// Membership in group [`GROUP`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Membership {
-    /// There is no such group.
+    /// The group does not exist.
     NoGroup,
-    /// Not in it.
-    Outside,
-    /// In it, but this session began before that.
-    FromNextLogin,
-    /// In it.
-    Inside,
+    NotMember,
+    /// A member, but this login session is older than that.
+    AfterNextLogin,
+    Member,
 }
 
-/// Looks the caller up.
-pub fn person(host: &Host) -> Person {
+pub fn user(host: &Host) -> User {
     let user = rustix::process::geteuid();
     let mut groups: Vec<u32> =
         rustix::process::getgroups().unwrap_or_default().into_iter().map(rustix::process::Gid::as_raw).collect();
@@ -38,15 +32,15 @@ pub fn person(host: &Host) -> Person {
     let passwords = host.read("/etc/passwd").unwrap_or_default();
     let name = user_name(&passwords, user.as_raw()).unwrap_or_else(|| user.as_raw().to_string());
     let membership = membership(&host.read("/etc/group").unwrap_or_default(), &name, &groups);
-    Person { name, root: user.is_root(), membership }
+    User { name, root: user.is_root(), membership }
 }
 
-/// The number of group [`GROUP`].
+/// The gid of group [`GROUP`].
 pub fn group_id(host: &Host) -> Option<u32> {
     find_group(&host.read("/etc/group")?).map(|(id, _)| id)
 }
 
-/// The name of a group; its number where it has none.
+/// A group's name, or its gid if it has none.
 pub fn group_name(host: &Host, id: u32) -> String {
     let table = host.read("/etc/group").unwrap_or_default();
     let line = table.lines().find(|line| line.split(':').nth(2) == Some(&id.to_string()));
@@ -58,7 +52,7 @@ fn user_name(passwords: &str, id: u32) -> Option<String> {
     Some(line.split(':').next()?.to_owned())
 }
 
-/// The group's number and its members.
+/// The gid and the members of group [`GROUP`].
 fn find_group(table: &str) -> Option<(u32, Vec<&str>)> {
     table.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -71,9 +65,9 @@ fn find_group(table: &str) -> Option<(u32, Vec<&str>)> {
 fn membership(table: &str, name: &str, session: &[u32]) -> Membership {
     match find_group(table) {
         None => Membership::NoGroup,
-        Some((id, _)) if session.contains(&id) => Membership::Inside,
-        Some((_, members)) if members.contains(&name) => Membership::FromNextLogin,
-        Some(_) => Membership::Outside,
+        Some((id, _)) if session.contains(&id) => Membership::Member,
+        Some((_, members)) if members.contains(&name) => Membership::AfterNextLogin,
+        Some(_) => Membership::NotMember,
     }
 }
 
@@ -84,15 +78,15 @@ mod tests {
     const TABLE: &str = "root:x:0:\nlp:x:7:alice\nscanner:x:111:saned,alice\nbroken";
 
     #[test]
-    fn the_session_counts_and_the_table_says_whether_a_new_one_would() {
-        assert_eq!(membership(TABLE, "alice", &[1000, 111]), Membership::Inside);
-        assert_eq!(membership(TABLE, "alice", &[1000]), Membership::FromNextLogin);
-        assert_eq!(membership(TABLE, "bob", &[1001, 7]), Membership::Outside);
+    fn membership_is_that_of_the_session_or_of_the_next_login() {
+        assert_eq!(membership(TABLE, "alice", &[1000, 111]), Membership::Member);
+        assert_eq!(membership(TABLE, "alice", &[1000]), Membership::AfterNextLogin);
+        assert_eq!(membership(TABLE, "bob", &[1001, 7]), Membership::NotMember);
         assert_eq!(membership("root:x:0:", "alice", &[1000]), Membership::NoGroup);
     }
 
     #[test]
-    fn a_user_is_found_by_number() {
+    fn a_user_is_found_by_uid() {
         assert_eq!(user_name("root:x:0:0::/root:/bin/sh\nalice:x:1000:1000", 1000), Some("alice".to_owned()));
         assert_eq!(user_name("", 1000), None);
     }

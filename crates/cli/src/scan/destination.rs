@@ -1,4 +1,4 @@
-//! Where pages go: standard output, one file, or a file a page, whose name has a number in it, as `page-%03d.png`.
+//! The argument of `-o`: standard output, one file for all pages, or one file per page (`page-%03d.png`).
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -11,79 +11,77 @@ use super::super::args::{Format, Scan};
 use super::super::failure::Failure;
 use super::super::output::OutputError;
 
-/// Where pages go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Name {
-    /// Standard output.
+pub enum Destination {
     Stdout,
-    /// This file, all of them.
-    One(PathBuf),
-    /// A file each.
-    Each(Numbered),
+    /// One file for all pages.
+    Single(PathBuf),
+    /// One file per page.
+    PerPage(NamePattern),
 }
 
-/// A name with a number in it.
+/// A file name with a page number in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Numbered {
-    /// As it was given.
+pub struct NamePattern {
     pattern: PathBuf,
-    /// The file's name before and behind the number.
-    before: Vec<u8>,
-    behind: Vec<u8>,
-    /// At least so many digits.
+    /// The file name before the number.
+    prefix: Vec<u8>,
+    /// The file name after the number.
+    suffix: Vec<u8>,
+    /// Minimum width of the number.
     width: usize,
-    filled_with: u8,
+    fill: u8,
 }
 
-impl Name {
-    /// Reads what `-o` says.
+impl Destination {
+    /// From `-o`.
     ///
     /// # Errors
     /// [`OutputError::Terminal`], [`OutputError::Numbers`].
-    pub fn of(wish: &Scan) -> Result<Name, OutputError> {
-        let path = match wish.output.as_deref() {
+    pub fn from_args(args: &Scan) -> Result<Destination, OutputError> {
+        let path = match args.output.as_deref() {
             None if std::io::stdout().is_terminal() => return Err(OutputError::Terminal),
-            None => return Ok(Name::Stdout),
-            Some(path) if path == Path::new("-") => return Ok(Name::Stdout),
+            None => return Ok(Destination::Stdout),
+            Some(path) if path == Path::new("-") => return Ok(Destination::Stdout),
             Some(path) => path,
         };
-        Name::parse(path)
+        Destination::parse(path)
     }
 
-    /// Reads the name of a file.
+    /// From the path of a file.
     ///
     /// # Errors
     /// [`OutputError::Numbers`].
-    pub fn parse(path: &Path) -> Result<Name, OutputError> {
-        Ok(match Numbered::parse(path)? {
-            Some(numbered) => Name::Each(numbered),
-            None => Name::One(path.to_owned()),
+    pub fn parse(path: &Path) -> Result<Destination, OutputError> {
+        Ok(match NamePattern::parse(path)? {
+            Some(numbered) => Destination::PerPage(numbered),
+            None => Destination::Single(path.to_owned()),
         })
     }
 
     /// The file of a page, counted from 1; `None` for standard output.
     pub fn of_page(&self, page: u32) -> Option<PathBuf> {
         match self {
-            Name::Stdout => None,
-            Name::One(path) => Some(path.clone()),
-            Name::Each(numbered) => Some(numbered.of_page(page)),
+            Destination::Stdout => None,
+            Destination::Single(path) => Some(path.clone()),
+            Destination::PerPage(numbered) => Some(numbered.of_page(page)),
         }
     }
 
-    /// The format that was asked for, or that the name's ending names; standard output gets PNG.
+    /// The requested format, or the one of the file extension; PNG for standard output.
     ///
     /// # Errors
     /// [`Failure::NoFormat`].
-    pub fn format(&self, asked: Option<Format>) -> Result<FileFormat, Failure> {
-        if let Some(format) = asked {
+    pub fn format(&self, requested: Option<Format>) -> Result<FileFormat, Failure> {
+        if let Some(format) = requested {
             return Ok(format.into());
         }
         let path = match self {
-            Name::Stdout => return Ok(FileFormat::Png),
-            Name::One(path) | Name::Each(Numbered { pattern: path, .. }) => path,
+            Destination::Stdout => return Ok(FileFormat::Png),
+            Destination::Single(path) | Destination::PerPage(NamePattern { pattern: path, .. }) => path,
         };
-        let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
-        match ending.as_deref().and_then(|ending| ending.to_str()) {
+        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+        match extension.as_deref().and_then(|extension| extension.to_str()) {
             Some("png") => Ok(FileFormat::Png),
             Some("pnm" | "pbm" | "pgm" | "ppm") => Ok(FileFormat::Pnm),
             Some("tif" | "tiff") => Ok(FileFormat::Tiff),
@@ -106,47 +104,47 @@ impl From<Format> for FileFormat {
     }
 }
 
-impl Numbered {
-    /// `None` if the name of the file has no number in it; folders have none.
-    fn parse(path: &Path) -> Result<Option<Numbered>, OutputError> {
+impl NamePattern {
+    /// `None` if the file name has no `%d` in it. One in a folder's name is not replaced.
+    fn parse(path: &Path) -> Result<Option<NamePattern>, OutputError> {
         let name = path.file_name().unwrap_or_default().as_bytes();
-        let mut found = (0..name.len()).filter_map(|at| number_at(name, at));
-        let Some(Found { at, end, width, filled_with }) = found.next() else { return Ok(None) };
+        let mut found = (0..name.len()).filter_map(|at| placeholder_at(name, at));
+        let Some(Placeholder { at, end, width, fill }) = found.next() else { return Ok(None) };
         if found.next().is_some() {
             return Err(OutputError::Numbers(path.to_owned()));
         }
-        let (before, behind) = (name[..at].to_vec(), name[end..].to_vec());
-        Ok(Some(Numbered { pattern: path.to_owned(), before, behind, width, filled_with }))
+        let (prefix, suffix) = (name[..at].to_vec(), name[end..].to_vec());
+        Ok(Some(NamePattern { pattern: path.to_owned(), prefix, suffix, width, fill }))
     }
 
     fn of_page(&self, page: u32) -> PathBuf {
         let digits = page.to_string();
-        let mut name = self.before.clone();
-        name.resize(name.len() + self.width.saturating_sub(digits.len()), self.filled_with);
+        let mut name = self.prefix.clone();
+        name.resize(name.len() + self.width.saturating_sub(digits.len()), self.fill);
         name.extend(digits.as_bytes());
-        name.extend(&self.behind);
+        name.extend(&self.suffix);
         self.pattern.with_file_name(OsString::from_vec(name))
     }
 }
 
-/// A place for a number.
-struct Found {
+/// Where the page number goes.
+struct Placeholder {
     at: usize,
     end: usize,
     width: usize,
-    filled_with: u8,
+    fill: u8,
 }
 
-/// `%d`, `%3d` or `%03d`, with one digit of width; any other % is a character of the name.
-fn number_at(name: &[u8], at: usize) -> Option<Found> {
+/// Parses `%d`, `%3d` or `%03d` with a one-digit width. Any other `%` is part of the name.
+fn placeholder_at(name: &[u8], at: usize) -> Option<Placeholder> {
     let rest = name[at..].strip_prefix(b"%")?;
-    let (filled_with, rest) = rest.strip_prefix(b"0").map_or((b' ', rest), |rest| (b'0', rest));
+    let (fill, rest) = rest.strip_prefix(b"0").map_or((b' ', rest), |rest| (b'0', rest));
     let (width, rest) = match rest {
         [digit @ b'1'..=b'9', rest @ ..] => (usize::from(digit - b'0'), rest),
         _ => (0, rest),
     };
     let rest = rest.strip_prefix(b"d")?;
-    Some(Found { at, end: name.len() - rest.len(), width, filled_with })
+    Some(Placeholder { at, end: name.len() - rest.len(), width, fill })
 }
 
 #[cfg(test)]
@@ -156,14 +154,14 @@ mod tests {
     use super::super::super::args::{Arguments, Command};
     use super::*;
 
-    fn wish(words: &[&str]) -> Scan {
+    fn parse(words: &[&str]) -> Scan {
         let arguments = Arguments::parse_from(["usbscan", "scan"].iter().chain(words));
-        let Command::Scan(wish) = arguments.command else { panic!("another command") };
-        wish
+        let Command::Scan(args) = arguments.command else { panic!("another command") };
+        args
     }
 
-    fn name(text: &str) -> Name {
-        Name::of(&wish(&["-o", text])).expect("a name")
+    fn name(text: &str) -> Destination {
+        Destination::from_args(&parse(&["-o", text])).expect("a name")
     }
 
     fn page_3_of(text: &str) -> String {
@@ -171,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ending_of_the_name_says_the_format_unless_another_is_asked_for() {
+    fn the_file_extension_selects_the_format_unless_another_is_requested() {
         let format = |text: &str| name(text).format(None).ok();
         assert_eq!(format("page.png"), Some(FileFormat::Png));
         assert_eq!(format("page.PPM"), Some(FileFormat::Pnm));
@@ -185,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_in_a_name_is_the_pages() {
+    fn a_placeholder_becomes_the_page_number() {
         assert_eq!(page_3_of("page-%03d.png"), "page-003.png");
         assert_eq!(page_3_of("a/%d.png"), "a/3.png");
         assert_eq!(page_3_of("%2d.png"), " 3.png");
@@ -194,15 +192,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_stays_as_it_is() {
+    fn other_percent_signs_are_part_of_the_name() {
         for text in ["50%.png", "%s.png", "%%.png", "%12d.png", "100%d/page.png", "%"] {
-            assert_eq!(name(text), Name::One(text.into()), "{text}");
+            assert_eq!(name(text), Destination::Single(text.into()), "{text}");
         }
     }
 
     #[test]
-    fn two_numbers_in_a_name_are_one_too_many() {
-        let error = Name::of(&wish(&["-o", "%d-%02d.png"])).expect_err("two");
+    fn two_placeholders_are_refused() {
+        let error = Destination::from_args(&parse(&["-o", "%d-%02d.png"])).expect_err("two");
         assert!(matches!(error, OutputError::Numbers(_)), "{error}");
     }
 }
