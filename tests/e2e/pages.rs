@@ -158,7 +158,7 @@ fn pages_without_room_are_refused_before_anything_is_scanned() {
         (&["--source", "adf-duplex", "-o", "page.jpg"], "a JPEG file holds one page"),
         (&["--batch", "-o", "page.pgm"], "a PNM file holds one page"),
         (&["--source", "adf", "-o", "-"], "a PNG file holds one page"),
-        (&["--source", "adf", "-o", "%d-%d.png"], "more than one number"),
+        (&["--source", "adf", "-o", "%d-%d.png"], "more than one %d"),
         (&["--quality", "50", "-o", "page.png"], "--quality is for JPEG and PDF"),
         (&["--quality", "lossless", "-o", "page.jpg"], "never without loss"),
     ] {
