@@ -187,7 +187,7 @@ fn holds_again(daemon: &Daemon, before: (usize, usize, u64)) -> u64 {
 fn descriptors_that_a_client_sends_along_are_not_kept() {
     let daemon = Daemon::start();
     let mut client = daemon.client();
-    client.done(usbscan_wire::Command::List {});
+    client.done(usbscan_wire::Command::List { device: None, descriptors: false });
     let before = held(&daemon);
     let files: Vec<_> = (0..64).map(|_| std::fs::File::open("/dev/null").expect("it is always there")).collect();
     let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
@@ -273,7 +273,7 @@ fn a_machine_without_usb_has_an_empty_list_and_one_line_in_the_log() {
         assert_ne!(lines.read_line(&mut log).unwrap(), 0, "{log}");
     }
     let mut client = Client::new(UnixStream::connect(&socket).unwrap());
-    assert_eq!(client.done(usbscan_wire::Command::List {}).information, 0);
+    assert_eq!(client.done(usbscan_wire::Command::List { device: None, descriptors: false }).information, 0);
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(log.lines().filter(|line| line.contains("no USB")).count(), 1, "{log}");

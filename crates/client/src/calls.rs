@@ -76,7 +76,7 @@ impl Session {
 
     /// The scanners there are, in order of arrival.
     pub fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
-        self.ask_for::<ListBody>(Command::List {}).map(|body| body.devices)
+        self.ask_for::<ListBody>(Command::List { device: None, descriptors: false }).map(|body| body.devices)
     }
 
     /// What one scanner, or every one, is doing, and for whom.

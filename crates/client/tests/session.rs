@@ -117,7 +117,7 @@ fn every_waiting_call_ends_when_the_daemon_does() {
 fn nonsense_from_the_daemon_ends_the_connection_in_words() {
     for nonsense in ["{}\n", "[]\n", "{\"id\":1,\"status\":\"splendid\"}\n", "{\"id\":1,\"payload\":99999999}\n"] {
         let (session, mut daemon) = session();
-        let pending = session.start(Command::List {}, vec![]).expect("sent");
+        let pending = session.start(Command::List { device: None, descriptors: false }, vec![]).expect("sent");
         daemon.hear();
         daemon.writer.write_all(nonsense.as_bytes()).expect("written");
         let error = pending.wait().unwrap_err();

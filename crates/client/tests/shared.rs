@@ -219,7 +219,9 @@ fn an_answer_with_more_than_its_request_had_room_for_ends_the_connection() {
 #[test]
 fn bytes_in_shared_memory_for_a_request_that_named_no_place_end_the_connection() {
     let write = Command::Write { at: None, length: 0, zero_packet: false, timeout: None };
-    for (command, payload) in [(read(9), vec![]), (Command::List {}, vec![]), (write, vec![7; PLACE])] {
+    for (command, payload) in
+        [(read(9), vec![]), (Command::List { device: None, descriptors: false }, vec![]), (write, vec![7; PLACE])]
+    {
         let (session, mut daemon, _memory) = sharing();
         let pending = session.start(command, payload).expect("sent");
         let id = daemon.hear().id;

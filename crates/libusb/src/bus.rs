@@ -78,6 +78,10 @@ impl Bus for LibusbBus {
         Ok(list)
     }
 
+    fn descriptors(&self, location: &Location) -> Option<Vec<u8>> {
+        sysfs::descriptors(location)
+    }
+
     /// Waits up to two seconds when the device has just arrived and udev has not given it its rights yet.
     fn open(&self, location: &Location) -> Result<Box<dyn Device>, Error> {
         let known = self.listed.lock().get(location).copied();

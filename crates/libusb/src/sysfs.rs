@@ -33,6 +33,11 @@ pub(crate) fn text(location: &Location, attribute: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
+/// The device's descriptors as the kernel read them when it was plugged in.
+pub(crate) fn descriptors(location: &Location) -> Option<Vec<u8>> {
+    fs::read(directory(location)?.join("descriptors")).ok()
+}
+
 /// The kernel driver on an interface; `usbfs` is a program.
 pub(crate) fn driver(location: &Location, configuration: u8, interface: InterfaceNumber) -> Option<String> {
     let link = fs::read_link(interface_directory(location, configuration, interface)?.join("driver")).ok()?;

@@ -116,6 +116,10 @@ pub trait Bus: Send + Sync {
     /// Only when the system itself can't be asked; a machine without USB is an empty list.
     fn list(&self) -> Result<Vec<DeviceInfo>, Error>;
 
+    /// The descriptors of the device at `location` as they came from it: its own, then every configuration with all that
+    /// belongs to it. Reads what the system already knows; `None` where it does not.
+    fn descriptors(&self, location: &Location) -> Option<Vec<u8>>;
+
     /// Opens the device at `location`.
     ///
     /// # Errors

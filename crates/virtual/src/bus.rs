@@ -228,6 +228,14 @@ impl Bus for VirtualBus {
         Ok(listed.collect())
     }
 
+    fn descriptors(&self, location: &Location) -> Option<Vec<u8>> {
+        let state = self.host.state.lock();
+        let device = state.devices.iter().find(|d| d.info.location == *location)?;
+        let mut bytes = device.info.descriptor.to_bytes().to_vec();
+        bytes.extend(device.info.configuration.iter().flat_map(|configuration| configuration.to_bytes()));
+        Some(bytes)
+    }
+
     fn open(&self, location: &Location) -> Result<Box<dyn Device>, Error> {
         let state = self.host.state.lock();
         let error = |kind| Error::new(kind, format!("open the virtual device at {location}"));

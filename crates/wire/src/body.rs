@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::HexBytes;
+
 /// `version`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -52,6 +54,13 @@ pub struct DeviceEntry {
     /// Why not, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Beside `descriptors`: `bConfigurationValue` of the configuration that it is in; 0 where it is in none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<u8>,
+    /// Where `list` asks for them: the device descriptor, then every configuration with all that belongs to it, as they came
+    /// from the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub descriptors: Option<HexBytes>,
 }
 
 /// `list`. `information` is the number of scanners.

@@ -153,7 +153,14 @@ pub enum Command {
     /// The daemon's version: `IOCTL_GET_VERSION`.
     Version {},
     /// The scanners there are.
-    List {},
+    List {
+        /// Only this one: name, stable id, or an unambiguous beginning of either.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
+        /// With each one's USB descriptors, as far as the header holds them.
+        #[serde(default, skip_serializing_if = "is_default")]
+        descriptors: bool,
+    },
     /// What a scanner is doing, for whom; of all scanners when none is named. Needs no `open`.
     Status {
         /// Name, stable id, or an unambiguous beginning of either.
@@ -384,7 +391,7 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Command::Version {} => "version",
-            Command::List {} => "list",
+            Command::List { .. } => "list",
             Command::Status { .. } => "status",
             Command::Open { .. } => "open",
             Command::Close {} => "close",

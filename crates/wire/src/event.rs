@@ -54,7 +54,7 @@ pub enum Event {
     /// A scanner is there.
     Arrival {
         /// It.
-        device: DeviceEntry,
+        device: Box<DeviceEntry>,
     },
     /// A scanner is gone.
     Removal {

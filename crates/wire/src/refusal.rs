@@ -234,8 +234,8 @@ mod tests {
         assert_eq!(refusal(r#"{"id":3,"command":"read"}"#), r#"read: "length" is missing"#);
         let misspelt = refusal(r#"{"id":3,"command":"read","salvge":true}"#);
         assert_eq!(misspelt, r#"read: there is no "salvge"; there are: length, at, salvage, timeout"#);
-        let surplus = refusal(r#"{"id":3,"command":"list","all":true}"#);
-        assert_eq!(surplus, r#"list: there is no "all", and nothing else to say"#);
+        let surplus = refusal(r#"{"id":3,"command":"version","all":true}"#);
+        assert_eq!(surplus, r#"version: there is no "all", and nothing else to say"#);
     }
 
     #[test]

@@ -306,7 +306,8 @@ impl Client {
     /// Waits until the daemon lists a scanner of this name or stable id.
     pub fn until_listed(&mut self, name: &str) {
         self.until(|client| {
-            let list: ListBody = client.done(Command::List {}).body().expect("a list");
+            let list: ListBody =
+                client.done(Command::List { device: None, descriptors: false }).body().expect("a list");
             match list.devices.iter().any(|device| device.name == name || device.stable_id == name) {
                 true => Ok(()),
                 false => Err(format!("{name} is not among {:?}", list.devices)),

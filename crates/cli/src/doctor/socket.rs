@@ -63,7 +63,9 @@ fn dialogue(mut stream: &UnixStream) -> Option<Probe> {
     let mut incoming = BufReader::new(stream);
     let Event::Hello { server, protocol, .. } = next(&mut incoming)? else { return None };
     let mut question = Vec::new();
-    Request { id: 1, command: Command::List {}, payload: Vec::new() }.write_to(&mut question).ok()?;
+    Request { id: 1, command: Command::List { device: None, descriptors: false }, payload: Vec::new() }
+        .write_to(&mut question)
+        .ok()?;
     stream.write_all(&question).ok()?;
     let Devices { devices } = next(&mut incoming)?;
     Some(Probe::Answered { server, protocol, devices })

@@ -38,7 +38,7 @@ impl WatchEvent {
     pub fn of_event(event: Event) -> Option<WatchEvent> {
         match event {
             Event::Hello { .. } => None,
-            Event::Arrival { device } => Some(WatchEvent::Arrival { device: Box::new(device) }),
+            Event::Arrival { device } => Some(WatchEvent::Arrival { device }),
             Event::Removal { name, stable_id } => Some(WatchEvent::Removal { name, stable_id }),
             Event::CancelIo { name, by } => Some(WatchEvent::CancelIo { name, by }),
             Event::Idle { name, abort } => Some(WatchEvent::Idle { name, abort }),

@@ -21,10 +21,14 @@ use crate::session::handle::Session;
 use crate::version::SERVER;
 
 impl Handler<'_> {
-    pub(super) fn list(&self, responder: Responder) {
+    pub(super) fn list(&self, responder: Responder, device: Option<&str>, descriptors: bool) {
         self.core.registry.rescan_for_client();
-        let scanners = self.core.registry.scanners();
-        let devices = truncate::list(scanners.iter().map(|scanner| scanner.entry()).collect());
+        let scanners = match device {
+            Some(device) => vec![or_fail!(responder, self.core.registry.find(device))],
+            None => self.core.registry.scanners(),
+        };
+        let entry = if descriptors { Scanner::entry_with_descriptors } else { Scanner::entry };
+        let devices = truncate::list(scanners.iter().map(|scanner| entry(scanner)).collect());
         responder.done_with_body(scanners.len() as u64, &ListBody { devices });
     }
 

@@ -40,7 +40,7 @@ pub(crate) fn dispatch(core: &Core, session: &Arc<Session>, responder: Responder
     let payload = request.payload;
     match request.command {
         Command::Version {} => version(responder),
-        Command::List {} => handler.list(responder),
+        Command::List { device, descriptors } => handler.list(responder, device.as_deref(), descriptors),
         Command::Status { device } => handler.status(responder, device.as_deref()),
         Command::Open { device, event, read, write, interface } => {
             handler.open(responder, &device, OpenOptions { event, read, write, interface });

@@ -9,8 +9,10 @@ const LISTED: [usize; 4] = [32, 8, 2, 0];
 /// Bytes of a header beside its list.
 const ROOM: usize = 1024;
 
-/// The scanners; where that would be too long, without those that came last.
-pub(super) fn list(devices: Vec<DeviceEntry>) -> Vec<DeviceEntry> {
+/// The scanners; where that would be too long, without the descriptors of those that came last, and then without those that
+/// came last.
+pub(super) fn list(mut devices: Vec<DeviceEntry>) -> Vec<DeviceEntry> {
+    leave_descriptors_out(&mut devices);
     first_that_fit(devices)
 }
 
@@ -25,6 +27,19 @@ pub(super) fn status(look: impl Fn(usize) -> Vec<DeviceStatus>) -> Vec<DeviceSta
         }
     }
     first_that_fit(devices)
+}
+
+/// Whoever misses a device's descriptors asks for that one alone.
+fn leave_descriptors_out(devices: &mut [DeviceEntry]) {
+    let mut all: usize = devices.iter().map(|device| length(device) + 1).sum();
+    for device in devices.iter_mut().rev() {
+        if all < DAEMON_HEADER_LIMIT - ROOM {
+            return;
+        }
+        let with = length(device);
+        device.descriptors = None;
+        all -= with - length(device);
+    }
 }
 
 fn fits(list: &impl Serialize) -> bool {
@@ -50,6 +65,8 @@ fn length(what: &impl Serialize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use usbscan_wire::HexBytes;
+
     use super::*;
 
     fn device(number: usize, name: &str) -> DeviceEntry {
@@ -70,6 +87,8 @@ mod tests {
             protocol: "esci".to_owned(),
             accessible: true,
             problem: None,
+            configuration: None,
+            descriptors: None,
         }
     }
 
@@ -83,6 +102,17 @@ mod tests {
         for devices in [devices(60, &"x".repeat(64)), devices(100, "Perfection V850")] {
             assert_eq!(list(devices.clone()), devices);
         }
+    }
+
+    #[test]
+    fn descriptors_are_left_out_before_scanners_are() {
+        let with =
+            |device| DeviceEntry { descriptors: Some(HexBytes(vec![0; 2000])), configuration: Some(1), ..device };
+        let all: Vec<_> = devices(100, "Perfection V850").into_iter().map(with).collect();
+        let listed = list(all.clone());
+        let count = listed.iter().filter(|device| device.descriptors.is_some()).count();
+        assert!(fits(&listed) && listed.len() == 100 && (5..20).contains(&count), "{count}");
+        assert_eq!(list(all[99..].to_vec()), all[99..]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use usbscan_usb::{Access, Bus, DeviceInfo};
-use usbscan_wire::{DeviceEntry, DeviceStatus, LastCancel, Peer, PipeState, SessionEntry};
+use usbscan_wire::{DeviceEntry, DeviceStatus, HexBytes, LastCancel, Peer, PipeState, SessionEntry};
 
 use crate::capture::Taps;
 use crate::config::models::Model;
@@ -406,6 +406,18 @@ impl Scanner {
                 "no permission: usbscand's udev rules (60-usbscan.rules) are not in force; install them and replug"
                     .to_owned()
             }),
+            configuration: None,
+            descriptors: None,
+        }
+    }
+
+    /// As in `list` with descriptors.
+    pub fn entry_with_descriptors(&self) -> DeviceEntry {
+        let configuration = self.info.configuration.as_ref().map_or(0, |configuration| configuration.value);
+        DeviceEntry {
+            configuration: Some(configuration),
+            descriptors: self.bus.descriptors(&self.info.location).map(HexBytes),
+            ..self.entry()
         }
     }
 

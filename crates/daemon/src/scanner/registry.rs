@@ -310,7 +310,7 @@ impl RegistryThread {
                 let scanner = supervisor.scanner.clone();
                 self.scanners.present.lock().push(scanner.clone());
                 self.supervisors.push(KnownScanner { bus: at, supervisor });
-                self.environment.sessions.broadcast(Event::Arrival { device: scanner.entry() }, |_| false);
+                self.environment.sessions.broadcast(Event::Arrival { device: Box::new(scanner.entry()) }, |_| false);
             }
             Err(error) => log::error!("start a thread for a scanner: {error}"),
         }

@@ -61,6 +61,10 @@ impl Bus for Silent {
         self.0.list()
     }
 
+    fn descriptors(&self, location: &Location) -> Option<Vec<u8>> {
+        self.0.descriptors(location)
+    }
+
     fn open(&self, location: &Location) -> Result<Box<dyn Device>, Error> {
         self.0.open(location)
     }

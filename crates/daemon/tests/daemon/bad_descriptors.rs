@@ -87,7 +87,8 @@ fn beside_an_honest_one(lie: impl FnOnce(&mut Descriptors), answers: Answers, ti
 }
 
 fn listed(client: &mut Client) -> usize {
-    let list: usbscan_wire::ListBody = client.done(Command::List {}).body().expect("a list");
+    let list: usbscan_wire::ListBody =
+        client.done(Command::List { device: None, descriptors: false }).body().expect("a list");
     list.devices.len()
 }
 
@@ -378,6 +379,10 @@ impl Bus for Shifty {
         Ok(devices)
     }
 
+    fn descriptors(&self, location: &Location) -> Option<Vec<u8>> {
+        self.bus.descriptors(location)
+    }
+
     fn open(&self, location: &Location) -> Result<Box<dyn Device>, Error> {
         self.bus.open(location)
     }
@@ -402,7 +407,8 @@ fn a_device_that_says_something_else_of_itself_at_each_look_ends_in_words_and_ha
         // Reads the configuration again, and looks.
         daemon.reconfigure(Config::default());
         let mut client = client();
-        let list: usbscan_wire::ListBody = client.done(Command::List {}).body().expect("a list");
+        let list: usbscan_wire::ListBody =
+            client.done(Command::List { device: None, descriptors: false }).body().expect("a list");
         let others = list.devices.iter().filter(|device| !device.stable_id.ends_with("HONEST"));
         let Some(name) = others.map(|device| device.name.clone()).next() else { continue };
         let what = format!("{:?}", list.devices);

@@ -47,6 +47,6 @@ fn under_any_mixture_of_faults_every_request_ends_once_and_the_other_scanner_wor
         other.open("1209:0001:OTHER");
         other.write_all(b"unharmed");
         assert_eq!(other.read_all(512), b"unharmed", "{seed}");
-        assert_eq!(other.call(Command::List {}).status, Status::Success);
+        assert_eq!(other.call(Command::List { device: None, descriptors: false }).status, Status::Success);
     }
 }

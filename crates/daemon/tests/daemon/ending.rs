@@ -105,7 +105,7 @@ fn close_with_requests_outstanding_answers_them_first() {
 fn a_client_that_stops_talking_still_gets_its_answers() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.client();
-    let list = client.send(Command::List {});
+    let list = client.send(Command::List { device: None, descriptors: false });
     client.stream().shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(client.answer(list).status, Status::Success);
     assert!(client.hear_the_end().is_empty());
@@ -152,7 +152,7 @@ fn a_bad_command_with_an_id_is_refused_and_the_connection_goes_on() {
     assert_eq!(client.answer(901).status, Status::InvalidParameter);
     let answer = client.answer(902);
     assert!(answer.message.unwrap().contains("lenght"));
-    client.done(Command::List {});
+    client.done(Command::List { device: None, descriptors: false });
 }
 
 #[test]
@@ -172,9 +172,9 @@ fn past_a_limit_a_request_is_refused_and_nothing_else_is_disturbed() {
     let rig = Rig::with(Config { limits, ..Config::default() }, &["loopback"]);
     let mut client = rig.open();
     let reads: Vec<u64> = (0..4).map(|_| client.read(512)).collect();
-    assert_eq!(client.call(Command::List {}).status, Status::InsufficientResources);
+    assert_eq!(client.call(Command::List { device: None, descriptors: false }).status, Status::InsufficientResources);
     let mut other = rig.open();
-    assert_eq!(other.call(Command::List {}).status, Status::Success);
+    assert_eq!(other.call(Command::List { device: None, descriptors: false }).status, Status::Success);
     let (one, two) = (other.read(1 << 20), other.read(1));
     let refused = other.answer(two);
     assert_eq!(refused.status, Status::InsufficientResources);

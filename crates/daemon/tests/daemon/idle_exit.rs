@@ -38,7 +38,7 @@ impl Daemon {
 /// Connects, asks one thing, leaves.
 fn is_served(socket: &Path) {
     let mut client = Client::new(UnixStream::connect(socket).expect("the socket is always there"));
-    client.done(Command::List {});
+    client.done(Command::List { device: None, descriptors: false });
 }
 
 #[test]

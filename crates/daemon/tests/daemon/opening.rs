@@ -37,7 +37,7 @@ fn the_version_is_told() {
 fn scanners_are_listed_by_arrival_and_found_by_name_stable_id_or_a_beginning() {
     let rig = Rig::new(&["loopback,serial=A1", "loopback,serial=A2", "esci"]);
     let mut client = rig.client();
-    let list: ListBody = client.done(Command::List {}).body().unwrap();
+    let list: ListBody = client.done(Command::List { device: None, descriptors: false }).body().unwrap();
     let ids: Vec<_> = list.devices.iter().map(|d| (&*d.name, &*d.stable_id, &*d.protocol)).collect();
     let expected = [
         ("usbscan0", "1209:0001:A1", "loopback"),
