@@ -28,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("testkit", &["usbscan-daemon", "usbscan-libusb", "usbscan-shm", "usbscan-usb", "usbscan-virtual", "usbscan-wire"]),
     ("usbscan-wire", &[]),
     ("usbscan-client", &["usbscan-shm", "usbscan-wire"]),
+    ("usbscan-libusb-dropin", &["usbscan-wire"]),
     ("usbscan-escl", &[]),
     ("usbscan-scan", &["usbscan-client", "usbscan-escl"]),
     ("usbscan-image", &["usbscan-scan"]),
@@ -40,11 +41,13 @@ const FOR_TESTS: &[&str] =
 
 /// What one crate's tests may use besides that: tests/sane has Debian's programs load the backend that cargo built,
 /// tests/corpus.rs has the fuzzer's targets.
-const FOR_TESTS_OF: &[(&str, &[&str])] =
-    &[("usbscan", &["usbscan-sane", "usbscan-scan", "usbscan-image", "usbscan-escl", "vscan"])];
+const FOR_TESTS_OF: &[(&str, &[&str])] = &[(
+    "usbscan",
+    &["usbscan-sane", "usbscan-libusb-dropin", "usbscan-scan", "usbscan-image", "usbscan-escl", "vscan"],
+)];
 
-/// Where unsafe code is fenced: libusb's callbacks, SANE's C interface, memory that two processes share.
-const FENCED: &[&str] = &["usbscan-libusb", "usbscan-sane", "usbscan-shm"];
+/// Where unsafe code is fenced: libusb's callbacks, libusb's C interface and SANE's, memory that two processes share.
+const FENCED: &[&str] = &["usbscan-libusb", "usbscan-libusb-dropin", "usbscan-sane", "usbscan-shm"];
 
 /// A file longer than this hides a second noun.
 const LINES: usize = 600;
