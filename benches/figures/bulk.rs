@@ -123,7 +123,7 @@ fn sleeps() -> Outcome<u64> {
     Ok(all)
 }
 
-/// What the defaults of `depth` and `chunk` are chosen from: depths with four requests of 1 MiB outstanding, chunks with four
+/// What the defaults of `queue_depth` and `max_transfer_bytes` are chosen from: depths with four requests of 1 MiB outstanding, chunks with four
 /// requests of as many bytes. All take turns.
 pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let wire = &WIRES[1];
@@ -134,7 +134,10 @@ pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
         let mut bare = Candidate::new(title("bare loop, 4 x 256 KiB queued".to_owned()));
         let candidate = |depth: usize, chunk: usize, queued: usize, size: usize| -> Outcome<_> {
             let what = format!("depth {depth}, chunk {chunk} KiB, {queued} x {} KiB outstanding", size / 1024);
-            let road = Road::new(Config { depth, chunk: chunk * 1024, ..Config::default() }, wire.device("SET"))?;
+            let road = Road::new(
+                Config { queue_depth: depth, max_transfer_bytes: chunk * 1024, ..Config::default() },
+                wire.device("SET"),
+            )?;
             Ok((road, queued, size, Candidate::new(title(what))))
         };
         let depths = [1, 2, 4].into_iter().map(|depth| candidate(depth, 1024, REQUESTS, REQUEST));

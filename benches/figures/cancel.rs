@@ -88,7 +88,10 @@ pub fn cancels(
     for _ in 0..rounds + WARM_UP {
         let started: Result<Vec<Pending>, usbscan_client::Error> = (0..queued)
             .map(|_| {
-                session.start(Command::Read { at: None, length: LENGTH, salvage: false, timeout: None }, Vec::new())
+                session.start(
+                    Command::Read { offset: None, length: LENGTH, return_partial: false, timeout: None },
+                    Vec::new(),
+                )
             })
             .collect();
         let started = started?;

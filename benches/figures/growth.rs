@@ -115,7 +115,10 @@ fn requests(count: usize) -> Outcome<f64> {
     let road = Road::new(wide(), Box::new(Loopback::new()))?;
     let began = Instant::now();
     let started: Result<Vec<Pending>, usbscan_client::Error> = (0..count)
-        .map(|_| road.session.start(Command::Read { at: None, length: 512, salvage: false, timeout: None }, Vec::new()))
+        .map(|_| {
+            road.session
+                .start(Command::Read { offset: None, length: 512, return_partial: false, timeout: None }, Vec::new())
+        })
         .collect();
     let started = started?;
     road.session.cancel_pipe(Pipe::Read, None)?;
@@ -141,9 +144,10 @@ fn scanners(count: usize) -> Outcome<f64> {
     }
     let mut reads = Vec::new();
     for session in &sessions {
-        reads.push(
-            session.start(Command::Read { at: None, length: 1 << 20, salvage: false, timeout: None }, Vec::new())?,
-        );
+        reads.push(session.start(
+            Command::Read { offset: None, length: 1 << 20, return_partial: false, timeout: None },
+            Vec::new(),
+        )?);
     }
     for read in reads {
         read.wait()?;

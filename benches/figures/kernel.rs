@@ -25,14 +25,14 @@ const SYNCHRONOUS: usize = 64 * 1024;
 
 /// Two configurations of usbscand.
 const DEFAULTS: &str = "";
-const SHALLOW: &str = "depth = 1\n";
+const SHALLOW: &str = "queue_depth = 1\n";
 
 pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let _device = Plugged::new(wishes.controller()?, "loopback")?;
     for (way, name) in [(Way::In, "in"), (Way::Out, "out")] {
         let title = |what: &str| format!("bulk-{name}, {}: {what}", wishes.controller().unwrap_or_default());
         let mut road = Candidate::new(title("whole road, 4 x 1 MiB queued"));
-        let mut shallow = Candidate::new(title("whole road, the same, usbscand's depth 1"));
+        let mut shallow = Candidate::new(title("whole road, the same, usbscand's queue_depth 1"));
         let mut bare = Candidate::new(title("bare libusb loop, 4 x 256 KiB queued"));
         let mut long = Candidate::new(title("bare libusb loop, 4 x 1 MiB queued"));
         let mut slow = Candidate::new(title("libusb's synchronous calls, 64 KiB"));
@@ -77,7 +77,7 @@ fn mebibytes(wishes: &Wishes, way: Way) -> usize {
     if is_gadget && way == Way::Out { REQUESTS } else { MIB }
 }
 
-/// What the defaults of `depth` and `chunk` are chosen from: depths with four requests of 1 MiB outstanding, chunks with four
+/// What the defaults of `queue_depth` and `max_transfer_bytes` are chosen from: depths with four requests of 1 MiB outstanding, chunks with four
 /// requests of as many bytes.
 pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let _device = Plugged::new(wishes.controller()?, "loopback")?;
@@ -87,7 +87,7 @@ pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
         let candidate = |depth: usize, chunk: usize, outstanding: (usize, usize)| {
             let (requests, size) = outstanding;
             let what = format!("depth {depth}, chunk {chunk} KiB, {requests} x {} KiB outstanding", size / 1024);
-            let configuration = format!("depth = {depth}\nchunk = {}\n", chunk * 1024);
+            let configuration = format!("queue_depth = {depth}\nmax_transfer_bytes = {}\n", chunk * 1024);
             (configuration, outstanding, Candidate::new(title(what)))
         };
         let depths = [1, 2, 4].map(|depth| candidate(depth, 1024, (REQUESTS, REQUEST)));

@@ -9,6 +9,7 @@ use usbscan_wire::{
     RequestKind, RequestRecipient, StatusBody, VersionBody,
 };
 
+use crate::timeout::seconds;
 use crate::{Error, Session};
 
 /// Which endpoints to bind: positions in the array of `pipe-configuration`. Those not named are the
@@ -49,10 +50,6 @@ pub enum RequestData {
     In(u16),
     /// Host to device.
     Out(Vec<u8>),
-}
-
-pub(crate) fn seconds(timeout: Option<Duration>) -> Option<f64> {
-    timeout.map(|timeout| timeout.as_secs_f64())
 }
 
 fn body<T: serde::de::DeserializeOwned>(command: &'static str, answer: &Answer) -> Result<T, Error> {
@@ -105,13 +102,13 @@ impl Session {
     /// # Errors
     /// A refusal with the status `timeout` carries what had come in its answer's payload.
     pub fn read(&self, length: u32, timeout: Option<Duration>) -> Result<Bytes, Error> {
-        let command = Command::Read { at: None, length, salvage: false, timeout: seconds(timeout) };
+        let command = Command::Read { offset: None, length, return_partial: false, timeout: seconds(timeout) };
         self.ask(command).map(|answer| answer.payload)
     }
 
     /// Writes all of `bytes`; how many were taken is in the answer if it ends otherwise.
     pub fn write(&self, bytes: &[u8], timeout: Option<Duration>) -> Result<(), Error> {
-        self.call(Command::Write { at: None, length: 0, zero_packet: false, timeout: seconds(timeout) }, bytes)
+        self.call(Command::Write { offset: None, length: 0, zero_packet: false, timeout: seconds(timeout) }, bytes)
             .map(drop)
     }
 

@@ -24,9 +24,9 @@ pub enum Error {
     /// It accepted the connection and then said nothing.
     #[error("usbscand accepted the connection and then said nothing for {} s", .0.as_secs())]
     NoHello(Duration),
-    /// The daemon speaks a protocol that came later.
+    /// The daemon speaks another version of the protocol: one of the two is older.
     #[error(
-        "usbscand ({server}) speaks protocol version {theirs}, this program version {}",
+        "{server} speaks protocol {theirs}, and this program speaks protocol {}: install both from the same release, and restart usbscand",
         usbscan_wire::PROTOCOL_VERSION
     )]
     Version {
@@ -111,7 +111,7 @@ impl Error {
         }
     }
 
-    /// The answer that is not `success`, with the bytes it may carry (`timeout`, salvage).
+    /// The answer that is not `success`, with the bytes it may carry (`timeout`, return_partial).
     pub fn answer(&self) -> Option<&Answer> {
         match self {
             Error::Refused(refusal) => Some(&refusal.answer),

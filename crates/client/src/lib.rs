@@ -21,25 +21,28 @@
 //! ```
 #![warn(missing_docs)]
 
+mod buffer_pool;
 mod calls;
 mod canceller;
 mod error;
 mod incoming;
 mod link;
 mod lock;
+mod outgoing;
 mod pending;
+mod reply_extra;
 mod session;
-mod shared;
-mod spare;
+mod timeout;
 
 /// What payloads are.
 pub use bytes::Bytes;
 pub use calls::{Endpoints, RequestData, UsbRequest};
 pub use canceller::Canceller;
 pub use error::{Error, GoneWhy, Refusal};
-pub use lock::Lock;
+pub use lock::{LOCK_TIMEOUT, LockHandle};
+pub use outgoing::Outgoing;
 pub use pending::Pending;
+pub use reply_extra::SHORTEST_SHARED;
 pub use session::{DEFAULT_SOCKET, Session};
-pub use shared::{Outgoing, SHORTEST_SHARED};
 /// The protocol's values: what calls take and give back.
 pub use usbscan_wire as wire;

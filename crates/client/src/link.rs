@@ -14,12 +14,12 @@ use std::sync::{Arc, OnceLock};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
-use usbscan_shm::Room;
+use usbscan_shm::ShmArena;
 use usbscan_wire::{Answer, Command, Event, FrameError, FromDaemon};
 
+use crate::buffer_pool::BufferPool;
 use crate::incoming::Incoming;
-use crate::shared::{Due, Misplaced};
-use crate::spare::Spare;
+use crate::reply_extra::{Mismatch, ReplyExtra};
 use crate::{Error, GoneWhy};
 
 /// Events that nobody has looked at yet; of more than these the oldest are forgotten.
@@ -27,7 +27,7 @@ const EVENTS_KEPT: usize = 256;
 
 /// What comes back for a request.
 #[derive(Debug)]
-pub(crate) struct Came {
+pub(crate) struct Reply {
     pub answer: Answer,
     /// The memory that was asked for.
     pub descriptor: Option<OwnedFd>,
@@ -35,9 +35,9 @@ pub(crate) struct Came {
 
 #[derive(Debug)]
 struct Waiter {
-    /// `None`: nobody wants the answer any more, but something is due with it.
-    answer: Option<Sender<Came>>,
-    due: Due,
+    /// `None`: nobody wants the answer any more, but something is extra with it.
+    answer: Option<Sender<Reply>>,
+    extra: ReplyExtra,
 }
 
 #[derive(Debug, Default)]
@@ -55,25 +55,25 @@ pub(crate) struct Link {
     waiting: Mutex<Waiting>,
     next_id: AtomicU64,
     /// Memory for payloads to come.
-    spare: Arc<Spare>,
+    pool: Arc<BufferPool>,
     /// Memory that the daemon shares.
-    room: OnceLock<Room>,
+    arena: OnceLock<ShmArena>,
 }
 
 impl Link {
     pub(crate) fn new(socket: UnixStream) -> Link {
         let (turn, waiting, next_id) = (Mutex::default(), Mutex::default(), AtomicU64::new(1));
-        Link { socket, turn, waiting, next_id, spare: Arc::default(), room: OnceLock::new() }
+        Link { socket, turn, waiting, next_id, pool: Arc::default(), arena: OnceLock::new() }
     }
 
     /// The memory that the daemon shares, if it does.
-    pub(crate) fn room(&self) -> Option<&Room> {
-        self.room.get()
+    pub(crate) fn arena(&self) -> Option<&ShmArena> {
+        self.arena.get()
     }
 
     /// From now on there is this. False: there was some already, which stays.
-    pub(crate) fn share(&self, room: Room) -> bool {
-        self.room.set(room).is_ok()
+    pub(crate) fn share(&self, arena: ShmArena) -> bool {
+        self.arena.set(arena).is_ok()
     }
 
     pub(crate) fn new_id(&self) -> u64 {
@@ -86,7 +86,13 @@ impl Link {
     }
 
     /// Sends a request whose answer is wanted.
-    pub(crate) fn start(&self, id: u64, command: &Command, payload: &[u8], due: Due) -> Result<Receiver<Came>, Error> {
+    pub(crate) fn start(
+        &self,
+        id: u64,
+        command: &Command,
+        payload: &[u8],
+        extra: ReplyExtra,
+    ) -> Result<Receiver<Reply>, Error> {
         let name = command.name();
         let (answer, wait) = bounded(1);
         {
@@ -94,7 +100,7 @@ impl Link {
             if let Some(why) = waiting.gone.clone() {
                 return Err(Error::Gone { command: name, why });
             }
-            waiting.answers.insert(id, Waiter { answer: Some(answer), due });
+            waiting.answers.insert(id, Waiter { answer: Some(answer), extra });
         }
         match self.send(id, command, payload) {
             Ok(()) => Ok(wait),
@@ -141,7 +147,7 @@ impl Link {
         let mut waiting = self.waiting.lock();
         let Entry::Occupied(mut waiter) = waiting.answers.entry(id) else { return false };
         let was_wanted = waiter.get_mut().answer.take().is_some();
-        if !matches!(waiter.get().due, Due::Slot { .. }) {
+        if !matches!(waiter.get().extra, ReplyExtra::Slot { .. }) {
             waiter.remove();
         }
         was_wanted
@@ -157,10 +163,10 @@ impl Link {
     /// Runs on the reading thread until the connection ends; then everyone who waits is told.
     pub(crate) fn read_all(&self, mut stream: BufReader<Incoming>, events: &Events) {
         let why = loop {
-            match next(&mut stream, &self.spare) {
+            match next(&mut stream, &self.pool) {
                 Ok(Some(FromDaemon::Answer(answer))) => {
-                    if let Err(misplaced) = self.deliver(answer, stream.get_mut()) {
-                        break GoneWhy::Broken(misplaced.to_string());
+                    if let Err(mismatch) = self.deliver(answer, stream.get_mut()) {
+                        break GoneWhy::Broken(mismatch.to_string());
                     }
                 }
                 Ok(Some(FromDaemon::Event(event))) => events.push(event),
@@ -178,35 +184,35 @@ impl Link {
         drop(waiting);
     }
 
-    fn deliver(&self, mut answer: Answer, incoming: &mut Incoming) -> Result<(), Misplaced> {
+    fn deliver(&self, mut answer: Answer, incoming: &mut Incoming) -> Result<(), Mismatch> {
         let Some(id) = answer.id else {
             log::error!("usbscand did not understand us: {}", answer.message.unwrap_or_default());
             return Ok(());
         };
         let waiter = self.waiting.lock().answers.remove(&id);
-        let Some(Waiter { answer: wanted, due }) = waiter else {
+        let Some(Waiter { answer: wanted, extra }) = waiter else {
             log::trace!("nobody waits for the answer to request {id}: {}", answer.status);
             return Ok(());
         };
-        let descriptor = if matches!(due, Due::Memory) { incoming.take_descriptor() } else { None };
-        due.settle(&mut answer)?;
+        let descriptor = if matches!(extra, ReplyExtra::Memory) { incoming.take_descriptor() } else { None };
+        extra.settle(&mut answer)?;
         if let Some(wanted) = wanted {
             // The room of one is free, for an id gets one answer; whoever waited may have left just now.
-            let _ = wanted.try_send(Came { answer, descriptor });
+            let _ = wanted.try_send(Reply { answer, descriptor });
         }
         Ok(())
     }
 }
 
-/// Reads one message from the daemon; `spare` has memory for its payload.
-pub(crate) fn next(stream: &mut BufReader<Incoming>, spare: &Arc<Spare>) -> Result<Option<FromDaemon>, FrameError> {
+/// Reads one message from the daemon; `pool` has memory for its payload.
+pub(crate) fn next(stream: &mut BufReader<Incoming>, pool: &Arc<BufferPool>) -> Result<Option<FromDaemon>, FrameError> {
     let frame =
-        usbscan_wire::receive_frame_into(stream, usbscan_wire::DAEMON_HEADER_LIMIT, |length| spare.take(length))?;
+        usbscan_wire::receive_frame_into(stream, usbscan_wire::DAEMON_HEADER_LIMIT, |length| pool.take(length))?;
     let Some(mut frame) = frame else { return Ok(None) };
     let payload = std::mem::take(&mut frame.payload);
     let mut message = FromDaemon::from_frame(frame)?;
     if let FromDaemon::Answer(answer) = &mut message {
-        answer.payload = spare.bytes(payload);
+        answer.payload = pool.bytes(payload);
     }
     Ok(Some(message))
 }

@@ -1,4 +1,4 @@
-//! Taking a scanner for a while, by who does not have the session in hand.
+//! The lock of a session's scanner, for code that does not own the session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,51 +8,49 @@ use usbscan_wire::{Command, Status};
 use crate::link::Link;
 use crate::{Error, GoneWhy, Pending};
 
-/// How long one may wait for a scanner that another has. More than any question to a scanner takes, and not so much that
-/// somebody who waits in vain would wonder.
-const MOMENT: Duration = Duration::from_secs(2);
+/// A timeout for [`LockHandle::lock_timeout`]. Longer than any status query takes, short enough not to look like a hang.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Takes and gives back the lock of its session's scanner, and ends its session. For programs that keep a scanner open
 /// for long and use it now and then, with the session inside a driver. It keeps nothing alive: after the session is
 /// dropped every call ends with [`Error::Gone`].
 #[derive(Debug, Clone)]
-pub struct Lock {
+pub struct LockHandle {
     link: Arc<Link>,
 }
 
-impl Lock {
-    pub(crate) fn new(link: Arc<Link>) -> Lock {
-        Lock { link }
+impl LockHandle {
+    pub(crate) fn new(link: Arc<Link>) -> LockHandle {
+        LockHandle { link }
     }
 
     /// Takes the scanner's pipes for this session alone, or fails at once.
     ///
     /// # Errors
     /// A refusal with the status `busy`, naming the holder; [`Error::Gone`].
-    pub fn take(&self) -> Result<(), Error> {
+    pub fn lock(&self) -> Result<(), Error> {
         self.call(Command::Lock { wait: false })
     }
 
-    /// Takes them, or waits a moment: another may only be asking the scanner something, such as whether a button was
-    /// pressed.
+    /// Takes them, or waits for them until `timeout`: another program may only be reading the scanner's status.
     ///
     /// # Errors
-    /// As [`Lock::take`].
-    pub fn take_soon(&self) -> Result<(), Error> {
+    /// As [`LockHandle::lock`].
+    pub fn lock_timeout(&self, timeout: Duration) -> Result<(), Error> {
         let mut waiting = Pending::start(&self.link, self.link.new_id(), &Command::Lock { wait: true }, &[])?;
-        if waiting.wait_for(MOMENT)?.is_some() {
+        if waiting.wait_for(timeout)?.is_some() {
             return Ok(());
         }
         // Dropped, it is cancelled, unless it was granted just now; then taking it again does nothing.
         drop(waiting);
-        self.take()
+        self.lock()
     }
 
-    /// Gives them back. Nothing happens where the session does not have them.
+    /// Gives the lock back. Nothing happens where the session does not have them.
     ///
     /// # Errors
     /// [`Error::Gone`], or a refusal other than `not-found`.
-    pub fn give_back(&self) -> Result<(), Error> {
+    pub fn unlock(&self) -> Result<(), Error> {
         match self.call(Command::Unlock {}) {
             Err(error) if error.status() == Some(Status::NotFound) => Ok(()),
             other => other,

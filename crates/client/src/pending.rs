@@ -7,8 +7,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use usbscan_wire::{Answer, Command};
 
-use crate::link::{Came, Link};
-use crate::shared::Due;
+use crate::link::{Link, Reply};
+use crate::reply_extra::ReplyExtra;
 use crate::{Error, GoneWhy};
 
 /// A request that is under way. Its answer is taken with [`Pending::wait`].
@@ -20,26 +20,26 @@ use crate::{Error, GoneWhy};
 pub struct Pending {
     id: u64,
     command: &'static str,
-    answer: Receiver<Came>,
+    answer: Receiver<Reply>,
     link: Arc<Link>,
     spent: bool,
 }
 
 impl Pending {
     pub(crate) fn start(link: &Arc<Link>, id: u64, command: &Command, payload: &[u8]) -> Result<Pending, Error> {
-        Pending::start_due(link, id, command, payload, Due::Nothing)
+        Pending::start_with(link, id, command, payload, ReplyExtra::Nothing)
     }
 
     /// Of a request that has something out.
-    pub(crate) fn start_due(
+    pub(crate) fn start_with(
         link: &Arc<Link>,
         id: u64,
         command: &Command,
         payload: &[u8],
-        due: Due,
+        extra: ReplyExtra,
     ) -> Result<Pending, Error> {
         let name = command.name();
-        let answer = link.start(id, command, payload, due)?;
+        let answer = link.start(id, command, payload, extra)?;
         Ok(Pending { id, command: name, answer, link: link.clone(), spent: false })
     }
 
@@ -53,10 +53,10 @@ impl Pending {
     /// # Errors
     /// [`Error::Refused`] with the answer when that is not `success`; [`Error::Gone`].
     pub fn wait(mut self) -> Result<Answer, Error> {
-        let came = self.answer.recv();
+        let reply = self.answer.recv();
         self.spent = true;
-        match came {
-            Ok(Came { answer, .. }) => Error::unless_success(self.command, answer),
+        match reply {
+            Ok(Reply { answer, .. }) => Error::unless_success(self.command, answer),
             Err(_) => Err(self.gone()),
         }
     }
@@ -65,14 +65,17 @@ impl Pending {
     ///
     /// # Errors
     /// As [`Pending::wait`].
-    pub fn wait_for(&mut self, patience: Duration) -> Result<Option<Answer>, Error> {
-        self.wait_along(patience).map(|came| came.map(|(answer, _)| answer))
+    pub fn wait_for(&mut self, timeout: Duration) -> Result<Option<Answer>, Error> {
+        self.wait_with_descriptor(timeout).map(|reply| reply.map(|(answer, _)| answer))
     }
 
     /// The same, with the descriptor that came along.
-    pub(crate) fn wait_along(&mut self, patience: Duration) -> Result<Option<(Answer, Option<OwnedFd>)>, Error> {
-        match self.answer.recv_timeout(patience) {
-            Ok(Came { answer, descriptor }) => {
+    pub(crate) fn wait_with_descriptor(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<Option<(Answer, Option<OwnedFd>)>, Error> {
+        match self.answer.recv_timeout(timeout) {
+            Ok(Reply { answer, descriptor }) => {
                 self.spent = true;
                 Error::unless_success(self.command, answer).map(|answer| Some((answer, descriptor)))
             }

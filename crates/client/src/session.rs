@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use rustix::net::sockopt::set_socket_send_buffer_size;
-use usbscan_shm::Room;
+use usbscan_shm::ShmArena;
 use usbscan_wire::{Answer, Command, Event, FrameError, FromDaemon, Limits};
 
 use crate::incoming::Incoming;
 use crate::link::{self, Events, Link};
-use crate::shared::{self, Due};
-use crate::{Canceller, Error, GoneWhy, Lock, Outgoing, Pending};
+use crate::reply_extra::{self, ReplyExtra};
+use crate::{Canceller, Error, GoneWhy, LockHandle, Outgoing, Pending};
 
 /// Where usbscand listens unless configured otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/usbscan/usbscand.sock";
@@ -100,9 +100,9 @@ impl Session {
         Canceller::new(self.link.clone())
     }
 
-    /// A handle that takes the scanner and gives it back.
-    pub fn lock_handle(&self) -> Lock {
-        Lock::new(self.link.clone())
+    /// A handle that locks the scanner and unlocks it.
+    pub fn lock_handle(&self) -> LockHandle {
+        LockHandle::new(self.link.clone())
     }
 
     /// Whether the connection has ended.
@@ -118,16 +118,16 @@ impl Session {
     /// Refusals: a daemon that is older than this, or has no more memory to share. The session goes on as before. And
     /// [`Error::SharesAlready`], [`Error::Silent`], [`Error::NoMemory`], [`Error::Memory`], [`Error::Gone`].
     pub fn share_memory(&self, bytes: usize) -> Result<(), Error> {
-        if self.link.room().is_some() {
+        if self.link.arena().is_some() {
             return Err(Error::SharesAlready);
         }
         let length = u32::try_from(bytes).unwrap_or(u32::MAX);
         let asking = Command::ShareMemory { length };
-        let mut asking = Pending::start_due(&self.link, self.new_id(), &asking, &[], Due::Memory)?;
+        let mut asking = Pending::start_with(&self.link, self.new_id(), &asking, &[], ReplyExtra::Memory)?;
         let silent = Error::Silent { command: "share-memory", after: HELLO_PATIENCE };
-        let (_, descriptor) = asking.wait_along(HELLO_PATIENCE)?.ok_or(silent)?;
-        let room = Room::new(&descriptor.ok_or(Error::NoMemory)?, length as usize).map_err(Error::Memory)?;
-        if self.link.share(room) { Ok(()) } else { Err(Error::SharesAlready) }
+        let (_, descriptor) = asking.wait_with_descriptor(HELLO_PATIENCE)?.ok_or(silent)?;
+        let arena = ShmArena::new(&descriptor.ok_or(Error::NoMemory)?, length as usize).map_err(Error::Memory)?;
+        if self.link.share(arena) { Ok(()) } else { Err(Error::SharesAlready) }
     }
 
     /// Shared memory for so many bytes that are to be written, so that they need not be copied there: fill it, then
@@ -163,8 +163,8 @@ impl Session {
     /// # Errors
     /// As [`Session::start`].
     pub fn start_as(&self, id: u64, mut command: Command, payload: impl AsRef<[u8]>) -> Result<Pending, Error> {
-        let (payload, due) = shared::place(self.link.room(), &mut command, payload.as_ref());
-        Pending::start_due(&self.link, id, &command, payload, due)
+        let (payload, extra) = reply_extra::lend_slot(self.link.arena(), &mut command, payload.as_ref());
+        Pending::start_with(&self.link, id, &command, payload, extra)
     }
 }
 

@@ -249,9 +249,10 @@ fn what_does_not_greet_as_usbscand_does_is_none() {
 
     let (socket, mut daemon) = pair();
     let Event::Hello { server, session, limits, .. } = greeting() else { unreachable!() };
-    daemon.tell(&Event::Hello { server, session, limits, protocol: 2 });
+    daemon.tell(&Event::Hello { server, session, limits, protocol: 1 });
     let error = Session::over(socket).unwrap_err();
-    assert_eq!(error.to_string(), "usbscand (usbscand 9) speaks protocol version 2, this program version 1");
+    let said = "usbscand 9 speaks protocol 1, and this program speaks protocol 2: install both from the same release, and restart usbscand";
+    assert_eq!(error.to_string(), said);
 }
 
 #[test]
@@ -273,7 +274,7 @@ fn where_nobody_listens_the_socket_is_named() {
 fn a_scanner_that_another_asks_something_is_had_when_that_is_over() {
     let (session, mut daemon) = session();
     let lock = session.lock_handle();
-    let taking = std::thread::spawn(move || lock.take_soon());
+    let taking = std::thread::spawn(move || lock.lock_timeout(usbscan_client::LOCK_TIMEOUT));
     let asked = daemon.hear();
     assert_eq!(asked.command, Command::Lock { wait: true });
     daemon.say(&Answer::new(asked.id, Status::Success));

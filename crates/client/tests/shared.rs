@@ -6,7 +6,7 @@ use std::time::Duration;
 use support::{Daemon, read, session};
 use usbscan_client::wire::{Answer, Command, PAYLOAD_LIMIT, Status};
 use usbscan_client::{Error, GoneWhy, Pending, Session};
-use usbscan_shm::Memory;
+use usbscan_shm::SharedMemory;
 
 mod support;
 
@@ -27,9 +27,9 @@ fn asked(session: &Session, daemon: &mut Daemon, answer: impl FnOnce(&mut Daemon
 }
 
 /// A session and a daemon that share room for four long reads.
-fn sharing() -> (Session, Daemon, Memory) {
+fn sharing() -> (Session, Daemon, SharedMemory) {
     let (session, mut daemon) = session();
-    let memory = Memory::new(4 * PLACE).expect("memory");
+    let memory = SharedMemory::new(4 * PLACE).expect("memory");
     asked(&session, &mut daemon, |daemon, id| {
         daemon.say_with(&Answer::new(id, Status::Success), &[memory.descriptor()]);
     })
@@ -40,8 +40,8 @@ fn sharing() -> (Session, Daemon, Memory) {
 /// Where the next read, which the daemon hears now, is to go.
 fn place_of_next(daemon: &mut Daemon) -> (u64, Option<u32>) {
     let request = daemon.hear();
-    let Command::Read { at, .. } = request.command else { panic!("{request:?}") };
-    (request.id, at)
+    let Command::Read { offset, .. } = request.command else { panic!("{request:?}") };
+    (request.id, offset)
 }
 
 fn start(session: &Session) -> Pending {
@@ -49,7 +49,7 @@ fn start(session: &Session) -> Pending {
 }
 
 /// The daemon writes so many of these bytes where the request said, and says so.
-fn done(daemon: &mut Daemon, memory: &Memory, (id, at): (u64, Option<u32>), byte: u8, count: usize) {
+fn done(daemon: &mut Daemon, memory: &SharedMemory, (id, at): (u64, Option<u32>), byte: u8, count: usize) {
     let at = at.expect("a place in the memory") as usize;
     memory.region(at..at + count).expect("inside").copy_from(&vec![byte; count]);
     let mut answer = Answer::new(id, Status::Success);
@@ -107,7 +107,7 @@ fn short_requests_and_those_that_find_no_room_go_through_the_socket() {
     daemon.payload(id, &vec![7; PLACE]);
     assert!(pending.wait().expect("an answer").payload == vec![7; PLACE]);
     let bytes = vec![5; PLACE];
-    let write = Command::Write { at: None, length: 0, zero_packet: false, timeout: None };
+    let write = Command::Write { offset: None, length: 0, zero_packet: false, timeout: None };
     session.start(write.clone(), &bytes).expect("sent").detach();
     let request = daemon.hear();
     assert!(request.command == write && request.payload == bytes);
@@ -119,10 +119,10 @@ fn short_requests_and_those_that_find_no_room_go_through_the_socket() {
 fn bytes_to_write_are_in_shared_memory_until_the_answer() {
     let (session, mut daemon, memory) = sharing();
     let bytes: Vec<u8> = (0..50_000_u32).map(|n| n as u8).collect();
-    let wrong = Command::Write { at: Some(4711), length: 9, zero_packet: true, timeout: None };
+    let wrong = Command::Write { offset: Some(4711), length: 9, zero_packet: true, timeout: None };
     let copied = session.start(wrong, &bytes).expect("sent");
     let request = daemon.hear();
-    assert_eq!(request.command, Command::Write { at: Some(0), length: 50_000, zero_packet: true, timeout: None });
+    assert_eq!(request.command, Command::Write { offset: Some(0), length: 50_000, zero_packet: true, timeout: None });
     assert!(request.payload.is_empty() && memory.region(0..50_000).expect("inside").to_vec() == bytes);
 
     let mut outgoing = session.outgoing(3).expect("room");
@@ -130,7 +130,7 @@ fn bytes_to_write_are_in_shared_memory_until_the_answer() {
     let filled = outgoing.start(false, Some(Duration::from_secs(2))).expect("sent");
     let second = daemon.hear();
     let at = 53_248;
-    let expected = Command::Write { at: Some(at), length: 3, zero_packet: false, timeout: Some(2.0) };
+    let expected = Command::Write { offset: Some(at), length: 3, zero_packet: false, timeout: Some(2.0) };
     assert_eq!((second.command, second.payload.len()), (expected, 0));
     assert_eq!(memory.region(at as usize..at as usize + 3).expect("inside").to_vec(), b"job");
 
@@ -176,7 +176,7 @@ fn a_place_where_a_lost_transfer_may_still_write_is_never_used_again() {
         let (id, at) = place_of_next(&mut daemon);
         assert_eq!(at, Some(0));
         memory.region(0..4).expect("inside").copy_from(b"some");
-        daemon.say(&Answer { shared: 4, ..Answer::failure(Some(id), status, "wedged") });
+        daemon.say(&Answer { shared: 4, ..Answer::failure(Some(id), status, "host-stuck") });
         let error = pending.wait().unwrap_err();
         let kept = error.answer().expect("an answer").payload.clone();
         memory.region(0..4).expect("inside").copy_from(b"late");
@@ -218,7 +218,7 @@ fn an_answer_with_more_than_its_request_had_room_for_ends_the_connection() {
 
 #[test]
 fn bytes_in_shared_memory_for_a_request_that_named_no_place_end_the_connection() {
-    let write = Command::Write { at: None, length: 0, zero_packet: false, timeout: None };
+    let write = Command::Write { offset: None, length: 0, zero_packet: false, timeout: None };
     for (command, payload) in
         [(read(9), vec![]), (Command::List { device: None, descriptors: false }, vec![]), (write, vec![7; PLACE])]
     {
@@ -286,7 +286,7 @@ fn a_daemon_that_knows_no_shared_memory_goes_on_as_before() {
 
 #[test]
 fn memory_that_did_not_come_or_is_of_no_use_is_not_used() {
-    let short = Memory::new(4 * PLACE - 1).expect("memory");
+    let short = SharedMemory::new(4 * PLACE - 1).expect("memory");
     let open = rustix::fs::memfd_create("open", rustix::fs::MemfdFlags::ALLOW_SEALING).expect("memory");
     rustix::fs::ftruncate(&open, 4 * PLACE as u64).expect("its length");
     let (pipe, _) = rustix::pipe::pipe().expect("a pipe");
@@ -309,7 +309,7 @@ fn memory_that_did_not_come_or_is_of_no_use_is_not_used() {
 #[test]
 fn of_several_descriptors_the_first_is_taken_and_the_others_are_closed() {
     let (session, mut daemon) = session();
-    let memory = Memory::new(4 * PLACE).expect("memory");
+    let memory = SharedMemory::new(4 * PLACE).expect("memory");
     let (kept_open, others): (Vec<_>, Vec<_>) = (0..3).map(|_| rustix::pipe::pipe().expect("a pipe")).unzip();
     asked(&session, &mut daemon, |daemon, id| {
         let descriptors = [memory.descriptor(), others[0].as_fd(), others[1].as_fd(), others[2].as_fd()];

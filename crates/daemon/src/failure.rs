@@ -212,7 +212,7 @@ impl Failure {
                 ErrorKind::Stall => Status::Stall,
                 ErrorKind::InvalidParameter => Status::InvalidParameter,
                 ErrorKind::NoResources => Status::InsufficientResources,
-                ErrorKind::Wedged | ErrorKind::Io => Status::IoError,
+                ErrorKind::HostStuck | ErrorKind::Io => Status::IoError,
             },
             Failure::Unknown { .. } | Failure::Gone { .. } => Status::NoDevice,
             Failure::JobCancelled => Status::Cancelled,

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use usbscan_shm::Memory;
+use usbscan_shm::SharedMemory;
 
 /// Buffers of one pipe that wait to be used again, so that a read costs neither a zeroing nor page faults.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ pub(crate) struct Payload {
     pieces: Vec<Piece>,
     bytes: usize,
     shared: usize,
-    descriptor: Option<Arc<Memory>>,
+    descriptor: Option<Arc<SharedMemory>>,
 }
 
 impl Payload {
@@ -123,7 +123,7 @@ impl Payload {
     }
 
     /// The memory whose descriptor goes along.
-    pub fn descriptor(&self) -> Option<&Memory> {
+    pub fn descriptor(&self) -> Option<&SharedMemory> {
         self.descriptor.as_deref()
     }
 
@@ -138,9 +138,9 @@ impl Payload {
     }
 }
 
-impl From<Arc<Memory>> for Payload {
+impl From<Arc<SharedMemory>> for Payload {
     /// No bytes, but the memory's descriptor.
-    fn from(memory: Arc<Memory>) -> Payload {
+    fn from(memory: Arc<SharedMemory>) -> Payload {
         Payload { descriptor: Some(memory), ..Payload::default() }
     }
 }

@@ -118,11 +118,11 @@ impl Transfer {
         let length = (self.buffer.length - self.moved).min(PAYLOAD_LIMIT);
         let (command, payload) = match &self.job {
             Job::Pipe { pipe: Pipe::Read, .. } => {
-                (Command::Read { length: length as u32, at: None, salvage: false, timeout }, Vec::new())
+                (Command::Read { length: length as u32, offset: None, return_partial: false, timeout }, Vec::new())
             }
             Job::Pipe { pipe: Pipe::Event, .. } => (Command::WaitEvent { timeout }, Vec::new()),
             Job::Pipe { .. } => {
-                let write = Command::Write { at: None, length: 0, zero_packet: false, timeout };
+                let write = Command::Write { offset: None, length: 0, zero_packet: false, timeout };
                 (write, self.buffer.part(self.moved, length))
             }
             Job::Control(command) => {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, unbounded};
 use load::{Load, Took};
 use usbscan_libusb::LibusbBus;
-use usbscan_shm::Memory;
+use usbscan_shm::SharedMemory;
 use usbscan_usb::{
     Buffer, Bus, Completion, Device, Direction, Endpoint, EndpointAddress, Error, ErrorKind, InterfaceNumber, Setup,
     Status, Token, TransferType,
@@ -88,7 +88,7 @@ fn buffer(load: &Load) -> Result<Buffer, Error> {
     if !load.shared {
         return Ok(vec![0; load.size].into());
     }
-    let memory = Memory::new(load.size).ok();
+    let memory = SharedMemory::new(load.size).ok();
     let region = memory.and_then(|memory| memory.region(0..load.size));
     region.map(Buffer::from).ok_or_else(|| Error::new(ErrorKind::NoResources, "make memory to share"))
 }

@@ -88,8 +88,8 @@ impl Bus for LibusbBus {
         Ok(Box::new(open::open(location, known)?))
     }
 
-    fn watch(&self, bell: Sender<()>) -> Result<Box<dyn Watch>, Error> {
-        Ok(Box::new(hotplug::watch(bell)?))
+    fn watch(&self, notify: Sender<()>) -> Result<Box<dyn Watch>, Error> {
+        Ok(Box::new(hotplug::watch(notify)?))
     }
 }
 
@@ -116,7 +116,8 @@ mod tests {
         assert_eq!(bus.list(), Ok(Vec::new()));
         let place = Location { bus: 1, address: 2, ports: vec![1] };
         assert_eq!(bus.open(&place).err().map(|error| error.kind), Some(ErrorKind::NoDevice));
-        let watch = bus.watch(crossbeam_channel::bounded(1).0);
-        assert_eq!(watch.err().map(|error| error.kind), Some(ErrorKind::NotSupported));
+        // libusb's own backend refuses; one that listens to udev would hear of a controller that comes later.
+        let refused = bus.watch(crossbeam_channel::bounded(1).0).err().map(|error| error.kind);
+        assert!(matches!(refused, None | Some(ErrorKind::NotSupported)), "{refused:?}");
     }
 }

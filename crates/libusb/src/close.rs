@@ -30,16 +30,16 @@ pub(crate) struct Hold {
 /// Asks for every transfer back, waits for each, releases, closes and joins the event thread.
 ///
 /// # Errors
-/// [`ErrorKind::Wedged`] when that took longer than `patience`; what is in use is left to a thread that waits on.
+/// [`ErrorKind::HostStuck`] when that took longer than `patience`; what is in use is left to a thread that waits on.
 pub(crate) fn close(hold: Hold, shared: &Arc<Shared>, patience: Duration) -> Result<(), Error> {
-    shared.ledger.close();
+    shared.open_handle.close();
     let deadline = Instant::now() + patience;
     let work = Work::start(hold, shared.clone());
     if work.quiet.recv_deadline(deadline).is_err() {
-        return Err(wedged(shared, "get all transfers back"));
+        return Err(host_stuck(shared, "get all transfers back"));
     }
     if work.closed.recv_deadline(deadline.max(Instant::now() + RELEASE)).is_err() {
-        return Err(wedged(shared, "release the interfaces"));
+        return Err(host_stuck(shared, "release the interfaces"));
     }
     if work.thread.is_some_and(|thread| thread.join().is_err()) {
         log::error!("the thread that closed {} panicked", shared.info.label());
@@ -47,9 +47,9 @@ pub(crate) fn close(hold: Hold, shared: &Arc<Shared>, patience: Duration) -> Res
     Ok(())
 }
 
-fn wedged(shared: &Shared, tried: &str) -> Error {
-    let error = shared.error(ErrorKind::Wedged, tried);
-    log::error!("{error}; {} transfers are still out", shared.ledger.in_flight());
+fn host_stuck(shared: &Shared, tried: &str) -> Error {
+    let error = shared.error(ErrorKind::HostStuck, tried);
+    log::error!("{error}; {} transfers are still out", shared.open_handle.in_flight());
     error
 }
 
@@ -91,7 +91,7 @@ impl Work {
 
 fn work_down(hold: Hold, shared: &Arc<Shared>, say_quiet: &Sender<()>, say_closed: &Sender<()>) {
     cancel_all(shared);
-    shared.ledger.wait_until_unused(None);
+    shared.open_handle.wait_until_unused(None);
     // Whoever asked may have lost patience.
     let _ = say_quiet.send(());
     let Hold { handle, events, context } = hold;
@@ -110,9 +110,9 @@ fn work_down(hold: Hold, shared: &Arc<Shared>, say_quiet: &Sender<()>, say_close
 
 /// By rank, each newest first, so that what data there is stays in the oldest.
 fn cancel_all(shared: &Shared) {
-    let mut flights = shared.ledger.borrow_newest_first(|_| true);
-    flights.sort_by_key(|flight| flight.transfer().cancel_rank());
-    for flight in flights {
+    let mut transfers = shared.open_handle.all_for_cancel(|_| true);
+    transfers.sort_by_key(|flight| flight.transfer().cancel_rank());
+    for flight in transfers {
         flight.transfer().cancel();
     }
 }

@@ -14,8 +14,8 @@ use crate::claims::{Claims, settings};
 use crate::close::{self, Hold};
 use crate::context::EventThread;
 use crate::endpoint::{LibusbEndpoint, Shared, max_packet_size_0};
-use crate::ledger::Ledger;
-use crate::transfer::Kind;
+use crate::open_handle::OpenHandle;
+use crate::transfer::TransferKind;
 use crate::{capabilities, holder, status, sysfs};
 
 /// What a device that is dropped without [`Device::close`] gets.
@@ -41,8 +41,8 @@ impl LibusbDevice {
         }
         let bulk = capabilities::of(&info.location);
         let events = EventThread::start(context.clone(), format!("usb {}", info.location))?;
-        let ledger = Ledger::new(handle.as_raw());
-        let shared = Arc::new(Shared { info, ledger, claims: Claims::default(), bulk });
+        let open_handle = OpenHandle::new(handle.as_raw());
+        let shared = Arc::new(Shared { info, open_handle, claims: Claims::default(), bulk });
         Ok(LibusbDevice { shared, hold: Some(Hold { handle, events, context }) })
     }
 
@@ -115,12 +115,12 @@ impl Device for LibusbDevice {
             return error(ErrorKind::InvalidParameter);
         }
         let (kind, max_packet_size) = if address.is_control() {
-            (Kind::Control, max_packet_size_0(&shared.info))
+            (TransferKind::Control, max_packet_size_0(&shared.info))
         } else {
             let Some(found) = shared.claims.endpoint(&shared.info, address) else { return error(ErrorKind::NotFound) };
             let kind = match found.transfer_type {
-                TransferType::Bulk => Kind::Bulk,
-                TransferType::Interrupt => Kind::Interrupt,
+                TransferType::Bulk => TransferKind::Bulk,
+                TransferType::Interrupt => TransferKind::Interrupt,
                 TransferType::Control | TransferType::Isochronous => return error(ErrorKind::NotSupported),
             };
             (kind, usize::from(found.max_packet_size))
@@ -139,8 +139,8 @@ impl Device for LibusbDevice {
         let concerned: Vec<EndpointAddress> =
             settings.iter().flat_map(|setting| &setting.endpoints).map(|endpoint| endpoint.address).collect();
         let alone = shared
-            .ledger
-            .enter_alone(|in_flight| in_flight.is_control() || concerned.contains(&in_flight))
+            .open_handle
+            .enter_exclusive(|in_flight| in_flight.is_control() || concerned.contains(&in_flight))
             .map_err(|refusal| shared.refused(refusal, &tried))?;
         let chosen = self.handle().set_alternate_setting(interface.0, alternate);
         drop(alone);
@@ -152,7 +152,7 @@ impl Device for LibusbDevice {
     fn reset(&mut self) -> Result<(), Error> {
         let tried = "reset the port";
         let shared = &self.shared;
-        let alone = shared.ledger.enter_alone(|_| true).map_err(|refusal| shared.refused(refusal, tried))?;
+        let alone = shared.open_handle.enter_exclusive(|_| true).map_err(|refusal| shared.refused(refusal, tried))?;
         if let Some(holder) = self.bystander() {
             return Err(shared.error(ErrorKind::Busy(holder), tried));
         }
@@ -165,7 +165,7 @@ impl Device for LibusbDevice {
             Err(error @ (rusb::Error::NotFound | rusb::Error::NoDevice)) => {
                 // It came back as another device, or not at all, or somebody took its interface meanwhile: this
                 // handle is good for nothing, and a submit through it would claim behind our back.
-                shared.ledger.close();
+                shared.open_handle.close();
                 drop(alone);
                 Err(shared.error(ErrorKind::NoDevice, tried).with_code(status::code(error)))
             }

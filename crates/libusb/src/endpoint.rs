@@ -11,15 +11,16 @@ use usbscan_usb::{
 
 use crate::capabilities::Bulk;
 use crate::claims::Claims;
-use crate::ledger::{EndpointId, Ledger, Refusal};
+use crate::open_handle::{EndpointId, OpenHandle, Refusal};
 use crate::status;
-use crate::transfer::{self, Departure, Kind, NotStarted, Why};
+use crate::submit::{self, NotStarted, Submission, SubmitError};
+use crate::transfer::TransferKind;
 
 /// What an open device and its endpoints share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) info: DeviceInfo,
-    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) open_handle: Arc<OpenHandle>,
     pub(crate) claims: Claims,
     pub(crate) bulk: Bulk,
 }
@@ -29,7 +30,7 @@ impl Shared {
         Error::new(kind, format!("{tried} of {}", self.info.label()))
     }
 
-    /// Why a call that needs the device quiet was refused.
+    /// SubmitError a call that needs the device quiet was refused.
     pub(crate) fn refused(&self, refusal: Refusal, tried: &str) -> Error {
         match refusal {
             Refusal::Closed => self.error(ErrorKind::NoDevice, tried),
@@ -46,7 +47,7 @@ pub(crate) struct LibusbEndpoint {
     shared: Arc<Shared>,
     id: EndpointId,
     address: EndpointAddress,
-    kind: Kind,
+    kind: TransferKind,
     max_packet_size: usize,
     completions: Sender<Completion>,
 }
@@ -55,11 +56,11 @@ impl LibusbEndpoint {
     pub(crate) fn new(
         shared: Arc<Shared>,
         address: EndpointAddress,
-        kind: Kind,
+        kind: TransferKind,
         max_packet_size: usize,
         completions: Sender<Completion>,
     ) -> LibusbEndpoint {
-        let id = shared.ledger.new_endpoint();
+        let id = shared.open_handle.new_endpoint();
         LibusbEndpoint { shared, id, address, kind, max_packet_size, completions }
     }
 
@@ -67,10 +68,10 @@ impl LibusbEndpoint {
         self.shared.error(kind, &format!("{tried} endpoint {}", self.address))
     }
 
-    /// Why this transfer can't be put to libusb, if it can't.
+    /// SubmitError this transfer can't be put to libusb, if it can't.
     fn objection(&self, buffer: &Buffer) -> Option<Error> {
         let objection = |why: String| Some(self.error(ErrorKind::InvalidParameter, &why));
-        if self.kind == Kind::Control {
+        if self.kind == TransferKind::Control {
             // Somebody else could change the setup packet after it was checked.
             let Some(bytes) = buffer.as_slice() else { return objection("send shared memory to".to_owned()) };
             return match check_control(&self.shared, bytes) {
@@ -79,7 +80,7 @@ impl LibusbEndpoint {
             };
         }
         // The limit concerns reads (a short packet in the middle) and holds for both, being never met today.
-        let limit = if self.kind == Kind::Bulk { self.shared.bulk.limit() } else { i32::MAX as usize };
+        let limit = if self.kind == TransferKind::Bulk { self.shared.bulk.limit() } else { i32::MAX as usize };
         if buffer.len() > limit {
             return objection(format!("transfer {} bytes (at most {limit} here) on", buffer.len()));
         }
@@ -98,7 +99,7 @@ fn check_control(shared: &Shared, buffer: &[u8]) -> Result<(), &'static str> {
     if data.len() != usize::from(setup.length) {
         return Err("a data stage of another length than its setup packet says");
     }
-    if setup.goes_behind_the_hosts_back() {
+    if setup.is_reserved_for_host() {
         return Err("a request that must go through the host");
     }
     if !shared.claims.allow(&shared.info, setup) {
@@ -120,14 +121,14 @@ impl Endpoint for LibusbEndpoint {
         if let Some(error) = self.objection(&buffer) {
             return Err(Rejected { error, buffer });
         }
-        let usage = match self.shared.ledger.enter() {
+        let usage = match self.shared.open_handle.enter() {
             Ok(usage) => usage,
             Err(refusal) => {
                 let error = self.shared.refused(refusal, &format!("submit to endpoint {}", self.address));
                 return Err(Rejected { error, buffer });
             }
         };
-        let departure = Departure {
+        let submission = Submission {
             usage,
             key: (self.id, token),
             kind: self.kind,
@@ -135,19 +136,19 @@ impl Endpoint for LibusbEndpoint {
             completions: self.completions.clone(),
             buffer,
         };
-        transfer::submit(departure).map_err(|NotStarted { why, buffer }| {
-            let error = match why {
-                Why::NameInUse => self.error(ErrorKind::InvalidParameter, "submit twice under one token to"),
-                Why::NoMemory => self.error(ErrorKind::NoResources, "submit to"),
-                Why::Refused(code) => self.error(status::kind(code), "submit to").with_code(code),
+        submit::submit(submission).map_err(|NotStarted { error, buffer }| {
+            let error = match error {
+                SubmitError::NameInUse => self.error(ErrorKind::InvalidParameter, "submit twice under one token to"),
+                SubmitError::NoMemory => self.error(ErrorKind::NoResources, "submit to"),
+                SubmitError::Refused(code) => self.error(status::kind(code), "submit to").with_code(code),
             };
             Rejected { error, buffer }
         })
     }
 
     fn cancel(&mut self, token: Token) -> Cancel {
-        let Some(borrowed) = self.shared.ledger.borrow((self.id, token)) else { return Cancel::NotInFlight };
-        let answer = status::cancel(borrowed.transfer().cancel());
+        let Some(target) = self.shared.open_handle.get_for_cancel((self.id, token)) else { return Cancel::NotInFlight };
+        let answer = status::cancel(target.transfer().cancel());
         if let Cancel::Failed(code) = answer {
             log::warn!("cancel on endpoint {} of {}: code {code}", self.address, self.shared.info.label());
         }
@@ -163,8 +164,8 @@ impl Endpoint for LibusbEndpoint {
         let (shared, address) = (&self.shared, self.address);
         // A pending control request would hold the kernel's lock of the device for seconds.
         let alone = shared
-            .ledger
-            .enter_alone(|in_flight| in_flight == address || in_flight.is_control())
+            .open_handle
+            .enter_exclusive(|in_flight| in_flight == address || in_flight.is_control())
             .map_err(|refusal| shared.refused(refusal, &tried))?;
         // SAFETY: `alone` keeps the handle open; nothing is in flight on the endpoint and no submit can start.
         let code = unsafe { ffi::libusb_clear_halt(alone.handle(), address.0) };
@@ -174,8 +175,8 @@ impl Endpoint for LibusbEndpoint {
 
 impl Drop for LibusbEndpoint {
     fn drop(&mut self) {
-        for borrowed in self.shared.ledger.borrow_newest_first(|endpoint| endpoint == self.id) {
-            borrowed.transfer().cancel();
+        for target in self.shared.open_handle.all_for_cancel(|endpoint| endpoint == self.id) {
+            target.transfer().cancel();
         }
     }
 }
@@ -194,12 +195,18 @@ mod tests {
     use crate::claims::tests::two_interfaces;
 
     fn shared() -> Arc<Shared> {
-        let ledger = Ledger::new(std::ptr::null_mut());
-        Arc::new(Shared { info: two_interfaces(), ledger, claims: Claims::default(), bulk: Bulk::Whole })
+        let open_handle = OpenHandle::new(std::ptr::null_mut());
+        Arc::new(Shared { info: two_interfaces(), open_handle, claims: Claims::default(), bulk: Bulk::Whole })
     }
 
     fn control() -> LibusbEndpoint {
-        LibusbEndpoint::new(shared(), EndpointAddress::CONTROL, Kind::Control, 64, crossbeam_channel::unbounded().0)
+        LibusbEndpoint::new(
+            shared(),
+            EndpointAddress::CONTROL,
+            TransferKind::Control,
+            64,
+            crossbeam_channel::unbounded().0,
+        )
     }
 
     fn rejection(endpoint: &mut LibusbEndpoint, buffer: impl Into<Buffer>) -> Error {
@@ -223,7 +230,7 @@ mod tests {
     #[test]
     fn a_request_that_somebody_else_could_change_after_it_was_checked_is_refused() {
         let request = Setup::vendor(Direction::In, 1, 0, 0, 4).buffer(&[]);
-        let memory = usbscan_shm::Memory::new(request.len()).unwrap();
+        let memory = usbscan_shm::SharedMemory::new(request.len()).unwrap();
         let region = memory.region(0..request.len()).unwrap();
         region.copy_from(&request);
         let error = rejection(&mut control(), region);
@@ -250,9 +257,9 @@ mod tests {
     #[test]
     fn after_closing_a_submit_says_no_device_and_gives_the_buffer_back() {
         let shared = shared();
-        shared.ledger.close();
+        shared.open_handle.close();
         let completions = crossbeam_channel::unbounded().0;
-        let mut endpoint = LibusbEndpoint::new(shared, EndpointAddress(0x81), Kind::Bulk, 512, completions);
+        let mut endpoint = LibusbEndpoint::new(shared, EndpointAddress(0x81), TransferKind::Bulk, 512, completions);
         assert_eq!(rejection(&mut endpoint, vec![0; 512]).kind, ErrorKind::NoDevice);
     }
 }

@@ -1,4 +1,4 @@
-//! Word of arrivals and removals: a context and an event thread of its own, whose callback rings a bell.
+//! Notifications of arrivals and removals: a context and an event thread of its own, whose callback sends a notification.
 //!
 //! The callback does nothing else: it runs inside libusb, where opening or listing is asking for a deadlock.
 //! Nothing is enumerated at registration (that races with deregistration in every libusb so far); whoever
@@ -13,8 +13,8 @@ use usbscan_usb::{Error, ErrorKind, Watch};
 use crate::context::EventThread;
 use crate::{status, sysfs};
 
-/// Keeps the bell ringing. Fields are dropped in this order: the thread ends, so that no callback runs, then
-/// the registration with the bell goes, then the context.
+/// Keeps the notifications coming. Fields are dropped in this order: the thread ends, so that no callback runs, then
+/// the registration with the notifier goes, then the context.
 #[derive(Debug)]
 pub(crate) struct LibusbWatch {
     _events: EventThread,
@@ -24,27 +24,27 @@ pub(crate) struct LibusbWatch {
 
 impl Watch for LibusbWatch {}
 
-struct Bell(Sender<()>);
+struct Notifier(Sender<()>);
 
-impl Hotplug<Context> for Bell {
+impl Hotplug<Context> for Notifier {
     fn device_arrived(&mut self, _device: rusb::Device<Context>) {
-        self.ring();
+        self.notify();
     }
 
     fn device_left(&mut self, _device: rusb::Device<Context>) {
-        self.ring();
+        self.notify();
     }
 }
 
-impl Bell {
-    fn ring(&self) {
-        // Full means that it rings already; whoever hears it lists everything.
+impl Notifier {
+    fn notify(&self) {
+        // Full: a notification is waiting already, and its receiver lists everything.
         let _ = self.0.try_send(());
     }
 }
 
 /// Begins to watch.
-pub(crate) fn watch(bell: Sender<()>) -> Result<LibusbWatch, Error> {
+pub(crate) fn watch(notify: Sender<()>) -> Result<LibusbWatch, Error> {
     let tried = "watch for USB devices";
     if !has_hotplug() {
         return Err(Error::new(ErrorKind::NotSupported, tried));
@@ -57,7 +57,7 @@ pub(crate) fn watch(bell: Sender<()>) -> Result<LibusbWatch, Error> {
         Err(error) => return Err(status::failed(status::code(error), tried)),
     };
     let registration = HotplugBuilder::new()
-        .register::<Context, &Context>(&context, Box::new(Bell(bell)))
+        .register::<Context, &Context>(&context, Box::new(Notifier(notify)))
         .map_err(|error| status::failed(status::code(error), tried))?;
     let events = EventThread::start(context.clone(), "usb hotplug".to_owned())?;
     Ok(LibusbWatch { _events: events, _registration: registration, _context: context })

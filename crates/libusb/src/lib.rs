@@ -7,7 +7,7 @@
 //!   LibusbBus ── list, open ──▶ LibusbDevice ── endpoint ──▶ LibusbEndpoint
 //!       │                          │ owns                        │ submit, cancel
 //!       │ watch                    ▼                             ▼
-//!       ▼                    context + thread              Ledger: who uses the handle,
+//!       ▼                    context + thread              OpenHandle: who uses the handle,
 //!   LibusbWatch              (every callback)              what is in flight
 //! ```
 //!
@@ -17,7 +17,7 @@
 //! What may be relied on, beyond the seam:
 //!
 //! - An accepted transfer completes once, whatever happens to its endpoint or device, unless the host controller
-//!   never gives it back; then closing says so ([`usbscan_usb::ErrorKind::Wedged`]) and its memory is never touched again.
+//!   never gives it back; then closing says so ([`usbscan_usb::ErrorKind::HostStuck`]) and its memory is never touched again.
 //! - Buffers are not copied, and do not move, between submit and completion; shared memory stays mapped until then.
 //! - Calls that would pull the rug from under a transfer (clear-halt, alternate setting, reset) are refused
 //!   while it is in flight. SET_CONFIGURATION is never sent.
@@ -37,7 +37,7 @@
 //! let (completions, done) = crossbeam_channel::unbounded();
 //! let mut bulk_in = device.endpoint(EndpointAddress(0x81), completions)?;
 //! bulk_in.submit(Token(1), vec![0; 65536].into()).map_err(|rejected| rejected.error)?;
-//! // Nothing came in five seconds: ask for it back. The completion tells how it ended, and what had arrived.
+//! // Nothing came in five seconds: ask for it back. The completion tells how it callback, and what had arrived.
 //! if done.recv_timeout(std::time::Duration::from_secs(5)).is_err() {
 //!     bulk_in.cancel(Token(1));
 //!     let completion = done.recv().expect("an accepted transfer completes");
@@ -58,9 +58,11 @@ mod device;
 mod endpoint;
 mod holder;
 mod hotplug;
-mod ledger;
+mod in_flight_buffer;
 mod open;
+mod open_handle;
 mod status;
+mod submit;
 mod sysfs;
 mod transfer;
 

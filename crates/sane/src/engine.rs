@@ -4,7 +4,7 @@
 //!
 //! Runs on a thread of ours ([`crate::apart`]); a scan, on that of its [`crate::job`].
 
-use usbscan_client::{Lock, Session};
+use usbscan_client::{LOCK_TIMEOUT, LockHandle, Session};
 use usbscan_scan::{
     Cancel, Options, Outcome, PageFormat, PageSink, ScanError, Scanner, SessionTransport, names, sources,
 };
@@ -19,7 +19,7 @@ pub struct CancelHandle {
     /// Asks the driver to bring the scanner to idle and return; asked again, to return.
     pub cancel: Cancel,
     /// Ends the session, if nothing else helps.
-    pub lock: Lock,
+    pub lock: LockHandle,
 }
 
 /// Hears of the cancel_handle of what comes next, and says whether that is cancelled already.
@@ -29,7 +29,7 @@ pub struct Engine {
     /// Its stable id.
     device: String,
     scanner: Box<dyn Scanner>,
-    lock: Lock,
+    lock: LockHandle,
     /// A page came from the feeder and the next may be asked for; the lock is ours until then.
     in_batch: bool,
 }
@@ -55,7 +55,7 @@ impl Engine {
         let session = Session::connect(devices::socket()).map_err(to_daemon)?;
         let device = session.open(&name).map_err(to_daemon)?.device;
         let lock = session.lock_handle();
-        lock.take_soon().map_err(to_daemon)?;
+        lock.lock_timeout(LOCK_TIMEOUT).map_err(to_daemon)?;
         let transport = SessionTransport::new(session);
         watched(CancelHandle { cancel: transport.cancel_handle(), lock: lock.clone() })?;
         let opened =
@@ -95,7 +95,7 @@ impl Engine {
         }
         watched(self.cancel_handle())?;
         choose(self.scanner.options_mut(), options)?;
-        self.lock.take_soon().map_err(|error| {
+        self.lock.lock_timeout(LOCK_TIMEOUT).map_err(|error| {
             log::error!("scan with {}: {error}", self.device);
             status::of_client(&error)
         })?;
@@ -127,7 +127,7 @@ impl Engine {
     /// because another program scans.
     pub fn pressed_button(&mut self) -> Result<u8, Status> {
         self.cancel_handle().cancel.reset();
-        match self.lock.take() {
+        match self.lock.lock() {
             Ok(()) => {}
             Err(error) if error.status() == Some(usbscan_client::wire::Status::Busy) => return Ok(0),
             Err(error) => return Err(status::of_client(&error)),
@@ -168,7 +168,7 @@ impl Engine {
     }
 
     fn give_back(&self) {
-        if let Err(error) = self.lock.give_back() {
+        if let Err(error) = self.lock.unlock() {
             log::error!("give back {}: {error}", self.device);
         }
     }

@@ -73,7 +73,7 @@ impl SessionTransport {
     /// Refusals of the daemon; `busy` names who has the scanner.
     pub fn open(session: Session, device: &str) -> Result<(SessionTransport, DeviceEntry), usbscan_client::Error> {
         let opened = session.open(device)?;
-        session.lock_handle().take_soon()?;
+        session.lock_handle().lock_timeout(usbscan_client::LOCK_TIMEOUT)?;
         Ok((SessionTransport::new(session), opened.device))
     }
 
@@ -191,7 +191,8 @@ fn failure(tried: &'static str, command: &'static str, timeout: Duration, answer
 
 impl Transport for SessionTransport {
     fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), TransportError> {
-        let command = Command::Write { at: None, length: 0, zero_packet: false, timeout: Some(timeout.as_secs_f64()) };
+        let command =
+            Command::Write { offset: None, length: 0, zero_packet: false, timeout: Some(timeout.as_secs_f64()) };
         self.run("write", command, bytes, timeout).map(drop)
     }
 
@@ -201,7 +202,8 @@ impl Transport for SessionTransport {
             self.share();
         }
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        let command = Command::Read { at: None, length, salvage: true, timeout: Some(timeout.as_secs_f64()) };
+        let command =
+            Command::Read { offset: None, length, return_partial: true, timeout: Some(timeout.as_secs_f64()) };
         self.reading = Some(match self.start(command, &[], timeout) {
             Ok(reading) => Started::Reading(reading),
             Err(TransportError::Cancelled) => Started::Not,

@@ -59,7 +59,7 @@ fn is_read(request: &Request) -> bool {
 fn a_read_hands_over_what_came_however_it_ended() {
     let mut ends = [(Status::Success, "all"), (Status::Timeout, "some"), (Status::Cancelled, "few")].into_iter();
     let (mut transport, daemon) = transport(move |daemon, request| {
-        let expected = Command::Read { at: None, length: 100, salvage: true, timeout: Some(1.0) };
+        let expected = Command::Read { offset: None, length: 100, return_partial: true, timeout: Some(1.0) };
         assert_eq!(request.command, expected);
         let (status, bytes) = ends.next().expect("three reads");
         daemon.say(request.id, status, bytes.as_bytes());
@@ -257,7 +257,7 @@ fn whoever_heeds_a_cancel_lets_the_job_go_and_leaves_its_sequence_again() {
     drop(transport);
     daemon.join().expect("no panic");
     let arm = || Command::ArmAbort { steps: steps.clone() };
-    let write = Command::Write { at: None, length: 0, zero_packet: false, timeout: Some(1.0) };
+    let write = Command::Write { offset: None, length: 0, zero_packet: false, timeout: Some(1.0) };
     let expected = [arm(), Command::DisarmAbort {}, arm(), write, Command::DisarmAbort {}];
     assert_eq!(commands.iter().collect::<Vec<_>>(), expected);
 }

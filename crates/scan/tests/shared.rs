@@ -15,7 +15,7 @@ use usbscan_client::{SHORTEST_SHARED, Session};
 use usbscan_scan::esci::Esci;
 use usbscan_scan::esci2::Esci2;
 use usbscan_scan::{Driver, Scanner, SessionTransport};
-use usbscan_shm::Memory;
+use usbscan_shm::SharedMemory;
 use usbscan_virtual::glass::Glass;
 
 /// What a daemon does with shared memory.
@@ -38,7 +38,7 @@ struct Heard {
 
 struct Daemon {
     stream: UnixStream,
-    memory: Option<Memory>,
+    memory: Option<SharedMemory>,
     heard: Heard,
 }
 
@@ -55,7 +55,7 @@ impl Daemon {
                     self.share(answer, length, sharing);
                     continue;
                 }
-                Command::Read { at, length, .. } => self.read(&mut rig.lock(), &mut answer, at, length),
+                Command::Read { offset, length, .. } => self.read(&mut rig.lock(), &mut answer, offset, length),
                 Command::Write { .. } => {
                     rig.lock().write(&request.payload, Duration::from_secs(60)).expect("written");
                 }
@@ -71,7 +71,7 @@ impl Daemon {
             let refusal = Answer::failure(answer.id, Status::InvalidParameter, "there is no command \"share-memory\"");
             return refusal.write_to(&mut self.stream).expect("written");
         }
-        let memory = self.memory.insert(Memory::new(length as usize).expect("memory"));
+        let memory = self.memory.insert(SharedMemory::new(length as usize).expect("memory"));
         let descriptors = [memory.descriptor()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut along = SendAncillaryBuffer::new(&mut space);

@@ -13,18 +13,18 @@ const MOST: usize = 64 << 20;
 
 /// Memory with a descriptor. It stays mapped as long as it or a [`Region`] of it lives.
 #[derive(Debug)]
-pub struct Memory {
+pub struct SharedMemory {
     descriptor: OwnedFd,
     mapping: Arc<MmapRaw>,
 }
 
-impl Memory {
+impl SharedMemory {
     /// Makes memory of so many bytes, all zero: 1 to 64 MiB. It is taken from the system at once: none is found missing
     /// while a transfer writes to it.
     ///
     /// # Errors
     /// As the system says; `InvalidInput` for another length.
-    pub fn new(length: usize) -> io::Result<Memory> {
+    pub fn new(length: usize) -> io::Result<SharedMemory> {
         if length == 0 || length > MOST {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -33,10 +33,10 @@ impl Memory {
         fallocate(&descriptor, FallocateFlags::empty(), 0, length as u64)?;
         fcntl_add_seals(&descriptor, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let mapping = Arc::new(MmapOptions::new().len(length).map_raw(&descriptor)?);
-        Ok(Memory { descriptor, mapping })
+        Ok(SharedMemory { descriptor, mapping })
     }
 
-    /// What the client maps: see [`crate::Room::new`].
+    /// What the client maps: see [`crate::ShmArena::new`].
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
@@ -58,7 +58,7 @@ impl Memory {
     }
 }
 
-/// A part of a [`Memory`], which it keeps mapped. Regions may overlap, and somebody else may write to them at any moment.
+/// A part of a [`SharedMemory`], which it keeps mapped. Regions may overlap, and somebody else may write to them at any moment.
 #[derive(Debug, Clone)]
 pub struct Region {
     mapping: Arc<MmapRaw>,
@@ -77,12 +77,12 @@ impl Region {
     }
 
     /// Where it begins in its memory.
-    pub fn at(&self) -> usize {
+    pub fn offset(&self) -> usize {
         self.range.start
     }
 
     /// A part of it, counted from its own beginning; `None` where that is not inside it.
-    pub fn part(&self, range: Range<usize>) -> Option<Region> {
+    pub fn subregion(&self, range: Range<usize>) -> Option<Region> {
         let inside = range.start <= range.end && range.end <= self.len();
         let from = self.range.start;
         inside.then(|| Region { mapping: self.mapping.clone(), range: from + range.start..from + range.end })
@@ -97,7 +97,7 @@ impl Region {
     /// Copies bytes into it, from its beginning; those that it has no room for are left out. Says how many were copied.
     pub fn copy_from(&self, bytes: &[u8]) -> usize {
         let count = bytes.len().min(self.len());
-        // SAFETY: `count` bytes are inside both. A Rust slice is never part of a mapping of this crate but in `Loaded`,
+        // SAFETY: `count` bytes are inside both. A Rust slice is never part of a mapping of this crate but in `ShmBytes`,
         // where nobody copies; what another process does to the bytes meanwhile makes them other bytes, and no more.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.as_mut_ptr(), count) };
         count
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn nobody_can_change_its_size_or_take_that_back() {
-        let memory = Memory::new(5000).unwrap();
+        let memory = SharedMemory::new(5000).unwrap();
         assert_eq!((memory.len(), fstat(memory.descriptor()).unwrap().st_size), (5000, 5000));
         assert!(ftruncate(memory.descriptor(), 1).is_err());
         assert!(ftruncate(memory.descriptor(), 50_000).is_err());
@@ -147,26 +147,27 @@ mod tests {
     #[test]
     fn no_bytes_and_too_many_are_refused_before_the_system_is_asked() {
         for length in [0, MOST + 1, usize::MAX] {
-            assert_eq!(Memory::new(length).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(SharedMemory::new(length).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         }
     }
 
     #[test]
     fn a_region_is_inside_its_memory_and_a_part_inside_its_region() {
-        let memory = Memory::new(100).unwrap();
+        let memory = SharedMemory::new(100).unwrap();
         let region = memory.region(10..60).unwrap();
-        assert_eq!((region.at(), region.len(), region.is_empty()), (10, 50, false));
-        let part = region.part(20..50).unwrap();
-        assert_eq!((part.at(), part.len()), (30, 30));
+        assert_eq!((region.offset(), region.len(), region.is_empty()), (10, 50, false));
+        let part = region.subregion(20..50).unwrap();
+        assert_eq!((part.offset(), part.len()), (30, 30));
         assert!(memory.region(100..100).unwrap().is_empty());
         #[expect(clippy::reversed_empty_ranges, reason = "such a range is refused too")]
-        let outside = [memory.region(90..101), memory.region(5..4), region.part(0..51), region.part(usize::MAX..0)];
+        let outside =
+            [memory.region(90..101), memory.region(5..4), region.subregion(0..51), region.subregion(usize::MAX..0)];
         assert!(outside.iter().all(Option::is_none));
     }
 
     #[test]
     fn a_copy_is_as_long_as_the_shorter_of_both() {
-        let memory = Memory::new(8).unwrap();
+        let memory = SharedMemory::new(8).unwrap();
         let region = memory.region(2..6).unwrap();
         assert_eq!(region.copy_from(b"abcdefgh"), 4);
         assert_eq!(memory.region(0..8).unwrap().to_vec(), b"\0\0abcd\0\0");
@@ -178,7 +179,7 @@ mod tests {
 
     #[test]
     fn regions_that_overlap_are_copied_as_if_they_did_not() {
-        let memory = Memory::new(8).unwrap();
+        let memory = SharedMemory::new(8).unwrap();
         memory.region(0..8).unwrap().copy_from(b"abcdefgh");
         let (front, back) = (memory.region(1..6).unwrap(), memory.region(3..8).unwrap());
         assert_eq!(front.copy_region(&back), 5);
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_region_outlives_its_memory() {
-        let memory = Memory::new(4).unwrap();
+        let memory = SharedMemory::new(4).unwrap();
         let region = memory.region(0..4).unwrap();
         drop(memory);
         region.copy_from(b"page");

@@ -1,12 +1,12 @@
 //! Memory that usbscand shares with a client, so that the bytes of a page need not go through the socket.
 //!
 //! ```text
-//!   usbscand: Memory ──descriptor──▶ client: Room
+//!   usbscand: SharedMemory ──descriptor──▶ client: ShmArena
 //!       │ region                         │ take
 //!       ▼                                ▼
-//!     Region ◀──"at", in a request──── Lent ◀──lend── Slot
+//!     Region ◀──"offset", in a request──── LentSlot ◀──lend── Slot
 //!       │ the kernel writes into it      │
-//!       └──"shared", in the answer────▶ Lent::back ──▶ Loaded
+//!       └──"shared", in the answer────▶ LentSlot::reclaim ──▶ ShmBytes
 //! ```
 //!
 //! The daemon makes it, seals its size, and sends its descriptor to one client. Neither side trusts the other equally:
@@ -22,5 +22,5 @@
 mod client;
 mod daemon;
 
-pub use client::{Lent, Loaded, Room, Slot};
-pub use daemon::{Memory, Region};
+pub use client::{LentSlot, ShmArena, ShmBytes, Slot};
+pub use daemon::{Region, SharedMemory};

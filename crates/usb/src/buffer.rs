@@ -48,7 +48,7 @@ impl Buffer {
         let range = range.start.min(end)..end;
         match self {
             Buffer::Vec(bytes) => Cow::Borrowed(&bytes[range]),
-            Buffer::Shared(region) => Cow::Owned(region.part(range).map_or_else(Vec::new, |part| part.to_vec())),
+            Buffer::Shared(region) => Cow::Owned(region.subregion(range).map_or_else(Vec::new, |part| part.to_vec())),
         }
     }
 
@@ -59,7 +59,7 @@ impl Buffer {
         match self {
             Buffer::Vec(bytes) => into[..count].copy_from_slice(&bytes[at..at + count]),
             Buffer::Shared(region) => {
-                region.part(at..at + count).map(|part| part.copy_to(into));
+                region.subregion(at..at + count).map(|part| part.copy_to(into));
             }
         }
         count
@@ -72,7 +72,7 @@ impl Buffer {
         match self {
             Buffer::Vec(room) => room[at..at + count].copy_from_slice(&bytes[..count]),
             Buffer::Shared(region) => {
-                region.part(at..at + count).map(|part| part.copy_from(bytes));
+                region.subregion(at..at + count).map(|part| part.copy_from(bytes));
             }
         }
         count
@@ -108,13 +108,13 @@ impl From<Region> for Buffer {
 
 #[cfg(test)]
 mod tests {
-    use usbscan_shm::Memory;
+    use usbscan_shm::SharedMemory;
 
     use super::*;
 
     /// The same bytes in memory of its own, and in the middle of shared memory.
     fn both(bytes: &[u8]) -> [Buffer; 2] {
-        let memory = Memory::new(bytes.len() + 2).unwrap();
+        let memory = SharedMemory::new(bytes.len() + 2).unwrap();
         memory.region(0..bytes.len() + 2).unwrap().copy_from(&vec![b'-'; bytes.len() + 2]);
         let region = memory.region(1..bytes.len() + 1).unwrap();
         region.copy_from(bytes);
@@ -150,7 +150,7 @@ mod tests {
             );
             assert_eq!(&*buffer.bytes(), b"pogl");
         }
-        let memory = Memory::new(4).unwrap();
+        let memory = SharedMemory::new(4).unwrap();
         Buffer::from(memory.region(1..3).unwrap()).put(0, b"page");
         assert_eq!(memory.region(0..4).unwrap().to_vec(), b"\0pa\0");
     }

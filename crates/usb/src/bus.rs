@@ -127,12 +127,12 @@ pub trait Bus: Send + Sync {
     /// [`crate::ErrorKind::AccessDenied`].
     fn open(&self, location: &Location) -> Result<Box<dyn Device>, Error>;
 
-    /// Rings `bell` after something was plugged in or out, never for nothing in between. The bell
-    /// has room for one ring: several changes may share it, so whoever hears it lists again.
+    /// Sends to `notify` after something was plugged in or out, never for nothing in between. The
+    /// channel has room for one: several changes may share it, so its receiver lists again.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotSupported`] where the system has no such events.
-    fn watch(&self, bell: Sender<()>) -> Result<Box<dyn Watch>, Error>;
+    fn watch(&self, notify: Sender<()>) -> Result<Box<dyn Watch>, Error>;
 }
 
 /// An open device.
@@ -171,7 +171,7 @@ pub trait Device: Send {
     /// Asks for every transfer back, waits for each, releases interfaces (kernel drivers return) and closes.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Wedged`] when a transfer was not given back within `patience`; what it
+    /// [`crate::ErrorKind::HostStuck`] when a transfer was not given back within `patience`; what it
     /// used is then left alone for ever, which is the only safe thing.
     fn close(self: Box<Self>, patience: Duration) -> Result<(), Error>;
 }

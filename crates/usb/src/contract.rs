@@ -448,12 +448,12 @@ fn lost(completion: Completion) -> Token {
     completion.token
 }
 
-/// Waits for the bus to stop listing a place, woken by the bell.
+/// Waits for the bus to stop listing a place, woken by the notifications.
 fn wait_until_gone(bus: &dyn Bus, location: &Location) {
-    let (ring, bell) = bounded(1);
-    let watch = bus.watch(ring).expect("the bus can be watched");
+    let (notify, changes) = bounded(1);
+    let watch = bus.watch(notify).expect("the bus can be watched");
     while bus.list().expect("a list").iter().any(|info| info.location == *location) {
-        bell.recv_timeout(DEADLINE).expect("a removal rings the bell");
+        changes.recv_timeout(DEADLINE).expect("a removal is notified");
     }
     drop(watch);
 }
@@ -505,14 +505,14 @@ fn a_reset_keeps_the_claim(rig: &mut dyn Rig) {
 }
 
 fn the_bell_rings_for_arrival_and_removal(rig: &mut dyn Rig) {
-    let (ring, bell) = bounded(1);
-    let watch = rig.bus().watch(ring).expect("the bus can be watched");
+    let (notify, changes) = bounded(1);
+    let watch = rig.bus().watch(notify).expect("the bus can be watched");
     let location = rig.plug();
-    bell.recv_timeout(DEADLINE).expect("an arrival rings the bell");
+    changes.recv_timeout(DEADLINE).expect("an arrival is notified");
     rig.unplug();
     while rig.bus().list().expect("a list").iter().any(|info| info.location == location) {
-        bell.recv_timeout(DEADLINE).expect("a removal rings the bell");
+        changes.recv_timeout(DEADLINE).expect("a removal is notified");
     }
     drop(watch);
-    assert!(matches!(bell.recv_timeout(DEADLINE), Err(RecvTimeoutError::Disconnected) | Ok(())), "the watch ended");
+    assert!(matches!(changes.recv_timeout(DEADLINE), Err(RecvTimeoutError::Disconnected) | Ok(())), "the watch ended");
 }

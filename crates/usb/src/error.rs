@@ -57,7 +57,7 @@ pub enum ErrorKind {
     NoResources,
     /// The host controller did not give a transfer back. The device must not be touched any more.
     #[error("the host controller holds on to a transfer; unplug the device or restart the machine")]
-    Wedged,
+    HostStuck,
     /// The bus failed in another way.
     #[error("input/output error")]
     Io,

@@ -129,7 +129,7 @@ impl Setup {
 
     /// Whether sending this as raw bytes would leave the host's picture of the device wrong:
     /// SET_CONFIGURATION, SET_INTERFACE, SET_ADDRESS and CLEAR_FEATURE(ENDPOINT_HALT) have calls of their own.
-    pub fn goes_behind_the_hosts_back(self) -> bool {
+    pub fn is_reserved_for_host(self) -> bool {
         if self.kind() != SetupKind::Standard {
             return false;
         }
@@ -155,12 +155,12 @@ mod tests {
     #[test]
     fn standard_requests_that_change_host_state_are_told_apart() {
         let raw = |request_type, request, value| Setup { request_type, request, value, index: 0x81, length: 0 };
-        assert!(raw(0x00, 9, 1).goes_behind_the_hosts_back());
-        assert!(raw(0x01, 11, 1).goes_behind_the_hosts_back());
-        assert!(raw(0x02, 1, 0).goes_behind_the_hosts_back());
-        assert!(!raw(0x00, 1, 1).goes_behind_the_hosts_back(), "remote wake-up is harmless");
-        assert!(!raw(0x40, 9, 1).goes_behind_the_hosts_back(), "a vendor's request 9 is the vendor's");
-        assert!(!Setup::get_descriptor(3, 0, 0, 255).goes_behind_the_hosts_back());
+        assert!(raw(0x00, 9, 1).is_reserved_for_host());
+        assert!(raw(0x01, 11, 1).is_reserved_for_host());
+        assert!(raw(0x02, 1, 0).is_reserved_for_host());
+        assert!(!raw(0x00, 1, 1).is_reserved_for_host(), "remote wake-up is harmless");
+        assert!(!raw(0x40, 9, 1).is_reserved_for_host(), "a vendor's request 9 is the vendor's");
+        assert!(!Setup::get_descriptor(3, 0, 0, 255).is_reserved_for_host());
     }
 
     #[test]

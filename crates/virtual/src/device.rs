@@ -234,7 +234,7 @@ impl Device for OpenDevice {
         let owed = |in_flight: &mut HashMap<UrbId, Route>| in_flight.values().any(|route| route.device == self.id);
         let waited = routes.returned.wait_while_until(&mut in_flight, owed, deadline);
         if waited.timed_out() && owed(&mut in_flight) {
-            return Err(self.error(ErrorKind::Wedged, "get all transfers back"));
+            return Err(self.error(ErrorKind::HostStuck, "get all transfers back"));
         }
         Ok(())
     }

@@ -185,12 +185,12 @@ fn a_device_that_falls_off_is_no_longer_listed() {
 }
 
 #[test]
-fn a_transfer_that_never_comes_back_makes_closing_say_wedged() {
+fn a_transfer_that_never_comes_back_makes_closing_say_host_stuck() {
     let (bus, location, mut open) = plug("loopback,slow-unlink=never");
     open.bulk_in.submit(Token(1), vec![0; 512].into()).expect("accepted");
     assert_eq!(open.bulk_in.cancel(Token(1)), Cancel::Asked);
-    let error = open.device.close(Duration::from_millis(1)).expect_err("it is wedged");
-    assert_eq!(error.kind, ErrorKind::Wedged, "{error}");
+    let error = open.device.close(Duration::from_millis(1)).expect_err("it is host-stuck");
+    assert_eq!(error.kind, ErrorKind::HostStuck, "{error}");
     assert!(open.done.is_empty(), "still not back");
     bus.unplug(&location);
     assert_eq!(open.done.recv_timeout(DEADLINE).expect("with the unplug").status, Status::NoDevice);

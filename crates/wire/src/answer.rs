@@ -109,7 +109,7 @@ mod tests {
     fn an_answer_survives_bytes_and_back_with_body_and_payload() {
         let mut answer = Answer::new(4, Status::Cancelled).with_body(&crate::ListBody { devices: vec![] });
         answer.discarded = 512;
-        answer.payload = Bytes::from_static(b"salvaged");
+        answer.payload = Bytes::from_static(b"partial");
         let mut bytes = Vec::new();
         answer.write_to(&mut bytes).unwrap();
         let frame = read_frame(&mut &bytes[..], crate::DAEMON_HEADER_LIMIT).unwrap().unwrap();

@@ -153,7 +153,7 @@ pub struct DeviceStatus {
     /// As in `list`.
     #[serde(flatten)]
     pub device: DeviceEntry,
-    /// `closed` (not claimed), `idle`, `open`, `busy` (requests pending), `cancelling`, `wedged`, `in-use` (by another program).
+    /// `closed` (not claimed), `idle`, `open`, `busy` (requests pending), `cancelling`, `host-stuck`, `in-use` (by another program).
     pub state: String,
     /// Who interfered last with what others do there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -269,7 +269,7 @@ pub struct AbortReport {
     pub drained: u64,
     /// Whose steps ran: `armed` (left by the session's driver), `class` (of the interface's class), `drain` (neither).
     #[serde(default)]
-    pub recipe: String,
+    pub method: String,
     /// The step that failed, if one did: `step 2 (read): …`. The scanner may not be idle then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_step: Option<String>,

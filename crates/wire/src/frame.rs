@@ -3,11 +3,10 @@
 
 use std::io::{self, BufRead, Read, Write};
 
-use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::{Map, Value};
 
-use crate::{Answer, Event, PAYLOAD_LIMIT};
+use crate::PAYLOAD_LIMIT;
 
 /// A message that is not understood yet: the header's fields without `payload`, and the payload.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,30 +123,10 @@ pub(crate) fn write_frame(out: &mut impl Write, header: Map<String, Value>, payl
     out.write_all(payload)
 }
 
-/// What a client hears.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FromDaemon {
-    /// The end of a request.
-    Answer(Answer),
-    /// Something that happened.
-    Event(Event),
-}
-
-impl FromDaemon {
-    /// Understands a frame from the daemon. Answers have an `id`, if only `null`; events have none. (The answer to
-    /// `channel-sizes` has a member `event` too.)
-    pub fn from_frame(frame: Frame) -> Result<FromDaemon, FrameError> {
-        let Frame { header, payload } = frame;
-        if !header.contains_key("id") {
-            return Event::deserialize(Value::Object(header)).map(FromDaemon::Event).map_err(FrameError::NotFromDaemon);
-        }
-        Answer::from_header(header, payload.into()).map(FromDaemon::Answer).map_err(FrameError::NotFromDaemon)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Answer, FromDaemon};
 
     fn read(mut bytes: &[u8]) -> Result<Option<Frame>, FrameError> {
         read_frame(&mut bytes, 64)

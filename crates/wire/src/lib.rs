@@ -3,7 +3,7 @@
 //! A message is one JSON object on one line, then exactly `payload` bytes if the object says so:
 //!
 //! ```text
-//! ← {"event":"hello","server":"usbscand 0.1.0","protocol":1,"limits":{…}}
+//! ← {"event":"hello","server":"usbscand 0.1.0","protocol":2,"limits":{…}}
 //! → {"id":1,"command":"open","device":"usbscan0"}
 //! ← {"id":1,"status":"success","information":0,"pipes":[…]}
 //! → {"id":2,"command":"write","payload":2}LF + 2 bytes
@@ -17,7 +17,7 @@
 //! ```
 //! use usbscan_wire::{Command, Request};
 //!
-//! let request = Request { id: 7, command: Command::Read { at: None, length: 65536, salvage: false, timeout: None }, payload: vec![] };
+//! let request = Request { id: 7, command: Command::Read { offset: None, length: 65536, return_partial: false, timeout: None }, payload: vec![] };
 //! let mut bytes = Vec::new();
 //! request.write_to(&mut bytes).unwrap();
 //! assert_eq!(bytes, b"{\"id\":7,\"command\":\"read\",\"length\":65536}\n");
@@ -32,8 +32,10 @@ mod body;
 mod command;
 mod event;
 mod frame;
+mod from_daemon;
 mod hex;
 mod refusal;
+mod request;
 mod socket;
 mod status;
 
@@ -43,16 +45,18 @@ pub use body::{
     LastCancel, ListBody, OpenBody, Peer, PendingRequest, PipeConfigurationBody, PipeDescription, PipeState,
     ReadCaptureBody, SessionEntry, StatusBody, VersionBody,
 };
-pub use command::{AbortStep, Command, ControlDirection, Pipe, Request, RequestError, RequestKind, RequestRecipient};
+pub use command::{AbortStep, Command, ControlDirection, Pipe, RequestKind, RequestRecipient};
 pub use event::{Event, EventName, Limits};
-pub use frame::{Frame, FrameError, FromDaemon, read_frame};
+pub use frame::{Frame, FrameError, read_frame};
+pub use from_daemon::FromDaemon;
 pub use hex::HexBytes;
+pub use request::{Request, RequestError};
 pub use socket::{receive_frame, receive_frame_into};
 pub use status::Status;
 
 /// The version of the protocol that `hello` states. It grows when a client written before would
 /// misunderstand the daemon; new commands and new fields don't change it.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Longest header line from a client, its LF included, in bytes: every command fits many times over.
 pub const CLIENT_HEADER_LIMIT: usize = 4096;

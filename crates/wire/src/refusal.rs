@@ -232,8 +232,8 @@ mod tests {
         let scan = refusal(r#"{"id":3,"command":"scan"}"#);
         assert!(scan.starts_with(r#"there is no command "scan"; there are: version, list, "#), "{scan}");
         assert_eq!(refusal(r#"{"id":3,"command":"read"}"#), r#"read: "length" is missing"#);
-        let misspelt = refusal(r#"{"id":3,"command":"read","salvge":true}"#);
-        assert_eq!(misspelt, r#"read: there is no "salvge"; there are: length, at, salvage, timeout"#);
+        let misspelt = refusal(r#"{"id":3,"command":"read","return-part":true}"#);
+        assert_eq!(misspelt, r#"read: there is no "return-part"; there are: length, offset, return-partial, timeout"#);
         let surplus = refusal(r#"{"id":3,"command":"version","all":true}"#);
         assert_eq!(surplus, r#"version: there is no "all", and nothing else to say"#);
     }

@@ -39,7 +39,7 @@ fn understand(kind: u8, number: usize) -> Op {
         19 => Op::Release,
         20 => Op::Thaw,
         21 if number < 16 => Op::Lose,
-        21 if number < 32 => Op::Wedge,
+        21 if number < 32 => Op::HostStuck,
         21 => Op::Refuse,
         22 => Op::NoRoom { max_transfer: bytes },
         _ => Op::Pop,

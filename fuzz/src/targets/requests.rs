@@ -36,7 +36,7 @@ pub fn requests(bytes: &[u8]) {
         // A client that leaves in the middle has the scanner drained: else nearly all of the time is waited for its silence.
         let mut models = Table::default();
         models.add(Path::new("fuzz.toml"), HASTY).expect("a good table");
-        Running::start(Config { depth: 2, models, ..Config::default() }, vec![Arc::new(bus)]).expect("it starts")
+        Running::start(Config { queue_depth: 2, models, ..Config::default() }, vec![Arc::new(bus)]).expect("it starts")
     });
     let mut stream = daemon.connect().expect("a connection");
     stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
@@ -65,12 +65,12 @@ fn understand(pair: &[u8]) -> (u64, Command, Vec<u8>) {
     let pipe = [Pipe::Read, Pipe::Write, Pipe::Event, Pipe::All][usize::from(number % 4)];
     let length = u32::from(number) * 37;
     let command = match kind {
-        0..=2 => Command::Read { at: None, length, salvage: number % 2 == 0, timeout: None },
-        3 => Command::Read { at: None, length, salvage: false, timeout: Some(0.001) },
+        0..=2 => Command::Read { offset: None, length, return_partial: number % 2 == 0, timeout: None },
+        3 => Command::Read { offset: None, length, return_partial: false, timeout: Some(0.001) },
         4 | 5 => {
             return (
                 id,
-                Command::Write { at: None, length: 0, zero_packet: number % 2 == 0, timeout: None },
+                Command::Write { offset: None, length: 0, zero_packet: number % 2 == 0, timeout: None },
                 vec![number; length as usize],
             );
         }

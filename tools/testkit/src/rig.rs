@@ -16,7 +16,7 @@ use usbscan_wire::{
 };
 
 use crate::kernel::{self, Plugged};
-use crate::shared::{FdReader, SharedMemory};
+use crate::shared::{ClientMemory, FdReader};
 
 /// How long anything may take before it counts as hung.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -47,7 +47,7 @@ impl Rig {
     /// With a loopback device, where the environment says so at this machine's kernel; see kernel.rs.
     pub fn anywhere(depth: usize) -> Rig {
         let Some(plugged) = kernel::plug_where_told() else { return Rig::depth(depth) };
-        let config = Config { depth, ..Config::default() };
+        let config = Config { queue_depth: depth, ..Config::default() };
         let libusb = usbscan_libusb::LibusbBus::new().expect("libusb is new enough");
         let daemon = Running::start(config, vec![Arc::new(libusb)]).expect("the daemon starts");
         let rig = Rig { bus: VirtualBus::new(), daemon, plugged: Some(plugged) };
@@ -67,7 +67,7 @@ impl Rig {
     }
 
     pub fn depth(depth: usize) -> Rig {
-        Rig::with(Config { depth, ..Config::default() }, &["loopback"])
+        Rig::with(Config { queue_depth: depth, ..Config::default() }, &["loopback"])
     }
 
     pub fn client(&self) -> Client {
@@ -91,7 +91,7 @@ impl Rig {
 pub struct Client {
     stream: UnixStream,
     reader: BufReader<FdReader>,
-    shared: Option<SharedMemory>,
+    shared: Option<ClientMemory>,
     /// The connection's number.
     pub session: u64,
     next_id: u64,
@@ -123,7 +123,7 @@ impl Client {
     pub fn share(&mut self, length: u32) {
         self.done(Command::ShareMemory { length });
         let descriptor = self.descriptor().expect("its descriptor comes with the answer");
-        self.shared = Some(SharedMemory::new(&descriptor, length as usize));
+        self.shared = Some(ClientMemory::new(&descriptor, length as usize));
     }
 
     /// The descriptor that came along, if one came that nobody has taken.
@@ -159,11 +159,11 @@ impl Client {
     }
 
     pub fn read(&mut self, length: u32) -> u64 {
-        self.send(Command::Read { at: None, length, salvage: false, timeout: None })
+        self.send(Command::Read { offset: None, length, return_partial: false, timeout: None })
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> u64 {
-        self.send_with(Command::Write { at: None, length: 0, zero_packet: false, timeout: None }, bytes.to_vec())
+        self.send_with(Command::Write { offset: None, length: 0, zero_packet: false, timeout: None }, bytes.to_vec())
     }
 
     // ---- hearing

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use usbscan_shm::{Lent, Room};
+use usbscan_shm::{LentSlot, ShmArena};
 use usbscan_wire::{Answer, Command};
 
 /// Reads a socket, and keeps the descriptor that comes along.
@@ -41,36 +41,36 @@ impl Read for FdReader {
 
 /// Memory that a client shares with the daemon.
 #[derive(Debug)]
-pub struct SharedMemory {
-    room: Room,
-    lent: HashMap<u64, Lent>,
+pub struct ClientMemory {
+    arena: ShmArena,
+    lent: HashMap<u64, LentSlot>,
 }
 
-impl SharedMemory {
-    pub fn new(descriptor: &OwnedFd, length: usize) -> SharedMemory {
-        let room = Room::new(descriptor, length).expect("memory that can be mapped");
-        SharedMemory { room, lent: HashMap::new() }
+impl ClientMemory {
+    pub fn new(descriptor: &OwnedFd, length: usize) -> ClientMemory {
+        let arena = ShmArena::new(descriptor, length).expect("memory that can be mapped");
+        ClientMemory { arena, lent: HashMap::new() }
     }
 
     /// What to say instead of this, so that its bytes come or go through the memory.
     pub fn through(&mut self, id: u64, command: Command, payload: Vec<u8>) -> (Command, Vec<u8>) {
         match command {
-            Command::Read { at: None, length, salvage, timeout } => {
-                let Some(slot) = self.room.take(length as usize) else {
-                    return (Command::Read { at: None, length, salvage, timeout }, payload);
+            Command::Read { offset: None, length, return_partial, timeout } => {
+                let Some(slot) = self.arena.alloc(length as usize) else {
+                    return (Command::Read { offset: None, length, return_partial, timeout }, payload);
                 };
-                let at = Some(slot.at() as u32);
+                let offset = Some(slot.offset() as u32);
                 self.lent.insert(id, slot.lend());
-                (Command::Read { at, length, salvage, timeout }, payload)
+                (Command::Read { offset, length, return_partial, timeout }, payload)
             }
-            Command::Write { at: None, length: 0, zero_packet, timeout } => {
-                let Some(mut slot) = self.room.take(payload.len()) else {
-                    return (Command::Write { at: None, length: 0, zero_packet, timeout }, payload);
+            Command::Write { offset: None, length: 0, zero_packet, timeout } => {
+                let Some(mut slot) = self.arena.alloc(payload.len()) else {
+                    return (Command::Write { offset: None, length: 0, zero_packet, timeout }, payload);
                 };
                 slot.bytes_mut()[..payload.len()].copy_from_slice(&payload);
-                let (at, length) = (Some(slot.at() as u32), payload.len() as u32);
+                let (offset, length) = (Some(slot.offset() as u32), payload.len() as u32);
                 self.lent.insert(id, slot.lend());
-                (Command::Write { at, length, zero_packet, timeout }, Vec::new())
+                (Command::Write { offset, length, zero_packet, timeout }, Vec::new())
             }
             other => (other, payload),
         }
@@ -82,7 +82,7 @@ impl SharedMemory {
             assert_eq!(answer.shared, 0, "nothing was lent to this request");
             return;
         };
-        let loaded = lent.back(answer.shared as usize).expect("no more than there was room for");
+        let loaded = lent.reclaim(answer.shared as usize).expect("no more than there was room for");
         if answer.shared > 0 {
             assert!(answer.payload.is_empty(), "its bytes come one way or the other");
             answer.payload = loaded.as_ref().to_vec().into();

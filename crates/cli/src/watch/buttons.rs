@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use parking_lot::Mutex;
-use usbscan_client::{Error, Lock, Session};
+use usbscan_client::{Error, LockHandle, Session};
 use usbscan_scan::{ScanError, Scanner, SessionTransport, TransportError};
 use usbscan_wire::{Command, DeviceEntry, Pipe, Status};
 
@@ -33,7 +33,7 @@ pub(super) struct Stop {
     /// Disconnected to stop; nothing is ever sent.
     pub requested: Receiver<()>,
     /// Closing the session ends a wait for the daemon.
-    pub session: Arc<Mutex<Option<Lock>>>,
+    pub session: Arc<Mutex<Option<LockHandle>>>,
 }
 
 impl Stop {
@@ -125,13 +125,18 @@ fn packets(session: &Session, report: &impl Fn(String), stop: &Stop) -> Result<E
 }
 
 /// Holds the scanner's lock for each poll only, so that a scan can start in between.
-fn poll_buttons(scanner: &mut dyn Scanner, lock: &Lock, report: &impl Fn(String), stop: &Stop) -> Result<End, Failure> {
+fn poll_buttons(
+    scanner: &mut dyn Scanner,
+    lock: &LockHandle,
+    report: &impl Fn(String),
+    stop: &Stop,
+) -> Result<End, Failure> {
     loop {
-        lock.give_back()?;
+        lock.unlock()?;
         if stop.wait(POLL_INTERVAL) {
             return Ok(End::Stopped);
         }
-        match lock.take() {
+        match lock.lock() {
             Ok(()) => {}
             Err(error) if error.status() == Some(Status::Busy) => continue,
             Err(error) => return Err(error.into()),

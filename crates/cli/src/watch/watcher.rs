@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use parking_lot::Mutex;
-use usbscan_client::{Lock, Session};
+use usbscan_client::{LockHandle, Session};
 use usbscan_wire::{DeviceEntry, EventName};
 
 use super::buttons::{self, Stop};
@@ -40,7 +40,7 @@ struct Watched {
 #[derive(Debug)]
 struct ButtonThread {
     stop: Option<Sender<()>>,
-    session: Arc<Mutex<Option<Lock>>>,
+    session: Arc<Mutex<Option<LockHandle>>>,
     thread: Option<JoinHandle<()>>,
 }
 

@@ -70,5 +70,5 @@ pub fn session() -> (Session, Daemon) {
 }
 
 pub fn read(length: u32) -> Command {
-    Command::Read { at: None, length, salvage: false, timeout: None }
+    Command::Read { offset: None, length, return_partial: false, timeout: None }
 }

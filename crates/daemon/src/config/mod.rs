@@ -91,11 +91,11 @@ pub struct Config {
     pub idle: Duration,
     /// Transfers in flight at once on a pipe. With 1 the bus stands still from each one's end until two threads have woken
     /// up; with 4 it does not, however busy the machine (docs/performance.md).
-    pub depth: usize,
+    pub queue_depth: usize,
     /// Bytes of the longest transfer: by default those of the longest request, since the transfers of one request go one after
     /// another. The kernel's memory for transfers is 16 MiB for all programs together; where it is used up, shorter ones are
     /// tried.
-    pub chunk: usize,
+    pub max_transfer_bytes: usize,
     /// A client whose socket is full for so long counts as dead.
     pub stall: Duration,
     /// How long the orderly end may take.
@@ -117,8 +117,8 @@ impl Default for Config {
             group: "scanner".to_owned(),
             claim: Claim::OnUse,
             idle: Duration::from_secs(5),
-            depth: 4,
-            chunk: 1 << 20,
+            queue_depth: 4,
+            max_transfer_bytes: 1 << 20,
             stall: Duration::from_secs(60),
             stop: Duration::from_secs(15),
             exit_idle: None,
@@ -133,9 +133,9 @@ impl Default for Config {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PipeDefaults {
     /// Transfers in flight at once on bulk-in.
-    pub depth: usize,
+    pub queue_depth: usize,
     /// Bytes of the longest transfer.
-    pub chunk: usize,
+    pub max_transfer_bytes: usize,
 }
 
 /// What is wrong with the configuration.
@@ -164,8 +164,8 @@ struct File {
     group: Option<String>,
     claim: Option<Claim>,
     idle_seconds: Option<u64>,
-    depth: Option<usize>,
-    chunk: Option<usize>,
+    queue_depth: Option<usize>,
+    max_transfer_bytes: Option<usize>,
     stall_seconds: Option<u64>,
     stop_seconds: Option<u64>,
     exit_idle_seconds: Option<u64>,
@@ -220,7 +220,7 @@ impl Config {
     }
 
     pub(crate) fn pipes(&self) -> PipeDefaults {
-        PipeDefaults { depth: self.depth, chunk: self.chunk }
+        PipeDefaults { queue_depth: self.queue_depth, max_transfer_bytes: self.max_transfer_bytes }
     }
 
     /// How long a scanner is kept after the last session left; `None`: for ever, and from arrival on.
@@ -293,8 +293,14 @@ fn understand(file: File, config: &mut Config) -> Result<(), Wrong> {
         config.mode = octal.ok_or(("mode", "permission bits in octal, such as \"0660\""))?;
     }
     config.actions = file.action.0;
-    config.depth = within(file.depth, "depth", 1..=16, "from 1 to 16", config.depth)?;
-    config.chunk = within(file.chunk, "chunk", 16 << 10..=1 << 20, "from 16384 to 1048576 bytes", config.chunk)?;
+    config.queue_depth = within(file.queue_depth, "queue_depth", 1..=16, "from 1 to 16", config.queue_depth)?;
+    config.max_transfer_bytes = within(
+        file.max_transfer_bytes,
+        "max_transfer_bytes",
+        16 << 10..=1 << 20,
+        "from 16384 to 1048576 bytes",
+        config.max_transfer_bytes,
+    )?;
     let (table, limits) = (file.limits, &mut config.limits);
     limits.connections =
         within(table.connections, "limits.connections", 1..=4096, "from 1 to 4096", limits.connections)?;
@@ -341,13 +347,13 @@ mod tests {
     #[test]
     fn every_key_is_understood() {
         let config = parse(
-            "socket = \"/x\"\nmode = \"0600\"\ngroup = \"lp\"\nclaim = \"always\"\nidle_seconds = 9\ndepth = 4\n\
-             chunk = 65536\nstall_seconds = 2\nstop_seconds = 3\n\
+            "socket = \"/x\"\nmode = \"0600\"\ngroup = \"lp\"\nclaim = \"always\"\nidle_seconds = 9\nqueue_depth = 4\n\
+             max_transfer_bytes = 65536\nstall_seconds = 2\nstop_seconds = 3\n\
              exit_idle_seconds = 60\n[limits]\nconnections = 2\nrequests = 3\n\
              bytes = 2097152\nall_requests = 5\nall_bytes = 3145728\ncaptures = 6\ncapture_bytes = 65536",
         )
         .unwrap();
-        assert_eq!((config.mode, config.claim, config.depth), (0o600, Claim::Always, 4));
+        assert_eq!((config.mode, config.claim, config.queue_depth), (0o600, Claim::Always, 4));
         assert_eq!(config.exit_idle, Some(Duration::from_secs(60)));
         let limits = Limits {
             connections: 2,
@@ -371,8 +377,8 @@ mod tests {
     fn values_that_make_no_sense_are_refused_with_what_they_may_be() {
         for (text, part) in [
             ("mode = \"rw\"", "octal"),
-            ("depth = 0", "from 1 to 16"),
-            ("chunk = 1", "16384"),
+            ("queue_depth = 0", "from 1 to 16"),
+            ("max_transfer_bytes = 1", "16384"),
             ("idle_seconds = 0", "seconds"),
             ("exit_idle_seconds = 100000", "86400"),
             ("[limits]\nbytes = 5", "limits.bytes must be from 1048576"),

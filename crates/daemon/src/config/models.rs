@@ -67,9 +67,9 @@ pub struct Quirks {
     /// When all else failed to bring it back to idle, reset its port.
     pub reset_to_idle: bool,
     /// Transfers in flight at once on bulk-in.
-    pub depth: Option<u8>,
+    pub queue_depth: Option<u8>,
     /// Largest single transfer, in bytes.
-    pub max_transfer: Option<u32>,
+    pub max_transfer_bytes: Option<u32>,
     /// Silence that counts as the end of surplus data, in milliseconds.
     pub drain_ms: Option<u32>,
 }
@@ -119,11 +119,11 @@ pub enum ValueProblem {
     /// `notes`.
     #[error("notes says nothing: who saw what, on which scanner?")]
     NoNotes,
-    /// `depth`.
-    #[error("depth is 1 to 16")]
+    /// `queue_depth`.
+    #[error("queue_depth is 1 to 16")]
     Depth,
-    /// `max_transfer`.
-    #[error("max_transfer is 512 to 1048576 bytes")]
+    /// `max_transfer_bytes`.
+    #[error("max_transfer_bytes is 512 to 1048576 bytes")]
     MaxTransfer,
     /// `drain_ms`.
     #[error("drain_ms is 1 to 10000")]
@@ -228,8 +228,8 @@ struct Entry {
     set_alt_before_clear: bool,
     #[serde(default)]
     reset_to_idle: bool,
-    depth: Option<u8>,
-    max_transfer: Option<u32>,
+    queue_depth: Option<u8>,
+    max_transfer_bytes: Option<u32>,
     drain_ms: Option<u32>,
 }
 
@@ -244,8 +244,8 @@ fn understand(path: &Path, file: &File, entry: &Entry) -> Result<Model, ValuePro
         no_clear_halt: entry.no_clear_halt,
         set_alt_before_clear: entry.set_alt_before_clear,
         reset_to_idle: entry.reset_to_idle,
-        depth: entry.depth,
-        max_transfer: entry.max_transfer,
+        queue_depth: entry.queue_depth,
+        max_transfer_bytes: entry.max_transfer_bytes,
         drain_ms: entry.drain_ms,
     };
     check(&quirks)?;
@@ -269,10 +269,10 @@ fn hex(digits: &str) -> Result<u16, ValueProblem> {
 
 fn check(quirks: &Quirks) -> Result<(), ValueProblem> {
     let within = |value: Option<u32>, least: u32, most: u32| value.is_none_or(|value| (least..=most).contains(&value));
-    if !within(quirks.depth.map(u32::from), 1, 16) {
+    if !within(quirks.queue_depth.map(u32::from), 1, 16) {
         return Err(ValueProblem::Depth);
     }
-    if !within(quirks.max_transfer, 512, 1 << 20) {
+    if !within(quirks.max_transfer_bytes, 512, 1 << 20) {
         return Err(ValueProblem::MaxTransfer);
     }
     if !within(quirks.drain_ms, 1, 10_000) {
@@ -321,12 +321,12 @@ mod tests {
     #[test]
     fn the_administrators_entry_replaces_ours_and_says_where_it_is_from() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("10.toml"), model("depth = 4")).unwrap();
+        fs::write(folder.path().join("10.toml"), model("queue_depth = 4")).unwrap();
         fs::write(folder.path().join("notes.txt"), "no table").unwrap();
         let mut table = Table::built_in();
         table.add_folder(folder.path()).unwrap();
         let model = table.find(V850.0, V850.1).unwrap();
-        assert_eq!((model.quirks.depth, model.source.clone()), (Some(4), folder.path().join("10.toml")));
+        assert_eq!((model.quirks.queue_depth, model.source.clone()), (Some(4), folder.path().join("10.toml")));
         assert_eq!(model.protocol, None, "it replaces the whole entry");
     }
 
@@ -349,8 +349,8 @@ mod tests {
     #[test]
     fn values_that_make_no_sense_are_refused_with_what_they_may_be() {
         for (lines, part) in [
-            ("depth = 17", "1 to 16"),
-            ("max_transfer = 100", "512 to 1048576"),
+            ("queue_depth = 17", "1 to 16"),
+            ("max_transfer_bytes = 100", "512 to 1048576"),
             ("drain_ms = 0", "1 to 10000"),
             ("no_clear_halt = true\nclear_halt_on_open = true", "contradicts"),
         ] {

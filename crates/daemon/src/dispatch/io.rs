@@ -14,7 +14,7 @@ use crate::pipe::request::{Data, IoRequest, Reply, RequestInfo, Work};
 use crate::reply::responder::Responder;
 use crate::session::binding::Binding;
 use crate::session::handle::RequestLocation;
-use crate::session::shared_memory::SharedMemory;
+use crate::session::shared_memory::SessionMemory;
 
 /// A control request that a client wants.
 pub(super) struct Control {
@@ -38,35 +38,42 @@ impl Handler<'_> {
         responder.done_with(u64::from(length), Payload::from(memory));
     }
 
-    pub(super) fn read(&self, responder: Responder, length: u32, at: Option<u32>, salvage: bool, timeout: Option<f64>) {
+    pub(super) fn read(
+        &self,
+        responder: Responder,
+        length: u32,
+        offset: Option<u32>,
+        return_partial: bool,
+        timeout: Option<f64>,
+    ) {
         let Opened { binding, .. } = or_fail!(responder, self.admitted());
         let pipe = or_fail!(responder, self.pipe(&binding, Role::Read));
         if length as usize > PAYLOAD_LIMIT {
             return responder.fail(&Failure::BadValue { field: "length", expected: "a number from 0 to 1048576" });
         }
         let timeout = or_fail!(responder, duration("timeout", timeout, self.session.timeouts().read));
-        let into = match at {
-            Some(at) => Some(or_fail!(responder, self.sharing()).to_read_into(at, length, pipe.packet)),
+        let into = match offset {
+            Some(offset) => Some(or_fail!(responder, self.sharing()).to_read_into(offset, length, pipe.packet)),
             None => None,
         };
         let into = or_fail!(responder, into.transpose());
-        let work = Work::Read { length: length as usize, salvage, into };
+        let work = Work::Read { length: length as usize, return_partial, into };
         self.use_scanner(responder, &binding, &pipe, u64::from(length), work, timeout);
     }
 
-    fn sharing(&self) -> Result<Arc<SharedMemory>, Failure> {
+    fn sharing(&self) -> Result<Arc<SessionMemory>, Failure> {
         self.session.sharing().ok_or(Failure::NotShared)
     }
 
     /// What a write is to send: its payload, or what it says lies in the shared memory.
-    pub(super) fn data(&self, payload: Vec<u8>, at: Option<u32>, length: u32) -> Result<Data, Failure> {
-        match at {
+    pub(super) fn data(&self, payload: Vec<u8>, offset: Option<u32>, length: u32) -> Result<Data, Failure> {
+        match offset {
             None if length == 0 => Ok(Data::Own(payload)),
             None => Err(Failure::BadValue { field: "length", expected: "absent: the payload's length counts" }),
             Some(_) if !payload.is_empty() => {
                 Err(Failure::BadValue { field: "payload", expected: "absent: the bytes are in the shared memory" })
             }
-            Some(at) => self.sharing()?.to_write_from(at, length).map(Data::Shared),
+            Some(offset) => self.sharing()?.to_write_from(offset, length).map(Data::Shared),
         }
     }
 
@@ -197,7 +204,7 @@ fn control(wanted: Control, binding: &Binding) -> Result<(Setup, Vec<u8>), Failu
     check_length(usize::from(length), "length")?;
     let length = if incoming { length } else { payload.len() as u16 };
     let setup = Setup { request_type, request, value, index, length };
-    if setup.goes_behind_the_hosts_back() {
+    if setup.is_reserved_for_host() {
         return Err(Failure::ReservedForHost);
     }
     if recipient == RequestRecipient::Interface && index as u8 != binding.interface.0 {

@@ -47,9 +47,11 @@ pub(crate) fn dispatch(core: &Core, session: &Arc<Session>, responder: Responder
         }
         Command::Close {} => handler.close(responder),
         Command::ShareMemory { length } => handler.share_memory(responder, length),
-        Command::Read { length, at, salvage, timeout } => handler.read(responder, length, at, salvage, timeout),
-        Command::Write { at, length, zero_packet, timeout } => {
-            let data = or_fail!(responder, handler.data(payload, at, length));
+        Command::Read { length, offset, return_partial, timeout } => {
+            handler.read(responder, length, offset, return_partial, timeout)
+        }
+        Command::Write { offset, length, zero_packet, timeout } => {
+            let data = or_fail!(responder, handler.data(payload, offset, length));
             handler.write(responder, data, zero_packet, timeout);
         }
         Command::WaitEvent { timeout } => handler.wait_event(responder, timeout),
@@ -91,7 +93,7 @@ pub(crate) fn dispatch(core: &Core, session: &Arc<Session>, responder: Responder
 pub(crate) fn bytes_held(request: &Request) -> u64 {
     let asked_for = match request.command {
         // What lies in shared memory is counted with that.
-        Command::Read { at: None, length, .. } => u64::from(length).min(PAYLOAD_LIMIT as u64),
+        Command::Read { offset: None, length, .. } => u64::from(length).min(PAYLOAD_LIMIT as u64),
         Command::ReadCapture {} => PAYLOAD_LIMIT as u64,
         Command::UsbRequest { length, .. } | Command::ReadRegisters { length, .. } => u64::from(length),
         _ => 0,

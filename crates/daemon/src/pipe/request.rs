@@ -121,7 +121,7 @@ pub(crate) enum Work {
     Read {
         length: usize,
         /// Whether a cancelled answer carries what had come.
-        salvage: bool,
+        return_partial: bool,
         /// Where in shared memory it goes, with what room there is behind it for the rest of its last packet.
         into: Option<Region>,
     },
@@ -205,7 +205,7 @@ impl IoRequest {
             (Buffer::Shared(_), _) => self.received.add_shared(moved),
             (Buffer::Vec(bytes), Work::Read { into: Some(region), .. }) => {
                 let from = self.received.shared();
-                region.part(from..region.len()).map(|rest| rest.copy_from(&bytes[..moved]));
+                region.subregion(from..region.len()).map(|rest| rest.copy_from(&bytes[..moved]));
                 self.received.add_shared(moved);
                 pool.give(bytes);
             }
@@ -225,9 +225,9 @@ impl IoRequest {
                 let _ = reply.send(Report { outcome, moved, received });
             }
             Reply::Client(answer) => {
-                let salvage = matches!(self.work, Work::Read { salvage: true, .. });
+                let return_partial = matches!(self.work, Work::Read { return_partial: true, .. });
                 let words = FailureContext { pending: &self.pending, device: &self.device, timeout: self.timeout };
-                answer_client(answer, outcome, moved, received, salvage, &words);
+                answer_client(answer, outcome, moved, received, return_partial, &words);
             }
             Reply::Descriptor(answer) if outcome == Outcome::Success => {
                 let text = usbscan_usb::string_descriptor_text(&received.to_vec()).ok();
@@ -262,7 +262,7 @@ fn answer_client(
     outcome: Outcome,
     moved: usize,
     received: Payload,
-    salvage: bool,
+    return_partial: bool,
     words: &FailureContext<'_>,
 ) {
     let moved = moved as u64;
@@ -270,7 +270,7 @@ fn answer_client(
     let without = |answer: Responder, mishap| answer.fail_with(&words.failure(mishap), 0, moved, Payload::default());
     match outcome {
         Outcome::Success => answer.done_with(moved, received),
-        Outcome::Cancelled => answer.cancelled(moved, if salvage { received } else { Payload::default() }),
+        Outcome::Cancelled => answer.cancelled(moved, if return_partial { received } else { Payload::default() }),
         Outcome::Timeout => with_bytes(answer, TransferError::Timeout(words.timeout), received),
         Outcome::Fault(fault) => with_bytes(answer, TransferError::Fault(fault), received),
         Outcome::Gone => with_bytes(answer, TransferError::Gone, received),

@@ -324,7 +324,7 @@ impl Stream {
             Work::Read { into, .. } => {
                 let rounded = length.next_multiple_of(packet);
                 // Where the memory ends inside the last packet, a buffer of ours has room for that.
-                let part = into.as_ref().and_then(|region| region.part(offset..offset + rounded));
+                let part = into.as_ref().and_then(|region| region.subregion(offset..offset + rounded));
                 part.map_or_else(|| pool.take(rounded).into(), Buffer::Shared)
             }
             Work::Event => pool.take(length.next_multiple_of(packet)).into(),
@@ -338,7 +338,7 @@ impl Stream {
                 buffer.into()
             }
             Work::Write { data: Data::Shared(region), .. } => {
-                region.part(offset..offset + length).expect("what is written is inside it").into()
+                region.subregion(offset..offset + length).expect("what is written is inside it").into()
             }
             Work::Control { setup, data } => setup.buffer(data).into(),
         })

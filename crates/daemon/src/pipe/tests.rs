@@ -105,7 +105,7 @@ fn start_worker(
 
 impl Hand {
     fn read(&self, length: usize) -> Receiver<Report> {
-        self.request(length, Work::Read { length, salvage: false, into: None })
+        self.request(length, Work::Read { length, return_partial: false, into: None })
     }
 
     fn wait_event(&self) -> Receiver<Report> {
@@ -155,7 +155,7 @@ fn outcome(report: &Receiver<Report>) -> Outcome {
 }
 
 #[test]
-fn a_cancel_that_does_not_return_wedges_the_pipe_and_everybody_is_told() {
+fn a_cancel_that_does_not_return_makes_the_pipe_host_stuck_and_everybody_is_told() {
     let hand = start(usize::MAX, Duration::from_millis(20));
     let (read, behind) = (hand.read(512), hand.read(512));
     let transfer = hand.submitted();

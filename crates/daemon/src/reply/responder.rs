@@ -76,10 +76,10 @@ impl Responder {
         self.send(Status::Success, fill, payload);
     }
 
-    /// Cancelled: `information` is 0, and the bytes that had moved are counted. `salvaged` are those that the client
+    /// Cancelled: `information` is 0, and the bytes that had moved are counted. `partial` are those that the client
     /// wants all the same.
-    pub fn cancelled(self, discarded: u64, salvaged: Payload) {
-        self.send(Status::Cancelled, |answer| answer.discarded = discarded, salvaged);
+    pub fn cancelled(self, discarded: u64, partial: Payload) {
+        self.send(Status::Cancelled, |answer| answer.discarded = discarded, partial);
     }
 
     pub fn fail(self, failure: &Failure) {

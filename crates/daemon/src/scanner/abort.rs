@@ -99,7 +99,7 @@ fn problem(step: &AbortStep, interface: InterfaceNumber) -> Option<&'static str>
             let foreign = setup.request_type & 0x1f == 1 && setup.index as u8 != interface.0;
             match direction {
                 _ if foreign => Some("\"index\" must be the interface that is open"),
-                _ if setup.goes_behind_the_hosts_back() => Some("this standard request has a command of its own"),
+                _ if setup.is_reserved_for_host() => Some("this standard request has a command of its own"),
                 ControlDirection::In if *length > Setup::MAX_DATA => Some("\"length\" is at most 4096"),
                 ControlDirection::Out if bytes.0.len() > usize::from(Setup::MAX_DATA) => {
                     Some("\"bytes\" has at most 4096")
@@ -143,7 +143,7 @@ fn control(step: &AbortStep) -> Option<(Setup, &[u8])> {
 impl AbortContext<'_> {
     /// Runs a session's steps. A step that fails is noted, the first of them, and the rest is tried all the same.
     pub fn run(&mut self, steps: &[AbortStep], report: &mut AbortReport) {
-        report.recipe = "armed".to_owned();
+        report.method = "armed".to_owned();
         for (at, step) in steps.iter().enumerate() {
             let (name, went) = self.step(step, report);
             self.note(report, format!("step {} ({name})", at + 1), went);
@@ -152,14 +152,14 @@ impl AbortContext<'_> {
 
     /// What USB alone allows: drain.
     pub fn drain_only(&mut self, drain: Drain, report: &mut AbortReport) {
-        report.recipe = "drain".to_owned();
+        report.method = "drain".to_owned();
         let went = self.drain(drain, report);
         self.note(report, "drain".to_owned(), went);
     }
 
     /// What the still image class offers. A device that refuses its requests is drained, and that is all.
     pub fn run_class(&mut self, drain: Drain, report: &mut AbortReport) {
-        report.recipe = "class".to_owned();
+        report.method = "class".to_owned();
         let cancel = self.class(CANCEL_REQUEST, Direction::Out, &CANCELLATION, 0);
         self.note_class(report, "Cancel Request", &cancel);
         let went = self.drain(drain, report);
@@ -204,7 +204,7 @@ impl AbortContext<'_> {
                 ("write", self.write(work, ms(*timeout)))
             }
             AbortStep::Read { length, timeout, expect } => {
-                let work = Work::Read { length: *length as usize, salvage: true, into: None };
+                let work = Work::Read { length: *length as usize, return_partial: true, into: None };
                 ("read", self.read_what_comes(work, ms(*timeout), &expect.0, report))
             }
             AbortStep::Drain { quiet, timeout } => {
@@ -256,7 +256,7 @@ impl AbortContext<'_> {
             if left.is_zero() {
                 return Went::Badly("the scanner does not stop sending");
             }
-            let work = Work::Read { length: DRAIN_READ, salvage: false, into: None };
+            let work = Work::Read { length: DRAIN_READ, return_partial: false, into: None };
             let read = self.own(&pipe, "drain", work, drain.quiet.min(left));
             report.drained += read.moved as u64;
             match read.outcome {
@@ -325,7 +325,10 @@ pub(crate) fn clear_halt(pipe: &PipeHandle, on_the_wire: bool) -> Result<(), usb
     let (done, cleared) = bounded(1);
     pipe.tell(Order::ClearHalt { on_the_wire, done });
     let stuck = || {
-        usbscan_usb::Error::new(usbscan_usb::ErrorKind::Wedged, format!("clear the halt of endpoint {}", pipe.address))
+        usbscan_usb::Error::new(
+            usbscan_usb::ErrorKind::HostStuck,
+            format!("clear the halt of endpoint {}", pipe.address),
+        )
     };
     cleared.recv_timeout(2 * WATCHDOG).unwrap_or_else(|_| Err(stuck()))
 }

@@ -99,12 +99,12 @@ impl Claimed {
         }
         let settings = PipeSettings {
             depth: match role {
-                Role::Read => quirks.depth.map_or(self.defaults.depth, usize::from),
+                Role::Read => quirks.queue_depth.map_or(self.defaults.queue_depth, usize::from),
                 _ => 1,
             },
             max_transfer: quirks
-                .max_transfer
-                .map_or(self.defaults.chunk, |bytes| self.defaults.chunk.min(bytes as usize)),
+                .max_transfer_bytes
+                .map_or(self.defaults.max_transfer_bytes, |bytes| self.defaults.max_transfer_bytes.min(bytes as usize)),
         };
         let scanner = self.scanner.clone();
         let notify = move |event| handle_pipe_event(&scanner, address, event);

@@ -432,7 +432,7 @@ impl Scanner {
         let mut requests: Vec<_> = attached.iter().flat_map(|attached| attached.session.pending()).collect();
         requests.sort_by_key(|request| request.serial);
         let state = match claim_state {
-            ClaimState::HostStuck => "wedged",
+            ClaimState::HostStuck => "host-stuck",
             _ if cancelling => "cancelling",
             ClaimState::Closed if in_use.is_some() => "in-use",
             ClaimState::Closed => "closed",

@@ -208,7 +208,7 @@ impl Supervisor {
             .broadcast(event, |session| session.binding().is_some_and(|binding| binding.scanner == scanner.id));
     }
 
-    // ---- the recipe
+    // ---- the method
 
     /// Everything is quiet. Surplus bytes and halts go, then the steps run on the pipes that the session had bound.
     fn bring_to_idle(&mut self, binding: Option<&Binding>, steps: Option<&[AbortStep]>, report: &mut AbortReport) {
@@ -413,6 +413,6 @@ fn resume(pipes: &[PipeHandle]) {
 fn in_words(report: &AbortReport) -> String {
     match &report.failed_step {
         Some(step) => format!("not idle: {step}"),
-        None => format!("idle ({}, {} bytes drained)", report.recipe, report.drained),
+        None => format!("idle ({}, {} bytes drained)", report.method, report.drained),
     }
 }

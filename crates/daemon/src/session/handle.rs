@@ -11,7 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, never};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use usbscan_shm::Memory;
+use usbscan_shm::SharedMemory;
 use usbscan_wire::{AbortStep, DEFAULT_TIMEOUT_SECONDS, Event, EventName, Peer};
 
 use crate::capture::{Capture, Taps};
@@ -22,7 +22,7 @@ use crate::reply::budget::Budget;
 use crate::reply::outbox::Outbox;
 use crate::reply::responder::{Requester, Responder};
 use crate::session::binding::{Binding, ScannerId};
-use crate::session::shared_memory::SharedMemory;
+use crate::session::shared_memory::SessionMemory;
 
 /// Events that may wait for a client before it counts as one that reads no more.
 const UNREAD_EVENTS: usize = 4096;
@@ -89,7 +89,7 @@ pub(crate) struct Session {
     used: AtomicBool,
     subscribed: Mutex<Vec<EventName>>,
     capturing: Mutex<Option<OwnCapture>>,
-    sharing: Mutex<Option<Arc<SharedMemory>>>,
+    sharing: Mutex<Option<Arc<SessionMemory>>>,
     /// Dropped when it has left the scanner that it had open.
     present: Mutex<Option<Sender<()>>>,
     left: Mutex<Receiver<()>>,
@@ -226,18 +226,18 @@ impl Session {
     /// Makes the memory that it shares with its client; that is done once. Only the reader thread does.
     ///
     /// # Errors
-    /// When it has some, and those of [`SharedMemory::new`].
-    pub fn share_memory(&self, length: u32) -> Result<Arc<Memory>, Failure> {
+    /// When it has some, and those of [`SessionMemory::new`].
+    pub fn share_memory(&self, length: u32) -> Result<Arc<SharedMemory>, Failure> {
         let mut sharing = self.sharing.lock();
         if sharing.is_some() {
             return Err(Failure::AlreadyShared);
         }
-        let made = sharing.insert(Arc::new(SharedMemory::new(length, &self.budget)?));
+        let made = sharing.insert(Arc::new(SessionMemory::new(length, &self.budget)?));
         Ok(made.memory())
     }
 
     /// The memory that it shares with its client.
-    pub fn sharing(&self) -> Option<Arc<SharedMemory>> {
+    pub fn sharing(&self) -> Option<Arc<SessionMemory>> {
         self.sharing.lock().clone()
     }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use usbscan_shm::{Memory, Region};
+use usbscan_shm::{Region, SharedMemory};
 use usbscan_wire::{PAYLOAD_LIMIT, SHARED_LIMIT};
 
 use crate::failure::Failure;
@@ -12,27 +12,27 @@ use crate::reply::budget::{Budget, Credit};
 
 /// What a session shares, until its end. The kernel may have a region of it for somewhat longer.
 #[derive(Debug)]
-pub(crate) struct SharedMemory {
-    memory: Arc<Memory>,
+pub(crate) struct SessionMemory {
+    memory: Arc<SharedMemory>,
     _credit: Credit,
 }
 
-impl SharedMemory {
+impl SessionMemory {
     /// Makes memory of so many bytes, which count as the connection's.
     ///
     /// # Errors
     /// A length that may not be, a limit, or what the system says.
-    pub fn new(length: u32, budget: &Arc<Budget>) -> Result<SharedMemory, Failure> {
+    pub fn new(length: u32, budget: &Arc<Budget>) -> Result<SessionMemory, Failure> {
         if length == 0 || length as usize > SHARED_LIMIT {
             return Err(Failure::BadValue { field: "length", expected: "a number from 1 to 8388608" });
         }
         let _credit = budget.memory(u64::from(length))?;
-        let memory = Memory::new(length as usize).map_err(|error| Failure::NoMemory { length, error })?;
-        Ok(SharedMemory { memory: Arc::new(memory), _credit })
+        let memory = SharedMemory::new(length as usize).map_err(|error| Failure::NoMemory { length, error })?;
+        Ok(SessionMemory { memory: Arc::new(memory), _credit })
     }
 
     /// The memory, whose descriptor the client is sent.
-    pub fn memory(&self) -> Arc<Memory> {
+    pub fn memory(&self) -> Arc<SharedMemory> {
         self.memory.clone()
     }
 
@@ -40,30 +40,30 @@ impl SharedMemory {
     ///
     /// # Errors
     /// When they don't all fit.
-    pub fn to_read_into(&self, at: u32, length: u32, packet: usize) -> Result<Region, Failure> {
-        let (at, end) = self.range(at, length)?;
-        let rounded = at + (end - at).next_multiple_of(packet);
-        self.region(at, rounded.min(self.memory.len()).max(end))
+    pub fn to_read_into(&self, offset: u32, length: u32, packet: usize) -> Result<Region, Failure> {
+        let (offset, end) = self.range(offset, length)?;
+        let rounded = offset + (end - offset).next_multiple_of(packet);
+        self.region(offset, rounded.min(self.memory.len()).max(end))
     }
 
     /// What a write takes.
     ///
     /// # Errors
     /// When it is not all there.
-    pub fn to_write_from(&self, at: u32, length: u32) -> Result<Region, Failure> {
-        let (at, end) = self.range(at, length)?;
-        self.region(at, end)
+    pub fn to_write_from(&self, offset: u32, length: u32) -> Result<Region, Failure> {
+        let (offset, end) = self.range(offset, length)?;
+        self.region(offset, end)
     }
 
-    fn range(&self, at: u32, length: u32) -> Result<(usize, usize), Failure> {
+    fn range(&self, offset: u32, length: u32) -> Result<(usize, usize), Failure> {
         if length as usize > PAYLOAD_LIMIT {
             return Err(Failure::BadValue { field: "length", expected: "a number from 0 to 1048576" });
         }
-        Ok((at as usize, at as usize + length as usize))
+        Ok((offset as usize, offset as usize + length as usize))
     }
 
     fn region(&self, from: usize, to: usize) -> Result<Region, Failure> {
-        let outside = Failure::BadValue { field: "at", expected: "where as many bytes are in the shared memory" };
+        let outside = Failure::BadValue { field: "offset", expected: "where as many bytes are in the shared memory" };
         self.memory.region(from..to).ok_or(outside)
     }
 }
@@ -83,11 +83,11 @@ mod tests {
     #[test]
     fn it_counts_as_the_connections_until_it_goes() {
         let budget = budget(20_000);
-        let sharing = SharedMemory::new(15_000, &budget).unwrap();
-        assert!(matches!(SharedMemory::new(5001, &budget), Err(Failure::Limit(Limit::Bytes(20_000)))));
+        let sharing = SessionMemory::new(15_000, &budget).unwrap();
+        assert!(matches!(SessionMemory::new(5001, &budget), Err(Failure::Limit(Limit::Bytes(20_000)))));
         assert!(budget.request(5000).is_ok(), "it is no request");
         drop(sharing);
-        assert!(SharedMemory::new(20_000, &budget).is_ok());
+        assert!(SessionMemory::new(20_000, &budget).is_ok());
     }
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
         let budget = budget(u64::MAX / 4);
         for length in [0, SHARED_LIMIT as u32 + 1, u32::MAX] {
             assert!(
-                matches!(SharedMemory::new(length, &budget), Err(Failure::BadValue { field: "length", .. })),
+                matches!(SessionMemory::new(length, &budget), Err(Failure::BadValue { field: "length", .. })),
                 "{length}"
             );
         }
@@ -103,8 +103,9 @@ mod tests {
 
     #[test]
     fn a_read_has_room_for_its_last_packet_where_there_is_any() {
-        let sharing = SharedMemory::new(2000, &budget(2000)).unwrap();
-        let room = |at, length| sharing.to_read_into(at, length, 512).map(|region| (region.at(), region.len())).ok();
+        let sharing = SessionMemory::new(2000, &budget(2000)).unwrap();
+        let room =
+            |at, length| sharing.to_read_into(at, length, 512).map(|region| (region.offset(), region.len())).ok();
         assert_eq!(room(0, 512), Some((0, 512)));
         assert_eq!(room(0, 513), Some((0, 1024)));
         assert_eq!(room(1000, 1000), Some((1000, 1000)), "none");
@@ -116,8 +117,8 @@ mod tests {
 
     #[test]
     fn a_write_takes_what_is_there_and_no_more() {
-        let sharing = SharedMemory::new(2000, &budget(2000)).unwrap();
-        let bytes = |at, length| sharing.to_write_from(at, length).map(|region| (region.at(), region.len())).ok();
+        let sharing = SessionMemory::new(2000, &budget(2000)).unwrap();
+        let bytes = |at, length| sharing.to_write_from(at, length).map(|region| (region.offset(), region.len())).ok();
         assert_eq!((bytes(1999, 1), bytes(1999, 2)), (Some((1999, 1)), None));
     }
 }

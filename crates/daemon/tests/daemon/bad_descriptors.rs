@@ -115,10 +115,10 @@ fn questions() -> Vec<(Command, Vec<u8>)> {
         (descriptor(1), vec![]),
         (descriptor(2), vec![]),
         (descriptor(3), vec![]),
-        (Command::Write { at: None, length: 0, zero_packet: false, timeout }, vec![7; 1000]),
-        (Command::Write { at: None, length: 0, zero_packet: true, timeout }, vec![7; 1024]),
-        (Command::Read { at: None, length: 1, salvage: true, timeout }, vec![]),
-        (Command::Read { at: None, length: 100_000, salvage: false, timeout }, vec![]),
+        (Command::Write { offset: None, length: 0, zero_packet: false, timeout }, vec![7; 1000]),
+        (Command::Write { offset: None, length: 0, zero_packet: true, timeout }, vec![7; 1024]),
+        (Command::Read { offset: None, length: 1, return_partial: true, timeout }, vec![]),
+        (Command::Read { offset: None, length: 100_000, return_partial: false, timeout }, vec![]),
         (Command::WaitEvent { timeout }, vec![]),
         (Command::ResetPipe { pipe: Pipe::Read }, vec![]),
         (Command::CancelPipe { pipe: Pipe::Read, device: None }, vec![]),
@@ -230,7 +230,7 @@ fn a_stream_without_an_end_gives_what_was_asked_for_and_is_given_up_when_its_rea
     if is_said(&mut next, open("usbscan1"), Vec::new(), "after a death") {
         is_said(
             &mut next,
-            Command::Read { at: None, length: 4096, salvage: true, timeout: None },
+            Command::Read { offset: None, length: 4096, return_partial: true, timeout: None },
             Vec::new(),
             "after a death",
         );
@@ -248,7 +248,7 @@ fn babble_rubbish_and_stalls_are_errors_in_words_until_they_end() {
         assert!(is_a_scanner(&mut client));
         client.open("usbscan1");
         for _ in 0..3 {
-            let read = Command::Read { at: None, length: 4096, salvage: false, timeout: None };
+            let read = Command::Read { offset: None, length: 4096, return_partial: false, timeout: None };
             assert!(!is_said(&mut client, read, Vec::new(), what), "{what}");
             is_said(&mut client, Command::ResetPipe { pipe: Pipe::Read }, Vec::new(), what);
         }

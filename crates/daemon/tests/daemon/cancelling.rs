@@ -6,8 +6,8 @@ use usbscan_wire::{
 
 use testkit::rig::{Client, EVENT, HALT, HANG, PATTERN, Rig, vendor, vendor_out};
 
-fn read(salvage: bool) -> Command {
-    Command::Read { at: None, length: 65536, salvage, timeout: None }
+fn read(return_partial: bool) -> Command {
+    Command::Read { offset: None, length: 65536, return_partial, timeout: None }
 }
 
 fn cancel_request(request: u64) -> Command {
@@ -88,7 +88,7 @@ fn a_cancelled_read_counts_what_had_come_and_hands_nothing_over() {
 }
 
 #[test]
-fn a_salvaged_read_hands_over_what_had_come() {
+fn a_read_with_return_partial_hands_over_what_had_come() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.open();
     client.write_all(&[1; 1024]);
@@ -309,7 +309,7 @@ fn cancel_pending_runs_the_sequence_that_is_armed() {
     });
     let answer = client.done(Command::CancelPending { device: None });
     let report = report(&answer);
-    assert_eq!((&*report.recipe, report.drained, report.failed_step), ("armed", 3, None));
+    assert_eq!((&*report.method, report.drained, report.failed_step), ("armed", 3, None));
 }
 
 #[test]
@@ -378,14 +378,14 @@ fn a_job_that_somebody_else_cancels_is_over_until_it_is_disarmed() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());
     let arm = || Command::ArmAbort { steps: vec![AbortStep::Drain { quiet: 20, timeout: 2000 }] };
-    let write = || Command::Write { at: None, length: 0, zero_packet: false, timeout: None };
+    let write = || Command::Write { offset: None, length: 0, zero_packet: false, timeout: None };
     for end in [Command::CancelPending { device: None }, Command::ResetDevice { device: None }] {
         one.done(arm());
         two.done(end);
         // It had nothing pending, so nothing has told it; nothing that it asks for may reach the idle scanner.
         for command in [
             write(),
-            Command::Read { at: None, length: 512, salvage: true, timeout: None },
+            Command::Read { offset: None, length: 512, return_partial: true, timeout: None },
             vendor_out(EVENT, 0),
             arm(),
         ] {
@@ -437,7 +437,7 @@ fn cancel_pending_of_a_scanner_that_nobody_has_open_brings_it_to_idle() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.client();
     let answer = client.done(Command::CancelPending { device: Some("usbscan0".to_owned()) });
-    assert_eq!(report(&answer), AbortReport { recipe: "class".to_owned(), ..AbortReport::default() });
+    assert_eq!(report(&answer), AbortReport { method: "class".to_owned(), ..AbortReport::default() });
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn a_bad_command_with_an_id_is_refused_and_the_connection_goes_on() {
 fn an_id_that_is_outstanding_is_refused_and_the_first_request_stays() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.open();
-    client.send_as(500, Command::Read { at: None, length: 512, salvage: false, timeout: None }, vec![]);
+    client.send_as(500, Command::Read { offset: None, length: 512, return_partial: false, timeout: None }, vec![]);
     client.send_as(500, Command::Version {}, vec![]);
     assert_eq!(client.answer(500).status, Status::InvalidParameter);
     client.write_all(b"x");
@@ -237,7 +237,7 @@ fn unplugging_ends_every_request_with_no_device() {
         }
         assert!(matches!(client.event(), Event::Removal { .. }), "who has it open is told");
         for command in [
-            Command::Read { at: None, length: 1, salvage: false, timeout: None },
+            Command::Read { offset: None, length: 1, return_partial: false, timeout: None },
             Command::WaitEvent { timeout: None },
             Command::PipeConfiguration {},
             Command::ResetPipe { pipe: Pipe::All },
@@ -308,13 +308,13 @@ fn a_transfer_that_is_given_back_late_is_waited_for() {
 #[test]
 fn a_host_stuck_scanner_is_reported_and_stops_neither_the_daemon_nor_other_scanners() {
     for (depth, second) in [(1, Status::Cancelled), (4, Status::IoError)] {
-        wedge_a_scanner(depth, second);
+        make_a_scanner_host_stuck(depth, second);
     }
 }
 
-/// `second` is how a request ends behind the one that wedges it: with the host, or not there yet.
-fn wedge_a_scanner(depth: usize, second: Status) {
-    let config = Config { depth, ..Config::default() };
+/// `second` is how a request ends behind the one that gets the host stuck: with the host, or not there yet.
+fn make_a_scanner_host_stuck(depth: usize, second: Status) {
+    let config = Config { queue_depth: depth, ..Config::default() };
     let rig = Rig::with(config, &["loopback,slow-unlink=never", "loopback,serial=SANE"]);
     let (mut client, mut other) = (rig.open(), rig.client());
     other.open("usbscan1");
@@ -333,7 +333,7 @@ fn wedge_a_scanner(depth: usize, second: Status) {
     assert_eq!(client.answer(refused).status, Status::IoError);
     let body: usbscan_wire::StatusBody =
         other.done(Command::Status { device: Some("usbscan0".into()) }).body().unwrap();
-    assert_eq!(body.devices[0].state, "wedged");
+    assert_eq!(body.devices[0].state, "host-stuck");
     client.done(Command::Close {});
     assert_eq!(client.call(open("usbscan0")).status, Status::IoError);
     // Pulled out, the host gives everything back; plugged in again it is a new device.

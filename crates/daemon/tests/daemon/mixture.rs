@@ -102,7 +102,7 @@ impl Arena {
         let id = match kind {
             Kind::Write { length } => self
                 .user
-                .send_with(Command::Write { at: None, length: 0, zero_packet: false, timeout }, vec![0x55; length]),
+                .send_with(Command::Write { offset: None, length: 0, zero_packet: false, timeout }, vec![0x55; length]),
             Kind::Control { length } => self.user.send(Command::UsbRequest {
                 request: COUNT,
                 value: 7,

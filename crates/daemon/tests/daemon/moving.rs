@@ -5,7 +5,7 @@ use usbscan_wire::{Command, ControlDirection, Status};
 use testkit::rig::{COUNT, Client, EVENT, HALT, PATTERN, Rig, vendor, vendor_out};
 
 fn timed_read(length: u32, seconds: f64) -> Command {
-    Command::Read { at: None, length, salvage: false, timeout: Some(seconds) }
+    Command::Read { offset: None, length, return_partial: false, timeout: Some(seconds) }
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_short_packet_ends_a_read_and_an_empty_one_is_a_success_of_nothing() {
     assert_eq!(client.read_all(4096), [7; 700]);
     client.write_all(b"");
     assert_eq!(client.read_all(4096), b"");
-    let zero_packet = Command::Write { at: None, length: 0, zero_packet: true, timeout: None };
+    let zero_packet = Command::Write { offset: None, length: 0, zero_packet: true, timeout: None };
     assert_eq!(client.call_with(zero_packet, vec![1; 512]).information, 512);
     assert_eq!(client.read_all(512), [1; 512]);
     assert_eq!(client.read_all(512), b"", "the packet that ends the write");
@@ -147,7 +147,7 @@ fn registers_are_vendor_requests() {
 }
 
 #[test]
-fn requests_behind_the_hosts_back_are_refused() {
+fn requests_reserved_for_the_host_are_refused() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.open();
     let set_configuration = Command::UsbRequest {

@@ -91,7 +91,7 @@ fn commands_that_need_an_open_scanner_say_so() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.client();
     for command in [
-        Command::Read { at: None, length: 1, salvage: false, timeout: None },
+        Command::Read { offset: None, length: 1, return_partial: false, timeout: None },
         Command::Close {},
         Command::WaitEvent { timeout: None },
         Command::PipeConfiguration {},

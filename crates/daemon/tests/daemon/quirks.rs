@@ -84,7 +84,7 @@ fn a_model_whose_halts_must_not_be_cleared_keeps_them() {
 
 #[test]
 fn transfers_are_as_long_as_the_model_takes_them() {
-    let rig = rig("max_transfer = 1024\ndepth = 4");
+    let rig = rig("max_transfer_bytes = 1024\nqueue_depth = 4");
     let mut client = rig.open();
     let bytes: Vec<u8> = (0..=255).cycle().take(10_240).collect();
     client.write_all(&bytes);

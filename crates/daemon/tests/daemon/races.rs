@@ -147,7 +147,7 @@ impl Arena {
         while !left.is_empty() || wrote.is_none() || !struck {
             match dice.below(3) {
                 0 if !left.is_empty() => {
-                    let read = Command::Read { at: None, length: left.remove(0), salvage: false, timeout };
+                    let read = Command::Read { offset: None, length: left.remove(0), return_partial: false, timeout };
                     reads.push(self.reader.send(read));
                 }
                 1 if wrote.is_none() => wrote = Some(self.other.write(&words(0, written))),

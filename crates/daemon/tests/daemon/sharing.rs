@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use rustix::fs::{FallocateFlags, fallocate, ftruncate};
-use usbscan_shm::Room;
+use usbscan_shm::ShmArena;
 use usbscan_wire::{Command, ControlDirection, Pipe, SHARED_LIMIT, Status};
 
 use testkit::rig::{COUNT, Client, DEADLINE, HALT, PATTERN, Rig, vendor, vendor_out};
@@ -20,11 +20,11 @@ fn sharing(rig: &Rig) -> (Client, OwnedFd) {
 }
 
 fn read_at(at: u32, length: u32) -> Command {
-    Command::Read { at: Some(at), length, salvage: false, timeout: None }
+    Command::Read { offset: Some(at), length, return_partial: false, timeout: None }
 }
 
 fn write_at(at: u32, length: u32) -> Command {
-    Command::Write { at: Some(at), length, zero_packet: false, timeout: None }
+    Command::Write { offset: Some(at), length, zero_packet: false, timeout: None }
 }
 
 /// What stands in the memory now.
@@ -65,7 +65,11 @@ fn a_write_takes_its_bytes_from_the_memory() {
 #[test]
 fn a_megabyte_goes_through_the_memory_whole_and_in_order_at_any_depth_and_chunk() {
     for (depth, chunk) in [(1, 1 << 16), (4, 1 << 16), (4, 1 << 20)] {
-        let config = usbscan_daemon::Config { depth, chunk, ..usbscan_daemon::Config::default() };
+        let config = usbscan_daemon::Config {
+            queue_depth: depth,
+            max_transfer_bytes: chunk,
+            ..usbscan_daemon::Config::default()
+        };
         let rig = Rig::with(config, &["loopback"]);
         let (mut client, memory) = sharing(&rig);
         let bytes: Vec<u8> = (0..LENGTH).map(|i| (i % 253) as u8).collect();
@@ -113,19 +117,19 @@ fn what_a_read_leaves_over_goes_to_the_next_wherever_that_wants_it() {
 }
 
 #[test]
-fn a_cancelled_read_says_what_had_come_and_salvages_it_where_that_was_asked_for() {
+fn a_cancelled_read_says_what_had_come_and_returns_it_where_that_was_asked_for() {
     let rig = Rig::new(&["loopback"]);
     let (mut client, memory) = sharing(&rig);
-    for salvage in [false, true] {
-        let read = client.send(Command::Read { at: Some(0), length: 4096, salvage, timeout: None });
-        client.write_all(&[salvage.into(); 512]);
+    for return_partial in [false, true] {
+        let read = client.send(Command::Read { offset: Some(0), length: 4096, return_partial, timeout: None });
+        client.write_all(&[return_partial.into(); 512]);
         client.until_the_device_has_caught_up();
         client.done(Command::CancelPipe { pipe: Pipe::Read, device: None });
         let answer = client.answer(read);
-        let expected = (Status::Cancelled, 0, 512, if salvage { 512 } else { 0 }, 0);
+        let expected = (Status::Cancelled, 0, 512, if return_partial { 512 } else { 0 }, 0);
         let said = (answer.status, answer.information, answer.discarded, answer.shared, answer.payload.len());
         assert_eq!(said, expected);
-        if salvage {
+        if return_partial {
             assert_eq!(look(&memory, 0, 512), [1; 512]);
         }
     }
@@ -136,7 +140,8 @@ fn a_timeout_and_a_fault_hand_over_what_had_come() {
     let rig = Rig::new(&["loopback"]);
     let (mut client, memory) = sharing(&rig);
     client.write_all(&[3; 512]);
-    let answer = client.call(Command::Read { at: Some(512), length: 4096, salvage: false, timeout: Some(0.05) });
+    let answer =
+        client.call(Command::Read { offset: Some(512), length: 4096, return_partial: false, timeout: Some(0.05) });
     assert_eq!((answer.status, answer.information, answer.shared), (Status::Timeout, 512, 512));
     assert_eq!(look(&memory, 512, 512), [3; 512]);
     let read = client.send(read_at(8192, 4096));
@@ -165,7 +170,7 @@ fn without_memory_and_outside_of_it_nothing_is_read_or_written() {
     }
     let both = client.call_with(write_at(0, 1), vec![1]);
     assert!(both.message.is_some_and(|message| message.contains("payload")), "{:?}", both.status);
-    let length = client.call(Command::Write { at: None, length: 5, zero_packet: false, timeout: None });
+    let length = client.call(Command::Write { offset: None, length: 5, zero_packet: false, timeout: None });
     assert!(length.message.is_some_and(|message| message.contains("length")));
     client.write_all(b"it goes on");
     assert_eq!(client.read_all(512), b"it goes on");
@@ -298,6 +303,6 @@ fn both_sides_may_map_it_and_the_client_can_be_sure_of_its_length() {
     let mut client = rig.client();
     assert_eq!(client.done(Command::ShareMemory { length: 12_345 }).information, 12_345);
     let descriptor = client.descriptor().expect("a descriptor");
-    assert_eq!(Room::new(&descriptor, 12_345).expect("sealed, and as long as said").len(), 12_345);
-    assert!(Room::new(&descriptor, 12_346).is_err());
+    assert_eq!(ShmArena::new(&descriptor, 12_345).expect("sealed, and as long as said").len(), 12_345);
+    assert!(ShmArena::new(&descriptor, 12_346).is_err());
 }

@@ -101,10 +101,10 @@ impl KernelRig {
         KernelRig { way, bus: LibusbBus::new().expect("libusb is new enough"), vscan: None, last: None }
     }
 
-    /// Waits, woken by the bell, until what is listed is as `wanted` has it.
+    /// Waits, woken by the notifications, until what is listed is as `wanted` has it.
     fn wait_until<T>(&self, wanted: impl Fn(&[Location]) -> Option<T>) -> T {
-        let (ring, bell) = bounded(1);
-        let _watch = self.bus.watch(ring).expect("the bus can be watched");
+        let (notify, changes) = bounded(1);
+        let _watch = self.bus.watch(notify).expect("the bus can be watched");
         loop {
             let list = self.bus.list().expect("a list");
             let loopbacks = list.iter().filter(|i| (i.descriptor.vendor.0, i.descriptor.product.0) == (0x1209, 1));
@@ -112,7 +112,7 @@ impl KernelRig {
             if let Some(found) = wanted(&places) {
                 return found;
             }
-            bell.recv_timeout(DEADLINE).expect("the kernel tells of changes");
+            changes.recv_timeout(DEADLINE).expect("the kernel tells of changes");
         }
     }
 }

@@ -21,7 +21,7 @@ impl Changed {
     }
 
     /// Whose host controller never gives a cancelled transfer back.
-    pub fn wedged() -> Box<Changed> {
+    pub fn host_stuck() -> Box<Changed> {
         Changed::new(|_| (), Unlink::Never)
     }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
-use usbscan_shm::{Memory, Region};
+use usbscan_shm::{Region, SharedMemory};
 
 use super::cancels::cancel_partly_read;
 use super::{DEADLINE, Loopback, Rig, VENDOR_EVENT, pattern};
@@ -20,13 +20,13 @@ const UNTOUCHED: u8 = 0xee;
 
 /// Shared memory with a place for transfers in the middle.
 struct Place {
-    memory: Memory,
+    memory: SharedMemory,
     middle: Range<usize>,
 }
 
 impl Place {
     fn new(length: usize) -> Place {
-        let memory = Memory::new(length + 2 * AROUND).expect("some memory");
+        let memory = SharedMemory::new(length + 2 * AROUND).expect("some memory");
         let place = Place { memory, middle: AROUND..AROUND + length };
         place.wipe();
         place
@@ -66,7 +66,7 @@ pub(super) fn a_read_into_shared_memory_arrives_there_and_nowhere_else(rig: &mut
     loopback.write(&bytes);
     let completion = loopback.bulk_in.transfer(place.region());
     assert_eq!((completion.actual, &*completion.received()), (bytes.len(), &bytes[..]));
-    assert!(matches!(completion.buffer, Buffer::Shared(region) if region.at() == AROUND), "it is the same place");
+    assert!(matches!(completion.buffer, Buffer::Shared(region) if region.offset() == AROUND), "it is the same place");
     place.assert_holds(&bytes);
     loopback.close();
 }
@@ -112,7 +112,7 @@ pub(super) fn queued_reads_fill_neighbouring_places_in_order(rig: &mut dyn Rig) 
     let packet = loopback.packet;
     let bytes = pattern(packet * 4, 6);
     let place = Place::new(bytes.len());
-    let parts = (0..4).map(|i| place.region().part(i * packet..(i + 1) * packet).expect("inside"));
+    let parts = (0..4).map(|i| place.region().subregion(i * packet..(i + 1) * packet).expect("inside"));
     let tokens: Vec<Token> = parts.map(|part| loopback.bulk_in.submit(part)).collect();
     loopback.write(&bytes);
     for token in tokens {
@@ -173,7 +173,7 @@ pub(super) fn a_control_request_in_shared_memory_is_refused_and_given_back(rig: 
     let rejected = loopback.control.endpoint.submit(Token(77), place.region().into()).expect_err("it might be changed");
     assert_eq!(rejected.error.kind, ErrorKind::InvalidParameter, "{}", rejected.error);
     assert!(
-        matches!(&rejected.buffer, Buffer::Shared(region) if (region.at(), region.len()) == (AROUND, request.len()))
+        matches!(&rejected.buffer, Buffer::Shared(region) if (region.offset(), region.len()) == (AROUND, request.len()))
     );
     place.assert_holds(&request);
     loopback.control.assert_nothing_more();

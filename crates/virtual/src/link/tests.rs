@@ -1,6 +1,6 @@
 //! A link as a value: what is submitted, what comes back, at which moment.
 
-use usbscan_shm::Memory;
+use usbscan_shm::SharedMemory;
 use usbscan_usb::{Direction, SetupKind};
 
 use super::*;
@@ -211,7 +211,7 @@ fn with_bytes(link: &mut Link) -> Vec<(u64, Status, usize, Vec<u8>)> {
 fn shared_memory_is_filled_and_sent_as_a_vector_is() {
     let own = |bytes: Vec<u8>| Buffer::from(bytes);
     let shared = |bytes: Vec<u8>| {
-        let memory = Memory::new(bytes.len() + 3).unwrap();
+        let memory = SharedMemory::new(bytes.len() + 3).unwrap();
         let region = memory.region(3..bytes.len() + 3).unwrap();
         region.copy_from(&bytes);
         Buffer::from(region)
@@ -246,7 +246,7 @@ fn shared_memory_is_filled_and_sent_as_a_vector_is() {
 fn a_control_request_in_shared_memory_comes_back_as_an_error() {
     let mut host = Host::new();
     let request = Setup::vendor(Direction::In, 0x12, 0, 0, 4).buffer(&[]);
-    let memory = Memory::new(request.len()).unwrap();
+    let memory = SharedMemory::new(request.len()).unwrap();
     let region = memory.region(0..request.len()).unwrap();
     region.copy_from(&request);
     host.submit(1, EndpointAddress::CONTROL, region);

@@ -51,7 +51,7 @@ pub enum Op {
     Release,
     Thaw,
     Lose,
-    Wedge,
+    HostStuck,
     Pop,
 }
 
@@ -255,7 +255,7 @@ impl Run {
                 self.queue.lose();
                 self.lost = true;
             }
-            Op::Wedge => {
+            Op::HostStuck => {
                 self.queue.host_stuck();
                 self.host_stuck = true;
             }

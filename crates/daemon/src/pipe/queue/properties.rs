@@ -26,7 +26,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Release),
         1 => Just(Op::Thaw),
         1 => Just(Op::Lose),
-        1 => Just(Op::Wedge),
+        1 => Just(Op::HostStuck),
         4 => Just(Op::Pop),
     ]
 }
@@ -43,7 +43,7 @@ proptest! {
         let mut losses = 0;
         for op in ops {
             // One in four of the runs that would lose the device or the host does, so that the others go on.
-            if matches!(op, Op::Lose | Op::Wedge) {
+            if matches!(op, Op::Lose | Op::HostStuck) {
                 losses += 1;
                 if losses % 4 != 0 {
                     continue;

@@ -229,7 +229,7 @@ fn loss_ends_what_waits_and_what_comes_later_and_lets_what_is_in_flight_come_bac
 }
 
 #[test]
-fn a_wedge_ends_everything_and_late_transfers_are_nobodys() {
+fn a_stuck_host_ends_everything_and_late_transfers_are_nobodys() {
     let mut queue = queue(1);
     queue.push("a", bytes(512));
     let start = queue.next().unwrap();

@@ -3,7 +3,7 @@
 use std::io::{BufReader, Read};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use usbscan_shm::Memory;
+use usbscan_shm::SharedMemory;
 use usbscan_wire::{FromDaemon, read_frame};
 
 use super::*;
@@ -143,7 +143,7 @@ fn a_descriptor_comes_with_the_first_byte_of_its_message_whoever_writes() {
     for at_once in [true, false] {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let (outbox, receiver) = outbox(ours);
-        let memory = Arc::new(Memory::new(10).unwrap());
+        let memory = Arc::new(SharedMemory::new(10).unwrap());
         if !at_once {
             outbox.answer(Answer::new(0, Status::Cancelled), Payload::default(), None);
         }

@@ -1,10 +1,10 @@
-//! Closing, being wedged, being idle, and what is left.
+//! Closing, a stuck host, being idle, and what is left.
 
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use usbscan_shm::Memory;
+use usbscan_shm::SharedMemory;
 use usbscan_usb::contract::Rig;
 use usbscan_usb::{Buffer, ErrorKind, Token};
 
@@ -12,12 +12,12 @@ use super::{BULK_IN, DEADLINE, Line, close, echoes, loopback, open, plug};
 use crate::models::Changed;
 use crate::rig::UmockdevRig;
 
-pub fn one_wedged_device_is_reported_and_harms_no_other(rig: &mut UmockdevRig<'_>) {
-    let mut wedged = plug(rig, Changed::wedged());
-    let mut line = Line::new(&mut *wedged, BULK_IN);
+pub fn one_host_stuck_device_is_reported_and_harms_no_other(rig: &mut UmockdevRig<'_>) {
+    let mut host_stuck = plug(rig, Changed::host_stuck());
+    let mut line = Line::new(&mut *host_stuck, BULK_IN);
     line.submit(1, vec![0; 512]);
-    let error = wedged.close(Duration::from_millis(50)).expect_err("the host controller keeps the transfer");
-    assert_eq!(error.kind, ErrorKind::Wedged, "{error}");
+    let error = host_stuck.close(Duration::from_millis(50)).expect_err("the host controller keeps the transfer");
+    assert_eq!(error.kind, ErrorKind::HostStuck, "{error}");
     assert!(line.done.is_empty(), "the transfer is still out");
     let rejected = line.endpoint.submit(Token(2), vec![0; 512].into()).expect_err("nobody touches it any more");
     assert_eq!(rejected.error.kind, ErrorKind::NoDevice);
@@ -25,20 +25,20 @@ pub fn one_wedged_device_is_reported_and_harms_no_other(rig: &mut UmockdevRig<'_
     echoes(&mut *other);
     close(other);
     rig.unplug();
-    // Unplugging the wedged device frees the transfer, and with it the thread that was left to close it.
+    // Unplugging the host-stuck device frees the transfer, and with it the thread that was left to close it.
     rig.unplug();
     assert_eq!(line.wait().token, Token(1));
 }
 
-pub fn what_a_wedged_device_may_write_to_stays_mapped(rig: &mut UmockdevRig<'_>) {
-    let mut wedged = plug(rig, Changed::wedged());
-    let mut line = Line::new(&mut *wedged, BULK_IN);
-    let memory = Memory::new(512).expect("memory");
+pub fn what_a_host_stuck_device_may_write_to_stays_mapped(rig: &mut UmockdevRig<'_>) {
+    let mut host_stuck = plug(rig, Changed::host_stuck());
+    let mut line = Line::new(&mut *host_stuck, BULK_IN);
+    let memory = SharedMemory::new(512).expect("memory");
     let region = memory.region(0..512).expect("all of it");
     let address = region.as_mut_ptr() as usize;
     line.submit(1, region);
     drop(memory);
-    wedged.close(Duration::from_millis(50)).expect_err("the host controller keeps the transfer");
+    host_stuck.close(Duration::from_millis(50)).expect_err("the host controller keeps the transfer");
     assert!(mapped(address).contains("usbscan"), "the transfer is still out");
     rig.unplug();
     assert!(matches!(line.wait().buffer, Buffer::Shared(region) if region.as_mut_ptr() as usize == address));

@@ -51,8 +51,8 @@ cases! {
         a_reset_is_refused_while_it_would_hurt_somebody_else,
     }
     endings {
-        one_wedged_device_is_reported_and_harms_no_other,
-        what_a_wedged_device_may_write_to_stays_mapped,
+        one_host_stuck_device_is_reported_and_harms_no_other,
+        what_a_host_stuck_device_may_write_to_stays_mapped,
         submitting_while_another_thread_closes_loses_no_completion,
         an_idle_device_wakes_nobody_up,
         nothing_is_left_running_after_the_last_close,

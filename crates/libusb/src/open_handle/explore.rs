@@ -1,5 +1,5 @@
-//! Every order in which three threads can take the ledger's steps: one submits a transfer, one closes the device, and libusb
-//! calls back whenever the host is done. Each step is one call under the ledger's lock, so this is all that can happen.
+//! Every order in which three threads can take the open_handle's steps: one submits a transfer, one closes the device, and libusb
+//! calls back whenever the host is done. Each step is one call under the open_handle's lock, so this is all that can happen.
 //!
 //! What must hold: a cancel never meets a transfer whose submit has not returned, nor one that is freed; the close never waits
 //! for a transfer that nobody asked back; and nothing uses the handle once it is closed.
@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::transfer::Kind;
+use crate::transfer::TransferKind;
 
 /// Where the submitting thread is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,13 +15,13 @@ enum Submitter {
     Outside,
     /// It has the right to use the handle.
     Entered,
-    /// The flight is in the books.
+    /// The transfer is added.
     TakenOff,
     /// In the middle of `libusb_submit_transfer`: the host has the transfer, and may be done with it.
     Submitting,
     /// That has returned.
     Submitted,
-    /// It was told that the device is closing, and asks for its own flight.
+    /// It was told that the device is closing, and cancels its own transfer.
     AsksBack,
     Done,
 }
@@ -33,7 +33,7 @@ enum Closer {
     /// Nobody new comes in.
     Closed,
     /// It asks for these, one after the other.
-    AsksBack(VecDeque<Borrowed>),
+    AsksBack(VecDeque<CancelTarget>),
     /// It waits until nobody uses the handle.
     Waits,
     HandleClosed,
@@ -49,15 +49,15 @@ enum Turn {
 }
 
 struct System {
-    ledger: Arc<Ledger>,
-    key: FlightKey,
+    open_handle: Arc<OpenHandle>,
+    key: TransferKey,
     submitter: Submitter,
     closer: Closer,
     /// The submitter's, until the host has the transfer.
-    usage: Option<Use>,
+    usage: Option<HandleUse>,
     transfer: Option<Arc<Transfer>>,
     /// With the host: what its callback will let go of.
-    flight: Option<(Arc<Transfer>, Use)>,
+    in_flight: Option<(Arc<Transfer>, HandleUse)>,
     asked_back: bool,
     /// A host that gives back nothing that was not asked for.
     silent: bool,
@@ -65,20 +65,30 @@ struct System {
 
 impl System {
     fn new(silent: bool) -> System {
-        let ledger = Ledger::new(std::ptr::null_mut());
-        let key = (ledger.new_endpoint(), Token(1));
+        let open_handle = OpenHandle::new(std::ptr::null_mut());
+        let key = (open_handle.new_endpoint(), Token(1));
         let (submitter, closer) = (Submitter::Outside, Closer::Open);
-        System { ledger, key, submitter, closer, usage: None, transfer: None, flight: None, asked_back: false, silent }
+        System {
+            open_handle,
+            key,
+            submitter,
+            closer,
+            usage: None,
+            transfer: None,
+            in_flight: None,
+            asked_back: false,
+            silent,
+        }
     }
 
     fn can(&self, turn: Turn) -> bool {
         match turn {
             Turn::Submitter => self.submitter != Submitter::Done,
             Turn::Closer => match &self.closer {
-                Closer::Waits => self.ledger.wait_until_unused(Some(Instant::now())),
+                Closer::Waits => self.open_handle.wait_until_unused(Some(Instant::now())),
                 closer => !matches!(closer, Closer::HandleClosed),
             },
-            Turn::Callback => self.flight.is_some() && (self.asked_back || !self.silent),
+            Turn::Callback => self.in_flight.is_some() && (self.asked_back || !self.silent),
         }
     }
 
@@ -87,9 +97,9 @@ impl System {
             Turn::Submitter => self.submitter = self.submit(),
             Turn::Closer => self.close(),
             Turn::Callback => {
-                let (transfer, usage) = self.flight.take().expect("it is with the host");
+                let (transfer, usage) = self.in_flight.take().expect("it is with the host");
                 self.uses_the_handle();
-                self.ledger.land(self.key);
+                self.open_handle.remove(self.key);
                 drop(transfer);
                 drop(usage);
             }
@@ -98,7 +108,7 @@ impl System {
 
     fn submit(&mut self) -> Submitter {
         match self.submitter {
-            Submitter::Outside => match self.ledger.enter() {
+            Submitter::Outside => match self.open_handle.enter() {
                 Ok(usage) => {
                     self.usage = Some(usage);
                     Submitter::Entered
@@ -106,30 +116,30 @@ impl System {
                 Err(_) => Submitter::Done,
             },
             Submitter::Entered => {
-                let number = self.ledger.next_flight();
-                let transfer = Transfer::allocate(Kind::Bulk, EndpointAddress(0x81), number).expect("memory");
+                let number = self.open_handle.next_number();
+                let transfer = Transfer::allocate(TransferKind::Bulk, EndpointAddress(0x81), number).expect("memory");
                 let transfer = Arc::new(transfer);
-                assert!(self.ledger.take_off(self.key, transfer.clone()));
+                assert!(self.open_handle.insert(self.key, transfer.clone()));
                 self.transfer = Some(transfer);
                 Submitter::TakenOff
             }
             Submitter::TakenOff => {
                 self.uses_the_handle();
-                // The flight takes both along, as in `transfer::submit`.
-                self.flight = self.transfer.take().zip(self.usage.take());
+                // The transfer in flight takes both along, as in `submit::submit`.
+                self.in_flight = self.transfer.take().zip(self.usage.take());
                 Submitter::Submitting
             }
             Submitter::Submitting => Submitter::Submitted,
             Submitter::Submitted => {
-                if self.ledger.accepted(self.key) {
+                if self.open_handle.accepted(self.key) {
                     Submitter::AsksBack
                 } else {
                     Submitter::Done
                 }
             }
             Submitter::AsksBack => {
-                if let Some(borrowed) = self.ledger.borrow(self.key) {
-                    self.cancel(&borrowed);
+                if let Some(target) = self.open_handle.get_for_cancel(self.key) {
+                    self.cancel(&target);
                 }
                 Submitter::Done
             }
@@ -140,14 +150,14 @@ impl System {
     fn close(&mut self) {
         self.closer = match std::mem::replace(&mut self.closer, Closer::Open) {
             Closer::Open => {
-                self.ledger.close();
+                self.open_handle.close();
                 Closer::Closed
             }
-            Closer::Closed => Closer::AsksBack(self.ledger.borrow_newest_first(|_| true).into()),
-            Closer::AsksBack(mut flights) => match flights.pop_front() {
-                Some(flight) => {
-                    self.cancel(&flight);
-                    Closer::AsksBack(flights)
+            Closer::Closed => Closer::AsksBack(self.open_handle.all_for_cancel(|_| true).into()),
+            Closer::AsksBack(mut transfers) => match transfers.pop_front() {
+                Some(in_flight) => {
+                    self.cancel(&in_flight);
+                    Closer::AsksBack(transfers)
                 }
                 None => Closer::Waits,
             },
@@ -157,13 +167,13 @@ impl System {
     }
 
     /// What `libusb_cancel_transfer` asks of its caller.
-    fn cancel(&mut self, borrowed: &Borrowed) {
+    fn cancel(&mut self, target: &CancelTarget) {
         self.uses_the_handle();
         assert!(
             !matches!(self.submitter, Submitter::TakenOff | Submitter::Submitting),
             "a cancel meets a transfer that is being submitted"
         );
-        assert_eq!(borrowed.transfer.endpoint(), EndpointAddress(0x81), "it is not freed");
+        assert_eq!(target.transfer.endpoint(), EndpointAddress(0x81), "it is not freed");
         self.asked_back = true;
     }
 
@@ -187,7 +197,7 @@ fn run(path: &[usize], silent: bool) -> Vec<usize> {
     }
     let closed = matches!(system.closer, Closer::HandleClosed);
     assert!(closed && system.submitter == Submitter::Done, "somebody waits for ever after {turns:?}");
-    assert_eq!((system.ledger.in_flight(), system.flight.is_none()), (0, true), "{turns:?}");
+    assert_eq!((system.open_handle.in_flight(), system.in_flight.is_none()), (0, true), "{turns:?}");
     choices
 }
 

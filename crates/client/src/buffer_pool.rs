@@ -7,21 +7,21 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 /// Shorter payloads are not worth a look.
-const SHORTEST: usize = crate::shared::SHORTEST_SHARED;
+const SHORTEST: usize = crate::reply_extra::SHORTEST_SHARED;
 
 /// Vectors that are kept: as many as a program has reads under way, and each at most the largest payload.
 const MOST: usize = 8;
 
 /// See the head of this file.
 #[derive(Debug, Default)]
-pub(crate) struct Spare {
+pub(crate) struct BufferPool {
     buffers: Mutex<Vec<Vec<u8>>>,
 }
 
 /// Bytes whose memory goes back when nobody has them any more.
 struct Payload {
     bytes: Vec<u8>,
-    spare: Arc<Spare>,
+    pool: Arc<BufferPool>,
 }
 
 impl AsRef<[u8]> for Payload {
@@ -32,15 +32,15 @@ impl AsRef<[u8]> for Payload {
 
 impl Drop for Payload {
     fn drop(&mut self) {
-        self.spare.give(std::mem::take(&mut self.bytes));
+        self.pool.give(std::mem::take(&mut self.bytes));
     }
 }
 
-impl Spare {
+impl BufferPool {
     /// These bytes as others may have them. Their memory comes back here by itself.
-    pub(crate) fn bytes(self: &Arc<Spare>, bytes: Vec<u8>) -> Bytes {
+    pub(crate) fn bytes(self: &Arc<BufferPool>, bytes: Vec<u8>) -> Bytes {
         match is_kept(&bytes) {
-            true => Bytes::from_owner(Payload { bytes, spare: self.clone() }),
+            true => Bytes::from_owner(Payload { bytes, pool: self.clone() }),
             false => bytes.into(),
         }
     }
@@ -83,37 +83,37 @@ mod tests {
 
     #[test]
     fn what_is_given_comes_back_once_where_it_is_long_enough() {
-        let spare = Spare::default();
+        let pool = BufferPool::default();
         let buffer = vec![7; 20_000];
         let place = buffer.as_ptr();
-        spare.give(buffer);
-        assert!(spare.take(20_001).is_empty());
-        let again = spare.take(20_000);
+        pool.give(buffer);
+        assert!(pool.take(20_001).is_empty());
+        let again = pool.take(20_000);
         assert_eq!((again.len(), again.as_ptr()), (20_000, place));
-        assert!(spare.take(20_000).is_empty());
+        assert!(pool.take(20_000).is_empty());
     }
 
     #[test]
     fn memory_of_a_payload_comes_back_when_the_last_part_of_it_is_dropped() {
-        let spare = Arc::new(Spare::default());
+        let pool = Arc::new(BufferPool::default());
         let buffer = vec![7; 20_000];
         let place = buffer.as_ptr();
-        let mut payload = spare.bytes(buffer);
+        let mut payload = pool.bytes(buffer);
         let part = payload.split_off(19_990);
         drop(payload);
-        assert!(spare.take(SHORTEST).is_empty());
+        assert!(pool.take(SHORTEST).is_empty());
         assert_eq!(part, [7; 10][..]);
         drop(part);
-        let again = spare.take(SHORTEST);
+        let again = pool.take(SHORTEST);
         assert_eq!(again.as_ptr(), place);
     }
 
     #[test]
     fn few_are_kept_and_none_that_is_too_short_or_too_long() {
-        let spare = Spare::default();
-        spare.give(vec![0; SHORTEST - 1]);
-        spare.give(vec![0; usbscan_wire::PAYLOAD_LIMIT + 1]);
-        (0..99).for_each(|_| spare.give(vec![0; SHORTEST]));
-        assert_eq!(spare.buffers.lock().len(), MOST);
+        let pool = BufferPool::default();
+        pool.give(vec![0; SHORTEST - 1]);
+        pool.give(vec![0; usbscan_wire::PAYLOAD_LIMIT + 1]);
+        (0..99).for_each(|_| pool.give(vec![0; SHORTEST]));
+        assert_eq!(pool.buffers.lock().len(), MOST);
     }
 }
