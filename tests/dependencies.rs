@@ -46,7 +46,10 @@ fn every_direct_dependency_says_what_it_is_for() {
     let ours = metadata.workspace_packages();
     let direct = ours.iter().flat_map(|package| &package.dependencies).filter(|dependency| dependency.path.is_none());
     let direct: BTreeSet<&str> = direct.map(|dependency| dependency.name.as_str()).collect();
-    let missing: Vec<_> = direct.iter().filter(|name| !document.contains(&format!("\n- `{name}` (")) && !document.contains(&format!("| `{name}` |"))).collect();
+    let missing: Vec<_> = direct
+        .iter()
+        .filter(|name| !document.contains(&format!("\n- `{name}` (")) && !document.contains(&format!("| `{name}` |")))
+        .collect();
     assert!(missing.is_empty(), "docs/dependencies.md says nothing of {missing:?}");
 }
 
