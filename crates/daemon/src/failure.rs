@@ -24,6 +24,8 @@ pub(crate) enum Limit {
     Captures(usize),
     #[error("{0} connections are open, and there may not be more")]
     Connections(usize),
+    #[error("user {uid} has {connections} connections open, and may not have more")]
+    UserConnections { uid: u32, connections: usize },
 }
 
 /// What happened to a transfer.
@@ -41,6 +43,17 @@ pub(crate) enum TransferError {
     HostStuck,
 }
 
+/// What keeps a session from the lock, or from the pipes while another waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InUse {
+    #[error("{0} requests are pending")]
+    Pending(usize),
+    #[error("a job is armed")]
+    Armed,
+    #[error("it waits for the lock")]
+    Awaited,
+}
+
 fn fault_words(fault: Fault) -> &'static str {
     match fault {
         Fault::Stall => "the scanner answered with a stall",
@@ -56,6 +69,9 @@ fn fault_words(fault: Fault) -> &'static str {
 pub(crate) enum Failure {
     #[error("the job was cancelled by another client; send disarm-abort to continue")]
     JobCancelled,
+    /// Somebody's cancel of everything, or reset, has ended the session's lock.
+    #[error("the lock was taken away by another client's cancel; send lock to continue")]
+    LockCancelled,
     #[error("{command} of {length} bytes, endpoint {endpoint} of {device}: {mishap}")]
     Transfer {
         /// `read`, …
@@ -110,6 +126,16 @@ pub(crate) enum Failure {
     /// Another session has the lock.
     #[error("{device} is locked by {} (pid {}, user {}, session {}) for {} s", named(.holder), .holder.pid, .holder.uid, .holder.session, .age.as_secs())]
     Locked { device: Arc<str>, holder: Peer, age: Duration },
+    /// A connection beyond the limits of connections.
+    #[error("{command} is not possible on this connection, which is for looking and cancelling only: {limit}")]
+    Reserve { command: &'static str, limit: Limit },
+    /// The lock is not to be had, or is waited for.
+    #[error("{device} is in use by {} (pid {}, user {}, session {}): {why}", named(.by), .by.pid, .by.uid, .by.session)]
+    InUse { device: Arc<str>, by: Peer, why: InUse },
+    #[error("{device}: this session is giving its lock back")]
+    Unlocking { device: Arc<str> },
+    #[error("a job is armed on {device}; send disarm-abort before unlock")]
+    JobArmed { device: Arc<str> },
     /// The lock is not this session's to give back.
     #[error("this session does not hold the lock of {device}")]
     NotLocked { device: Arc<str> },
@@ -215,9 +241,13 @@ impl Failure {
                 ErrorKind::HostStuck | ErrorKind::Io => Status::IoError,
             },
             Failure::Unknown { .. } | Failure::Gone { .. } => Status::NoDevice,
-            Failure::JobCancelled => Status::Cancelled,
+            Failure::JobCancelled | Failure::LockCancelled => Status::Cancelled,
             Failure::HostStuck { .. } => Status::IoError,
-            Failure::Locked { .. } | Failure::ControlPending { .. } | Failure::CaptureIsRead => Status::Busy,
+            Failure::Locked { .. }
+            | Failure::InUse { .. }
+            | Failure::Unlocking { .. }
+            | Failure::ControlPending { .. }
+            | Failure::CaptureIsRead => Status::Busy,
             Failure::NotOpen { .. }
             | Failure::NotLocked { .. }
             | Failure::NotShared
@@ -225,7 +255,7 @@ impl Failure {
             | Failure::NoSuchRequest { .. }
             | Failure::NoSuchSession { .. } => Status::NotFound,
             Failure::NoPipe { .. } | Failure::NotResettable { .. } => Status::NotSupported,
-            Failure::Limit(_) | Failure::NoMemory { .. } => Status::InsufficientResources,
+            Failure::Limit(_) | Failure::Reserve { .. } | Failure::NoMemory { .. } => Status::InsufficientResources,
             Failure::Ending => Status::NoDevice,
             Failure::Ambiguous { .. }
             | Failure::AlreadyOpen { .. }
@@ -239,6 +269,7 @@ impl Failure {
             | Failure::ReservedForHost
             | Failure::TooManySteps
             | Failure::BadStep { .. }
+            | Failure::JobArmed { .. }
             | Failure::IdInUse { .. }
             | Failure::BadCommand(_)
             | Failure::BadFrame(_) => Status::InvalidParameter,

@@ -33,6 +33,13 @@ pub(crate) struct Amount {
     pub bytes: u64,
 }
 
+/// The most connections that there may be, but for the reserve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionLimits {
+    pub all: usize,
+    pub per_user: usize,
+}
+
 /// When scanners are claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -49,6 +56,9 @@ pub enum Claim {
 pub struct Limits {
     /// Connections at a time. Each costs two threads; a machine has few scanners and few who use them.
     pub connections: usize,
+    /// Those of one user; `None`: half of them, so that nobody has them all. Beyond these and those there is a reserve of eight for
+    /// looking and cancelling.
+    pub connections_per_user: Option<usize>,
     /// Requests outstanding on one connection. A driver reads some blocks ahead; hundreds are a flood.
     pub requests: u32,
     /// Bytes that one connection's outstanding requests may hold: eight of the longest.
@@ -68,6 +78,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 64,
+            connections_per_user: None,
             requests: 256,
             bytes: 8 << 20,
             all_requests: 2048,
@@ -98,6 +109,8 @@ pub struct Config {
     pub max_transfer_bytes: usize,
     /// A client whose socket is full for so long counts as dead.
     pub stall: Duration,
+    /// A connection of the reserve that asks for nothing for so long is ended: others may need its place.
+    pub reserve_idle: Duration,
     /// How long the orderly end may take.
     pub stop: Duration,
     /// A daemon that systemd started for a client ends when nobody was connected for so long; `None`: never.
@@ -120,6 +133,7 @@ impl Default for Config {
             queue_depth: 4,
             max_transfer_bytes: 1 << 20,
             stall: Duration::from_secs(60),
+            reserve_idle: Duration::from_secs(30),
             stop: Duration::from_secs(15),
             exit_idle: None,
             models: Table::built_in(),
@@ -180,6 +194,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct LimitsTable {
     connections: Option<usize>,
+    connections_per_user: Option<usize>,
     requests: Option<u32>,
     bytes: Option<u64>,
     all_requests: Option<u32>,
@@ -234,6 +249,11 @@ impl Config {
 
     pub(crate) fn all(&self) -> Amount {
         Amount { requests: self.limits.all_requests, bytes: self.limits.all_bytes }
+    }
+
+    pub(crate) fn connections(&self) -> ConnectionLimits {
+        let all = self.limits.connections;
+        ConnectionLimits { all, per_user: self.limits.connections_per_user.unwrap_or((all / 2).max(1)) }
     }
 
     pub(crate) fn hello(&self) -> usbscan_wire::Limits {
@@ -304,6 +324,8 @@ fn understand(file: File, config: &mut Config) -> Result<(), Wrong> {
     let (table, limits) = (file.limits, &mut config.limits);
     limits.connections =
         within(table.connections, "limits.connections", 1..=4096, "from 1 to 4096", limits.connections)?;
+    let per_user = within(table.connections_per_user, "limits.connections_per_user", 1..=4096, "from 1 to 4096", 0)?;
+    limits.connections_per_user = (per_user > 0).then_some(per_user);
     limits.requests = within(table.requests, "limits.requests", 1..=65536, "from 1 to 65536", limits.requests)?;
     let bytes = "from 1048576 (one whole payload) to 1099511627776";
     limits.bytes = within(table.bytes, "limits.bytes", 1 << 20..=1 << 40, bytes, limits.bytes)?;
@@ -349,7 +371,7 @@ mod tests {
         let config = parse(
             "socket = \"/x\"\nmode = \"0600\"\ngroup = \"lp\"\nclaim = \"always\"\nidle_seconds = 9\nqueue_depth = 4\n\
              max_transfer_bytes = 65536\nstall_seconds = 2\nstop_seconds = 3\n\
-             exit_idle_seconds = 60\n[limits]\nconnections = 2\nrequests = 3\n\
+             exit_idle_seconds = 60\n[limits]\nconnections = 2\nconnections_per_user = 1\nrequests = 3\n\
              bytes = 2097152\nall_requests = 5\nall_bytes = 3145728\ncaptures = 6\ncapture_bytes = 65536",
         )
         .unwrap();
@@ -357,6 +379,7 @@ mod tests {
         assert_eq!(config.exit_idle, Some(Duration::from_secs(60)));
         let limits = Limits {
             connections: 2,
+            connections_per_user: Some(1),
             requests: 3,
             bytes: 2 << 20,
             all_requests: 5,

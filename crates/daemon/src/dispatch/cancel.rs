@@ -40,11 +40,23 @@ impl Handler<'_> {
                     _ => responder.done(),
                 }
             }
+            Some(RequestLocation::Disarm(scanner)) => {
+                let id = target.id();
+                let Some(scanner) = self.core.registry.by_id(scanner) else { return responder.fail(&not_found) };
+                match scanner.cancel_disarms(|session, waiting| (session, waiting) == (id, request)) {
+                    0 => responder.fail(&not_found),
+                    _ => responder.done(),
+                }
+            }
+            Some(RequestLocation::Ordered) => match target.ordered.cancel(|id| id == request) {
+                0 => responder.fail(&not_found),
+                _ => responder.done(),
+            },
             Some(RequestLocation::Capture(capture)) => match capture.leave(Some(request)) {
                 true => responder.done(),
                 false => responder.fail(&not_found),
             },
-            Some(RequestLocation::Dispatching) | None => responder.fail(&not_found),
+            Some(RequestLocation::Dispatching | RequestLocation::Reset) | None => responder.fail(&not_found),
         }
     }
 
@@ -74,6 +86,10 @@ impl Handler<'_> {
         let target = or_fail!(responder, self.session_named(session));
         if let Some(capturing) = target.capturing() {
             capturing.capture.leave(None);
+        }
+        target.ordered.cancel(|_| true);
+        for scanner in target.disarms().into_iter().filter_map(|scanner| self.core.registry.by_id(scanner)) {
+            scanner.cancel_disarms(|session, _| session == target.id());
         }
         let Some(binding) = target.binding() else { return responder.done() };
         self.note_of(&target, Some(&binding), format_args!("cancels everything of"));
@@ -124,7 +140,7 @@ impl Handler<'_> {
     }
 
     pub(super) fn reset_pipe(&self, responder: Responder, pipe: Pipe) {
-        let Opened { scanner, binding } = or_fail!(responder, self.admitted());
+        let Opened { scanner, binding } = or_fail!(responder, self.opened());
         if pipe == Pipe::Control {
             return responder.fail(&Failure::NotResettable { pipe });
         }
@@ -133,6 +149,8 @@ impl Handler<'_> {
         if pipes.is_empty() {
             return responder.fail(&Failure::NoPipe { device: binding.device.clone(), pipe });
         }
+        let (session, id) = (self.session, responder.id());
+        or_fail!(responder, scanner.admit(session, || session.set_location(id, RequestLocation::Reset)));
         self.note(&scanner, format_args!("resets {} of", in_words(pipe)));
         // Its end is the supervisor's to tell; until then it only holds the requests' answers before its own.
         let by = Cancellation::new(|_| ());
@@ -142,7 +160,7 @@ impl Handler<'_> {
 
     pub(super) fn reset_device(&self, responder: Responder, device: Option<&str>) {
         let scanner = or_fail!(responder, self.scanner(device));
-        or_fail!(responder, scanner.admit(self.session));
+        or_fail!(responder, scanner.check());
         self.note(&scanner, format_args!("resets"));
         scanner.reset(self.session, self.pending_cancel(responder));
     }
@@ -150,9 +168,10 @@ impl Handler<'_> {
     // ---- abort sequences
 
     pub(super) fn arm_abort(&self, responder: Responder, steps: Vec<AbortStep>) {
-        let Opened { binding, .. } = or_fail!(responder, self.admitted());
+        let Opened { scanner, binding } = or_fail!(responder, self.opened());
         or_fail!(responder, abort::check(&steps, binding.interface));
-        or_fail!(responder, self.session.arm(steps));
+        let session = self.session;
+        or_fail!(responder, session.arm(steps, |begin| scanner.admit(session, begin)));
         responder.done();
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crossbeam_channel::{Receiver, select};
 use usbscan_wire::{
     ChannelSizesBody, DeviceDescriptorBody, ListBody, OpenBody, PROTOCOL_VERSION, Pipe, PipeConfigurationBody,
     PipeDescription, StatusBody, VersionBody,
@@ -41,36 +42,13 @@ impl Handler<'_> {
         responder.done_with_body(scanners.len() as u64, &StatusBody { devices });
     }
 
-    pub(super) fn open(&self, responder: Responder, device: &str, options: OpenOptions) {
-        if let Some(binding) = self.session.binding() {
-            return responder.fail(&Failure::AlreadyOpen { device: binding.device.clone() });
-        }
-        let scanner = or_fail!(responder, self.core.registry.find(device));
-        Session::wait_for_disconnected(&scanner.sessions());
-        let session = self.session.clone();
-        let opened = ask(&scanner, |done| Message::Attach { session, options, done });
-        let binding =
-            or_fail!(responder, opened.unwrap_or_else(|| Err(Failure::Gone { device: scanner.name.clone() })));
-        log::debug!("{} opens {}", self.session.label(), scanner.name);
-        let pipes = describe_pipes(&scanner, &binding);
-        self.session.bind(binding);
-        responder.done_with_body(0, &OpenBody { device: scanner.entry(), pipes });
-    }
-
-    pub(super) fn close(&self, responder: Responder) {
-        or_fail!(responder, self.opened());
-        leave(self.core, self.session, CloseReason::Closed);
-        responder.done();
-    }
-
     pub(super) fn lock(&self, responder: Responder, wait: bool) {
         or_fail!(responder, self.opened()).scanner.lock(self.session, responder, wait);
     }
 
     pub(super) fn unlock(&self, responder: Responder) {
-        let opened = or_fail!(responder, self.opened());
-        or_fail!(responder, opened.scanner.unlock(self.session.id()));
-        responder.done();
+        let Opened { scanner, binding } = or_fail!(responder, self.opened());
+        scanner.unlock(self.session, &binding, responder);
     }
 
     pub(super) fn pipe_configuration(&self, responder: Responder) {
@@ -102,6 +80,60 @@ impl Handler<'_> {
             device_version: descriptor.device_version,
         };
         responder.done_with_body(0, &body);
+    }
+}
+
+/// `open`, on a thread of its own, see ordered.rs. `cancelled` is closed when it is cancelled: what was begun is undone then.
+pub(super) fn open(core: &Core, session: &Arc<Session>, device: &str, options: OpenOptions, cancelled: &Receiver<()>) {
+    let opened = attach(core, session, device, options, cancelled);
+    match (session.ordered.done(), opened) {
+        (Some(responder), Ok(opened)) => responder.done_with_body(0, &opened),
+        (Some(responder), Err(failure)) => responder.fail(&failure),
+        // Cancelled when it was done already.
+        (None, Ok(_)) => leave(core, session, CloseReason::Closed),
+        (None, Err(_)) => {}
+    }
+}
+
+fn attach(
+    core: &Core,
+    session: &Arc<Session>,
+    device: &str,
+    options: OpenOptions,
+    cancelled: &Receiver<()>,
+) -> Result<OpenBody, Failure> {
+    if let Some(binding) = session.binding() {
+        return Err(Failure::AlreadyOpen { device: binding.device.clone() });
+    }
+    let scanner = core.registry.find(device)?;
+    let gone = || Failure::Gone { device: scanner.name.clone() };
+    if !Session::wait_for_disconnected(&scanner.sessions(), cancelled) {
+        return Err(gone());
+    }
+    // Without room: what nobody takes, since this was cancelled, the supervisor takes back.
+    let (done, attached) = crossbeam_channel::bounded(0);
+    scanner.tell(Message::Attach { session: session.clone(), options, cancelled: cancelled.clone(), done });
+    let binding = select! {
+        recv(attached) -> attached => attached.unwrap_or_else(|_| Err(gone()))?,
+        // Its answer says "cancelled"; nobody hears of this.
+        recv(cancelled) -> _ => return Err(gone()),
+    };
+    log::debug!("{} opens {}", session.label(), scanner.name);
+    let pipes = describe_pipes(&scanner, &binding);
+    session.bind(binding);
+    Ok(OpenBody { device: scanner.entry(), pipes })
+}
+
+/// `close`, likewise. Cancelled, it goes on, and nobody waits for that.
+pub(super) fn close(core: &Core, session: &Arc<Session>) {
+    let is_open = session.binding().is_some();
+    if is_open {
+        leave(core, session, CloseReason::Closed);
+    }
+    match (session.ordered.done(), is_open) {
+        (Some(responder), true) => responder.done(),
+        (Some(responder), false) => responder.fail(&Failure::NotOpen { command: "close" }),
+        (None, _) => {}
     }
 }
 

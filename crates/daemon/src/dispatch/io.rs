@@ -13,7 +13,7 @@ use crate::pipe::orders::{PipeHandle, Role};
 use crate::pipe::request::{Data, IoRequest, Reply, RequestInfo, Work};
 use crate::reply::responder::Responder;
 use crate::session::binding::Binding;
-use crate::session::handle::RequestLocation;
+use crate::session::handle::{JobOver, RequestLocation};
 use crate::session::shared_memory::SessionMemory;
 
 /// A control request that a client wants.
@@ -46,8 +46,8 @@ impl Handler<'_> {
         return_partial: bool,
         timeout: Option<f64>,
     ) {
-        let Opened { binding, .. } = or_fail!(responder, self.admitted());
-        let pipe = or_fail!(responder, self.pipe(&binding, Role::Read));
+        let opened = or_fail!(responder, self.opened());
+        let pipe = or_fail!(responder, self.pipe(&opened.binding, Role::Read));
         if length as usize > PAYLOAD_LIMIT {
             return responder.fail(&Failure::BadValue { field: "length", expected: "a number from 0 to 1048576" });
         }
@@ -58,7 +58,7 @@ impl Handler<'_> {
         };
         let into = or_fail!(responder, into.transpose());
         let work = Work::Read { length: length as usize, return_partial, into };
-        self.use_scanner(responder, &binding, &pipe, u64::from(length), work, timeout);
+        self.use_scanner(Reply::Client(responder), &opened, &pipe, u64::from(length), work, timeout);
     }
 
     fn sharing(&self) -> Result<Arc<SessionMemory>, Failure> {
@@ -78,11 +78,11 @@ impl Handler<'_> {
     }
 
     pub(super) fn write(&self, responder: Responder, data: Data, zero_packet: bool, timeout: Option<f64>) {
-        let Opened { binding, .. } = or_fail!(responder, self.admitted());
-        let pipe = or_fail!(responder, self.pipe(&binding, Role::Write));
+        let opened = or_fail!(responder, self.opened());
+        let pipe = or_fail!(responder, self.pipe(&opened.binding, Role::Write));
         let timeout = or_fail!(responder, duration("timeout", timeout, self.session.timeouts().write));
         let length = data.len() as u64;
-        self.use_scanner(responder, &binding, &pipe, length, Work::Write { data, zero_packet }, timeout);
+        self.use_scanner(Reply::Client(responder), &opened, &pipe, length, Work::Write { data, zero_packet }, timeout);
     }
 
     pub(super) fn wait_event(&self, responder: Responder, timeout: Option<f64>) {
@@ -90,65 +90,68 @@ impl Handler<'_> {
         or_fail!(responder, scanner.check());
         let pipe = or_fail!(responder, self.pipe(&binding, Role::Event));
         let timeout = or_fail!(responder, duration("timeout", timeout, self.session.timeouts().event));
-        self.submit(Reply::Client(responder), &binding, &pipe, 0, Work::Event, timeout);
+        let id = responder.id();
+        let pending = RequestInfo::new(self.session.id(), id, self.command, 0, pipe.address);
+        self.session.set_location(id, RequestLocation::Pipe(pipe.clone(), pending.clone()));
+        submit(Reply::Client(responder), pending, &binding, &pipe, Work::Event, timeout);
     }
 
     pub(super) fn usb_request(&self, responder: Responder, wanted: Control, timeout: Option<f64>) {
-        let Opened { binding, .. } = or_fail!(responder, self.admitted());
-        let (setup, data) = or_fail!(responder, control(wanted, &binding));
+        let opened = or_fail!(responder, self.opened());
+        let (setup, data) = or_fail!(responder, control(wanted, &opened.binding));
         let timeout = or_fail!(responder, duration("timeout", timeout, self.session.timeouts().read));
-        self.control(responder, &binding, setup, data, timeout);
+        self.control(responder, &opened, setup, data, timeout);
     }
 
     pub(super) fn read_registers(&self, responder: Responder, offset: u16, index: u16, length: u16) {
-        let Opened { binding, .. } = or_fail!(responder, self.admitted());
+        let opened = or_fail!(responder, self.opened());
         let setup = Setup::vendor(Direction::In, register_request(length), offset, index, length);
         or_fail!(responder, check_length(usize::from(length), "length"));
-        self.control(responder, &binding, setup, Vec::new(), self.session.timeouts().read);
+        self.control(responder, &opened, setup, Vec::new(), self.session.timeouts().read);
     }
 
     pub(super) fn write_registers(&self, responder: Responder, offset: u16, index: u16, data: Vec<u8>) {
-        let Opened { binding, .. } = or_fail!(responder, self.admitted());
+        let opened = or_fail!(responder, self.opened());
         or_fail!(responder, check_length(data.len(), "payload"));
         let length = data.len() as u16;
         let setup = Setup::vendor(Direction::Out, register_request(length), offset, index, length);
-        self.control(responder, &binding, setup, data, self.session.timeouts().write);
+        self.control(responder, &opened, setup, data, self.session.timeouts().write);
     }
 
-    fn control(&self, responder: Responder, binding: &Binding, setup: Setup, data: Vec<u8>, timeout: Duration) {
+    fn control(&self, responder: Responder, opened: &Opened, setup: Setup, data: Vec<u8>, timeout: Duration) {
         let work = Work::Control { setup, data };
         let length = u64::from(setup.length);
-        self.use_scanner(responder, binding, &binding.control, length, work, timeout);
+        self.use_scanner(Reply::Client(responder), opened, &opened.binding.control, length, work, timeout);
     }
 
-    /// What changes the scanner's state is part of the session's job, and not started when that is over. No cancel of
-    /// everything comes in between: it finds the request at the pipe, or the session has been told.
+    /// What goes over the pipes of jobs is not started when the session's job is over, or another has the lock or waits for
+    /// it. Neither a cancel of everything nor a grant comes in between: it finds the request at the pipe, or the session is
+    /// refused.
     fn use_scanner(
         &self,
-        responder: Responder,
-        binding: &Binding,
+        reply: Reply,
+        opened: &Opened,
         pipe: &PipeHandle,
         length: u64,
         work: Work,
         timeout: Duration,
     ) {
-        let _goes_on = or_fail!(responder, self.session.job());
-        self.session.mark_used();
-        self.submit(Reply::Client(responder), binding, pipe, length, work, timeout);
-    }
-
-    fn submit(&self, reply: Reply, binding: &Binding, pipe: &PipeHandle, length: u64, work: Work, timeout: Duration) {
         let (Reply::Client(responder) | Reply::Descriptor(responder)) = &reply else { return };
-        let id = responder.id();
-        let pending = RequestInfo::new(self.session.id(), id, self.command, length, pipe.address);
-        self.session.set_location(id, RequestLocation::Pipe(pipe.clone(), pending.clone()));
-        let device = binding.device.clone();
-        let (received, cancelled_by) = (Payload::default(), Vec::new());
-        pipe.request(IoRequest { pending, device, work, timeout, reply, received, cancelled_by });
+        let (id, session) = (responder.id(), self.session);
+        let pending = RequestInfo::new(session.id(), id, self.command, length, pipe.address);
+        let begin = || session.set_location(id, RequestLocation::Pipe(pipe.clone(), pending.clone()));
+        let job = session.job();
+        let admitted = job.as_ref().map(|_| ()).map_err(|JobOver| Failure::JobCancelled);
+        if let Err(failure) = admitted.and_then(|()| opened.scanner.admit(session, begin)) {
+            drop(job);
+            return fail(reply, &failure);
+        }
+        session.mark_used();
+        submit(reply, pending, &opened.binding, pipe, work, timeout);
     }
 
     pub(super) fn usb_descriptor(&self, responder: Responder, descriptor_type: u8, index: u8, language: u16) {
-        let Opened { binding, .. } = or_fail!(responder, self.admitted());
+        let opened = or_fail!(responder, self.opened());
         // The language list is string 0, and no text.
         let is_text = descriptor_type == 3 && index > 0;
         let length = match descriptor_type {
@@ -164,7 +167,7 @@ impl Handler<'_> {
         let work = Work::Control { setup, data: Vec::new() };
         let timeout = self.session.timeouts().read;
         let reply = if is_text { Reply::Descriptor(responder) } else { Reply::Client(responder) };
-        self.submit(reply, &binding, &binding.control, u64::from(length), work, timeout);
+        self.use_scanner(reply, &opened, &opened.binding.control, u64::from(length), work, timeout);
     }
 
     pub(super) fn set_timeout(&self, responder: Responder, read: Option<f64>, write: Option<f64>, event: Option<f64>) {
@@ -176,6 +179,26 @@ impl Handler<'_> {
             (timeouts.read, timeouts.write, timeouts.event) = (read, write, event);
         });
         responder.done();
+    }
+}
+
+/// Hands a request to its pipe.
+fn submit(
+    reply: Reply,
+    pending: Arc<RequestInfo>,
+    binding: &Binding,
+    pipe: &PipeHandle,
+    work: Work,
+    timeout: Duration,
+) {
+    let device = binding.device.clone();
+    let (received, cancelled_by) = (Payload::default(), Vec::new());
+    pipe.request(IoRequest { pending, device, work, timeout, reply, received, cancelled_by });
+}
+
+fn fail(reply: Reply, failure: &Failure) {
+    if let Reply::Client(responder) | Reply::Descriptor(responder) = reply {
+        responder.fail(failure);
     }
 }
 

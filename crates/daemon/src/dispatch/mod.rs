@@ -15,6 +15,7 @@ mod capture;
 pub(crate) mod core;
 mod info;
 mod io;
+pub(crate) mod ordered;
 mod truncate;
 
 use std::sync::Arc;
@@ -26,7 +27,6 @@ use crate::failure::Failure;
 use crate::reply::responder::Responder;
 use crate::scanner::abort;
 use crate::scanner::handle::Scanner;
-use crate::scanner::message::OpenOptions;
 use crate::session::binding::Binding;
 use crate::session::handle::Session;
 
@@ -42,10 +42,7 @@ pub(crate) fn dispatch(core: &Core, session: &Arc<Session>, responder: Responder
         Command::Version {} => version(responder),
         Command::List { device, descriptors } => handler.list(responder, device.as_deref(), descriptors),
         Command::Status { device } => handler.status(responder, device.as_deref()),
-        Command::Open { device, event, read, write, interface } => {
-            handler.open(responder, &device, OpenOptions { event, read, write, interface });
-        }
-        Command::Close {} => handler.close(responder),
+        Command::Open { .. } | Command::Close {} => unreachable!("ordered.rs carries them out"),
         Command::ShareMemory { length } => handler.share_memory(responder, length),
         Command::Read { length, offset, return_partial, timeout } => {
             handler.read(responder, length, offset, return_partial, timeout)
@@ -119,13 +116,6 @@ impl Handler<'_> {
         let binding = self.session.binding().ok_or(Failure::NotOpen { command: self.command })?;
         let scanner = self.core.registry.scanner_of(&binding)?;
         Ok(Opened { scanner, binding })
-    }
-
-    /// What the session has open, if it may use the pipes now.
-    fn admitted(&self) -> Result<Opened, Failure> {
-        let opened = self.opened()?;
-        opened.scanner.admit(self.session)?;
-        Ok(opened)
     }
 
     /// The scanner that is named, else the one that is open.

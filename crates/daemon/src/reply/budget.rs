@@ -1,6 +1,6 @@
 //! What a connection may have outstanding: requests and bytes, its own and all connections' together. A credit is
 //! taken when a request arrives and given back when its answer is about to be written, so a client that does not read
-//! its answers runs out of credit and stalls nobody but itself. Any thread; waits only in [`Budget::refusal`].
+//! its answers runs out of credit and stalls nobody but itself. Any thread; waits only in [`Budget::cancel`].
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ struct Used {
     requests: u32,
     bytes: u64,
     refusals: u32,
+    cancels: u32,
     closed: bool,
 }
 
@@ -83,8 +84,10 @@ impl GlobalBudget {
     }
 }
 
-/// Refusals that may wait to be written before the connection is read no further.
-const REFUSALS: u32 = 16;
+/// Cancels beyond the limits that may have no answer on the socket before the connection is read no further.
+const CANCELS: u32 = 16;
+/// Refusals that may wait to be written. A client that leaves so many unread is ended.
+const REFUSALS: u32 = 256;
 
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -132,13 +135,25 @@ impl Budget {
         Ok(())
     }
 
-    /// Takes a credit for saying no. Waits while many such answers are unread; `None` when the connection is over.
-    pub fn refusal(self: &Arc<Budget>) -> Option<Credit> {
+    /// Takes a credit for a cancel beyond the limits. Waits while many such have no answer on the socket; `None` when the
+    /// connection is over.
+    pub fn cancel(self: &Arc<Budget>) -> Option<Credit> {
         let mut used = self.used.lock();
-        while used.refusals >= REFUSALS && !used.closed {
+        while used.cancels >= CANCELS && !used.closed {
             self.room.wait(&mut used);
         }
         if used.closed {
+            return None;
+        }
+        used.cancels += 1;
+        Some(Credit { budget: self.clone(), kind: CreditKind::Cancel })
+    }
+
+    /// Takes a credit for saying no. `None` when the connection is over, and when too many such answers are unread: then it
+    /// has to be. It does not wait, for a cancel may come behind.
+    pub fn refusal(self: &Arc<Budget>) -> Option<Credit> {
+        let mut used = self.used.lock();
+        if used.closed || used.refusals >= REFUSALS {
             return None;
         }
         used.refusals += 1;
@@ -157,6 +172,7 @@ enum CreditKind {
     Request(u64),
     Memory(u64),
     Refusal,
+    Cancel,
 }
 
 /// The right to have one answer underway, or so much memory. Dropping it gives it back.
@@ -176,8 +192,9 @@ impl Drop for Credit {
                 used.bytes -= bytes;
                 self.budget.whole.give(before, used.amount());
             }
-            CreditKind::Refusal => {
-                used.refusals -= 1;
+            CreditKind::Refusal => used.refusals -= 1,
+            CreditKind::Cancel => {
+                used.cancels -= 1;
                 self.budget.room.notify_one();
             }
         }
@@ -232,15 +249,28 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_to_refuse_stops_when_the_connection_is_over() {
-        let budget = budget(&GlobalBudget::new(Amount { requests: 1, bytes: 1 }, 1));
-        let held: Vec<_> = (0..REFUSALS).map(|_| budget.refusal().unwrap()).collect();
+    fn cancels_beyond_the_limits_are_counted_and_one_more_waits_until_the_connection_is_over() {
+        let budget = budget(&GlobalBudget::new(Amount { requests: 0, bytes: 0 }, 1));
+        assert_eq!(refused(&budget, 0), Limit::AllRequests(0));
+        let mut held: Vec<_> = (0..CANCELS).map(|_| budget.cancel().unwrap()).collect();
+        held.pop();
+        held.push(budget.cancel().expect("one was answered"));
         let waiting = {
             let budget = budget.clone();
-            std::thread::spawn(move || budget.refusal().is_none())
+            std::thread::spawn(move || budget.cancel().is_none())
         };
         budget.close();
         assert!(waiting.join().unwrap());
-        drop(held);
+    }
+
+    #[test]
+    fn refusals_never_wait_and_too_many_that_are_unread_are_the_end() {
+        let budget = budget(&GlobalBudget::new(Amount { requests: 1, bytes: 1 }, 1));
+        let mut held: Vec<_> = (0..REFUSALS).map(|_| budget.refusal().unwrap()).collect();
+        assert!(budget.refusal().is_none());
+        held.pop();
+        assert!(budget.refusal().is_some());
+        budget.close();
+        assert!(budget.refusal().is_none());
     }
 }

@@ -17,10 +17,12 @@ use crate::pipe::cancellation::Cancellation;
 use crate::pipe::orders::{CancelTarget, Order, PipeHandle};
 use crate::reply::responder::Responder;
 use crate::scanner::function::Function;
-use crate::scanner::lock::{Lock, LockResult};
+use crate::scanner::lock::Lock;
 use crate::scanner::message::{Message, PendingCancel};
-use crate::session::binding::ScannerId;
+use crate::session::binding::{LockAwaited, ScannerId};
 use crate::session::handle::{RequestLocation, Session};
+
+mod locking;
 
 /// A session that has the scanner open.
 #[derive(Debug, Clone)]
@@ -56,8 +58,12 @@ struct ScannerState {
     joined: Option<Vec<PendingCancel>>,
     /// The last that interfered with others: who, with which command, when.
     last_cancel: Option<(Peer, &'static str, Instant)>,
-    /// Sessions that disarm, while the scanner is being brought to idle.
-    disarming: Vec<(Arc<Session>, Responder)>,
+    /// Resets of the port that are asked for and not done.
+    resets: usize,
+    /// Sessions that disarm while the scanner is being brought to idle, and their answers, unless those were cancelled.
+    disarming: Vec<(Arc<Session>, Option<Responder>)>,
+    /// The session that used it last.
+    last_user: Option<u64>,
 }
 
 impl ScannerState {
@@ -69,9 +75,13 @@ impl ScannerState {
     }
 
     /// Those whose time has come.
-    fn take_disarming(&mut self) -> Vec<(Arc<Session>, Responder)> {
-        let is_busy = self.cancelling || self.joined.is_some();
-        if is_busy { Vec::new() } else { std::mem::take(&mut self.disarming) }
+    fn take_disarming(&mut self) -> Vec<(Arc<Session>, Option<Responder>)> {
+        if self.is_recovering() { Vec::new() } else { std::mem::take(&mut self.disarming) }
+    }
+
+    /// Whether the scanner is being brought to idle, or soon will be.
+    fn is_recovering(&self) -> bool {
+        self.cancelling || self.joined.is_some() || self.resets > 0
     }
 }
 
@@ -93,6 +103,8 @@ pub(crate) struct Scanner {
     accessible: AtomicBool,
     inbox: Sender<Message>,
     state: Mutex<ScannerState>,
+    /// Told of the ends of requests while somebody waits for the lock.
+    pub lock_awaited: Arc<LockAwaited>,
 }
 
 impl std::fmt::Debug for Scanner {
@@ -119,28 +131,31 @@ impl Scanner {
         let accessible = AtomicBool::new(info.access == Access::Granted);
         let state = Mutex::default();
         let taps = Arc::default();
-        Arc::new(Scanner { id, name, stable_id, info, bus, function, model, taps, accessible, inbox, state })
+        let grant = inbox.clone();
+        let lock_awaited = LockAwaited::new(move || {
+            // Without a supervisor there is no scanner to be locked.
+            let _ = grant.send(Message::GrantLock);
+        });
+        Arc::new(Scanner {
+            id,
+            name,
+            stable_id,
+            info,
+            bus,
+            function,
+            model,
+            taps,
+            accessible,
+            inbox,
+            state,
+            lock_awaited,
+        })
     }
 
     /// Passes a message to the supervisor, which outlives whoever has the scanner open.
     pub fn tell(&self, message: Message) {
         if self.inbox.send(message).is_err() {
             log::debug!("{}: its supervisor has ended", self.name);
-        }
-    }
-
-    // ---- who may
-
-    /// Whether a session may use the pipes now.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn admit(&self, session: &Session) -> Result<(), Failure> {
-        let state = self.state.lock();
-        self.healthy(&state)?;
-        match state.lock.admits(session.id()) {
-            true => Ok(()),
-            false => Err(self.locked(&state)),
         }
     }
 
@@ -158,69 +173,6 @@ impl Scanner {
             (false, ClaimState::HostStuck) => Err(Failure::HostStuck { device: self.name.clone() }),
             (false, _) => Ok(()),
         }
-    }
-
-    fn locked(&self, state: &ScannerState) -> Failure {
-        let (session, since) = state.lock.holder().expect("somebody has the lock that keeps another out");
-        let peer = state.sessions.iter().find(|attached| attached.session.id() == session);
-        let unknown = || Peer { session, pid: 0, uid: 0, program: String::new() };
-        let holder = peer.map_or_else(unknown, |attached| attached.session.peer.clone());
-        Failure::Locked { device: self.name.clone(), holder, age: since.elapsed() }
-    }
-
-    /// `lock`: answers now, or when it is the session's turn. Nobody is told of a holder that is dead: what it leaves is
-    /// being cleaned up, and that is waited for.
-    pub fn lock(&self, session: &Session, responder: Responder, wait: bool) {
-        let wait = wait || self.holder_is_leaving();
-        let request = responder.id();
-        session.set_location(request, RequestLocation::Lock(self.id));
-        let mut state = self.state.lock();
-        let taken = match self.healthy(&state) {
-            Ok(()) => Ok(state.lock.take(session.id(), request, wait, responder)),
-            Err(failure) => Err((responder, failure)),
-        };
-        let failure = self.locked_if_any(&state);
-        drop(state);
-        match (taken, failure) {
-            (Ok(LockResult::Yes(responder)), _) => responder.done(),
-            (Ok(LockResult::Waits), _) => {}
-            (Ok(LockResult::No(responder)), Some(failure)) | (Err((responder, failure)), _) => responder.fail(&failure),
-            (Ok(LockResult::No(_)), None) => unreachable!("nobody is kept out by nobody"),
-        }
-    }
-
-    /// Whether whoever has the lock is dead, or detached already and about to give it up.
-    fn holder_is_leaving(&self) -> bool {
-        let state = self.state.lock();
-        let Some((id, _)) = state.lock.holder() else { return false };
-        let attached = state.sessions.iter().find(|attached| attached.session.id() == id);
-        let session = attached.map(|attached| attached.session.clone());
-        drop(state);
-        session.is_none_or(|session| session.has_hung_up())
-    }
-
-    fn locked_if_any(&self, state: &ScannerState) -> Option<Failure> {
-        state.lock.holder().map(|_| self.locked(state))
-    }
-
-    /// `unlock`, or the end of a session: the next in line has it.
-    ///
-    /// # Errors
-    /// When the session did not have it.
-    pub fn unlock(&self, session: u64) -> Result<(), Failure> {
-        let granted = self.state.lock().lock.release(session);
-        let granted = granted.ok_or_else(|| Failure::NotLocked { device: self.name.clone() })?;
-        granted.into_iter().for_each(Responder::done);
-        Ok(())
-    }
-
-    /// Cancels those that wait for the lock; says how many there were.
-    pub fn cancel_lock_waiters(&self, which: impl Fn(u64, u64) -> bool) -> usize {
-        let left = self.state.lock().lock.cancel_lock_waiters(which);
-        let count = left.len();
-        // Dropped, they say "cancelled".
-        drop(left);
-        count
     }
 
     // ---- pipes
@@ -259,11 +211,13 @@ impl Scanner {
 
     /// `reset-device`: cancels at once likewise, and has the supervisor reset the port.
     pub fn reset(&self, by: &Session, pending: PendingCancel) {
+        self.state.lock().resets += 1;
         self.cancel_everything(by, &pending);
         self.tell(Message::ResetDevice(pending));
     }
 
     fn cancel_everything(&self, by: &Session, pending: &PendingCancel) {
+        self.revoke_lock(by.id());
         self.end_jobs(by.id());
         Scanner::cancel(&self.pipes(), CancelTarget::All, &pending.by);
     }
@@ -282,27 +236,57 @@ impl Scanner {
         let disarming = state.take_disarming();
         drop(state);
         self.disarm_all(disarming);
+        self.grant_lock();
         joined
+    }
+
+    /// The end of a reset.
+    pub fn end_reset(&self) {
+        let mut state = self.state.lock();
+        state.resets = state.resets.saturating_sub(1);
+        let disarming = state.take_disarming();
+        drop(state);
+        self.disarm_all(disarming);
+        self.grant_lock();
     }
 
     /// `disarm-abort`. While the scanner is being brought to idle it is answered after that: so whoever was told of the end
     /// of its job, and goes on, finds it idle.
     pub fn disarm(&self, session: &Arc<Session>, responder: Responder) {
+        session.set_location(responder.id(), RequestLocation::Disarm(self.id));
         let mut state = self.state.lock();
-        state.disarming.push((session.clone(), responder));
+        state.disarming.push((session.clone(), Some(responder)));
         let disarming = state.take_disarming();
         drop(state);
         self.disarm_all(disarming);
     }
 
-    fn disarm_all(&self, disarming: Vec<(Arc<Session>, Responder)>) {
+    /// Cancels the waiting of `disarm-abort` requests, which do what they should all the same. Says how many there were.
+    pub fn cancel_disarms(&self, which: impl Fn(u64, u64) -> bool) -> usize {
+        let mut state = self.state.lock();
+        let disarming = state.disarming.iter_mut();
+        let waiting = disarming
+            .filter_map(|(session, responder)| responder.take_if(|responder| which(session.id(), responder.id())));
+        let cancelled: Vec<Responder> = waiting.collect();
+        drop(state);
+        // Dropped, they say "cancelled".
+        cancelled.len()
+    }
+
+    fn disarm_all(&self, disarming: Vec<(Arc<Session>, Option<Responder>)>) {
+        let any = !disarming.is_empty();
         for (session, responder) in disarming {
             let binding = session.binding();
             // Unless it has gone on to another one.
             if binding.is_some_and(|binding| binding.scanner == self.id) {
                 session.disarm();
             }
-            responder.done();
+            if let Some(responder) = responder {
+                responder.done();
+            }
+        }
+        if any {
+            self.grant_lock();
         }
     }
 
@@ -355,30 +339,29 @@ impl Scanner {
         let disarming = state.take_disarming();
         drop(state);
         self.disarm_all(disarming);
+        self.grant_lock();
     }
 
     /// A session has it open.
     pub fn attach(&self, session: Arc<Session>) {
+        session.set_attached(true);
         let mut state = self.state.lock();
         state.sessions.push(Attached { session, since: Instant::now() });
         self.taps.set_users(users(&state));
     }
 
     /// It has not any more.
-    pub fn detach(&self, session: u64) {
+    pub fn detach(&self, session: &Session) {
         let mut state = self.state.lock();
-        state.sessions.retain(|attached| attached.session.id() != session);
+        state.sessions.retain(|attached| attached.session.id() != session.id());
         self.taps.set_users(users(&state));
+        drop(state);
+        session.set_attached(false);
     }
 
     /// Who has it open.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         self.state.lock().sessions.iter().map(|attached| attached.session.clone()).collect()
-    }
-
-    /// Whose job is aborted first: whoever has the lock.
-    pub fn lock_holder(&self) -> Option<u64> {
-        self.state.lock().lock.holder().map(|(session, _)| session)
     }
 
     // ---- what people see

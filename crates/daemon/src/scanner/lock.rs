@@ -1,4 +1,11 @@
-//! Who has a scanner's pipes for itself, and who waits for that. A value; whoever holds the scanner's state asks it.
+//! Who has a scanner's pipes alone, and who waits for that. A value; whoever holds the scanner's state asks it.
+//!
+//! ```text
+//!   free ──take──▶ held ──begin_unlock──▶ unlocking ──release──▶ free, or the next in line's
+//!                    └──────revoke, release──────────────────────▲
+//! ```
+//!
+//! While somebody waits, nobody else may use the pipes: what others have on them runs out, and then it is granted.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -6,18 +13,36 @@ use std::time::Instant;
 /// The lock of one scanner. `A` is what is owed to those who wait.
 #[derive(Debug)]
 pub(crate) struct Lock<A> {
-    holder: Option<(u64, Instant)>,
-    waiting: VecDeque<(u64, u64, A)>,
+    holder: Option<Holder>,
+    waiting: VecDeque<Waiting<A>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Holder {
+    session: u64,
+    since: Instant,
+    /// It has said `unlock`, and what it had pending ends.
+    unlocking: bool,
+}
+
+#[derive(Debug)]
+struct Waiting<A> {
+    session: u64,
+    request: u64,
+    answer: A,
 }
 
 /// What came of asking for it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LockResult<A> {
-    /// It is the asker's.
-    Yes(A),
+    /// It is the asker's from now on.
+    Granted(A),
+    /// It was the asker's before.
+    Held(A),
     /// The asker waits in line.
     Waits,
-    No(A),
+    /// Others are in the way.
+    Busy(A),
 }
 
 impl<A> Default for Lock<A> {
@@ -29,48 +54,79 @@ impl<A> Default for Lock<A> {
 impl<A> Lock<A> {
     /// Who has it, and since when.
     pub fn holder(&self) -> Option<(u64, Instant)> {
-        self.holder
+        self.holder.map(|holder| (holder.session, holder.since))
+    }
+
+    /// Who is first in line.
+    pub fn next(&self) -> Option<u64> {
+        self.waiting.front().map(|waiting| waiting.session)
     }
 
     /// Whether this session may use the pipes.
     pub fn admits(&self, session: u64) -> bool {
-        self.holder.is_none_or(|(holder, _)| holder == session)
+        match self.holder {
+            Some(holder) => holder.session == session && !holder.unlocking,
+            None => self.waiting.is_empty(),
+        }
     }
 
-    /// Asks for it. A session that has it has it still.
-    pub fn take(&mut self, session: u64, request: u64, wait: bool, answer: A) -> LockResult<A> {
-        if self.admits(session) {
-            self.holder.get_or_insert_with(|| (session, Instant::now()));
-            return LockResult::Yes(answer);
+    /// Asks for it. `clear`: nothing but another holder is in the way.
+    pub fn take(&mut self, session: u64, request: u64, wait: bool, clear: bool, answer: A) -> LockResult<A> {
+        match self.holder {
+            Some(holder) if holder.session == session && !holder.unlocking => LockResult::Held(answer),
+            None if clear && self.waiting.is_empty() => {
+                self.hold(session);
+                LockResult::Granted(answer)
+            }
+            _ if wait => {
+                self.waiting.push_back(Waiting { session, request, answer });
+                LockResult::Waits
+            }
+            _ => LockResult::Busy(answer),
         }
-        if wait {
-            self.waiting.push_back((session, request, answer));
-            return LockResult::Waits;
-        }
-        LockResult::No(answer)
     }
 
-    /// Gives it up; the next in line has it then. `None` when it was not this session's.
-    pub fn release(&mut self, session: u64) -> Option<Vec<A>> {
-        if self.holder.is_none_or(|(holder, _)| holder != session) {
-            return None;
+    /// Gives it to the first in line, if nobody has it: the answers to all that this session has asked, for it may have
+    /// asked more than once.
+    pub fn grant_next(&mut self) -> Vec<A> {
+        let (None, Some(next)) = (self.holder, self.next()) else { return Vec::new() };
+        self.hold(next);
+        self.take_out(|session, _| session == next)
+    }
+
+    fn hold(&mut self, session: u64) {
+        self.holder = Some(Holder { session, since: Instant::now(), unlocking: false });
+    }
+
+    /// The holder gives it back once its requests have ended, and asks for nothing more until then. `false` when it was
+    /// not this session's.
+    pub fn begin_unlock(&mut self, session: u64) -> bool {
+        match &mut self.holder {
+            Some(holder) if holder.session == session && !holder.unlocking => {
+                holder.unlocking = true;
+                true
+            }
+            _ => false,
         }
-        self.holder = None;
-        let Some((next, _, answer)) = self.waiting.pop_front() else { return Some(Vec::new()) };
-        self.holder = Some((next, Instant::now()));
-        let mut granted = vec![answer];
-        // It may have asked more than once.
-        let (again, left): (VecDeque<_>, VecDeque<_>) = self.waiting.drain(..).partition(|waiting| waiting.0 == next);
-        self.waiting = left;
-        granted.extend(again.into_iter().map(|(_, _, answer)| answer));
-        Some(granted)
+    }
+
+    /// It is nobody's, if it was this session's.
+    pub fn release(&mut self, session: u64) {
+        self.holder = self.holder.filter(|holder| holder.session != session);
+    }
+
+    /// Takes it from whoever has it, but from this session. Whose it was.
+    pub fn revoke_unless(&mut self, session: u64) -> Option<u64> {
+        let holder = self.holder.take_if(|holder| holder.session != session)?;
+        Some(holder.session)
     }
 
     /// Takes those out of the line whom `which` (session, request) picks.
-    pub fn cancel_lock_waiters(&mut self, which: impl Fn(u64, u64) -> bool) -> Vec<A> {
-        let (out, left): (VecDeque<_>, VecDeque<_>) = self.waiting.drain(..).partition(|(s, r, _)| which(*s, *r));
+    pub fn take_out(&mut self, which: impl Fn(u64, u64) -> bool) -> Vec<A> {
+        let (out, left): (VecDeque<_>, VecDeque<_>) =
+            self.waiting.drain(..).partition(|waiting| which(waiting.session, waiting.request));
         self.waiting = left;
-        out.into_iter().map(|(_, _, answer)| answer).collect()
+        out.into_iter().map(|waiting| waiting.answer).collect()
     }
 }
 
@@ -81,26 +137,63 @@ mod tests {
     #[test]
     fn the_lock_goes_from_hand_to_hand_in_the_order_of_asking() {
         let mut lock = Lock::default();
-        assert_eq!(lock.take(1, 10, false, "a"), LockResult::Yes("a"));
-        assert_eq!(lock.take(1, 11, false, "again"), LockResult::Yes("again"));
-        assert_eq!(lock.take(2, 20, false, "b"), LockResult::No("b"));
-        assert_eq!(lock.take(2, 21, true, "b"), LockResult::Waits);
-        assert_eq!(lock.take(3, 30, true, "c"), LockResult::Waits);
-        assert_eq!(lock.release(2), None, "it is not the session's that waits");
-        assert_eq!(lock.release(1), Some(vec!["b"]));
+        assert_eq!(lock.take(1, 10, false, true, "a"), LockResult::Granted("a"));
+        assert_eq!(lock.take(1, 11, false, true, "again"), LockResult::Held("again"));
+        assert_eq!(lock.take(2, 20, false, true, "b"), LockResult::Busy("b"));
+        assert_eq!(lock.take(2, 21, true, true, "b"), LockResult::Waits);
+        assert_eq!(lock.take(3, 30, true, true, "c"), LockResult::Waits);
+        lock.release(2);
+        assert!(lock.grant_next().is_empty(), "session 1 has it still");
+        lock.release(1);
+        assert_eq!(lock.grant_next(), ["b"]);
         assert!(lock.admits(2) && !lock.admits(3));
-        assert_eq!(lock.release(2), Some(vec!["c"]));
-        assert_eq!(lock.release(3), Some(vec![]));
-        assert!(lock.holder().is_none());
+        lock.release(2);
+        assert_eq!(lock.grant_next(), ["c"]);
+        lock.release(3);
+        assert!(lock.grant_next().is_empty() && lock.holder().is_none() && lock.admits(4));
     }
 
     #[test]
     fn whoever_leaves_the_line_is_passed_over() {
         let mut lock = Lock::default();
-        let _ = lock.take(1, 10, false, "a");
-        let _ = lock.take(2, 20, true, "b");
-        let _ = lock.take(3, 30, true, "c");
-        assert_eq!(lock.cancel_lock_waiters(|session, request| (session, request) == (2, 20)), ["b"]);
-        assert_eq!(lock.release(1), Some(vec!["c"]));
+        let _ = lock.take(1, 10, false, true, "a");
+        let _ = lock.take(2, 20, true, true, "b");
+        let _ = lock.take(3, 30, true, true, "c");
+        assert_eq!(lock.take_out(|session, request| (session, request) == (2, 20)), ["b"]);
+        lock.release(1);
+        assert_eq!(lock.grant_next(), ["c"]);
+    }
+
+    #[test]
+    fn while_others_are_in_the_way_it_is_waited_for_and_nobody_is_admitted() {
+        let mut lock = Lock::default();
+        assert_eq!(lock.take(2, 20, false, false, "b"), LockResult::Busy("b"));
+        assert!(lock.admits(1), "who only asked keeps nobody off");
+        assert_eq!(lock.take(2, 21, true, false, "b"), LockResult::Waits);
+        assert_eq!(lock.take(3, 30, false, true, "c"), LockResult::Busy("c"), "another is first");
+        assert!(!lock.admits(1) && !lock.admits(2));
+        assert_eq!(lock.grant_next(), ["b"]);
+        assert!(lock.admits(2));
+    }
+
+    #[test]
+    fn a_session_that_unlocks_is_admitted_no_more_and_holds_it_until_that_is_done() {
+        let mut lock = Lock::default();
+        let _ = lock.take(1, 10, false, true, "a");
+        assert!(lock.begin_unlock(1) && !lock.begin_unlock(1) && !lock.begin_unlock(2));
+        assert!(!lock.admits(1));
+        assert_eq!(lock.take(1, 11, true, true, "again"), LockResult::Waits);
+        lock.release(1);
+        assert_eq!(lock.grant_next(), ["again"]);
+        assert!(lock.admits(1));
+    }
+
+    #[test]
+    fn it_is_taken_from_whoever_has_it_but_from_oneself() {
+        let mut lock = Lock::default();
+        let _ = lock.take(1, 10, false, true, "a");
+        assert_eq!(lock.revoke_unless(1), None);
+        assert_eq!(lock.revoke_unless(2), Some(1));
+        assert_eq!(lock.revoke_unless(2), None);
     }
 }

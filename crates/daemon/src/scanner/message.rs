@@ -37,6 +37,8 @@ pub(crate) enum Message {
     Attach {
         session: Arc<Session>,
         options: OpenOptions,
+        /// Nothing is ever sent: closed, nobody wants it any more.
+        cancelled: Receiver<()>,
         done: Sender<Result<Arc<Binding>, Failure>>,
     },
     /// A session leaves: its requests end, its job is aborted, its lock is free.
@@ -58,6 +60,8 @@ pub(crate) enum Message {
     },
     /// The port is reset.
     ResetDevice(PendingCancel),
+    /// Somebody waits for the lock, and a request has ended that was in the way.
+    GrantLock,
     /// A pipe has something to tell.
     PipeEvent(PipeEvent),
     /// Its rights came, some time after itself.

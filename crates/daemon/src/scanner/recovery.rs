@@ -8,6 +8,7 @@
 //! | an abort sequence, and the scanner used since it was armed | the sequence |
 //! | no sequence; its end cancelled a read, write or control request, or it used the scanner and its connection ended without `close` | what USB alone allows: drain, and for still image devices their class's requests |
 //! | neither: `close` with every request answered, or nothing used since `disarm-abort` | nothing; it costs no time |
+//! | anything, while another session has the lock, has used the scanner since, or has ended its job or its lock | nothing |
 //!
 //! Either takes the pipes from all other sessions for its time, and cancels what they have on them; so without a
 //! sequence nothing is done while another session has requests on the bulk pipes, which are its own job's.
@@ -77,20 +78,24 @@ impl Supervisor {
         let armed = session.armed().filter(|_| session.has_used_scanner());
         let unfinished = cut_short > 0 || (reason == CloseReason::Died && session.has_used_scanner());
         let healthy = self.scanner.check().is_ok() && self.claimed.is_some();
+        // The scanner is another's now: what this one left was ended when that one got the lock, or by a cancel.
+        let is_others = self.scanner.lock_holder().is_some_and(|holder| holder != id);
+        let is_over = session.is_job_over() || session.has_lost_lock();
         match armed {
-            _ if !healthy => {}
+            _ if !healthy || is_others || is_over => {}
             Some(steps) => self.abort_job(session, Some(&steps)),
-            None if unfinished && self.others_are_still(id) => self.abort_job(session, None),
+            None if unfinished && self.scanner.was_last_used_by(id) && self.others_are_still(id) => {
+                self.abort_job(session, None);
+            }
             None => {}
         }
         session.disarm();
         self.scanner.tell_pipes(|| Order::DropSurplus { session: Some(id) });
-        self.scanner.detach(id);
+        self.scanner.detach(session);
         if healthy && self.scanner.sessions().is_empty() {
             self.clear_halts(self.scanner.pipes());
         }
-        // It had it, or not.
-        let _ = self.scanner.unlock(id);
+        self.scanner.release_lock(id);
         self.after_the_last_session();
     }
 
@@ -336,11 +341,20 @@ impl Supervisor {
     }
 
     pub(super) fn reset_device(&mut self, pending: PendingCancel) {
+        let (responder, outcome) = self.reset_port(pending);
+        self.scanner.end_reset();
+        match outcome {
+            Ok(()) => responder.done(),
+            Err(failure) => responder.fail(&failure),
+        }
+    }
+
+    fn reset_port(&mut self, pending: PendingCancel) -> (Responder, Result<(), Failure>) {
         let PendingCancel { by, sum, responder, .. } = pending;
         if let Err(failure) = self.scanner.check().and_then(|()| self.claim().map(drop)) {
             drop(by);
             wait(&sum);
-            return responder.fail(&failure);
+            return (responder, Err(failure));
         }
         self.scanner.set_cancelling(true);
         let pipes = self.scanner.pipes();
@@ -363,10 +377,7 @@ impl Supervisor {
         resume(&pipes);
         self.scanner.set_cancelling(false);
         self.release_later();
-        match outcome {
-            Ok(()) => responder.done(),
-            Err(failure) => responder.fail(&failure),
-        }
+        (responder, outcome)
     }
 
     fn forget_halts(&self, pipes: &[PipeHandle]) {

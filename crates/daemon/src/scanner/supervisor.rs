@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendError, Sender, TryRecvError, unbounded};
 use usbscan_usb::{EndpointDescriptor, ErrorKind};
 use usbscan_wire::Pipe;
 
@@ -124,10 +124,15 @@ impl Supervisor {
 
     fn handle_message(&mut self, message: Message) {
         match message {
-            Message::Attach { session, options, done } => {
-                let opened = self.attach(session, options);
-                // Whoever opened waits for this.
-                let _ = done.send(opened);
+            // Nobody wants it any more: a scanner is not claimed for that.
+            Message::Attach { cancelled, .. } if cancelled.try_recv() == Err(TryRecvError::Disconnected) => {}
+            Message::Attach { session, options, done, .. } => {
+                let opened = self.attach(session.clone(), options);
+                if let Err(SendError(Ok(_))) = done.send(opened) {
+                    log::debug!("{}: the open of {} was cancelled, and is undone", self.scanner.name, session.label());
+                    self.scanner.detach(&session);
+                    self.after_the_last_session();
+                }
             }
             Message::Detach { session, reason, cut_short, done } => {
                 self.leave(&session, reason, cut_short);
@@ -136,6 +141,7 @@ impl Supervisor {
             Message::CancelPending(pending) => self.cancel_pending(pending),
             Message::ResetPipes { pipes, by, responder } => self.reset_pipes(pipes, by, responder),
             Message::ResetDevice(pending) => self.reset_device(pending),
+            Message::GrantLock => self.scanner.grant_lock(),
             Message::PipeEvent(event) => self.handle_pipe_event(event),
             Message::Accessible if self.environment.configured.now().kept().is_none() && !self.removed => {
                 self.claim_at_arrival();
@@ -166,7 +172,8 @@ impl Supervisor {
         self.release_at = None;
         let interface = function.interface;
         let (scanner, device) = (self.scanner.id, self.scanner.name.clone());
-        Ok(Arc::new(Binding { scanner, device, interface, control, event, read, write }))
+        let lock_awaited = self.scanner.lock_awaited.clone();
+        Ok(Arc::new(Binding { scanner, device, lock_awaited, interface, control, event, read, write }))
     }
 
     fn wanted_function(&self, options: OpenOptions) -> Result<Function, Failure> {
@@ -328,12 +335,12 @@ fn refuse_the_rest(inbox: &Receiver<Message>, scanner: &Scanner) {
                 let _ = done.send(Err(gone()));
             }
             Message::Detach { session, done, .. } => {
-                scanner.detach(session.id());
+                scanner.detach(&session);
                 let _ = done.send(());
             }
             Message::CancelPending(pending) | Message::ResetDevice(pending) => pending.responder.fail(&gone()),
             Message::ResetPipes { responder, .. } => responder.fail(&gone()),
-            Message::PipeEvent(_) | Message::Accessible | Message::Removed | Message::Stop => {}
+            Message::GrantLock | Message::PipeEvent(_) | Message::Accessible | Message::Removed | Message::Stop => {}
         }
     }
     scanner.take_joined_cancels().into_iter().for_each(|joined| joined.responder.fail(&gone()));

@@ -4,22 +4,26 @@
 use std::io::{self, BufReader};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Scope};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use usbscan_wire::{
-    CLIENT_HEADER_LIMIT, Event, FrameError, PROTOCOL_VERSION, Request, RequestError, receive_frame_into,
+    CLIENT_HEADER_LIMIT, Command, Event, FrameError, PROTOCOL_VERSION, Request, RequestError, receive_frame_into,
 };
 
 use crate::dispatch::core::Core;
-use crate::dispatch::{bytes_held, dispatch, leave};
-use crate::failure::{Failure, Limit};
+use crate::dispatch::ordered::{carry_out, is_cancel};
+use crate::dispatch::{bytes_held, leave};
+use crate::failure::Failure;
 use crate::reply::budget::Budget;
 use crate::reply::outbox;
 use crate::reply::responder::{Requester, Responder};
 use crate::scanner::message::CloseReason;
 use crate::session::handle::Session;
+use crate::session::list::Admission;
 use crate::session::peer;
 use crate::version::SERVER;
 
@@ -67,28 +71,67 @@ impl<'a> Connection<'a> {
 
     fn run(mut self) {
         let session = self.session.clone();
-        let most = self.core.configured.now().limits.connections;
-        if self.core.sessions.add(session.clone(), most) {
-            log::debug!("{} begins", session.label());
+        let limits = self.core.configured.now().connections();
+        let admission = self.core.sessions.add(session.clone(), limits);
+        if let Admission::Refused(limit) = admission {
+            log::warn!("{} is refused: {limit}", session.label());
+            self.refuse(None, &Failure::Limit(limit));
+        } else {
+            match admission {
+                Admission::Reserve(limit) => log::warn!("{} may look and cancel only: {limit}", session.label()),
+                _ => log::debug!("{} begins", session.label()),
+            }
             self.hello();
             // One that was accepted just before the end began may have come too late to be told.
             if self.core.is_ending() {
                 session.stop_reading();
             }
-            while self.next() {}
+            self.serve_requests();
             session.end_capture();
             leave(self.core, &session, CloseReason::Died);
             self.core.sessions.remove(session.id());
             log::debug!("{} ends", session.label());
-        } else {
-            let limit = Limit::Connections(most);
-            log::warn!("{} is refused: {limit}", session.label());
-            self.refuse(None, &Failure::Limit(limit));
         }
         self.read_the_rest();
         session.outbox().end();
         if self.writer.join().is_err() {
             log::error!("{}: its writer panicked", session.label());
+        }
+    }
+
+    /// Until the client has no more. What is carried out in order then goes on to its end, as long as somebody is there to
+    /// hear of it.
+    fn serve_requests(&mut self) {
+        let core = self.core;
+        let session = self.session.clone();
+        std::thread::scope(|scope| {
+            while self.is_at_work() && self.next(scope, core) {}
+            if let Some(done) = session.ordered.told_when_done() {
+                if core.is_ending() || session.closes_before(&done) {
+                    session.ordered.end();
+                }
+            }
+        });
+    }
+
+    /// Whether there is a request, or may be one. A connection of the reserve that asks for nothing is ended.
+    fn is_at_work(&self) -> bool {
+        if self.session.reserve().is_none() || !self.reader.buffer().is_empty() {
+            return true;
+        }
+        let idle = self.core.configured.now().reserve_idle;
+        let until = Timespec { tv_sec: idle.as_secs() as i64, tv_nsec: idle.subsec_nanos().into() };
+        loop {
+            let mut asked = [PollFd::new(self.reader.get_ref(), PollFlags::IN)];
+            match poll(&mut asked, Some(&until)) {
+                Err(Errno::INTR) => {}
+                Ok(0) if !self.session.has_nothing_outstanding() => {}
+                Ok(0) => {
+                    log::info!("{} asks for nothing, and its place is for others", self.session.label());
+                    return false;
+                }
+                _ => return true,
+            }
         }
     }
 
@@ -99,7 +142,7 @@ impl<'a> Connection<'a> {
     }
 
     /// One request. `false` when it was the last.
-    fn next(&mut self) -> bool {
+    fn next<'scope>(&mut self, scope: &'scope Scope<'scope, '_>, core: &'scope Core) -> bool {
         let session = &self.session;
         let frame = match receive_frame_into(&mut self.reader, CLIENT_HEADER_LIMIT, |length| session.room(length)) {
             Ok(Some(frame)) => frame,
@@ -111,7 +154,7 @@ impl<'a> Connection<'a> {
             }
         };
         match Request::from_frame(frame) {
-            Ok(request) => self.request(request),
+            Ok(request) => self.request(scope, core, request),
             Err(error @ RequestError::BadCommand { id, .. }) => self.refuse(Some(id), &Failure::BadCommand(error)),
             Err(error @ RequestError::NoId) => {
                 self.refuse(None, &Failure::BadCommand(error));
@@ -120,14 +163,17 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn request(&self, request: Request) -> bool {
+    fn request<'scope>(&self, scope: &'scope Scope<'scope, '_>, core: &'scope Core, request: Request) -> bool {
         let id = request.id;
-        if self.core.is_ending() {
+        if core.is_ending() {
             return self.refuse(Some(id), &Failure::Ending);
         }
-        match self.session.begin_request(id, bytes_held(&request)) {
-            Ok(answer) => {
-                dispatch(self.core, &self.session, answer, request);
+        if let Some(limit) = self.session.reserve().filter(|_| !is_for_the_reserve(&request.command)) {
+            return self.refuse(Some(id), &Failure::Reserve { command: request.command.name(), limit });
+        }
+        match self.session.begin_request(id, bytes_held(&request), is_cancel(&request.command)) {
+            Ok(responder) => {
+                carry_out(scope, core, &self.session, responder, request);
                 true
             }
             Err(failure) => self.refuse(Some(id), &failure),
@@ -152,4 +198,13 @@ impl<'a> Connection<'a> {
         Responder::of_refusal(self.session.clone(), id, credit).fail(failure);
         true
     }
+}
+
+/// Whether a command is possible on a connection of the reserve.
+fn is_for_the_reserve(command: &Command) -> bool {
+    is_cancel(command)
+        || matches!(
+            command,
+            Command::Version {} | Command::List {} | Command::Status { .. } | Command::Subscribe { .. }
+        )
 }

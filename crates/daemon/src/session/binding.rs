@@ -1,6 +1,7 @@
 //! What a session has open: a scanner, an interface of it, and one pipe of each role.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use usbscan_usb::InterfaceNumber;
 
@@ -18,6 +19,8 @@ pub(crate) struct Binding {
     pub scanner: ScannerId,
     /// The scanner's name, for messages.
     pub device: Arc<str>,
+    /// Told when a request of the session on the scanner has ended.
+    pub lock_awaited: Arc<LockAwaited>,
     pub interface: InterfaceNumber,
     pub control: PipeHandle,
     /// One pipe of each other role, where the interface has one.
@@ -40,5 +43,37 @@ impl Binding {
     /// All its pipes, control first: the order in which they are cancelled.
     pub fn pipes(&self) -> impl Iterator<Item = &PipeHandle> {
         [Role::Control, Role::Write, Role::Read, Role::Event].into_iter().filter_map(|role| self.pipe(role))
+    }
+}
+
+/// How a scanner hears that a request has ended, while somebody waits for its lock. A function, since sessions know scanners
+/// by their numbers only.
+pub(crate) struct LockAwaited {
+    is_set: AtomicBool,
+    tell: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for LockAwaited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LockAwaited").field("is_set", &self.is_set).finish_non_exhaustive()
+    }
+}
+
+impl LockAwaited {
+    /// `tell` must not wait.
+    pub fn new(tell: impl Fn() + Send + Sync + 'static) -> Arc<LockAwaited> {
+        Arc::new(LockAwaited { is_set: AtomicBool::new(false), tell: Box::new(tell) })
+    }
+
+    /// Whether somebody waits. Set under the scanner's state, which is also what admits requests.
+    pub fn set(&self, is_set: bool) {
+        self.is_set.store(is_set, Ordering::SeqCst);
+    }
+
+    /// A request has ended.
+    pub fn request_ended(&self) {
+        if self.is_set.load(Ordering::SeqCst) {
+            (self.tell)();
+        }
     }
 }

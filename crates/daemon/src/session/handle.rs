@@ -3,25 +3,27 @@
 
 use std::collections::HashMap;
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, never};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use usbscan_shm::SharedMemory;
 use usbscan_wire::{AbortStep, DEFAULT_TIMEOUT_SECONDS, Event, EventName, Peer};
 
 use crate::capture::{Capture, Taps};
-use crate::failure::Failure;
+use crate::failure::{Failure, Limit};
 use crate::pipe::orders::{PipeHandle, Role};
 use crate::pipe::request::RequestInfo;
 use crate::reply::budget::Budget;
 use crate::reply::outbox::Outbox;
 use crate::reply::responder::{Requester, Responder};
 use crate::session::binding::{Binding, ScannerId};
+use crate::session::ordered::OrderedRequests;
 use crate::session::shared_memory::SessionMemory;
 
 /// Events that may wait for a client before it counts as one that reads no more.
@@ -52,10 +54,27 @@ pub(crate) enum RequestLocation {
     /// In the hands of the daemon for a moment; nothing to cancel.
     Dispatching,
     Pipe(PipeHandle, Arc<RequestInfo>),
+    /// Its pipes are being reset.
+    Reset,
+    /// An `open` or `close` that is carried out, or behind one.
+    Ordered,
     /// Waiting for a scanner's lock.
     Lock(ScannerId),
+    /// A `disarm-abort`, until the scanner is idle.
+    Disarm(ScannerId),
     /// Waiting for something to be captured.
     Capture(Arc<Capture>),
+}
+
+impl RequestLocation {
+    /// Whether it keeps others from the lock.
+    fn is_of_job(&self) -> bool {
+        match self {
+            RequestLocation::Pipe(pipe, _) => pipe.role != Role::Event,
+            RequestLocation::Reset => true,
+            _ => false,
+        }
+    }
 }
 
 /// A capture, and where it is fed.
@@ -74,6 +93,10 @@ pub(crate) struct Job {
     is_over: bool,
 }
 
+/// Somebody has ended the job, and the session has not disarmed since.
+#[derive(Debug)]
+pub(crate) struct JobOver;
+
 #[derive(Debug)]
 pub(crate) struct Session {
     /// Who, and under which number.
@@ -87,12 +110,19 @@ pub(crate) struct Session {
     job: Mutex<Job>,
     /// Since the last time that the scanner was known to be idle, this session has used it.
     used: AtomicBool,
+    /// It has left an abort sequence, of a job that is not over. Changed under the scanner's state.
+    armed: AtomicBool,
+    /// Somebody's cancel of everything has taken its lock, and it has not asked for it again. Changed under the scanner's state.
+    lost_lock: AtomicBool,
+    /// What waits behind an `open` or `close`.
+    pub ordered: OrderedRequests,
+    /// Why its connection is for looking and cancelling only.
+    reserve: OnceLock<Limit>,
     subscribed: Mutex<Vec<EventName>>,
     capturing: Mutex<Option<OwnCapture>>,
     sharing: Mutex<Option<Arc<SessionMemory>>>,
-    /// Dropped when it has left the scanner that it had open.
-    present: Mutex<Option<Sender<()>>>,
-    left: Mutex<Receiver<()>>,
+    /// While a scanner counts it as one of its sessions: the sender is dropped when it does no more.
+    attached: Mutex<Option<(Sender<()>, Receiver<()>)>>,
 }
 
 impl Session {
@@ -111,8 +141,11 @@ impl Session {
             subscribed: Mutex::default(),
             capturing: Mutex::default(),
             sharing: Mutex::default(),
-            present: Mutex::default(),
-            left: Mutex::new(never()),
+            armed: AtomicBool::new(false),
+            lost_lock: AtomicBool::new(false),
+            ordered: OrderedRequests::default(),
+            reserve: OnceLock::new(),
+            attached: Mutex::default(),
         })
     }
 
@@ -134,6 +167,30 @@ impl Session {
         }
     }
 
+    /// Its connection is for looking and cancelling only.
+    pub fn set_reserve(&self, limit: Limit) {
+        let _ = self.reserve.set(limit);
+    }
+
+    /// Whether it is, and why.
+    pub fn reserve(&self) -> Option<Limit> {
+        self.reserve.get().copied()
+    }
+
+    /// Whether it waits for no answer.
+    pub fn has_nothing_outstanding(&self) -> bool {
+        self.outstanding.lock().is_empty()
+    }
+
+    /// Waits until the client has closed its end, after it has only ended its sending, or until `done` is ready. `false`: it
+    /// has not.
+    pub fn closes_before(&self, done: &OwnedFd) -> bool {
+        // No events: the end of both directions is told in any case.
+        let mut asked = [PollFd::new(&self.stream, PollFlags::empty()), PollFd::new(done, PollFlags::IN)];
+        while poll(&mut asked, None) == Err(rustix::io::Errno::INTR) {}
+        asked[1].revents().is_empty()
+    }
+
     /// Whether its client is gone: hung up, or dead. Its reader may not have come to that yet.
     pub fn has_hung_up(&self) -> bool {
         let mut asked = [PollFd::new(&self.stream, PollFlags::RDHUP)];
@@ -142,12 +199,16 @@ impl Session {
 
     // ---- outstanding requests
 
-    /// Takes a request up, holding `bytes`.
+    /// Takes a request up, holding `bytes`. A cancel is taken up beyond the limits too; where many such wait for their answers
+    /// to be read, this waits for that.
     ///
     /// # Errors
     /// When its id is in use, or a limit is reached.
-    pub fn begin_request(self: &Arc<Session>, id: u64, bytes: u64) -> Result<Responder, Failure> {
-        let credit = self.budget.request(bytes)?;
+    pub fn begin_request(self: &Arc<Session>, id: u64, bytes: u64, is_cancel: bool) -> Result<Responder, Failure> {
+        let credit = match self.budget.request(bytes) {
+            Err(_) if is_cancel => self.budget.cancel().ok_or(Failure::Ending)?,
+            credit => credit?,
+        };
         let mut outstanding = self.outstanding.lock();
         if outstanding.contains_key(&id) {
             return Err(Failure::IdInUse { id });
@@ -173,9 +234,24 @@ impl Session {
     pub fn pending(&self) -> Vec<Arc<RequestInfo>> {
         let pending = |place: &RequestLocation| match place {
             RequestLocation::Pipe(_, pending) => Some(pending.clone()),
-            RequestLocation::Dispatching | RequestLocation::Lock(_) | RequestLocation::Capture(_) => None,
+            _ => None,
         };
         self.outstanding.lock().values().filter_map(pending).collect()
+    }
+
+    /// How many of its requests are at the pipes of jobs: not those for events.
+    pub fn requests_of_job(&self) -> usize {
+        let outstanding = self.outstanding.lock();
+        outstanding.values().filter(|location| location.is_of_job()).count()
+    }
+
+    /// Its `disarm-abort` requests that wait, with their scanners.
+    pub fn disarms(&self) -> Vec<ScannerId> {
+        let scanner = |location: &RequestLocation| match location {
+            RequestLocation::Disarm(scanner) => Some(*scanner),
+            _ => None,
+        };
+        self.outstanding.lock().values().filter_map(scanner).collect()
     }
 
     // ---- what it is bound to
@@ -187,33 +263,43 @@ impl Session {
 
     /// Opens. Only the reader thread does.
     pub fn bind(&self, binding: Arc<Binding>) {
-        let (present, left) = bounded(0);
-        *self.present.lock() = Some(present);
-        *self.left.lock() = left;
-        *self.binding.lock() = Some(binding);
         *self.job.lock() = Job::default();
+        self.armed.store(false, Ordering::SeqCst);
+        self.lost_lock.store(false, Ordering::SeqCst);
         self.used.store(false, Ordering::Relaxed);
+        *self.binding.lock() = Some(binding);
     }
 
     /// Closes. Only the reader thread does.
     pub fn unbind(&self) {
         self.binding.lock().take();
-        self.present.lock().take();
+    }
+
+    /// A scanner counts it as one of its sessions from now on, or no more.
+    pub fn set_attached(&self, attached: bool) {
+        *self.attached.lock() = attached.then(|| bounded(0));
     }
 
     /// Waits for those whose clients are gone until their requests have ended and their jobs are aborted. So whoever
-    /// opens a scanner after another program died finds it as that is left behind, however soon that is.
-    pub fn wait_for_disconnected(sessions: &[Arc<Session>]) {
+    /// opens a scanner after another program died finds it as that is left behind, however soon that is. `false` when
+    /// `cancelled` has ended the waiting, by being closed.
+    pub fn wait_for_disconnected(sessions: &[Arc<Session>], cancelled: &Receiver<()>) -> bool {
         let mut asked: Vec<_> = sessions.iter().map(|session| PollFd::new(&session.stream, PollFlags::RDHUP)).collect();
         // All in one call: there may be hundreds.
         if poll(&mut asked, Some(&Timespec::default())).is_err() {
-            return;
+            return true;
         }
         for (session, _) in sessions.iter().zip(&asked).filter(|(_, asked)| !asked.revents().is_empty()) {
-            let left = session.left.lock().clone();
-            // Nothing is ever sent: this ends when it has left, or when that takes too long to wait for.
-            let _ = left.recv_timeout(LEAVING);
+            let attached = session.attached.lock().as_ref().map(|(_, left)| left.clone());
+            let Some(left) = attached else { continue };
+            // Nothing is ever sent on either: this ends when it has left, or when that takes too long to wait for.
+            select! {
+                recv(left) -> _ => {}
+                recv(cancelled) -> _ => return false,
+                default(LEAVING) => {}
+            }
         }
+        true
     }
 
     /// Memory for a payload that comes, if the pipe that it is for has some to spare; else none.
@@ -256,8 +342,14 @@ impl Session {
     ///
     /// # Errors
     /// When the job is over; it has to be disarmed first.
-    pub fn arm(&self, steps: Vec<AbortStep>) -> Result<(), Failure> {
-        self.job()?.armed = Some(Arc::new(steps));
+    pub fn arm(
+        &self,
+        steps: Vec<AbortStep>,
+        admit: impl FnOnce(&dyn Fn()) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut job = self.job().map_err(|JobOver| Failure::JobCancelled)?;
+        admit(&|| self.armed.store(true, Ordering::SeqCst))?;
+        job.armed = Some(Arc::new(steps));
         self.mark_used();
         Ok(())
     }
@@ -266,7 +358,18 @@ impl Session {
     pub fn disarm(&self) {
         let mut job = self.job.lock();
         *job = Job::default();
+        self.armed.store(false, Ordering::SeqCst);
         self.mark_idle();
+    }
+
+    /// Whether it has left an abort sequence, of a job that is not over.
+    pub fn is_armed(&self) -> bool {
+        self.armed.load(Ordering::SeqCst)
+    }
+
+    /// Whether somebody else has ended its job, and it has not disarmed since.
+    pub fn is_job_over(&self) -> bool {
+        self.job.lock().is_over
     }
 
     /// The abort sequence that it left.
@@ -279,15 +382,26 @@ impl Session {
     pub fn end_job(&self) {
         let mut job = self.job.lock();
         job.is_over = job.armed.is_some();
+        self.armed.store(false, Ordering::SeqCst);
     }
 
     /// Its job, which does not end while this is held; long enough to hand a request to a pipe.
     ///
     /// # Errors
-    /// [`Failure::JobCancelled`].
-    pub fn job(&self) -> Result<MutexGuard<'_, Job>, Failure> {
+    /// [`JobOver`].
+    pub fn job(&self) -> Result<MutexGuard<'_, Job>, JobOver> {
         let job = self.job.lock();
-        if job.is_over { Err(Failure::JobCancelled) } else { Ok(job) }
+        if job.is_over { Err(JobOver) } else { Ok(job) }
+    }
+
+    /// Whether somebody's cancel of everything has taken its lock, and it has not asked for it again.
+    pub fn has_lost_lock(&self) -> bool {
+        self.lost_lock.load(Ordering::SeqCst)
+    }
+
+    /// See [`Session::has_lost_lock`].
+    pub fn set_lost_lock(&self, lost: bool) {
+        self.lost_lock.store(lost, Ordering::SeqCst);
     }
 
     /// It uses the scanner.
@@ -364,6 +478,11 @@ impl Requester for Session {
     }
 
     fn answered(&self, id: u64) {
-        self.outstanding.lock().remove(&id);
+        let location = self.outstanding.lock().remove(&id);
+        if location.is_some_and(|location| location.is_of_job()) {
+            if let Some(binding) = &*self.binding.lock() {
+                binding.lock_awaited.request_ended();
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! All sessions: who is connected, how many there are, and telling them of events. Any thread.
+//! All sessions: who is connected, who may be, and telling them of events. Any thread.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +7,42 @@ use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use usbscan_wire::Event;
 
+use crate::config::ConnectionLimits;
+use crate::failure::Limit;
 use crate::session::handle::Session;
+
+/// Connections of the reserve, in which only looking and cancelling is possible: so that nobody who has all the others keeps
+/// anybody from cancelling.
+const RESERVE: usize = 8;
+/// And of those, the most of one user.
+const RESERVE_OF_A_USER: usize = 2;
+/// And of those, kept for root.
+const RESERVE_OF_ROOT: usize = 1;
+
+/// What a new connection may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Full,
+    /// Looking and cancelling only, since that limit is reached.
+    Reserve(Limit),
+    Refused(Limit),
+}
+
+/// Decides for a user, from the users of the connections that there are: ordinary ones, and those of the reserve.
+fn admission(uid: u32, ordinary: &[u32], reserve: &[u32], limits: ConnectionLimits) -> Admission {
+    let of_user = |users: &[u32]| users.iter().filter(|user| **user == uid).count();
+    let limit = match (ordinary.len() >= limits.all, of_user(ordinary) >= limits.per_user) {
+        (false, false) => return Admission::Full,
+        (true, _) => Limit::Connections(limits.all),
+        (false, true) => Limit::UserConnections { uid, connections: limits.per_user },
+    };
+    let of_others = reserve.iter().filter(|user| **user != 0).count();
+    let full = reserve.len() >= RESERVE || (uid != 0 && of_others >= RESERVE - RESERVE_OF_ROOT);
+    match full || of_user(reserve) >= RESERVE_OF_A_USER {
+        true => Admission::Refused(limit),
+        false => Admission::Reserve(limit),
+    }
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
@@ -17,15 +52,20 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// One more; `false` when there are `most` already.
-    pub fn add(&self, session: Arc<Session>, most: usize) -> bool {
+    /// One more, if it may be.
+    pub fn add(&self, session: Arc<Session>, limits: ConnectionLimits) -> Admission {
         let mut present = self.present.lock();
-        if present.len() >= most {
-            return false;
+        let (reserve, ordinary): (Vec<_>, Vec<_>) = present.values().partition(|one| one.reserve().is_some());
+        let users = |sessions: Vec<&Arc<Session>>| sessions.iter().map(|one| one.peer.uid).collect::<Vec<_>>();
+        let admission = admission(session.peer.uid, &users(ordinary), &users(reserve), limits);
+        match admission {
+            Admission::Refused(_) => return admission,
+            Admission::Reserve(limit) => session.set_reserve(limit),
+            Admission::Full => {}
         }
         present.insert(session.id(), session);
         self.tell_count(present.len());
-        true
+        admission
     }
 
     pub fn remove(&self, id: u64) {
@@ -67,5 +107,33 @@ impl Sessions {
                 session.tell(event.clone());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: ConnectionLimits = ConnectionLimits { all: 4, per_user: 2 };
+
+    #[test]
+    fn no_user_has_all_connections_and_everybody_has_some_of_the_reserve() {
+        assert_eq!(admission(1000, &[1000, 1001], &[], LIMITS), Admission::Full);
+        let user = Limit::UserConnections { uid: 1000, connections: 2 };
+        assert_eq!(admission(1000, &[1000, 1000], &[1000], LIMITS), Admission::Reserve(user));
+        assert_eq!(admission(1000, &[1000, 1000], &[1000, 1000], LIMITS), Admission::Refused(user));
+        let all = Limit::Connections(4);
+        assert_eq!(admission(1002, &[1000, 1000, 1001, 1001], &[1000, 1000], LIMITS), Admission::Reserve(all));
+    }
+
+    #[test]
+    fn the_reserve_has_an_end_and_a_place_for_root() {
+        let full = [1000, 1000, 1001, 1001];
+        let reserve = [1000, 1000, 1001, 1001, 1002, 1002, 1003];
+        let all = Limit::Connections(4);
+        assert_eq!(admission(1004, &full, &reserve[..6], LIMITS), Admission::Reserve(all));
+        assert_eq!(admission(1004, &full, &reserve, LIMITS), Admission::Refused(all));
+        assert_eq!(admission(0, &full, &reserve, LIMITS), Admission::Reserve(all));
+        assert_eq!(admission(0, &full, &[&reserve[..], &[0]].concat(), LIMITS), Admission::Refused(all));
     }
 }

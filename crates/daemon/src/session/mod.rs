@@ -3,5 +3,6 @@
 pub(crate) mod binding;
 pub(crate) mod handle;
 pub(crate) mod list;
+pub(crate) mod ordered;
 pub(crate) mod peer;
 pub(crate) mod shared_memory;
