@@ -53,7 +53,8 @@ fn micros_since(began: Instant) -> f64 {
 fn wide() -> Config {
     let most = 1 << 20;
     let limits = Limits {
-        connections: most,
+        connections: 2 * most,
+        connections_per_user: most,
         requests: 20_000,
         bytes: 1 << 32,
         all_requests: most as u32,

@@ -101,6 +101,27 @@ fn a_reader_that_goes_away_in_mid_page_ends_the_scan_quietly() {
 }
 
 #[test]
+fn a_scan_that_is_stopped_keeps_nobody_off_the_scanner_and_ends_as_cancelled_when_it_goes_on() {
+    for spec in ["esci", "esci,dialect=esc", "esci2"] {
+        let rig = Rig::new(spec);
+        let (scan, page) = stuck_in_mid_page(&rig);
+        scan.signal(Signal::STOP);
+        rig.done(&["cancel"]);
+        if spec == "esci" {
+            next_scan_is_right(&rig);
+        } else {
+            rig.done(&["scan", "-r", "100", "--area", "0,0,50,50", "-o", "next.png"]);
+        }
+        scan.signal(Signal::CONT);
+        rest_of(page);
+        let ended = scan.end();
+        assert_eq!(ended.code, Some(6), "{spec}: {}", ended.stderr);
+        assert!(ended.stderr.contains("cancelled"), "{spec}: {}", ended.stderr);
+        rig.done(&["scan", "-r", "100", "--area", "0,0,50,50", "-o", "again.png"]);
+    }
+}
+
+#[test]
 fn a_file_stays_as_it_was_however_its_scan_is_ended() {
     for (signal, code) in [(Signal::INT, Some(130)), (Signal::TERM, Some(143)), (Signal::KILL, None)] {
         let rig = Rig::new(SILENT);

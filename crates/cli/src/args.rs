@@ -191,7 +191,7 @@ pub struct Cancel {
 
     /// Cancel only this pipe's requests, without returning the scanner to idle
     #[arg(long, value_name = "PIPE", conflicts_with = "request")]
-    pub pipe: Option<PipeName>,
+    pub pipe: Option<CancelPipeName>,
 
     /// Cancel only this request, numbered as in `usbscan status`
     #[arg(long, value_name = "SESSION/ID", value_parser = request_number, conflicts_with = "device")]
@@ -273,6 +273,33 @@ impl From<PipeName> for Pipe {
             PipeName::Read => Pipe::Read,
             PipeName::Write => Pipe::Write,
             PipeName::All => Pipe::All,
+        }
+    }
+}
+
+/// What can be cancelled, but not reset: control too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CancelPipeName {
+    /// Interrupt
+    Event,
+    /// Bulk in
+    Read,
+    /// Bulk out
+    Write,
+    /// Endpoint zero
+    Control,
+    /// All pipes
+    All,
+}
+
+impl From<CancelPipeName> for Pipe {
+    fn from(name: CancelPipeName) -> Pipe {
+        match name {
+            CancelPipeName::Event => Pipe::Event,
+            CancelPipeName::Read => Pipe::Read,
+            CancelPipeName::Write => Pipe::Write,
+            CancelPipeName::Control => Pipe::Control,
+            CancelPipeName::All => Pipe::All,
         }
     }
 }
@@ -410,7 +437,7 @@ mod tests {
             "usbscan scan --quality 0",
             "usbscan scan --quality 101",
             "usbscan scan --format gif",
-            "usbscan cancel --pipe control",
+            "usbscan reset --pipe control",
             "usbscan cancel --pipe read --request 1/2",
             "usbscan cancel --request 12",
             "usbscan wait-event --timeout 0",

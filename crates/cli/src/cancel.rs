@@ -1,9 +1,9 @@
 //! `usbscan cancel`.
 
 use serde_json::json;
-use usbscan_wire::Command;
+use usbscan_wire::{Command, Status};
 
-use super::args::{Cancel, PipeName, RequestNumber};
+use super::args::{Cancel, CancelPipeName, RequestNumber};
 use super::context::Context;
 use super::device::select_device;
 use super::failure::Failure;
@@ -27,13 +27,13 @@ fn request(context: &Context<'_>, number: RequestNumber) -> Result<(), Failure> 
     })
 }
 
-fn pipe(context: &Context<'_>, args: &Cancel, name: PipeName) -> Result<(), Failure> {
+fn pipe(context: &Context<'_>, args: &Cancel, name: CancelPipeName) -> Result<(), Failure> {
     let session = context.connect()?;
     let device = select_device(&session, &args.device)?;
     let pipe: usbscan_wire::Pipe = name.into();
     let answer = session.call(Command::CancelPipe { pipe, device: Some(device.clone()) }, Vec::new())?;
     context.print(&json!({ "device": device, "pipe": pipe, "cancelled": answer.information }), |out| {
-        let pipe = if name == PipeName::All { "all pipes".to_owned() } else { format!("{pipe} pipe") };
+        let pipe = if name == CancelPipeName::All { "all pipes".to_owned() } else { format!("{pipe} pipe") };
         writeln!(out, "{device}: {pipe}: {}", cancelled(answer.information))
     })
 }
@@ -41,7 +41,13 @@ fn pipe(context: &Context<'_>, args: &Cancel, name: PipeName) -> Result<(), Fail
 fn pending(context: &Context<'_>, args: &Cancel) -> Result<(), Failure> {
     let session = context.connect()?;
     let device = select_device(&session, &args.device)?;
-    let report = session.cancel_pending(Some(&device))?;
+    let report = match session.cancel_pending(Some(&device)) {
+        // Only a scanner that usbscand can't claim is busy to a cancel.
+        Err(error) if error.status() == Some(Status::Busy) => {
+            return Err(Failure::ForeignProgram { device, source: error });
+        }
+        report => report?,
+    };
     if let Some(step) = report.failed_step {
         return Err(Failure::NotIdle { device, step });
     }

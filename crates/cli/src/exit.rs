@@ -100,6 +100,7 @@ impl From<&Failure> for Exit {
             Failure::NoScanner | Failure::NoRequest { .. } => Exit::NoScanner,
             Failure::WhichScanner(_) | Failure::Virtual(_) | Failure::Config(_) => Exit::Usage,
             Failure::NotIdle { .. } | Failure::System(_) => Exit::Io,
+            Failure::ForeignProgram { .. } => Exit::Busy,
             Failure::NoEventPipe { .. } => Exit::Usage,
             Failure::NoEvent { .. } => Exit::Timeout,
             Failure::Doctor => Exit::ProblemsFound,

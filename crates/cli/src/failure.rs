@@ -48,6 +48,12 @@ pub enum Failure {
     WhichScanner(Vec<DeviceEntry>),
     #[error("no request {session}/{request}; it may have completed already")]
     NoRequest { session: u64, request: u64 },
+    /// There is nothing that the daemon could cancel.
+    #[error(
+        "{device} is used by another program, not through usbscand, so only that program can be stopped: {source}; \
+         `sudo usbscan doctor` says which it is"
+    )]
+    ForeignProgram { device: String, source: usbscan_client::Error },
     #[error("{device}: all requests were cancelled, but the scanner may not be idle: {step}")]
     NotIdle {
         device: String,

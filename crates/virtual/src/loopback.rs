@@ -11,11 +11,15 @@
 //! | 0x14 | OUT | forgets all that is queued |
 //! | 0x15 | OUT | queues `wValue` KiB on bulk-in as one item, byte i = i mod 251, without a packet that ends it |
 //! | 0x16 | OUT | from here on, until 0x14, what is written is taken and does not come back |
+//! | 0x17 | IN | how often the halt of the endpoint whose address is `wValue` was cleared |
+//!
+//! It may have several endpoints of each type: of these only the ones with the highest numbers do all this, and the others
+//! answer nothing.
 //!
 //! Bulk packets keep their borders: a short or empty packet comes back as one. With nothing written a
 //! read stays pending. At most 16 MiB are kept, then bulk-out is not acknowledged until some was read.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use usbscan_usb::{Direction, EndpointAddress, EndpointDescriptor, Setup, SetupKind, TransferType};
@@ -39,6 +43,8 @@ const RUNS: usize = 1024;
 const BULK_IN: EndpointAddress = EndpointAddress(0x81);
 const BULK_OUT: EndpointAddress = EndpointAddress(0x02);
 const INTERRUPT_IN: EndpointAddress = EndpointAddress(0x83);
+/// How far the addresses of one set of endpoints lie behind those of the one before.
+const NEXT: u8 = 3;
 
 #[derive(Debug)]
 enum Queued {
@@ -56,11 +62,15 @@ const BANK: usize = 256;
 #[derive(Debug)]
 pub struct Loopback {
     descriptors: Descriptors,
+    /// Endpoints below the set that works: they answer nothing.
+    mute: Vec<EndpointAddress>,
     queued: VecDeque<Queued>,
     kept: usize,
     runs: usize,
     events: VecDeque<Vec<u8>>,
     halted: Vec<EndpointAddress>,
+    /// How often each endpoint's halt was cleared, whether or not it was halted.
+    cleared: BTreeMap<u8, u8>,
     forgotten: u64,
     swallows: bool,
     pattern: Box<[u8]>,
@@ -75,13 +85,26 @@ impl Loopback {
 
     /// One with another serial number.
     pub fn with_serial(serial: &str) -> Loopback {
+        Loopback::with_endpoints(serial, 1)
+    }
+
+    /// One with so many endpoints of each type, at most 4; the last of each work.
+    pub fn with_endpoints(serial: &str, count: u8) -> Loopback {
+        let sets = |range: std::ops::Range<u8>| {
+            let set =
+                |n| [BULK_IN, BULK_OUT, INTERRUPT_IN].map(|first: EndpointAddress| EndpointAddress(first.0 + n * NEXT));
+            range.flat_map(set).collect::<Vec<_>>()
+        };
+        let count = count.clamp(1, 4);
         Loopback {
-            descriptors: descriptors(serial),
+            descriptors: descriptors(serial, &sets(0..count)),
+            mute: sets(0..count - 1),
             queued: VecDeque::new(),
             kept: 0,
             runs: 0,
             events: VecDeque::new(),
             halted: Vec::new(),
+            cleared: BTreeMap::new(),
             forgotten: 0,
             swallows: false,
             pattern: (0..READY + 251).map(|i| (i % 251) as u8).collect(),
@@ -172,7 +195,8 @@ impl Model for Loopback {
             }
             (0x11, Direction::Out) => {
                 let endpoint = EndpointAddress(setup.value as u8);
-                if ![BULK_IN, BULK_OUT, INTERRUPT_IN].contains(&endpoint) {
+                let interfaces = &self.descriptors.configuration.interfaces;
+                if !interfaces.iter().flat_map(|interface| &interface.endpoints).any(|one| one.address == endpoint) {
                     return Control::Stall;
                 }
                 self.halted.push(endpoint);
@@ -189,6 +213,9 @@ impl Model for Loopback {
                 self.queued.push_back(Queued::Run { from: 0, to: usize::from(setup.value) * 1024 });
             }
             (0x16, Direction::Out) => self.swallows = true,
+            (0x17, Direction::In) => {
+                return Control::Done(vec![self.cleared.get(&(setup.value as u8)).copied().unwrap_or_default()]);
+            }
             _ => return Control::Stall,
         }
         Control::Done(Vec::new())
@@ -197,6 +224,9 @@ impl Model for Loopback {
     fn bulk_out(&mut self, _now: Instant, endpoint: EndpointAddress, packet: &[u8]) -> Out {
         if self.is_halted(endpoint) {
             return Out::Stall;
+        }
+        if self.mute.contains(&endpoint) {
+            return Out::Nak;
         }
         if self.swallows {
             return Out::Ack;
@@ -213,17 +243,16 @@ impl Model for Loopback {
         if self.is_halted(endpoint) {
             return In::Stall;
         }
-        match self.fill(room) {
-            Some(filled) => In::Data(filled),
-            None => In::Nak,
-        }
+        let filled = if self.mute.contains(&endpoint) { None } else { self.fill(room) };
+        filled.map_or(In::Nak, In::Data)
     }
 
     fn interrupt_in(&mut self, _now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
         if self.is_halted(endpoint) {
             return In::Stall;
         }
-        match self.events.pop_front() {
+        let event = if self.mute.contains(&endpoint) { None } else { self.events.pop_front() };
+        match event {
             None => In::Nak,
             Some(packet) => {
                 room[..packet.len()].copy_from_slice(&packet);
@@ -233,6 +262,8 @@ impl Model for Loopback {
     }
 
     fn clear_halt(&mut self, endpoint: EndpointAddress) {
+        let cleared = self.cleared.entry(endpoint.0).or_default();
+        *cleared = cleared.saturating_add(1);
         self.halted.retain(|halted| *halted != endpoint);
     }
 
@@ -250,14 +281,17 @@ impl Model for Loopback {
     }
 }
 
-fn descriptors(serial: &str) -> Descriptors {
-    let buttons = EndpointDescriptor {
-        address: INTERRUPT_IN,
-        transfer_type: TransferType::Interrupt,
-        max_packet_size: 64,
-        interval: 4,
+fn descriptors(serial: &str, endpoints: &[EndpointAddress]) -> Descriptors {
+    let describe = |(at, address): (usize, &EndpointAddress)| match at % 3 {
+        2 => EndpointDescriptor {
+            address: *address,
+            transfer_type: TransferType::Interrupt,
+            max_packet_size: 64,
+            interval: 4,
+        },
+        _ => bulk(address.0),
     };
-    let pipes = vec![bulk(BULK_IN.0), bulk(BULK_OUT.0), buttons];
+    let pipes = endpoints.iter().enumerate().map(describe).collect();
     Descriptors::of_one_interface((0x1209, 0x0001), (6, 1, 1), pipes, ["usbscan", "Loopback", serial])
 }
 

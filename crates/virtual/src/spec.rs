@@ -132,11 +132,11 @@ const ESCI2: Kind = Kind {
 const LOOPBACK: Kind = Kind {
     name: "loopback",
     about: "no scanner: what is written to it can be read back",
-    keys: &[Key { name: "serial", value: "TEXT", about: "its serial number [LOOP0001]" }],
-    build: |values| {
-        let serial = values.last("serial").unwrap_or("LOOP0001".to_owned());
-        Ok((Box::new(Loopback::with_serial(&serial)), None))
-    },
+    keys: &[
+        Key { name: "serial", value: "TEXT", about: "its serial number [LOOP0001]" },
+        Key { name: "endpoints", value: "1|2|3|4", about: "so many of each type, of which only the last answer [1]" },
+    ],
+    build: build_loopback,
 };
 
 const REPLAY: Kind = Kind {
@@ -330,6 +330,13 @@ fn feeder(values: &mut Values) -> Result<Option<FeederSetup>, SpecError> {
     Ok(Some(FeederSetup { sheets, duplex }))
 }
 
+fn build_loopback(values: &mut Values) -> Result<Built, SpecError> {
+    let serial = values.last("serial").unwrap_or("LOOP0001".to_owned());
+    let count = |text: &str| text.parse().ok().filter(|count| (1..=4).contains(count));
+    let endpoints = values.read("endpoints", "a number from 1 to 4", count)?.unwrap_or(1);
+    Ok((Box::new(Loopback::with_endpoints(&serial, endpoints)), None))
+}
+
 fn build_replay(values: &mut Values) -> Result<Built, SpecError> {
     let place = |text: &str| {
         let (bus, address) = text.split_once(':')?;
@@ -479,7 +486,7 @@ mod tests {
         );
         assert_eq!(
             refusal("loopback,colour=red"),
-            "the virtual scanner loopback has no key \"colour\"; it has: serial, fault, slow, slow-unlink, stuck-halt, chaos, \
+            "the virtual scanner loopback has no key \"colour\"; it has: serial, endpoints, fault, slow, slow-unlink, stuck-halt, chaos, \
              cable"
         );
     }

@@ -345,3 +345,5 @@ pub const COUNT: u8 = 0x12;
 pub const HANG: u8 = 0x13;
 /// Queues KiB of pattern on bulk-in.
 pub const PATTERN: u8 = 0x15;
+/// Answers how often the halt of an endpoint was cleared.
+pub const HALTS_CLEARED: u8 = 0x17;

@@ -56,9 +56,9 @@ pub enum Claim {
 pub struct Limits {
     /// Connections at a time. Each costs two threads; a machine has few scanners and few who use them.
     pub connections: usize,
-    /// Those of one user; `None`: half of them, so that nobody has them all. Beyond these and those there is a reserve of eight for
-    /// looking and cancelling.
-    pub connections_per_user: Option<usize>,
+    /// Those of one user, and never more than half of them, so that nobody has them all. Beyond these and those there is a
+    /// reserve of eight for looking and cancelling.
+    pub connections_per_user: usize,
     /// Requests outstanding on one connection. A driver reads some blocks ahead; hundreds are a flood.
     pub requests: u32,
     /// Bytes that one connection's outstanding requests may hold: eight of the longest.
@@ -78,7 +78,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 64,
-            connections_per_user: None,
+            connections_per_user: 32,
             requests: 256,
             bytes: 8 << 20,
             all_requests: 2048,
@@ -253,7 +253,7 @@ impl Config {
 
     pub(crate) fn connections(&self) -> ConnectionLimits {
         let all = self.limits.connections;
-        ConnectionLimits { all, per_user: self.limits.connections_per_user.unwrap_or((all / 2).max(1)) }
+        ConnectionLimits { all, per_user: self.limits.connections_per_user.min((all / 2).max(1)) }
     }
 
     pub(crate) fn hello(&self) -> usbscan_wire::Limits {
@@ -324,8 +324,9 @@ fn understand(file: File, config: &mut Config) -> Result<(), Wrong> {
     let (table, limits) = (file.limits, &mut config.limits);
     limits.connections =
         within(table.connections, "limits.connections", 1..=4096, "from 1 to 4096", limits.connections)?;
-    let per_user = within(table.connections_per_user, "limits.connections_per_user", 1..=4096, "from 1 to 4096", 0)?;
-    limits.connections_per_user = (per_user > 0).then_some(per_user);
+    let per_user = table.connections_per_user;
+    limits.connections_per_user =
+        within(per_user, "limits.connections_per_user", 1..=4096, "from 1 to 4096", limits.connections_per_user)?;
     limits.requests = within(table.requests, "limits.requests", 1..=65536, "from 1 to 65536", limits.requests)?;
     let bytes = "from 1048576 (one whole payload) to 1099511627776";
     limits.bytes = within(table.bytes, "limits.bytes", 1 << 20..=1 << 40, bytes, limits.bytes)?;
@@ -379,7 +380,7 @@ mod tests {
         assert_eq!(config.exit_idle, Some(Duration::from_secs(60)));
         let limits = Limits {
             connections: 2,
-            connections_per_user: Some(1),
+            connections_per_user: 1,
             requests: 3,
             bytes: 2 << 20,
             all_requests: 5,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::config::Configured;
 use crate::reply::budget::GlobalBudget;
 use crate::scanner::registry::Scanners;
-use crate::session::list::Sessions;
+use crate::session::list::{RESERVE, Sessions};
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Core {
 
 impl Core {
     pub fn new(configured: Arc<Configured>, registry: Arc<Scanners>, sessions: Arc<Sessions>) -> Arc<Core> {
-        let global_budget = GlobalBudget::new(configured.now().all(), configured.now().limits.connections);
+        let global_budget = GlobalBudget::new(configured.now().all(), configured.now().limits.connections + RESERVE);
         let (next_session, ending) = (AtomicU64::new(1), AtomicBool::new(false));
         let captures = Arc::default();
         Arc::new(Core { configured, registry, sessions, global_budget, captures, next_session, ending })

@@ -75,7 +75,7 @@ pub(crate) fn is_looking_or_cancelling(command: &Command) -> bool {
         || matches!(
             command,
             Command::Version {}
-                | Command::List {}
+                | Command::List { .. }
                 | Command::Status { .. }
                 | Command::Subscribe { .. }
                 | Command::Capture { .. }

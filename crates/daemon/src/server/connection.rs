@@ -205,6 +205,6 @@ fn is_for_the_reserve(command: &Command) -> bool {
     is_cancel(command)
         || matches!(
             command,
-            Command::Version {} | Command::List {} | Command::Status { .. } | Command::Subscribe { .. }
+            Command::Version {} | Command::List { .. } | Command::Status { .. } | Command::Subscribe { .. }
         )
 }

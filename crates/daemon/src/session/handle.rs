@@ -486,3 +486,14 @@ impl Requester for Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_have_120_seconds_unless_the_session_says_otherwise_as_on_windows() {
+        let Timeouts { read, write, event } = Timeouts::default();
+        assert_eq!([read, write, event], [Duration::from_secs(120); 3]);
+    }
+}

@@ -13,7 +13,7 @@ use crate::session::handle::Session;
 
 /// Connections of the reserve, in which only looking and cancelling is possible: so that nobody who has all the others keeps
 /// anybody from cancelling.
-const RESERVE: usize = 8;
+pub(crate) const RESERVE: usize = 8;
 /// And of those, the most of one user.
 const RESERVE_OF_A_USER: usize = 2;
 /// And of those, kept for root.

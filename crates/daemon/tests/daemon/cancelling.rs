@@ -4,7 +4,7 @@ use usbscan_wire::{
     AbortReport, AbortStep, Command, ControlDirection, Event, EventName, HexBytes, Pipe, Status, StatusBody,
 };
 
-use testkit::rig::{Client, EVENT, HALT, HANG, PATTERN, Rig, vendor, vendor_out};
+use testkit::rig::{Client, EVENT, HALT, HALTS_CLEARED, HANG, PATTERN, Rig, vendor, vendor_out};
 
 fn read(return_partial: bool) -> Command {
     Command::Read { offset: None, length: 65536, return_partial, timeout: None }
@@ -177,6 +177,41 @@ fn cancel_pipe_all_ends_everything_on_the_device_control_included() {
     one.until_pending(&all.map(|id| (id, "in-flight")));
     two.done(Command::CancelPipe { pipe: Pipe::All, device: Some("usbscan0".to_owned()) });
     all.iter().for_each(|id| assert_cancelled(&mut one, *id));
+}
+
+#[test]
+fn cancel_pipe_all_ends_what_is_pending_on_pipes_that_the_callers_handle_is_not_bound_to() {
+    let rig = Rig::new(&["loopback,endpoints=2"]);
+    let (mut low, mut high) = (rig.client(), rig.open());
+    let (device, event, read, write) = ("usbscan0".to_owned(), Some(2), Some(0), Some(1));
+    low.done(Command::Open { device, event, read, write, interface: None });
+    let pending = [
+        low.read(512),
+        low.write(b"taken by nobody"),
+        low.send(Command::WaitEvent { timeout: None }),
+        low.send(Command::Read { offset: None, length: 512, return_partial: false, timeout: None }),
+    ];
+    low.until_pending(&[(pending[0], "in-flight"), (pending[1], "in-flight")]);
+    high.done(cancel_pipe(Pipe::Read));
+    low.until_pending(&[(pending[0], "in-flight")]);
+    high.done(cancel_pipe(Pipe::All));
+    for id in pending {
+        assert_cancelled(&mut low, id);
+    }
+}
+
+#[test]
+fn reset_pipe_begins_the_data_toggles_anew_on_both_sides() {
+    let rig = Rig::new(&["loopback"]);
+    let mut client = rig.open();
+    client.done(Command::ResetPipe { pipe: Pipe::Read });
+    client.done(Command::ResetPipe { pipe: Pipe::Event });
+    client.done(Command::ResetPipe { pipe: Pipe::All });
+    let [read, write, event] =
+        [0x81, 0x02, 0x83].map(|endpoint| vendor(HALTS_CLEARED, ControlDirection::In, endpoint, 1));
+    let mut cleared = |request| client.done(request).payload[0];
+    // Only CLEAR_FEATURE(ENDPOINT_HALT) does that, halted or not (USB 2.0, section 9.4.5): the device counts it.
+    assert_eq!((cleared(read), cleared(write), cleared(event)), (2, 1, 2));
 }
 
 #[test]

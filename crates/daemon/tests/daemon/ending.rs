@@ -191,7 +191,8 @@ fn past_a_limit_a_request_is_refused_and_nothing_else_is_disturbed() {
 fn too_many_connections_are_refused_with_a_sentence() {
     let limits = Limits { connections: 2, ..Limits::default() };
     let rig = Rig::with(Config { limits, ..Config::default() }, &[]);
-    let _held = (rig.client(), rig.client());
+    // One of this user's, and two of the reserve.
+    let _held = (rig.client(), rig.client(), rig.client());
     let stream = rig.daemon.connect().unwrap();
     let mut reader = std::io::BufReader::new(stream);
     let frame = usbscan_wire::read_frame(&mut reader, usbscan_wire::DAEMON_HEADER_LIMIT).unwrap().unwrap();

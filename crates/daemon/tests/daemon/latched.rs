@@ -69,6 +69,10 @@ impl Bus for LatchedBus {
         self.inner.list()
     }
 
+    fn descriptors(&self, location: &Location) -> Option<Vec<u8>> {
+        self.inner.descriptors(location)
+    }
+
     fn open(&self, location: &Location) -> Result<Box<dyn Device>, Error> {
         self.opens.pass();
         let inner = self.inner.open(location)?;

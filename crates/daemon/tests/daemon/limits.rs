@@ -26,7 +26,7 @@ fn at_the_limit_of_requests_cancels_are_taken_all_the_same() {
     let rig = limited(Limits { requests: 4, ..Limits::default() });
     let mut client = rig.open();
     let reads: Vec<u64> = (0..4).map(|_| client.read(512)).collect();
-    assert_eq!(client.call(Command::List {}).status, Status::InsufficientResources);
+    assert_eq!(client.call(Command::List { device: None, descriptors: false }).status, Status::InsufficientResources);
     client.done(Command::CancelRequest { request: reads[1], session: None });
     assert_eq!(client.answer(reads[1]).status, Status::Cancelled);
     let again = client.read(512);
@@ -41,7 +41,7 @@ fn at_the_limit_of_all_requests_together_cancels_are_taken_all_the_same() {
     let rig = limited(Limits { connections: 2, all_requests: 4, ..Limits::default() });
     let mut client = rig.open();
     let mut reads = Vec::new();
-    while client.call(Command::List {}).status == Status::Success {
+    while client.call(Command::List { device: None, descriptors: false }).status == Status::Success {
         reads.push(client.read(512));
     }
     client.done(Command::CancelPipe { pipe: usbscan_wire::Pipe::Read, device: None });
@@ -93,7 +93,7 @@ fn a_user_who_has_all_of_his_connections_gets_two_more_for_looking_and_cancellin
         assert!(answer.message.expect("it says why").contains("looking and cancelling"));
     }
     reserve.done(Command::Version {});
-    reserve.done(Command::List {});
+    reserve.done(Command::List { device: None, descriptors: false });
     reserve.done(Command::Status { device: None });
     reserve.done(Command::CancelSession { session: Some(one.session) });
     assert_eq!(one.answer(read).status, Status::Cancelled);
@@ -118,7 +118,7 @@ fn a_connection_of_the_reserve_is_closed_when_it_is_idle_and_others_are_not() {
     let mut one = rig.open();
     let mut reserve = rig.client();
     assert!(reserve.hear_the_end().iter().all(|message| matches!(message, FromDaemon::Event(Event::Hello { .. }))));
-    one.done(Command::List {});
+    one.done(Command::List { device: None, descriptors: false });
 }
 
 #[test]

@@ -106,6 +106,30 @@ fn set_timeout_stands_for_later_requests_and_214_seconds_are_the_most() {
 }
 
 #[test]
+fn set_timeout_leaves_requests_that_are_pending_as_they_are() {
+    let rig = Rig::new(&["loopback"]);
+    let mut client = rig.open();
+    let before = client.send(Command::WaitEvent { timeout: None });
+    client.done(Command::SetTimeout { read: None, write: None, event: Some(0.02) });
+    assert_eq!(client.call(Command::WaitEvent { timeout: None }).status, Status::Timeout);
+    assert!(!client.has(before), "that one has 120 seconds");
+    press(&mut client, b"now");
+    assert_eq!(client.answer(before).payload[..], *b"now");
+}
+
+#[test]
+fn a_read_of_nothing_succeeds_in_its_turn_and_a_write_of_nothing_is_an_empty_packet() {
+    let rig = Rig::new(&["loopback"]);
+    let mut client = rig.open();
+    let (first, nothing) = (client.read(512), client.read(0));
+    client.until_pending(&[(first, "in-flight")]);
+    assert!(!client.has(nothing));
+    client.write_all(b"");
+    assert_eq!((client.answer(first).payload.len(), client.answer(nothing).information), (0, 0));
+    assert_eq!(client.order.iter().filter(|id| [first, nothing].contains(id)).collect::<Vec<_>>(), [&first, &nothing]);
+}
+
+#[test]
 fn the_deadline_of_a_read_runs_from_its_turn() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.open();

@@ -31,6 +31,9 @@ fn the_version_is_told() {
     let body: VersionBody = Rig::new(&[]).client().done(Command::Version {}).body().unwrap();
     assert!(body.server.starts_with("usbscand "));
     assert_eq!(body.protocol, usbscan_wire::PROTOCOL_VERSION);
+    let numbers = body.version.map(|number| number.to_string()).join(".");
+    assert_eq!(numbers, env!("CARGO_PKG_VERSION"), "major, minor, internal");
+    assert_eq!(body.server, format!("usbscand {numbers}"));
 }
 
 #[test]
@@ -73,6 +76,22 @@ fn open_binds_the_highest_numbered_endpoints_or_those_that_are_named() {
     let right =
         Command::Open { device: "usb".into(), event: Some(2), read: Some(0), write: Some(1), interface: Some(0) };
     client.done(right);
+}
+
+#[test]
+fn of_several_endpoints_of_a_type_the_one_with_the_highest_number_is_bound() {
+    let rig = Rig::new(&["loopback,endpoints=3"]);
+    let mut client = rig.client();
+    let body: OpenBody = client.open("usbscan0").body().unwrap();
+    let bound = body.pipes.iter().filter_map(|pipe| Some((pipe.index, pipe.endpoint, pipe.bound.as_deref()?)));
+    assert_eq!(bound.collect::<Vec<_>>(), [(6, 0x87, "read"), (7, 0x08, "write"), (8, 0x89, "event")]);
+    client.write_all(b"the last of each");
+    assert_eq!(client.read_all(512), b"the last of each");
+    client.done(Command::Close {});
+    let (device, event, read, write) = ("usbscan0".to_owned(), Some(5), Some(0), None);
+    let body: OpenBody = client.done(Command::Open { device, event, read, write, interface: None }).body().unwrap();
+    let bound = body.pipes.iter().filter_map(|pipe| Some((pipe.endpoint, pipe.bound.as_deref()?)));
+    assert_eq!(bound.collect::<Vec<_>>(), [(0x81, "read"), (0x86, "event"), (0x08, "write")]);
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn looking_and_cancelling_overtake_an_open_and_what_needs_the_scanner_waits_in_o
     let read = client.read(512);
     let second = client.read(512);
     client.done(Command::Version {});
-    client.done(Command::List {});
+    client.done(Command::List { device: None, descriptors: false });
     assert_eq!(sessions(&mut client), 0);
     client.done(cancel(second));
     cancelled(&client.answer(second));
@@ -135,7 +135,8 @@ fn the_daemon_ends_while_an_open_waits() {
 fn a_close_that_is_cancelled_goes_on_without_anyone_waiting() {
     let rig = LatchedRig::new();
     let (mut client, mut other, reset) = held_reset(&rig);
-    let (closing, list) = (client.send(Command::Close {}), client.send(Command::List {}));
+    let (closing, list) =
+        (client.send(Command::Close {}), client.send(Command::List { device: None, descriptors: false }));
     succeeded(&client.answer(list));
     client.done(cancel(closing));
     cancelled(&client.answer(closing));
