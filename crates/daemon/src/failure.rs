@@ -149,17 +149,17 @@ pub(crate) enum Failure {
     #[error("\"{pipe}\": interface {interface} of {device} has no such endpoint with index {index}")]
     BadIndex {
         device: Arc<str>,
-        /// CancelTarget pipe was to be it.
+        /// Which pipe was to be it.
         pipe: Pipe,
         interface: InterfaceNumber,
-        /// CancelTarget was asked for.
+        /// Which was asked for.
         index: u8,
     },
     /// An interface that is none of a scanner.
     #[error("\"interface\": {device} has no interface {interface}")]
     BadInterface {
         device: Arc<str>,
-        /// CancelTarget was asked for.
+        /// Which was asked for.
         interface: u8,
     },
     /// An interface that this session has not claimed.

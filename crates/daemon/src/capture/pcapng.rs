@@ -11,7 +11,7 @@ const LINK_TYPE: u16 = 220;
 const HEADER: usize = 64;
 const NO_OPTIONS: [u8; 4] = [0; 4];
 
-/// CancelTarget end of a transfer is recorded, or why it never began.
+/// Which end of a transfer is recorded, or why it never began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecordKind {
     /// It was handed to the host: `S`.
@@ -30,7 +30,7 @@ pub(super) struct Record<'a> {
     pub kind: RecordKind,
     /// What its endpoint is.
     pub transfer: TransferType,
-    /// CancelTarget endpoint; for control the direction is the request's.
+    /// Which endpoint; for control the direction is the request's.
     pub endpoint: EndpointAddress,
     /// Where the device is.
     pub bus: u8,

@@ -43,7 +43,7 @@ pub struct Action {
     pub scanner: Option<String>,
     /// What makes it run.
     pub event: Trigger,
-    /// CancelTarget button; any where it is `None`.
+    /// Which button; any where it is `None`.
     pub button: Option<String>,
     /// Program, by its absolute path, and arguments. No shell reads them.
     pub command: Vec<String>,

@@ -189,7 +189,7 @@ fn finish(responder: Responder, host_stuck: bool, device: Option<Arc<str>>) {
     }
 }
 
-/// CancelTarget pipes, in a sentence.
+/// Which pipes, in a sentence.
 fn in_words(pipe: Pipe) -> &'static str {
     match pipe {
         Pipe::Event => "the event pipe",

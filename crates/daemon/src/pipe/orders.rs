@@ -12,7 +12,7 @@ use crate::payload::Pool;
 use crate::pipe::cancellation::Cancellation;
 use crate::pipe::request::IoRequest;
 
-/// CancelTarget pipe an endpoint is, by its type and direction.
+/// Which pipe an endpoint is, by its type and direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Role {
     /// Endpoint zero. The first, because it is cancelled first: a hung control request blocks every other cancel.
@@ -50,7 +50,7 @@ impl Role {
     }
 }
 
-/// CancelTarget requests a cancel concerns.
+/// Which requests a cancel concerns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CancelTarget {
     /// The one with this serial number.
@@ -126,7 +126,7 @@ pub(crate) enum PipeEvent {
 #[derive(Debug, Clone)]
 pub(crate) struct PipeHandle {
     pub address: EndpointAddress,
-    /// CancelTarget pipe that is.
+    /// Which pipe that is.
     pub role: Role,
     /// Bytes of its largest packet.
     pub packet: usize,

@@ -105,7 +105,7 @@ impl Budget {
     /// Takes a credit for a request.
     ///
     /// # Errors
-    /// CancelTarget limit is reached.
+    /// Which limit is reached.
     pub fn request(self: &Arc<Budget>, bytes: u64) -> Result<Credit, Failure> {
         self.take(Amount { requests: 1, bytes }).map_err(Failure::Limit)?;
         Ok(Credit { budget: self.clone(), kind: CreditKind::Request(bytes) })
@@ -114,7 +114,7 @@ impl Budget {
     /// Takes a credit for memory that lasts, shared with the client.
     ///
     /// # Errors
-    /// CancelTarget limit is reached.
+    /// Which limit is reached.
     pub fn memory(self: &Arc<Budget>, bytes: u64) -> Result<Credit, Failure> {
         self.take(Amount { requests: 0, bytes }).map_err(Failure::Limit)?;
         Ok(Credit { budget: self.clone(), kind: CreditKind::Memory(bytes) })

@@ -1,4 +1,4 @@
-//! CancelTarget devices are scanners, by which of their interfaces, and what they speak. Functions of descriptors.
+//! Which devices are scanners, by which of their interfaces, and what they speak. Functions of descriptors.
 
 use usbscan_usb::{
     ConfigurationDescriptor, DeviceInfo, Direction, EndpointDescriptor, InterfaceDescriptor, InterfaceNumber, Speed,
@@ -116,7 +116,7 @@ pub(crate) fn role(endpoint: &EndpointDescriptor) -> Option<Role> {
     Role::of(endpoint.transfer_type, endpoint.address.direction()).filter(|role| *role != Role::Control)
 }
 
-/// CancelTarget endpoint a session gets for a role: that with the given index, else the one with the highest number.
+/// Which endpoint a session gets for a role: that with the given index, else the one with the highest number.
 /// `Err` when the index is that of none, or of another kind.
 pub(crate) fn choose(
     endpoints: &[EndpointDescriptor],

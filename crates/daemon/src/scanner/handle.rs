@@ -94,7 +94,7 @@ pub(crate) struct Scanner {
     /// As the bus lists it.
     pub info: DeviceInfo,
     pub bus: Arc<dyn Bus>,
-    /// CancelTarget part of it is a scanner.
+    /// Which part of it is a scanner.
     pub function: Function,
     /// Its entry in the model table.
     pub model: Option<Model>,

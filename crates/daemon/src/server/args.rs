@@ -18,10 +18,11 @@ pub struct Arguments {
     #[arg(long = "virtual", value_name = "MODEL[,KEY=VALUE...]", action = ArgAction::Append)]
     pub virtual_scanners: Vec<String>,
 
-    /// CloseReason this machine's USB alone
+    /// Leave this machine's USB alone
     #[arg(long)]
     pub no_usb: bool,
 
+    /// Read this configuration
     #[arg(long, value_name = "FILE", long_help = format!("Read this configuration, instead of {FILE} if there is one"))]
     pub config: Option<PathBuf>,
 

@@ -440,7 +440,7 @@ impl Session {
 
     // ---- events
 
-    /// CancelTarget events it wants.
+    /// Which events it wants.
     pub fn subscribe(&self, events: Vec<EventName>) {
         *self.subscribed.lock() = events;
     }

@@ -186,7 +186,7 @@ fn requests_reserved_for_the_host_are_refused() {
     };
     let answer = client.call(set_configuration);
     assert_eq!(answer.status, Status::InvalidParameter);
-    assert!(answer.message.unwrap().contains("wrong"));
+    assert!(answer.message.unwrap().contains("reserved for the host"));
 }
 
 #[test]
