@@ -411,7 +411,7 @@ fn a_scanner_whose_buttons_were_asked_for_is_at_rest_and_one_in_a_batch_is_not()
 #[test]
 fn buttons_are_told_once_and_also_between_two_pages() {
     for (dialect, level) in [(Dialect::Fs, Level::B8), (Dialect::Esc, Level::B7)] {
-        let feeder = Some(FeederSetup { sheets: Sheet::numbered(2), duplex: false });
+        let feeder = Some(FeederSetup { sheets: Sheet::numbered(2), ..FeederSetup::default() });
         let model = Esci::new(EsciSetup { dialect, level, feeder, ..EsciSetup::default() });
         let panel = model.panel();
         let bench = Arc::new(Mutex::new(Rig::new(Box::new(model))));

@@ -28,13 +28,14 @@ fn every_level_scans_in_every_mode_that_it_offers() {
         assert_eq!(modes.contains("Color"), level != "A2", "{level}");
         assert_eq!(scanner.identity().protocol, format!("ESC/I {level}"));
         let depths = scanner.options().get("depth").expect("an option").possible();
+        // At 50 dpi the colours of no scanner here lie a whole line apart; the all-in-one of level D7 begins at 75.
+        let dpi = if level == "D7" { "75" } else { "50" };
         for mode in ["Gray", "Lineart", "Color"].into_iter().filter(|mode| modes.contains(mode)) {
             for depth in ["8", "16"].into_iter().filter(|depth| mode != "Lineart" && depths.contains(depth)) {
-                // At 50 dpi the colours of no scanner here lie a whole line apart.
-                check(&description, &[("mode", mode), ("depth", depth), ("resolution", "50")], 0);
+                check(&description, &[("mode", mode), ("depth", depth), ("resolution", dpi)], 0);
             }
             if mode == "Lineart" {
-                check(&description, &[("mode", mode), ("resolution", "50")], 0);
+                check(&description, &[("mode", mode), ("resolution", dpi)], 0);
             }
         }
     }

@@ -5,13 +5,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::thread;
 
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use usbscan_usb::{Access, Bus, Device, DeviceInfo, Error, ErrorKind, Holder, InterfaceNumber, Location, Watch};
 
 use crate::device::{OpenDevice, Slot};
-use crate::{Model, SpecError, spec};
+use crate::{Model, Moved, SpecError, spec};
 
 /// The bus number of every virtual bus: far above those that Linux gives to real ones.
 pub const BUS_NUMBER: u8 = 200;
@@ -55,6 +56,14 @@ struct Plugged {
     /// Whether the host has put it in its configuration yet.
     configured: bool,
     slot: Arc<Slot>,
+}
+
+impl Plugged {
+    /// The device as it is listed now.
+    fn shown(&self) -> DeviceInfo {
+        let configuration = self.info.configuration.clone().filter(|_| self.configured);
+        DeviceInfo { configuration, ..self.info.clone() }
+    }
 }
 
 impl VirtualBus {
@@ -109,12 +118,14 @@ impl VirtualBus {
         };
         let id = self.host.ids.fetch_add(1, Ordering::Relaxed);
         let host = Arc::downgrade(&self.host);
-        let fell_off = move || {
-            if let Some(host) = Host::forget(&host, id) {
-                VirtualBus { host }.plug_back(port, back_again.as_deref());
+        let left = move |moved: Option<Moved>| {
+            let Some(forgotten) = Host::forget(&host, id) else { return };
+            match moved {
+                Some(moved) => come_back(forgotten, port, moved, back_again.clone()),
+                None => VirtualBus { host: forgotten }.plug_back(port, back_again.as_deref()),
             }
         };
-        let slot = Slot::plug(&location.port_path(), model, self.host.memory.clone(), fell_off);
+        let slot = Slot::plug(&location.port_path(), model, self.host.memory.clone(), left);
         state.devices.push(Plugged { id, info, configured, slot });
         state.notify();
         drop(state);
@@ -174,6 +185,25 @@ impl VirtualBus {
     }
 }
 
+/// Plugs a device that has left in a port reset in again. It is away for a time of its own, on a thread of its own: this one
+/// belongs to the port that it has left. Where nobody has the bus any more by then, it stays away.
+fn come_back(host: Arc<Host>, port: u8, moved: Moved, back_again: Option<String>) {
+    if moved.away.is_zero() {
+        VirtualBus { host }.plug_with(port, moved.model, back_again, true);
+        return;
+    }
+    let host = Arc::downgrade(&host);
+    let away = thread::Builder::new().name("virtual away".to_owned()).spawn(move || {
+        thread::sleep(moved.away);
+        if let Some(host) = host.upgrade() {
+            VirtualBus { host }.plug_with(port, moved.model, back_again, true);
+        }
+    });
+    if let Err(error) = away {
+        log::error!("a virtual scanner does not come back: {error}");
+    }
+}
+
 impl Host {
     /// A device left by itself; `None` where it had been pulled out, or the whole bus is gone.
     fn forget(host: &Weak<Host>, id: u64) -> Option<Arc<Host>> {
@@ -221,11 +251,7 @@ impl Bus for VirtualBus {
 
     fn list(&self) -> Result<Vec<DeviceInfo>, Error> {
         let state = self.host.state.lock();
-        let listed = state.devices.iter().map(|d| {
-            let configuration = d.info.configuration.clone().filter(|_| d.configured);
-            DeviceInfo { configuration, ..d.info.clone() }
-        });
-        Ok(listed.collect())
+        Ok(state.devices.iter().map(Plugged::shown).collect())
     }
 
     fn descriptors(&self, location: &Location) -> Option<Vec<u8>> {
@@ -244,7 +270,7 @@ impl Bus for VirtualBus {
         if device.info.access == Access::Denied {
             return Err(error(ErrorKind::AccessDenied));
         }
-        Ok(Box::new(OpenDevice::new(device.info.clone(), device.slot.clone())))
+        Ok(Box::new(OpenDevice::new(device.shown(), device.slot.clone())))
     }
 
     fn watch(&self, notify: Sender<()>) -> Result<Box<dyn Watch>, Error> {

@@ -13,7 +13,7 @@ use usbscan_usb::{
     InterfaceDescriptor, InterfaceNumber, Rejected, Setup, Token,
 };
 
-use crate::{Completed, Event, Model, Port, Unplugged, Urb, UrbId};
+use crate::{Completed, Event, Model, Moved, Port, Unplugged, Urb, UrbId};
 
 /// What all transfers in flight may hold together, as Linux's `usbfs_memory_mb` has it by default.
 pub const TRANSFER_MEMORY: usize = 16 << 20;
@@ -69,18 +69,19 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// `fell_off` runs once, on the port's thread, after the device is gone.
+    /// `left` runs once, on the port's thread, after the device is gone; with the device if it has only moved.
     pub(crate) fn plug(
         name: &str,
         model: Box<dyn Model>,
         memory: Arc<AtomicUsize>,
-        fell_off: impl Fn() + Send + 'static,
+        left: impl Fn(Option<Moved>) + Send + 'static,
     ) -> Arc<Slot> {
         let routes = Arc::new(Routes { in_flight: Mutex::default(), returned: Condvar::new(), memory });
         let sink_routes = routes.clone();
         let port = Port::plug(name, model, move |event| match event {
             Event::Completed(given) => sink_routes.deliver(given),
-            Event::Unplugged => fell_off(),
+            Event::Unplugged => left(None),
+            Event::Moved(moved) => left(Some(moved)),
         });
         Arc::new(Slot { port, routes, claims: Mutex::default(), ids: AtomicU64::new(1) })
     }
@@ -99,6 +100,13 @@ impl Slot {
 
     pub(crate) fn times_chosen(&self) -> u64 {
         self.claims.lock().times_chosen
+    }
+
+    /// Of these settings of interfaces, those in which the interfaces are.
+    fn active<'a>(&self, settings: &'a [InterfaceDescriptor]) -> Vec<&'a InterfaceDescriptor> {
+        let alternates = &self.claims.lock().alternates;
+        let is_active = |i: &&InterfaceDescriptor| i.alternate == alternates.get(&i.number).copied().unwrap_or(0);
+        settings.iter().filter(is_active).collect()
     }
 
     fn next_id(&self) -> u64 {
@@ -187,9 +195,8 @@ impl Device for OpenDevice {
         let packet = if address.is_control() {
             Some(usize::from(self.info.descriptor.max_packet_size_0))
         } else {
-            let alternates = self.slot.claims.lock().alternates.clone();
-            let active = |i: &&InterfaceDescriptor| i.alternate == alternates.get(&i.number).copied().unwrap_or(0);
-            let claimed = self.interfaces().iter().filter(active).filter(|i| self.has_claimed(i.number));
+            let active = self.slot.active(self.interfaces());
+            let claimed = active.into_iter().filter(|i| self.has_claimed(i.number));
             let found = claimed.flat_map(|i| &i.endpoints).find(|e| e.address == address);
             found.map(|e| usize::from(e.max_packet_size))
         };
@@ -202,6 +209,7 @@ impl Device for OpenDevice {
             id: self.slot.next_id(),
             device: self.id,
             slot: self.slot.clone(),
+            settings: self.interfaces().to_vec(),
             completions,
         }))
     }
@@ -209,21 +217,23 @@ impl Device for OpenDevice {
     fn set_alternate(&mut self, interface: InterfaceNumber, alternate: u8) -> Result<(), Error> {
         let tried = format!("choose alternate setting {alternate} of interface {interface}");
         let of_interface = |i: &&InterfaceDescriptor| i.number == interface;
-        let endpoints: Vec<EndpointAddress> =
-            self.interfaces().iter().filter(of_interface).flat_map(|i| &i.endpoints).map(|e| e.address).collect();
         let exists = self.interfaces().iter().filter(of_interface).any(|i| i.alternate == alternate);
         if !exists || !self.has_claimed(interface) {
             return Err(self.error(ErrorKind::NotFound, &tried));
         }
-        self.slot.port.flush(endpoints).map_err(|Unplugged| self.error(ErrorKind::NoDevice, &tried))?;
+        let gone = |Unplugged| self.error(ErrorKind::NoDevice, &tried);
+        self.slot.port.set_alternate(interface, alternate).map_err(gone)?;
         let mut claims = self.slot.claims.lock();
         claims.alternates.insert(interface, alternate);
         claims.times_chosen += 1;
         Ok(())
     }
 
+    /// As with Linux and libusb, which gives interfaces back for a reset and claims them again: they are in setting 0 then.
     fn reset(&mut self) -> Result<(), Error> {
-        self.slot.port.reset().map_err(|Unplugged| self.error(ErrorKind::NoDevice, "reset the port"))
+        let done = self.slot.port.reset().map_err(|Unplugged| self.error(ErrorKind::NoDevice, "reset the port"));
+        self.slot.claims.lock().alternates.clear();
+        done
     }
 
     fn close(self: Box<Self>, patience: Duration) -> Result<(), Error> {
@@ -255,6 +265,8 @@ struct OpenEndpoint {
     id: u64,
     device: u64,
     slot: Arc<Slot>,
+    /// All settings of the device's interfaces: an endpoint can be used while its own is chosen.
+    settings: Vec<InterfaceDescriptor>,
     completions: Sender<Completion>,
 }
 
@@ -270,8 +282,11 @@ impl OpenEndpoint {
             if !setup.is_some_and(fits) {
                 return Some(ErrorKind::InvalidParameter);
             }
+            return None;
         }
-        None
+        let active = self.slot.active(&self.settings);
+        let is_there = active.iter().flat_map(|i| &i.endpoints).any(|e| e.address == self.address);
+        (!is_there).then_some(ErrorKind::NotFound)
     }
 
     fn reserve(&self, bytes: usize) -> bool {

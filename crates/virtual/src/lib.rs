@@ -16,7 +16,7 @@
 //!                      Model                a scanner as functions of bytes
 //! ```
 //!
-//! The models are [`Esci`], a flatbed that speaks ESC/I, [`Esci2`], a flatbed with a feeder that speaks ESC/I-2, and [`Loopback`]. What lies on the scanner is a
+//! The models are [`Esci`], a flatbed that speaks ESC/I, [`Esci2`], a flatbed with a feeder that speaks ESC/I-2, [`Escl`], an all-in-one's scanner that speaks eSCL over IPP over USB, and [`Loopback`]. What lies on the scanner is a
 //! [`glass::Glass`], which also says what every scan of it must look like. [`faults`] go around any model.
 //! [`spec`] builds all of that from a line such as `esci,glass=page.png,fault=stall@64k`.
 //!
@@ -43,8 +43,10 @@ mod bus;
 mod device;
 mod esci;
 mod esci2;
+mod escl;
 pub mod faults;
 pub mod glass;
+mod jpeg;
 mod link;
 mod loopback;
 mod model;
@@ -57,10 +59,12 @@ mod standard;
 pub use bus::{BUS_NUMBER, VirtualBus};
 pub use device::TRANSFER_MEMORY;
 pub use esci::{Dialect, Esci, EsciSetup, FeederSetup, Level, Sheet, Side};
-pub use esci2::{Esci2, Esci2Setup, Feeder, Formats};
-pub use link::{Completed, Event, Link, Step, Urb, UrbId};
+pub use esci2::{Chunks, Esci2, Esci2Setup, Feeder, Formats, JpegSetup};
+pub use escl::{Delete, DocumentFormat, Escl, EsclSetup, Framing, JobNames, Layout, LocationForm};
+pub use jpeg::{FrameHeight, Sampling};
+pub use link::{Completed, Event, Link, Moved, Step, Urb, UrbId};
 pub use loopback::Loopback;
-pub use model::{Control, Descriptors, In, Model, Out, Unlink};
+pub use model::{AfterReset, Control, Descriptors, In, Model, Out, Unlink};
 pub use panel::{Busy, Conditions, Panel};
 pub use port::{Port, Unplugged};
 pub use replay::{Place, Replay, ReplayError};

@@ -15,10 +15,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use usbscan_usb::{Buffer, Direction, EndpointAddress, Setup, Status, TransferType};
+use usbscan_usb::{Buffer, Direction, EndpointAddress, InterfaceNumber, Setup, Status, TransferType};
 
 use crate::standard::{self, Request};
-use crate::{Control, Descriptors, In, Model, Out, Unlink};
+use crate::{AfterReset, Control, Descriptors, In, Model, Out, Unlink};
 
 /// The name of a transfer on one link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +52,39 @@ pub enum Event {
     Completed(Completed),
     /// The device is gone; all its transfers came back before this. Told once.
     Unplugged,
+    /// In place of the last: the device left in a port reset, and is to be plugged in again at the same port.
+    Moved(Moved),
+}
+
+/// A device on its way to another address.
+pub struct Moved {
+    /// The device, as it was.
+    pub model: Box<dyn Model>,
+    /// How long it is away.
+    pub away: Duration,
+}
+
+impl std::fmt::Debug for Moved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Moved").field("away", &self.away).finish_non_exhaustive()
+    }
+}
+
+/// What is left on a link whose device has moved.
+struct Absent(Descriptors);
+
+impl Model for Absent {
+    fn descriptors(&self) -> &Descriptors {
+        &self.0
+    }
+
+    fn bulk_out(&mut self, _now: Instant, _endpoint: EndpointAddress, _packet: &[u8]) -> Out {
+        Out::Gone
+    }
+
+    fn bulk_in(&mut self, _now: Instant, _endpoint: EndpointAddress, _room: &mut [u8]) -> In {
+        In::Gone
+    }
 }
 
 /// What is to be done next.
@@ -108,6 +141,8 @@ pub struct Link {
     model: Box<dyn Model>,
     descriptors: Descriptors,
     queues: Vec<Queue>,
+    /// The settings of interfaces that are not in setting 0.
+    alternates: Vec<(InterfaceNumber, u8)>,
     plugged: bool,
     events: VecDeque<Event>,
     /// Between the model and memory that it can't be given: what is shared, and what is less than a packet. At most a step.
@@ -141,7 +176,15 @@ impl Link {
                 queues.push(queue(endpoint.address, endpoint.transfer_type, endpoint.max_packet_size));
             }
         }
-        Link { model, descriptors, queues, plugged: true, events: VecDeque::new(), bounce: Vec::new() }
+        Link {
+            model,
+            descriptors,
+            queues,
+            alternates: Vec::new(),
+            plugged: true,
+            events: VecDeque::new(),
+            bounce: Vec::new(),
+        }
     }
 
     pub fn descriptors(&self) -> &Descriptors {
@@ -207,13 +250,46 @@ impl Link {
         }
     }
 
-    /// Resets the bus: what is pending comes back as "no device", halts end, the device starts afresh.
+    /// Chooses an alternate setting: what is pending on the interface's endpoints comes back, see [`Link::flush`]; halts
+    /// end.
+    pub fn set_alternate(&mut self, interface: InterfaceNumber, alternate: u8) {
+        let of_interface = self.descriptors.configuration.interfaces.iter().filter(|i| i.number == interface);
+        let endpoints: Vec<EndpointAddress> = of_interface.flat_map(|i| &i.endpoints).map(|e| e.address).collect();
+        self.flush(&endpoints);
+        self.alternates.retain(|(number, _)| *number != interface);
+        if alternate > 0 {
+            self.alternates.push((interface, alternate));
+        }
+        self.model.set_alternate(interface, alternate);
+    }
+
+    /// The alternate setting in which an interface is.
+    pub fn alternate(&self, interface: InterfaceNumber) -> u8 {
+        self.alternates.iter().find(|(number, _)| *number == interface).map_or(0, |(_, alternate)| *alternate)
+    }
+
+    /// Resets the bus: what is pending comes back as "no device", halts end, every interface is in setting 0, the device
+    /// starts afresh, or leaves.
     pub fn reset(&mut self) {
         self.give_back_all();
         for queue in &mut self.queues {
             queue.halted = false;
         }
+        self.alternates.clear();
+        if !self.plugged {
+            return;
+        }
         self.model.reset();
+        match self.model.after_reset() {
+            AfterReset::Stays => {}
+            AfterReset::Leaves => self.unplug(),
+            AfterReset::Moves(away) => {
+                self.plugged = false;
+                let absent: Box<dyn Model> = Box::new(Absent(self.descriptors.clone()));
+                let model = std::mem::replace(&mut self.model, absent);
+                self.events.push_back(Event::Moved(Moved { model, away }));
+            }
+        }
     }
 
     pub fn unplug(&mut self) {
@@ -417,7 +493,13 @@ impl Link {
                 let halted = self.queues.iter().any(|q| q.address == endpoint && q.halted);
                 Control::Done(vec![u8::from(halted), 0])
             }
+            Request::SetInterface(interface, alternate) => {
+                self.set_alternate(interface, alternate);
+                Control::Done(Vec::new())
+            }
+            Request::GetInterface(interface) => Control::Done(vec![self.alternate(interface)]),
             Request::Configure => {
+                self.alternates.clear();
                 for address in self.queues.iter().skip(1).map(|q| q.address).collect::<Vec<_>>() {
                     self.clear_halt(address);
                 }

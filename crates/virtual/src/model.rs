@@ -159,6 +159,18 @@ pub enum Unlink {
     Never,
 }
 
+/// What becomes of a device at the end of a port reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AfterReset {
+    /// It is there as before.
+    #[default]
+    Stays,
+    /// It leaves, and comes back at the same port with another address, so much later.
+    Moves(Duration),
+    /// It leaves for good.
+    Leaves,
+}
+
 /// A USB device as functions of bytes.
 ///
 /// Standard requests (descriptors, configuration, halts, status) are answered for it, see [`crate::Link`].
@@ -205,6 +217,16 @@ pub trait Model: Send {
 
     /// The host reset the bus: whatever was under way is forgotten.
     fn reset(&mut self) {}
+
+    /// What becomes of the device after that.
+    fn after_reset(&self) -> AfterReset {
+        AfterReset::Stays
+    }
+
+    /// The host chose an alternate setting; after a reset each interface is in setting 0, without a call of this.
+    fn set_alternate(&mut self, interface: InterfaceNumber, alternate: u8) {
+        let _ = (interface, alternate);
+    }
 
     /// How soon cancelled transfers come back.
     fn unlink(&self) -> Unlink {

@@ -56,6 +56,8 @@ pub struct Conditions {
     pub load: bool,
     /// The button is pressed so long after plugging in.
     pub button_after: Duration,
+    /// Answers that wait for something to move come so late: to FF and FS G, and to FS F and ESC ) behind a page.
+    pub late: Duration,
 }
 
 /// The control panel of a scanner, to keep when it is plugged in. Clones belong to the same scanner.

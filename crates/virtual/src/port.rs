@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use usbscan_usb::EndpointAddress;
+use usbscan_usb::{EndpointAddress, InterfaceNumber};
 
 use crate::{Descriptors, Event, Link, Model, Step, Urb, UrbId};
 
@@ -18,7 +18,7 @@ enum Command {
     Submit(Urb),
     Cancel(UrbId),
     ClearHalt(EndpointAddress, Sender<()>),
-    Flush(Vec<EndpointAddress>, Sender<()>),
+    SetAlternate(InterfaceNumber, u8, Sender<()>),
     Reset(Sender<()>),
     Unplug,
 }
@@ -80,12 +80,12 @@ impl Port {
         self.ask(|done| Command::ClearHalt(endpoint, done))
     }
 
-    /// Gives back what is pending on these endpoints as completed, and waits for that.
-    pub fn flush(&self, endpoints: Vec<EndpointAddress>) -> Result<(), Unplugged> {
-        self.ask(|done| Command::Flush(endpoints, done))
+    /// Chooses an alternate setting, and waits for that: what was pending on the interface's endpoints has come back.
+    pub fn set_alternate(&self, interface: InterfaceNumber, alternate: u8) -> Result<(), Unplugged> {
+        self.ask(|done| Command::SetAlternate(interface, alternate, done))
     }
 
-    /// Resets the bus, and waits for that: what was pending has come back.
+    /// Resets the bus, and waits for that: what was pending has come back. Also when the device leaves in it.
     pub fn reset(&self) -> Result<(), Unplugged> {
         self.ask(Command::Reset)
     }
@@ -169,8 +169,8 @@ impl<S: FnMut(Event)> Actor<S> {
                 self.link.clear_halt(endpoint);
                 return Some(done);
             }
-            Command::Flush(endpoints, done) => {
-                self.link.flush(&endpoints);
+            Command::SetAlternate(interface, alternate, done) => {
+                self.link.set_alternate(interface, alternate);
                 return Some(done);
             }
             Command::Reset(done) => {

@@ -1,6 +1,6 @@
 //! The standard requests of USB 2.0, section 9.4, answered on behalf of every model.
 
-use usbscan_usb::{EndpointAddress, Setup, SetupKind, SetupRecipient};
+use usbscan_usb::{EndpointAddress, InterfaceNumber, Setup, SetupKind, SetupRecipient};
 
 use crate::{Control, Descriptors};
 
@@ -15,8 +15,10 @@ pub(crate) enum Request {
     SetHalt(EndpointAddress),
     /// GET_STATUS of an endpoint.
     EndpointStatus(EndpointAddress),
-    /// SET_CONFIGURATION: all halts end.
+    /// SET_CONFIGURATION: all halts end, and all interfaces are in setting 0.
     Configure,
+    SetInterface(InterfaceNumber, u8),
+    GetInterface(InterfaceNumber),
     /// Class, vendor, or a standard request that only the device can know.
     Device,
 }
@@ -38,7 +40,7 @@ pub(crate) fn read(descriptors: &Descriptors, setup: Setup) -> Request {
     }
     let endpoint = EndpointAddress(setup.index as u8);
     match (setup.request, setup.recipient()) {
-        (GET_DESCRIPTOR, SetupRecipient::Device) => Request::Answer(descriptor(descriptors, setup)),
+        (GET_DESCRIPTOR, SetupRecipient::Device) => descriptor(descriptors, setup),
         (GET_STATUS, SetupRecipient::Endpoint) => Request::EndpointStatus(endpoint),
         (GET_STATUS, SetupRecipient::Device) => {
             let self_powered = descriptors.configuration.attributes >> 6 & 1;
@@ -56,30 +58,32 @@ pub(crate) fn read(descriptors: &Descriptors, setup: Setup) -> Request {
             value if value == descriptors.configuration.value => Request::Configure,
             _ => Request::Answer(Control::Stall),
         },
-        (GET_INTERFACE, SetupRecipient::Interface) => Request::Answer(Control::Done(vec![0])),
-        (SET_INTERFACE, SetupRecipient::Interface) => Request::Answer(interface(descriptors, setup)),
+        (GET_INTERFACE, SetupRecipient::Interface) => Request::GetInterface(InterfaceNumber(setup.index as u8)),
+        (SET_INTERFACE, SetupRecipient::Interface) => interface(descriptors, setup),
         _ => Request::Device,
     }
 }
 
-fn descriptor(descriptors: &Descriptors, setup: Setup) -> Control {
+/// Descriptors of types that USB itself has not are the device's own.
+fn descriptor(descriptors: &Descriptors, setup: Setup) -> Request {
     let [index, descriptor_type] = setup.value.to_le_bytes();
     let bytes = match descriptor_type {
         1 => Some(descriptors.device.to_bytes().to_vec()),
         2 if index == 0 => Some(descriptors.configuration.to_bytes()),
         3 => descriptors.string(index),
+        0x20.. => return Request::Device,
         _ => None,
     };
-    bytes.map_or(Control::Stall, Control::Done)
+    Request::Answer(bytes.map_or(Control::Stall, Control::Done))
 }
 
 /// Every interface of every model has its alternate settings in the configuration; only those can be chosen.
-fn interface(descriptors: &Descriptors, setup: Setup) -> Control {
-    let known = |i: &usbscan_usb::InterfaceDescriptor| {
+fn interface(descriptors: &Descriptors, setup: Setup) -> Request {
+    let known = |i: &&usbscan_usb::InterfaceDescriptor| {
         u16::from(i.number.0) == setup.index && u16::from(i.alternate) == setup.value
     };
-    match descriptors.configuration.interfaces.iter().any(known) {
-        true => Control::Done(Vec::new()),
-        false => Control::Stall,
+    match descriptors.configuration.interfaces.iter().find(known) {
+        Some(interface) => Request::SetInterface(interface.number, interface.alternate),
+        None => Request::Answer(Control::Stall),
     }
 }

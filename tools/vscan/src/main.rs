@@ -15,12 +15,13 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 
 use clap::{Parser, Subcommand};
 use console::Order;
 use crossbeam_channel::{Sender, unbounded};
 use parking_lot::Mutex;
-use usbscan_virtual::{Model, Panel, spec};
+use usbscan_virtual::{Model, Moved, Panel, spec};
 use vscan::usbip;
 
 /// Shows a virtual scanner to a Linux kernel. Stays in the foreground; prints "ready ..." when it is plugged in and
@@ -93,11 +94,11 @@ impl Plugged {
         way: &Way,
         spec: &str,
         panel: &CurrentPanel,
-        over: impl FnOnce() + Send + 'static,
+        over: impl FnOnce(Option<Moved>) + Send + 'static,
     ) -> Result<Plugged, Box<dyn Error>> {
         Ok(match way {
             Way::Vhci { .. } => Plugged::Vhci(vhci::plug(panel.build(spec)?, over)?),
-            Way::Functionfs { .. } => Plugged::Functionfs(functionfs::show(panel.build(spec)?, over)?),
+            Way::Functionfs { .. } => Plugged::Functionfs(functionfs::show(panel.build(spec)?, || over(None))?),
             Way::Tcp { listen, .. } => {
                 let (spec, panel) = (spec.to_owned(), panel.clone());
                 Plugged::Tcp(tcp::offer(Box::new(move || panel.build(&spec)), *listen)?)
@@ -130,18 +131,27 @@ fn run(way: &Way) -> Result<(), Box<dyn Error>> {
     console::listen(orders.clone())?;
     let mut spec = way.spec().to_owned();
     let (mut pluggings, panel) = (0, CurrentPanel::default());
-    let mut plugged = Some(plug(way, &spec, &panel, &orders, &mut pluggings)?);
+    let moved = MovedCell::default();
+    let mut plugged = Some(plug(way, &spec, &panel, &orders, &mut pluggings, &moved)?);
     for order in inbox {
         match order {
             Order::Plug(new) => {
                 spec = new.unwrap_or(spec);
                 unplug(&mut plugged);
                 // A bad description now must not end what was running.
-                let again = plug(way, &spec, &panel, &orders, &mut pluggings);
+                let again = plug(way, &spec, &panel, &orders, &mut pluggings, &moved);
                 plugged = again.map_err(|error| eprintln!("vscan: {error}")).ok();
             }
             Order::Unplug => unplug(&mut plugged),
-            Order::Over(plugging) if plugging == pluggings => unplug(&mut plugged),
+            Order::Over(plugging) if plugging == pluggings => {
+                unplug(&mut plugged);
+                if let Some(back) = moved.lock().take() {
+                    pluggings += 1;
+                    let again = vhci::plug(back.model, over(&orders, pluggings, &moved)).map(Plugged::Vhci);
+                    plugged = again.map_err(|error| eprintln!("vscan: {error}")).ok();
+                    say_ready(plugged.as_ref());
+                }
+            }
             Order::Over(_) => {}
             Order::Quit => break,
             Order::Other(line) if panel.execute(&line) => println!("done {line}"),
@@ -154,22 +164,40 @@ fn run(way: &Way) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// A device that has left in a reset, until it is plugged in again.
+type MovedCell = Arc<Mutex<Option<Moved>>>;
+
+/// What is done when a device is over: it is kept where it has only moved, for as long as it is away.
+fn over(orders: &Sender<Order>, plugging: u64, cell: &MovedCell) -> impl FnOnce(Option<Moved>) + Send + use<> {
+    let (orders, cell) = (orders.clone(), cell.clone());
+    move |moved| {
+        if let Some(moved) = moved {
+            thread::sleep(moved.away);
+            *cell.lock() = Some(moved);
+        }
+        // After the program's end nobody listens.
+        let _ = orders.send(Order::Over(plugging));
+    }
+}
+
 fn plug(
     way: &Way,
     spec: &str,
     panel: &CurrentPanel,
     orders: &Sender<Order>,
     pluggings: &mut u64,
+    moved: &MovedCell,
 ) -> Result<Plugged, Box<dyn Error>> {
     *pluggings += 1;
-    let (orders, plugging) = (orders.clone(), *pluggings);
-    let over = move || {
-        // After the program's end nobody listens.
-        let _ = orders.send(Order::Over(plugging));
-    };
-    let plugged = Plugged::plug(way, spec, panel, over)?;
-    println!("ready {}", plugged.place());
+    let plugged = Plugged::plug(way, spec, panel, over(orders, *pluggings, moved))?;
+    say_ready(Some(&plugged));
     Ok(plugged)
+}
+
+fn say_ready(plugged: Option<&Plugged>) {
+    if let Some(plugged) = plugged {
+        println!("ready {}", plugged.place());
+    }
 }
 
 fn unplug(plugged: &mut Option<Plugged>) {

@@ -16,7 +16,7 @@ use bytes::BytesMut;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use usb_gadget::function::custom::{CtrlReq, Custom, EndpointReceiver, EndpointSender, Event};
 use usbscan_usb::{Direction, EndpointAddress, EndpointDescriptor, Setup, TransferType};
-use usbscan_virtual::{Control, In, Model, Out};
+use usbscan_virtual::{AfterReset, Control, In, Model, Out};
 
 /// How long a wait for the kernel lasts before the thread looks up.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -308,6 +308,11 @@ impl Pump {
         let mut state = self.state.lock();
         if state.enabled && !enabled {
             state.model.reset();
+            match state.model.after_reset() {
+                AfterReset::Stays => {}
+                AfterReset::Moves(_) => log::warn!("a gadget can't choose its address; it stays where it is"),
+                AfterReset::Leaves => return self.fall_off(state),
+            }
         }
         state.enabled = enabled;
         self.changed.notify_all();

@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 use usbscan_usb::EndpointAddress;
-use usbscan_virtual::{Event, Model, Port};
+use usbscan_virtual::{Event, Model, Moved, Port};
 
 use crate::table::{Begin, Table, Unlink};
 use crate::usbip::{Answer, Command, HEADER, ProtocolError, Submit};
@@ -58,6 +58,8 @@ enum Outgoing {
 #[derive(Debug)]
 struct Shared {
     table: Mutex<Table>,
+    /// The device, when it has left in a reset to come back.
+    moved: Mutex<Option<Moved>>,
     outgoing: Sender<Outgoing>,
 }
 
@@ -80,14 +82,18 @@ pub struct Served<C: Connection> {
 
 impl<C: Connection> Served<C> {
     /// Serves `model` on `connection`, from the first command on. `over` is told when the device is gone
-    /// or the client is.
+    /// or the client is, and gets the device where it is to be plugged in again.
     ///
     /// # Errors
     /// When the connection can't be shared between threads.
-    pub fn start(model: Box<dyn Model>, connection: C, over: impl FnOnce() + Send + 'static) -> io::Result<Served<C>> {
+    pub fn start(
+        model: Box<dyn Model>,
+        connection: C,
+        over: impl FnOnce(Option<Moved>) + Send + 'static,
+    ) -> io::Result<Served<C>> {
         let (reading, writing) = (connection.second()?, connection.second()?);
         let (outgoing, outbox) = unbounded();
-        let shared = Arc::new(Shared { table: Mutex::default(), outgoing: outgoing.clone() });
+        let shared = Arc::new(Shared { table: Mutex::default(), moved: Mutex::default(), outgoing: outgoing.clone() });
         let sink_shared = Arc::downgrade(&shared);
         let port = Port::plug("usbip", model, move |event| match event {
             Event::Completed(given) => {
@@ -95,6 +101,12 @@ impl<C: Connection> Served<C> {
                 let mut table = shared.table.lock();
                 let answers = table.completed(given);
                 shared.answer(answers);
+            }
+            Event::Moved(moved) => {
+                if let Some(shared) = sink_shared.upgrade() {
+                    *shared.moved.lock() = Some(moved);
+                }
+                let _ = outgoing.send(Outgoing::HangUp);
             }
             Event::Unplugged => {
                 // Without a writer the connection is over already.
@@ -108,8 +120,9 @@ impl<C: Connection> Served<C> {
             }
             // The port gives everything back before the writer's channel closes.
             drop(port);
+            let moved = shared.moved.lock().take();
             drop(shared);
-            over();
+            over(moved);
         });
         Ok(Served { connection, threads: vec![reader, writer] })
     }
@@ -150,6 +163,7 @@ fn protocol(error: ProtocolError) -> io::Error {
 /// Carries out commands until the client is gone.
 fn read_all(connection: impl Connection, port: &Port, shared: &Shared) -> io::Result<()> {
     let mut connection = BufReader::with_capacity(64 * 1024, connection);
+    let mut configured = false;
     loop {
         let mut header = [0; HEADER];
         connection.read_exact(&mut header)?;
@@ -157,7 +171,7 @@ fn read_all(connection: impl Connection, port: &Port, shared: &Shared) -> io::Re
             Command::Submit(submit) => {
                 let mut data = vec![0; submit.data_length()];
                 connection.read_exact(&mut data)?;
-                begin(port, shared, &submit, data);
+                begin(port, shared, &submit, data, &mut configured);
             }
             Command::Unlink { sequence, victim } => {
                 let mut table = shared.table.lock();
@@ -171,10 +185,13 @@ fn read_all(connection: impl Connection, port: &Port, shared: &Shared) -> io::Re
     }
 }
 
-fn begin(port: &Port, shared: &Shared, submit: &Submit, data: Vec<u8>) {
-    if Table::follows_a_reset(submit) && port.reset().is_err() {
-        log::debug!("a reset of a device that is gone");
+/// The signs of a reset come more than once, and when the device is plugged in too: the first behind a SET_CONFIGURATION
+/// counts.
+fn begin(port: &Port, shared: &Shared, submit: &Submit, data: Vec<u8>, configured: &mut bool) {
+    if Table::follows_a_reset(submit) && std::mem::take(configured) && port.reset().is_err() {
+        log::debug!("the device has left in a reset");
     }
+    *configured |= Table::configures(submit);
     let mut table = shared.table.lock();
     match table.submit(submit, data, packet_size(port, submit.endpoint)) {
         Begin::Answer(answers) => shared.answer(answers),

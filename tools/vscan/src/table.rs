@@ -132,6 +132,11 @@ impl Table {
         let first = Setup::get_descriptor(1, 0, 0, 64);
         submit.endpoint == EndpointAddress::CONTROL && submit.setup == first
     }
+
+    /// Whether a request is SET_CONFIGURATION, which ends the enumeration of a device.
+    pub fn configures(submit: &Submit) -> bool {
+        submit.endpoint == EndpointAddress::CONTROL && submit.setup.request_type == 0 && submit.setup.request == 9
+    }
 }
 
 fn data_of(given: &Completed, is_control: bool, actual: usize) -> Vec<u8> {

@@ -118,7 +118,7 @@ fn import(mut client: TcpStream, offer: &Arc<Offer>) -> io::Result<()> {
     client.write_all(&usbip::import_answer(NAME, Some(&offer.descriptors)))?;
     client.set_read_timeout(None)?;
     let over = Arc::downgrade(offer);
-    *served = Some(Served::start(model, client, move || {
+    *served = Some(Served::start(model, client, move |_moved| {
         let Some(offer) = over.upgrade() else { return };
         // The server can't wait for its own thread, which this is.
         thread::spawn(move || drop(offer.served.lock().take()));

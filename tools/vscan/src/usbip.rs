@@ -4,7 +4,7 @@
 //! is a train of commands; over a kernel's vhci it begins with the commands at once. Layouts are those of
 //! the Linux kernel's Documentation/usb/usbip_protocol.rst.
 
-use usbscan_usb::{EndpointAddress, Setup, Speed};
+use usbscan_usb::{EndpointAddress, InterfaceDescriptor, Setup, Speed};
 use usbscan_virtual::Descriptors;
 
 /// Bytes of every command and every answer to one, data left out.
@@ -186,7 +186,7 @@ pub fn list_answer(bus_id: &str, descriptors: &Descriptors) -> Vec<u8> {
     let mut bytes = operation_head(0x0005, 0);
     bytes.extend(1u32.to_be_bytes());
     bytes.extend(device(bus_id, descriptors));
-    for interface in &descriptors.configuration.interfaces {
+    for interface in first_settings(descriptors) {
         bytes.extend([interface.class, interface.subclass, interface.protocol, 0]);
     }
     bytes
@@ -223,8 +223,13 @@ fn device(bus_id: &str, descriptors: &Descriptors) -> Vec<u8> {
     }
     let configuration = &descriptors.configuration;
     bytes.extend([device.class, device.subclass, device.protocol, configuration.value, 1]);
-    bytes.push(configuration.interfaces.len() as u8);
+    bytes.push(first_settings(descriptors).count() as u8);
     bytes
+}
+
+/// The interfaces, each in its setting 0.
+fn first_settings(descriptors: &Descriptors) -> impl Iterator<Item = &InterfaceDescriptor> {
+    descriptors.configuration.interfaces.iter().filter(|interface| interface.alternate == 0)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use usbscan_usb::Speed;
-use usbscan_virtual::Model;
+use usbscan_virtual::{Model, Moved};
 
 use crate::serve::Served;
 use crate::usbip::speed_number;
@@ -37,8 +37,8 @@ pub struct Plugged {
     _served: Served<UnixStream>,
 }
 
-/// Plugs `model` in; `over` is told when it fell off or was detached.
-pub fn plug(model: Box<dyn Model>, over: impl FnOnce() + Send + 'static) -> Result<Plugged, VhciError> {
+/// Plugs `model` in; `over` is told when it fell off or was detached, and gets it where it is to be plugged in again.
+pub fn plug(model: Box<dyn Model>, over: impl FnOnce(Option<Moved>) + Send + 'static) -> Result<Plugged, VhciError> {
     let status = fs::read_to_string(Path::new(CONTROLLER).join("status")).map_err(VhciError::NoController)?;
     let speed = model.descriptors().speed;
     let port = free_port(&status, speed).ok_or(VhciError::NoPort)?;

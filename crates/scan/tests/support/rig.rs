@@ -144,7 +144,7 @@ impl Rig {
         while let Some(event) = self.link.event() {
             match event {
                 Event::Completed(given) if given.id == wanted => return Some(given),
-                Event::Completed(_) | Event::Unplugged => {}
+                Event::Completed(_) | Event::Unplugged | Event::Moved(_) => {}
             }
         }
         None

@@ -1,8 +1,8 @@
 //! The scanner's paper path as the host drives it: PF and FF, which page a scan begins on, and what happens to it.
 
-use super::feeder::Side;
+use super::feeder::{Sheet, Side};
 use super::{ACK, Esci, FF, NAK};
-use crate::glass::Glass;
+use crate::glass::{Glass, Laid};
 
 impl Esci {
     /// The feeder was chosen with ESC e or FS W.
@@ -62,9 +62,9 @@ impl Esci {
 
     /// FF: whatever is in the path out of it.
     pub(super) fn eject_page(&mut self) {
-        let open = self.feeder_is_open();
+        let (open, duplex) = (self.feeder_is_open(), self.settings.option == 2);
         let can = self.capabilities.level.has(FF) && self.uses_feeder();
-        let good = can && self.feeder.as_mut().is_some_and(|feeder| !open && feeder.eject());
+        let good = can && self.feeder.as_mut().is_some_and(|feeder| !open && feeder.eject(duplex));
         self.reply(&[if good { ACK } else { NAK }]);
     }
 
@@ -98,6 +98,13 @@ impl Esci {
                 feeder.jam();
             }
         }
+    }
+}
+
+impl Sheet {
+    /// The same sheet of a given size, as a feeder lays it.
+    pub(super) fn laid(self, laid: Laid) -> Sheet {
+        Sheet { front: self.front.laid(laid), back: self.back.laid(laid) }
     }
 }
 

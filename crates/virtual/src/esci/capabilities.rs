@@ -1,7 +1,9 @@
 //! What a scanner of the ESC/I family can do: its level, its resolutions, its glass.
 //!
-//! The one there is, is the Perfection V800/V850 Photo ("GT-X980", 04B8:0151), with the values of a
-//! published `scanimage -A` of real units (docs/esc-i.md, "The virtual scanner"), and the same without the FS commands.
+//! The usual one is the Perfection V800/V850 Photo ("GT-X980", 04B8:0151), with the values of a published `scanimage -A` of
+//! real units (docs/esc-i.md, "The virtual scanner"), and the same without the FS commands. The D levels are others.
+
+use crate::glass::Alignment;
 
 /// Which commands a scanner understands besides the plain ones of its level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,9 +111,20 @@ impl Level {
     }
 }
 
-/// A scanner's fixed values.
+/// Which real scanners a model is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// A photo flatbed: the Perfection V850.
+    Photo,
+    /// A flatbed that leaves colours to the host: the Perfection 610.
+    Plain,
+    /// An all-in-one of level D7: WF-3620, XP-620 and ET-2550, as published captures show them.
+    AllInOne,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Capabilities {
+    pub family: Family,
     pub dialect: Dialect,
     pub level: Level,
     /// Firmware name, at most 16 characters.
@@ -120,8 +133,10 @@ pub(super) struct Capabilities {
     pub product: (&'static str, u16),
     /// Lines at `base_dpi` from the green sensor to the red one below it and the blue one above it.
     pub line_spacing: u8,
-    /// For ESC R, ascending.
+    /// Those that ESC I lists, ascending.
     pub resolutions: &'static [u16],
+    /// Those of ESC i, across and down: all that a D level accepts.
+    pub hardware_resolutions: (&'static [u16], &'static [u16]),
     /// The glass in pixels at the highest of these.
     pub esc_area: (u32, u32),
     /// Unit of `area`.
@@ -142,6 +157,9 @@ pub(super) struct Capabilities {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FeederCapabilities {
     pub duplex: bool,
+    pub alignment: Alignment,
+    /// It notices where a sheet ends, and says so.
+    pub notices_end: bool,
 }
 
 /// What the feeder takes: Legal, 8.5 by 14 inches, longer than the glass. In quarters of an inch.
@@ -155,11 +173,13 @@ fn quarters(area: (u32, u32), dpi: u32) -> (u32, u32) {
 }
 
 impl Capabilities {
-    /// Of the D levels the Perfection 610, of the others the V850.
+    /// Of levels D1 and D2 the Perfection 610, of D7 an all-in-one, of the others the V850. Level D8 is the Perfection 610 too,
+    /// with all colours in one line: nothing is known of a real one.
     pub(super) fn of(dialect: Dialect, level: Level) -> Capabilities {
         match level {
             Level::D1 | Level::D2 => Capabilities::perfection_610(dialect, level, 8),
-            Level::D7 | Level::D8 => Capabilities::perfection_610(dialect, level, 0),
+            Level::D8 => Capabilities::perfection_610(dialect, level, 0),
+            Level::D7 => Capabilities::all_in_one(dialect, level),
             _ => Capabilities::perfection_v850(dialect, level),
         }
     }
@@ -167,11 +187,14 @@ impl Capabilities {
     /// A scanner of level D1, after the Perfection 610 ("GT-6600", 04B8:0103) ? : its resolutions, and how far its
     /// sensors are from each other, no source tells.
     fn perfection_610(dialect: Dialect, level: Level, line_spacing: u8) -> Capabilities {
+        const RESOLUTIONS: &[u16] = &[50, 75, 100, 150, 200, 300, 400, 600];
         Capabilities {
+            family: Family::Plain,
             name: "GT-6600",
             product: ("Perfection 610 (virtual)", 0x0103),
             line_spacing,
-            resolutions: &[50, 75, 100, 150, 200, 300, 400, 600],
+            resolutions: RESOLUTIONS,
+            hardware_resolutions: (RESOLUTIONS, RESOLUTIONS),
             esc_area: (5100, 7020),
             base_dpi: 600,
             dpi: (50, 600),
@@ -181,8 +204,28 @@ impl Capabilities {
         }
     }
 
+    /// The values of a WF-3620 ("PID 08B8", 04B8:08B8), and the answers to ESC I and ESC i of an XP-620, which has the same
+    /// glass: published captures of both have them.
+    fn all_in_one(dialect: Dialect, level: Level) -> Capabilities {
+        Capabilities {
+            family: Family::AllInOne,
+            name: "PID 08B8",
+            product: ("WF-3620 Series (virtual)", 0x08b8),
+            line_spacing: 0,
+            resolutions: &[75, 300, 600, 1200],
+            hardware_resolutions: (&[75, 150, 300, 600, 1200], &[75, 150, 300, 600, 1200, 2400]),
+            esc_area: (10_200, 14_040),
+            base_dpi: 1200,
+            dpi: (75, 1200),
+            longest_line: 32_752,
+            area: (10_200, 14_040),
+            ..Capabilities::perfection_v850(dialect, level)
+        }
+    }
+
     pub(super) fn perfection_v850(dialect: Dialect, level: Level) -> Capabilities {
         Capabilities {
+            family: Family::Photo,
             dialect,
             level,
             name: "GT-X980",
@@ -192,6 +235,7 @@ impl Capabilities {
                 50, 60, 72, 75, 80, 90, 100, 120, 133, 144, 150, 160, 175, 180, 200, 216, 240, 266, 300, 320, 350, 360,
                 400, 480, 600, 720, 800, 900, 1200, 1600, 1800, 2400, 3200,
             ],
+            hardware_resolutions: (&[], &[]),
             esc_area: (27_200, 37_440),
             base_dpi: 4800,
             dpi: (25, 12_800),
@@ -200,6 +244,35 @@ impl Capabilities {
             feeder: None,
             transparency: false,
         }
+    }
+
+    /// Whether a resolution can be set with ESC R: one that is listed, at the D levels one of the hardware's.
+    pub(super) fn has_resolution(&self, main: u16, sub: u16) -> bool {
+        let (across, down) = match self.level.lacks_color_processing() {
+            true => self.hardware_resolutions,
+            false => (self.resolutions, self.resolutions),
+        };
+        across.contains(&main) && down.contains(&sub)
+    }
+
+    /// The same for FS W, which takes any from the least to the most; an all-in-one only those of its hardware.
+    pub(super) fn has_fs_resolution(&self, dpi: (u32, u32)) -> bool {
+        let range = self.dpi.0..=self.dpi.1;
+        if self.family != Family::AllInOne {
+            return range.contains(&dpi.0) && range.contains(&dpi.1);
+        }
+        let small = |dpi: u32| u16::try_from(dpi).unwrap_or(0);
+        self.has_resolution(small(dpi.0), small(dpi.1))
+    }
+
+    /// Whether every page has to be put out with FF before the next, which turns the sheet in duplex.
+    pub(super) fn ejects_each_page(&self) -> bool {
+        self.family == Family::AllInOne
+    }
+
+    /// The width of the feeder, and in how many to an inch.
+    pub(super) fn feeder_bed(&self) -> (u32, u32) {
+        (quarters(FEEDER_AREA, self.base_dpi).0, self.base_dpi)
     }
 
     /// Whether an option unit can be chosen: ESC e, FS W byte 26.
@@ -288,10 +361,11 @@ impl Capabilities {
     /// ESC i: the sensor, and the resolutions one way and the other (docs/esc-i.md, "Levels and dialects").
     pub(super) fn hardware(&self) -> Vec<u8> {
         let mut bytes = (self.base_dpi as u16).to_le_bytes().to_vec();
-        bytes.extend([0x80, 0, self.line_spacing, self.line_spacing]);
+        let sensor = if self.family == Family::AllInOne { 0x55 } else { 0x80 };
+        bytes.extend([sensor, 0, self.line_spacing, self.line_spacing]);
         bytes.resize(14, 0);
-        for _ in 0..2 {
-            bytes.extend(self.resolutions.iter().flat_map(|dpi| dpi.to_le_bytes()));
+        for resolutions in [self.hardware_resolutions.0, self.hardware_resolutions.1] {
+            bytes.extend(resolutions.iter().flat_map(|dpi| dpi.to_le_bytes()));
             bytes.extend([0, 0]);
         }
         bytes
@@ -325,11 +399,23 @@ impl Capabilities {
             bytes[at + 4..at + 8].copy_from_slice(&height.to_le_bytes());
         }
         bytes[44] = self.kind_bits();
-        // It notices two sheets at once.
-        bytes[45] = u8::from(self.feeder.is_some()) << 3;
+        let notices_end = self.feeder.is_some_and(|feeder| feeder.notices_end);
+        bytes[45] = match self.family {
+            // A quiet mode.
+            Family::AllInOne => 0x20,
+            // It notices two sheets at once.
+            _ => u8::from(self.feeder.is_some()) << 3,
+        } | u8::from(notices_end);
         bytes[46..62].copy_from_slice(&self.padded_name());
-        bytes[62..66].copy_from_slice(b"1.00");
-        bytes[66..68].copy_from_slice(&[16, 16]); // bits in, bits out
+        let (version, bits_out) = if self.family == Family::AllInOne { (b"1.20", 8) } else { (b"1.00", 16) };
+        bytes[62..66].copy_from_slice(version);
+        bytes[66..68].copy_from_slice(&[16, bits_out]);
+        bytes[76] = match self.feeder.filter(|feeder| feeder.notices_end).map(|feeder| feeder.alignment) {
+            None => 0,
+            Some(Alignment::Left) => 1,
+            Some(Alignment::Center) => 2,
+            Some(Alignment::Right) => 3,
+        };
         bytes
     }
 
@@ -369,9 +455,27 @@ mod tests {
         assert_eq!(V850().extended_identity(), expected);
     }
 
+    /// What a WF-3620 with a duplex feeder, and an XP-620, were captured saying (github.com/mtheuma/epson2paperless,
+    /// tools/pcap-extract/captures).
+    #[test]
+    fn an_all_in_one_of_level_d7_says_what_real_ones_were_captured_saying() {
+        let bytes = |text: &str| -> Vec<u8> {
+            (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hex")).collect()
+        };
+        let unit = FeederCapabilities { duplex: true, alignment: Alignment::Left, notices_end: false };
+        let d7 = Capabilities { feeder: Some(unit), ..Capabilities::of(Dialect::Fs, Level::D7) };
+        let identity = "44370000b00400004b000000b0040000f07f0000d8270000d8360000d8270000a041000000000000000000001120\
+                        50494420303842382020202020202020312e32301008000000000000000000000000";
+        assert_eq!(d7.extended_identity(), bytes(&identity.replace(' ', "")));
+        assert_eq!(d7.identity(), bytes("4437524b00522c0152580252b00441d827d836"));
+        let hardware = "b0045500000000000000000000004b0096002c015802b00400004b0096002c015802b00460090000";
+        assert_eq!(d7.hardware(), bytes(hardware));
+    }
+
     #[test]
     fn every_unit_has_an_area_of_its_own() {
-        let feeder = Capabilities { feeder: Some(FeederCapabilities { duplex: true }), ..V850() };
+        let unit = FeederCapabilities { duplex: true, alignment: Alignment::Left, notices_end: false };
+        let feeder = Capabilities { feeder: Some(unit), ..V850() };
         assert_eq!(feeder.fs_maximum(1, (300, 300)), (2550, 4200));
         assert_eq!(feeder.esc_maximum(2, (300, 300), (100, 100)), (2544, 4200));
         let film = Capabilities { transparency: true, ..V850() };

@@ -68,21 +68,29 @@ pub(super) struct Feeder {
     next: usize,
     position: Position,
     trouble: Option<Trouble>,
+    /// Every page has to be put out before the next: then FF turns a sheet, and what is left of another job is put out
+    /// when the next begins.
+    ejects_each: bool,
     /// The host was told that there is no more paper.
     told_empty: bool,
 }
 
 impl Feeder {
-    pub(super) fn new(sheets: Vec<Sheet>) -> Feeder {
-        Feeder { sheets: sheets.into(), next: 0, position: Position::Empty, trouble: None, told_empty: false }
+    pub(super) fn new(sheets: Vec<Sheet>, ejects_each: bool) -> Feeder {
+        let (position, trouble, told_empty) = (Position::Empty, None, false);
+        Feeder { sheets: sheets.into(), next: 0, position, trouble, ejects_each, told_empty }
     }
 
     pub(super) fn trouble(&self) -> Option<Trouble> {
         self.trouble
     }
 
-    /// Whether no page can be had any more. With a back still to come this says so too, as paper sensors do.
+    /// Whether no page can be had any more. With a back still to come this says so too, as paper sensors do; where pages are
+    /// put out one by one, it is told when the last was.
     pub(super) fn is_empty(&self) -> bool {
+        if self.ejects_each && self.position != Position::Empty {
+            return false;
+        }
         self.next >= self.sheets.len() && !matches!(self.position, Position::Loaded(..))
     }
 
@@ -98,6 +106,7 @@ impl Feeder {
         }
         match self.position {
             Position::Loaded(..) => return true,
+            Position::Done(..) if self.ejects_each => return false,
             Position::Done(sheet, Side::Front) if duplex => {
                 self.position = Position::Loaded(sheet, Side::Back);
                 return true;
@@ -142,19 +151,26 @@ impl Feeder {
     }
 
     /// FF. Without a sheet in the path one is taken in and put out (GT95 48). False while something is wrong.
-    pub(super) fn eject(&mut self) -> bool {
+    pub(super) fn eject(&mut self, duplex: bool) -> bool {
         if self.trouble.is_some() {
             return false;
         }
-        if self.position == Position::Empty {
-            self.next = (self.next + 1).min(self.sheets.len());
-        }
-        self.position = Position::Empty;
+        self.position = match self.position {
+            Position::Done(sheet, Side::Front) if self.ejects_each && duplex => Position::Loaded(sheet, Side::Back),
+            Position::Empty if !self.ejects_each => {
+                self.next = (self.next + 1).min(self.sheets.len());
+                Position::Empty
+            }
+            _ => Position::Empty,
+        };
         true
     }
 
     /// Another job: a sheet that is still in the path is not turned any more.
     pub(super) fn begin_job(&mut self) {
+        if self.ejects_each {
+            self.position = Position::Empty;
+        }
         if let Position::Done(sheet, _) | Position::Loaded(sheet, Side::Back) = self.position {
             self.position = Position::Done(sheet, Side::Back);
         }
@@ -182,7 +198,7 @@ mod tests {
     use super::*;
 
     fn feeder(sheets: u32) -> Feeder {
-        Feeder::new(Sheet::numbered(sheets))
+        Feeder::new(Sheet::numbered(sheets), false)
     }
 
     #[test]
@@ -210,9 +226,21 @@ mod tests {
     #[test]
     fn an_eject_without_a_sheet_in_the_path_takes_one() {
         let (mut feeder, panel) = (feeder(2), Panel::default());
-        assert!(feeder.eject() && feeder.load(false, &panel));
+        assert!(feeder.eject(false) && feeder.load(false, &panel));
         assert_eq!(feeder.front_number(), Some(2));
-        assert!(feeder.eject() && feeder.is_empty());
+        assert!(feeder.eject(false) && feeder.is_empty());
+    }
+
+    #[test]
+    fn where_each_page_is_put_out_the_next_waits_for_that_and_a_sheet_is_turned_by_it() {
+        let (mut feeder, panel) = (Feeder::new(Sheet::numbered(1), true), Panel::default());
+        assert!(feeder.load(true, &panel));
+        feeder.page_is_done();
+        assert!(!feeder.load(true, &panel) && !feeder.is_empty());
+        assert!(feeder.eject(true) && feeder.load(true, &panel));
+        assert!(feeder.page().is_some() && feeder.front_number().is_none());
+        feeder.page_is_done();
+        assert!(!feeder.is_empty() && feeder.eject(true) && feeder.is_empty());
     }
 
     #[test]
@@ -233,7 +261,7 @@ mod tests {
         let (mut feeder, panel) = (feeder(2), Panel::default());
         panel.change(|conditions| conditions.double_feed_at = Some(1));
         assert!(!feeder.load(false, &panel) && feeder.trouble() == Some(Trouble::DoubleFeed));
-        assert!(!feeder.load(false, &panel) && !feeder.eject());
+        assert!(!feeder.load(false, &panel) && !feeder.eject(false));
         feeder.attend();
         assert!(feeder.load(false, &panel));
         assert_eq!(feeder.front_number(), Some(2));

@@ -6,7 +6,7 @@
 //!   idle ───────────▶ Pushing ───────────────────────────────────▶ Waiting
 //!     ▲                 │   ▲                                        │ │
 //!     │ last block read │   └────────────── ACK: next block ─────────┘ │
-//!     └─────────────────┴──────────────────── CAN, fatal ◀─────────────┘
+//!     └─────────────────┴──── CAN, fatal; EOT behind the sheet's end ◀─┘
 //! ```
 
 use super::lines::Lines;
@@ -67,6 +67,10 @@ pub(super) struct Job {
     /// Status bits of every header: FS commands.
     status: u8,
     incidents: Incidents,
+    /// The wire line at which the sheet ends, where the scanner notices that.
+    page_end: Option<u32>,
+    /// The last block had the end of the page in it, or came behind it: the host may say EOT.
+    has_ended: bool,
     /// What follows the block that is being pushed.
     after: After,
     /// The current line and how much of it went.
@@ -76,7 +80,19 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn new(form: Form, lines: Lines, status: u8, incidents: Incidents) -> Job {
-        Job { form, lines, status, incidents, after: After::Answer, line: Vec::new(), line_sent: 0 }
+        let (after, line) = (After::Answer, Vec::new());
+        Job { form, lines, status, incidents, page_end: None, has_ended: false, after, line, line_sent: 0 }
+    }
+
+    /// The sheet ends at this line of the area.
+    pub(super) fn ends_at(self, row: Option<u32>) -> Job {
+        let per_row = self.lines.per_row();
+        Job { page_end: row.map(|row| row.saturating_mul(per_row)), ..self }
+    }
+
+    /// Whether the host may end the page here, as its sheet has ended; then how many rows went.
+    pub(super) fn rows_when_ended(&self) -> Option<u32> {
+        self.has_ended.then(|| self.lines.taken() / self.lines.per_row())
     }
 
     /// The items with which it begins.
@@ -109,7 +125,8 @@ impl Job {
         }
         if let Form::Extended(_) = self.form {
             let cancel = !fatal && !last && hit(self.incidents.cancel_at);
-            let error_byte = u8::from(fatal) << 7 | u8::from(cancel) << 4;
+            self.has_ended = self.page_end.is_some_and(|end| self.lines.taken() + lines >= end);
+            let error_byte = u8::from(fatal) << 7 | u8::from(self.has_ended) << 5 | u8::from(cancel) << 4;
             return vec![Item::Image { lines, error_byte: Some(error_byte) }];
         }
         if fatal {

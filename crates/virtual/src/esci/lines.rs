@@ -102,6 +102,11 @@ impl Lines {
         }
     }
 
+    /// Wire lines of a row of pixels, where those follow each other.
+    pub(super) fn per_row(&self) -> u32 {
+        if let Sequence::Line(_) = self.sequence { 3 } else { 1 }
+    }
+
     pub(super) fn taken(&self) -> u32 {
         self.next
     }

@@ -17,6 +17,10 @@
 //!   tray included, are told while the feeder is in use, and hold until ESC @ at the latest: by then somebody has taken
 //!   out what was stuck. A stack that the host knows to be empty is put in again there too, so that a fresh job starts
 //!   with all sheets; plugging in does so anyway, and so does [`Panel::load`].
+//! - At level D7 it is an all-in-one, as captures show them. FS G is refused while a page that was scanned has not been
+//!   put out with FF; the maker's driver always sends that. ESC @ and a feeder that is chosen anew put it out too.
+//! - A sheet of a given size ends the page: from the block in which it ends on, the error byte says so, and EOT is understood.
+//!   The lines below it are the bed's.
 //! - At level B8 the feeder is of page type: PF brings every page. Below, the start of a scan does.
 //! - With negative film (ESC N 01) the transparency unit gives the light of the positive.
 //! - ESC G and FS G are refused (NAK) when colour and depth don't go together, when a line is longer than
@@ -39,7 +43,7 @@ use std::time::{Duration, Instant};
 
 use usbscan_usb::EndpointAddress;
 
-use crate::glass::Glass;
+use crate::glass::{Alignment, Glass, Laid, Paper};
 use crate::{Conditions, Descriptors, In, Model, Out, Panel};
 use capabilities::{Capabilities, FeederCapabilities};
 use command::{Prefix, Takes};
@@ -55,6 +59,8 @@ pub use capabilities::{Dialect, Level};
 pub use feeder::{Sheet, Side};
 
 const STX: u8 = 0x02;
+/// Ends a page whose sheet has ended.
+const EOT: u8 = 0x04;
 const ACK: u8 = 0x06;
 /// Puts a sheet out of the feeder.
 const FF: u8 = 0x0c;
@@ -99,6 +105,19 @@ pub struct FeederSetup {
     pub sheets: Vec<Sheet>,
     /// It can scan both sides.
     pub duplex: bool,
+    /// The size of the sheets, at whose end the scanner says so; without one they are as large as the feeder.
+    pub paper: Option<Paper>,
+    /// Where they lie.
+    pub alignment: Alignment,
+}
+
+impl FeederSetup {
+    /// The sheets as this feeder lays them.
+    fn laid(self, capabilities: &Capabilities) -> Vec<Sheet> {
+        let Some(paper) = self.paper else { return self.sheets };
+        let laid = Laid { paper, alignment: self.alignment, bed: capabilities.feeder_bed() };
+        self.sheets.into_iter().map(|sheet| sheet.laid(laid)).collect()
+    }
 }
 
 impl Default for EsciSetup {
@@ -149,6 +168,10 @@ pub struct Esci {
     job: Option<Job>,
     /// The sheet that is scanned gets stuck.
     jams: bool,
+    /// A page went since the last of the answers that are late behind one.
+    is_behind_page: bool,
+    /// Nothing is answered before this moment.
+    late_until: Option<Instant>,
 }
 
 impl Default for Esci {
@@ -161,16 +184,20 @@ impl Esci {
     /// A scanner that was just switched on.
     pub fn new(setup: EsciSetup) -> Esci {
         let capabilities = Capabilities {
-            feeder: setup.feeder.as_ref().map(|feeder| FeederCapabilities { duplex: feeder.duplex }),
+            feeder: setup.feeder.as_ref().map(|feeder| FeederCapabilities {
+                duplex: feeder.duplex,
+                alignment: feeder.alignment,
+                notices_end: feeder.paper.is_some(),
+            }),
             transparency: setup.transparency,
             ..Capabilities::of(setup.dialect, setup.level)
         };
         Esci {
             descriptors: descriptors::descriptors(&capabilities, &setup.serial, setup.printer),
             settings: Settings::new(&capabilities),
-            capabilities,
             glass: setup.glass,
-            feeder: setup.feeder.map(|feeder| Feeder::new(feeder.sheets)),
+            feeder: setup.feeder.map(|feeder| Feeder::new(feeder.laid(&capabilities), capabilities.ejects_each_page())),
+            capabilities,
             panel: Panel::new(setup.conditions),
             extended_is_set: false,
             downloads: Downloads { applies_matrix: setup.applies_matrix, ..Downloads::default() },
@@ -182,6 +209,16 @@ impl Esci {
             outbox: VecDeque::new(),
             job: None,
             jams: false,
+            is_behind_page: false,
+            late_until: None,
+        }
+    }
+
+    /// The next answer comes late, as those do for which something has to move first.
+    fn be_late(&mut self, now: Instant) {
+        let late = self.panel.conditions().late;
+        if !late.is_zero() {
+            self.late_until = Some(now + late);
         }
     }
 
@@ -211,6 +248,7 @@ impl Esci {
         let plugged = *self.plugged.get_or_insert(now);
         self.look_at_the_tray();
         let units = Units {
+            family: self.capabilities.family,
             option: self.settings.option,
             feeder: self.feeder.as_ref(),
             transparency: self.capabilities.transparency,
@@ -236,7 +274,10 @@ impl Esci {
             Parser::Start if byte == ESC => self.parser = Parser::Prefixed(Prefix::Esc),
             Parser::Start if byte == FS => self.parser = Parser::Prefixed(Prefix::Fs),
             Parser::Start if self.job.is_some() => self.answer_in_mid_scan(byte),
-            Parser::Start if byte == FF => self.eject_page(),
+            Parser::Start if byte == FF => {
+                self.be_late(now);
+                self.eject_page();
+            }
             Parser::Start if byte == PF => self.load_page(),
             // ACK and CAN are for a scan: there is none.
             Parser::Start => self.reply(&[NAK]),
@@ -249,7 +290,7 @@ impl Esci {
         }
     }
 
-    /// ACK: the next block. CAN: the end. Anything else: NAK, and it goes on.
+    /// ACK: the next block. CAN: the end. EOT: the end, once the sheet has ended. Anything else: NAK, and it goes on.
     fn answer_in_mid_scan(&mut self, byte: u8) {
         match (byte, &mut self.job) {
             (ACK, Some(job)) => {
@@ -257,6 +298,11 @@ impl Esci {
                 self.outbox.extend(items);
             }
             (CAN, _) => {
+                self.end_job();
+                self.reply(&[ACK]);
+            }
+            (EOT, Some(job)) if job.rows_when_ended().is_some() => {
+                self.settings.area.height = job.rows_when_ended().unwrap_or(self.settings.area.height);
                 self.end_job();
                 self.reply(&[ACK]);
             }
@@ -331,6 +377,11 @@ impl Esci {
         let status = self.status(now);
         if matches!(code, b'F' | b'f' | b'G') {
             self.tell_tray();
+        }
+        match (prefix, code) {
+            (Prefix::Fs, b'G') => self.be_late(now),
+            (Prefix::Fs, b'F') | (Prefix::Esc, b')') if std::mem::take(&mut self.is_behind_page) => self.be_late(now),
+            _ => {}
         }
         match (prefix, code) {
             (Prefix::Esc, b'@') => {
@@ -425,13 +476,17 @@ impl Esci {
         self.jams = self.page_jams();
         let fatal_at = if self.jams { Some(half) } else { conditions.fatal_at };
         let incidents = Incidents { fatal_at, cancel_at: conditions.cancel_at };
-        let mut job = Job::new(form, lines, self.fs_bit(), incidents);
+        let scanned = self.what_is_scanned();
+        let end = scanned.sheet_height(self.settings.effective_dpi().1);
+        let end = end.map(|end| end.saturating_sub(self.settings.area.y));
+        let mut job = Job::new(form, lines, self.fs_bit(), incidents).ends_at(end);
         self.outbox.extend(job.start());
         self.job = Some(job);
     }
 
     fn end_job(&mut self) {
         let Some(job) = self.job.take() else { return };
+        self.is_behind_page = true;
         let jammed = std::mem::take(&mut self.jams) && job.after() == After::Fatal;
         self.page_is_done(jammed);
         self.panel.change(|conditions| {
@@ -504,6 +559,10 @@ impl Model for Esci {
         }
         self.status(now);
         self.digest(now);
+        self.late_until = self.late_until.filter(|until| *until > now);
+        if let Some(until) = self.late_until {
+            return In::NakUntil(until);
+        }
         while !self.outbox.is_empty() {
             let (filled, ended) = self.send(room);
             if ended {
@@ -529,6 +588,7 @@ impl Model for Esci {
         self.parser = Parser::Start;
         self.inbox.clear();
         self.outbox.clear();
+        self.late_until = None;
     }
 }
 

@@ -117,7 +117,7 @@ impl Settings {
     }
 
     fn set_resolution(&mut self, capabilities: &Capabilities, main: u16, sub: u16) -> Result<(), Refused> {
-        accept(capabilities.resolutions.contains(&main) && capabilities.resolutions.contains(&sub))?;
+        accept(capabilities.has_resolution(main, sub))?;
         self.dpi = (u32::from(main), u32::from(sub));
         self.reset_area(capabilities);
         Ok(())
@@ -204,8 +204,7 @@ impl Settings {
     }
 
     fn check_extended(&self, capabilities: &Capabilities) -> Result<(), Refused> {
-        let dpi = capabilities.dpi.0..=capabilities.dpi.1;
-        accept(dpi.contains(&self.dpi.0) && dpi.contains(&self.dpi.1))?;
+        accept(capabilities.has_fs_resolution(self.dpi))?;
         let (width, height) = capabilities.fs_maximum(self.option, self.dpi);
         let within =
             |from: u32, size: u32, whole: u32| size >= 1 && from.checked_add(size).is_some_and(|to| to <= whole);

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::capabilities::Capabilities;
+use super::capabilities::{Capabilities, Family};
 use super::feeder::Feeder;
 use crate::panel::{Busy, Conditions, Trouble};
 
@@ -22,11 +22,13 @@ pub(super) struct Status {
     pub transparency: (u8, u8),
     /// Any option unit is there.
     pub has_unit: bool,
+    pub family: Family,
 }
 
 /// What of the option units is in force: as ESC e has it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Units<'a> {
+    pub family: Family,
     pub option: u8,
     pub feeder: Option<&'a Feeder>,
     pub transparency: bool,
@@ -55,6 +57,7 @@ impl Status {
             feeder_more: feeder_more_bits(conditions, units),
             transparency: transparency_bits(units),
             has_unit: units.feeder.is_some() || units.transparency,
+            family: units.family,
         }
     }
 
@@ -84,7 +87,9 @@ impl Status {
 
     /// Byte 0 of FS F.
     pub(super) fn fs_main(&self) -> u8 {
-        u8::from(self.has_error()) << 7 | u8::from(self.busy) << 6 | u8::from(self.warming) << 1
+        // All-in-ones say at all times that warming up can be ended.
+        let can_be_ended = u8::from(self.family == Family::AllInOne);
+        u8::from(self.has_error()) << 7 | u8::from(self.busy) << 6 | u8::from(self.warming) << 1 | can_be_ended
     }
 
     /// Byte 0 of ESC f.
@@ -110,7 +115,7 @@ impl Status {
     /// Byte 11 of ESC f, byte 3 of FS F: the main body's paper path. Type 3: it reports these itself.
     pub(super) fn body(&self) -> u8 {
         if !self.cover_open && !self.jam {
-            return 0;
+            return if self.family == Family::AllInOne { 0xc0 } else { 0 };
         }
         0xc0 | 0x20 | u8::from(self.jam) << 2 | u8::from(self.cover_open) << 1
     }
@@ -131,6 +136,9 @@ fn feeder_bits(conditions: &Conditions, units: Units<'_>) -> u8 {
 
 fn feeder_more_bits(conditions: &Conditions, units: Units<'_>) -> u8 {
     let Some(feeder) = units.feeder else { return 0 };
+    if units.family == Family::AllInOne {
+        return 0;
+    }
     if !matches!(units.option, 1 | 2) {
         return 0x80;
     }

@@ -1,5 +1,6 @@
 //! Dialogues with the scanner, written as bytes that go and items that come: what the tests share.
 
+mod all_in_one;
 mod commands;
 mod scans;
 mod trouble;

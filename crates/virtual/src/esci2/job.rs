@@ -3,7 +3,7 @@
 //! A sheet that is scanned on both sides in one pass gives a chunk of its front and one of its back by turns.
 
 use super::image::Image;
-use super::settings::{From, Settings};
+use super::settings::{Chunks, From, JpegSetup, Settings};
 use super::words::{integer, number};
 use crate::glass::{Glass, GlassError};
 
@@ -39,6 +39,8 @@ struct Side {
 #[derive(Debug)]
 pub(super) struct Job {
     settings: Settings,
+    jpeg: JpegSetup,
+    chunks: Chunks,
     sides: Vec<Side>,
     turn: usize,
     /// Images that are still wanted; `None`: all there are.
@@ -50,12 +52,12 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(settings: Settings) -> Job {
+    pub(super) fn new(settings: Settings, jpeg: JpegSetup, chunks: Chunks) -> Job {
         let left = match settings.from {
             From::Flatbed => Some(1),
             From::Feeder { .. } => Some(settings.images).filter(|images| *images > 0),
         };
-        Job { settings, sides: Vec::new(), turn: 0, left, asked: false, sent: 0 }
+        Job { settings, jpeg, chunks, sides: Vec::new(), turn: 0, left, asked: false, sent: 0 }
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -67,7 +69,7 @@ impl Job {
         let sides = if self.settings.from == (From::Feeder { duplex: true }) { 2 } else { 1 };
         for side in 0..sides {
             let shift = first.map_or(0, |first| shift(first + side, self.settings.dpi.1));
-            let image = Image::new(glass, &self.settings, shift)?;
+            let image = Image::new(glass, &self.settings, self.jpeg, shift)?;
             self.sides.push(Side { is_back: side == 1, image, started: false });
         }
         self.turn = 0;
@@ -81,7 +83,11 @@ impl Job {
         let at = self.turn % self.sides.len();
         self.turn += 1;
         let side = &mut self.sides[at];
-        let data = side.image.take(self.settings.chunk as usize);
+        let most = match (side.started, self.chunks) {
+            (false, Chunks { first: Some(bytes), .. }) | (_, Chunks { every: Some(bytes), .. }) => bytes,
+            _ => self.settings.chunk,
+        };
+        let data = side.image.take(most as usize);
         let (width, height) = (integer(side.image.width()), integer(side.image.height()));
         let kind = if side.is_back { "#typIMGB" } else { "#typIMGA" };
         if data.is_empty() {
@@ -96,7 +102,7 @@ impl Job {
         self.sent += data.len() as u64;
         let started = std::mem::replace(&mut side.started, true);
         let dummy = integer(side.image.dummy_bytes() as u32);
-        let start = if started { String::new() } else { format!("#pst{width}{dummy}{height}") };
+        let start = if started { String::new() } else { format!("#pst{width}{dummy}{}", integer(side.image.asked())) };
         Answer::Data { tokens: format!("{start}{kind}"), data }
     }
 }

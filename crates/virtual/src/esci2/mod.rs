@@ -25,14 +25,14 @@ use std::time::Instant;
 
 use usbscan_usb::EndpointAddress;
 
-use crate::glass::Glass;
+use crate::glass::{Alignment, Glass, Laid, Paper};
 use crate::model::bulk;
 use crate::{Busy, Conditions, Descriptors, In, Model, Out, Panel};
 use job::{Answer, Job};
 use settings::{From, MOST_PARAMETERS, Settings};
 use words::REQUEST;
 
-pub use settings::Formats;
+pub use settings::{Chunks, Formats, JpegSetup};
 
 const ACK: u8 = 0x06;
 const NAK: u8 = 0x15;
@@ -50,6 +50,14 @@ pub struct Esci2Setup {
     pub sheets: u32,
     /// The forms in which it sends images.
     pub formats: Formats,
+    /// The size of its sheets; without one they are as large as what is asked for.
+    pub paper: Option<Paper>,
+    /// Where the feeder lays them.
+    pub alignment: Alignment,
+    /// How it makes JPEG pages.
+    pub jpeg: JpegSetup,
+    /// How much image data it puts into a reply.
+    pub chunks: Chunks,
     /// What is the matter with it.
     pub conditions: Conditions,
     /// The feeder takes two sheets at once.
@@ -66,6 +74,10 @@ impl Default for Esci2Setup {
             glass: Glass::chart(),
             sheets: 3,
             formats: Formats::Both,
+            paper: None,
+            alignment: Alignment::Center,
+            jpeg: JpegSetup::default(),
+            chunks: Chunks::default(),
             conditions: Conditions::default(),
             double_feed: false,
             jam_at: None,
@@ -264,7 +276,7 @@ impl Esci2 {
             return self.reply(code, not_ready, Vec::new());
         }
         match code {
-            b"INFO" => self.reply(code, "", Settings::information("PX-M7050").into_bytes()),
+            b"INFO" => self.reply(code, "", Settings::information("PX-M7050", self.setup.alignment).into_bytes()),
             b"CAPA" => self.reply(code, "", Settings::capabilities(self.setup.formats).into_bytes()),
             // Nothing is different on the back.
             b"CAPB" | b"RESB" => self.reply(code, "", Vec::new()),
@@ -323,7 +335,7 @@ impl Esci2 {
         if let Some(what) = self.trouble(self.settings.from) {
             return self.reply(b"TRDT", &format!("#err{what}"), Vec::new());
         }
-        self.session = Session::Data(Box::new(Job::new(self.settings.clone())));
+        self.session = Session::Data(Box::new(Job::new(self.settings.clone(), self.setup.jpeg, self.setup.chunks)));
         self.reply(b"TRDT", "", Vec::new());
     }
 
@@ -369,7 +381,14 @@ impl Esci2 {
                 self.feeder.take();
                 let first = self.sides;
                 self.sides += if duplex { 2 } else { 1 };
-                job.load(&self.setup.glass, Some(first))
+                let bed = (settings::AREA.0, 100);
+                let lay = |paper| Laid { paper, alignment: self.setup.alignment, bed };
+                let sheet = self.setup.glass.clone();
+                let sheet = match self.setup.paper.map(lay) {
+                    Some(laid) => sheet.laid(laid),
+                    None => sheet,
+                };
+                job.load(&sheet, Some(first))
             }
         };
         if let Err(error) = loaded {

@@ -1,6 +1,8 @@
 //! What was set with PARA, and what of it there is: the lists of a PX-M7050 (docs/esc-i2.md).
 
 use super::words::{self, Value, integer, number};
+use crate::glass::Alignment;
+use crate::jpeg::{FrameHeight, Sampling};
 
 /// Resolutions, across and down.
 const ACROSS: [u32; 5] = [75, 150, 300, 600, 1200];
@@ -50,6 +52,33 @@ impl Formats {
     fn has(self, jpeg: bool) -> bool {
         self == Formats::Both || jpeg == (self == Formats::Jpeg)
     }
+}
+
+/// How JPEG pages are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JpegSetup {
+    /// Chroma subsampling of colour pages.
+    pub sampling: Sampling,
+    /// A restart interval for each row of MCUs.
+    pub restarts: bool,
+    /// The height in the frame header, of which [`FrameHeight::Claimed`] is the one asked for, as an ES-60W has it.
+    pub frame: FrameHeight,
+}
+
+impl Default for JpegSetup {
+    /// 4:4:4 with restart intervals, and the height that was asked for.
+    fn default() -> JpegSetup {
+        JpegSetup { sampling: Sampling::Full, restarts: true, frame: FrameHeight::Claimed(0) }
+    }
+}
+
+/// Bytes of image data in a reply, where they are not as many as `#BSZ` allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Chunks {
+    /// In the first of a side.
+    pub first: Option<u32>,
+    /// In every other.
+    pub every: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,11 +183,16 @@ impl Settings {
             && (self.colour != Colour::Bit || width % 8 == 0)
     }
 
-    pub(super) fn information(name: &str) -> String {
+    pub(super) fn information(name: &str, alignment: Alignment) -> String {
         let area = format!("{}{}", integer(AREA.0), integer(AREA.1));
-        let feeder = "#ADFTYPEFEED#ADFDPLX1SCN#ADFFORDPF1N#ADFPREF#ADFALGNCNTR";
+        let feeder = "#ADFTYPEFEED#ADFDPLX1SCN#ADFFORDPF1N#ADFPREF";
+        let alignment = match alignment {
+            Alignment::Left => "LEFT",
+            Alignment::Center => "CNTR",
+            Alignment::Right => "RIGT",
+        };
         format!(
-            "{feeder}#ADFAREA{area}#ADFAMINd582d413#ADFAMAX{area}#ADFRESO{}#FB ALGNLEFT#FB AREA{area}#FB RESO{}\
+            "{feeder}#ADFALGN{alignment}#ADFAREA{area}#ADFAMINd582d413#ADFAMAX{area}#ADFRESO{}#FB ALGNLEFT#FB AREA{area}#FB RESO{}\
              #IMX{most}{most}#PRD{}#VER{}#DSZ{}",
             number(FEEDER_MOST),
             number(1200),

@@ -180,3 +180,76 @@ fn a_bus_reset_ends_the_session() {
     host.say(b"\x1cY");
     assert_eq!(host.hear(), [ACK]);
 }
+
+/// A job from the feeder at 75 dpi in gray, as JPEG: the tokens of its replies, and the data.
+fn feed(change: impl FnOnce(&mut Esci2Setup), area: &str) -> (Vec<String>, Vec<usize>, Vec<u8>) {
+    let mut setup = Esci2Setup { sheets: 1, ..Esci2Setup::default() };
+    change(&mut setup);
+    let mut host = Host::in_session(setup);
+    host.set(&format!("#ADF#RSMd075#RSSd075#COLM008#FMTJPG #ACQ{area}#BSZi0065536#PAGd001"));
+    host.ask("TRDT", "");
+    host.ask("IMG", "");
+    let (mut tokens, mut sizes, mut data) = (Vec::new(), Vec::new(), Vec::new());
+    loop {
+        let (reply, part) = host.ask("IMG", "");
+        let is_last = reply.contains("#pen");
+        tokens.push(reply);
+        if is_last {
+            return (tokens, sizes, data);
+        }
+        sizes.push(part.len());
+        data.extend(part);
+    }
+}
+
+fn frame_height(picture: &[u8]) -> u16 {
+    let at = picture.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a frame");
+    u16::from_be_bytes([picture[at + 5], picture[at + 6]])
+}
+
+/// As an owner of an ES-60W measured it: 4,200 lines asked for, 3,256 there, the frame claims the former.
+#[test]
+fn a_short_sheet_ends_the_picture_early_and_its_frame_says_what_was_asked_for() {
+    use crate::FrameHeight;
+    let short = |setup: &mut Esci2Setup| setup.paper = Paper::parse("100x50");
+    let (tokens, _, picture) = feed(short, "d000d000d400d400");
+    assert!(tokens[0].contains("#psti0000400i0000000i0000400"), "{tokens:?}");
+    assert!(tokens.last().expect("one").contains("#peni0000400i0000148"), "{tokens:?}");
+    assert_eq!(frame_height(&picture), 400);
+    assert!(picture.ends_with(&[0xff, 0xd9]));
+    for (frame, height) in [(FrameHeight::Right, 148), (FrameHeight::Dnl, 0)] {
+        let change = |setup: &mut Esci2Setup| {
+            short(setup);
+            setup.jpeg.frame = frame;
+        };
+        assert_eq!(frame_height(&feed(change, "d000d000d400d400").2), height);
+    }
+}
+
+#[test]
+fn chunks_are_as_large_as_it_likes() {
+    let change = |setup: &mut Esci2Setup| setup.chunks = Chunks { first: Some(100), every: Some(262_144) };
+    let (_, sizes, picture) = feed(change, "d000d000d800i0001000");
+    assert_eq!(sizes[0], 100, "within the headers");
+    assert!(sizes.len() >= 2 && sizes[1] == (picture.len() - 100).min(262_144), "{sizes:?}");
+}
+
+#[test]
+fn a_feeder_lays_its_sheets_where_it_says() {
+    use crate::glass::{Alignment, BACKDROP};
+    for (alignment, word, left) in
+        [(Alignment::Left, "LEFT", 0), (Alignment::Center, "CNTR", 291), (Alignment::Right, "RIGT", 582)]
+    {
+        let paper = Paper::parse("100x300");
+        let setup = Esci2Setup { sheets: 1, paper, alignment, ..Esci2Setup::default() };
+        let mut host = Host::in_session(setup);
+        assert!(String::from_utf8_lossy(&host.ask("INFO", "").1).contains(&format!("#ADFALGN{word}")));
+        host.set("#ADF#RSMd075#RSSd075#COLM008#FMTRAW #ACQd000d100d876d004#BSZi0065536#PAGd001");
+        host.ask("TRDT", "");
+        host.ask("IMG", "");
+        let line = host.ask("IMG", "").1[..876].to_vec();
+        let first = line.iter().position(|byte| *byte != BACKDROP).expect("a sheet");
+        let last = line.iter().rposition(|byte| *byte != BACKDROP).expect("a sheet");
+        assert_eq!((first, last), (left, (left + 294).min(875)), "{word}");
+    }
+}

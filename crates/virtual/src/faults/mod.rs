@@ -1,6 +1,8 @@
 //! Faults around any model: silence, stalls, rubbish, slowness, falling off the bus, at a given byte and
 //! the same way every time. A wrapper that is a model itself; no thread, no clock.
 //!
+//! Besides, what a port reset does to the device, and alternate settings for a device that has none.
+//!
 //! A fault "at byte N" hits the packet that holds byte N (counted from 0) of all that the device has
 //! sent on bulk-in since it was plugged in (or taken on bulk-out), and happens once. The packet that was
 //! hit is kept, and sent after the fault is over; with a babble it is lost.
@@ -9,11 +11,11 @@ mod plan;
 
 use std::time::{Duration, Instant};
 
-use usbscan_usb::{EndpointAddress, Setup};
+use usbscan_usb::{EndpointAddress, InterfaceDescriptor, InterfaceNumber, Setup, SetupKind};
 
-use crate::{Control, Descriptors, In, Model, Out, Unlink};
+use crate::{AfterReset, Control, Descriptors, In, Model, Out, Unlink};
 
-pub use plan::{Fault, FaultError, Plan, chaos};
+pub use plan::{Fault, FaultError, Plan, ResetEffect, chaos};
 pub(crate) use plan::{falls_off, parse_bytes};
 
 /// What a fault at a byte does.
@@ -49,6 +51,11 @@ impl Silence {
 pub struct Faulty {
     model: Box<dyn Model>,
     plan: Plan,
+    /// With alternate settings, where the plan wants them.
+    descriptors: Descriptors,
+    /// A slow reset has begun, and ends so much after the next time that the device hears what time it is.
+    starting: Option<Duration>,
+    awake_at: Option<Instant>,
     /// Bytes that have gone over bulk-in, and over bulk-out.
     sent: u64,
     taken: u64,
@@ -73,9 +80,16 @@ impl Faulty {
     /// Puts faults around a model.
     pub fn new(model: Box<dyn Model>, plan: Plan) -> Faulty {
         let random = Random::new(plan.short.unwrap_or(0));
+        let mut descriptors = model.descriptors().clone();
+        if plan.alternate {
+            add_alternate_settings(&mut descriptors);
+        }
         Faulty {
             model,
             plan,
+            descriptors,
+            starting: None,
+            awake_at: None,
             sent: 0,
             taken: 0,
             requests: 0,
@@ -86,6 +100,15 @@ impl Faulty {
             free_at: None,
             random,
         }
+    }
+
+    /// The moment at which the device answers again after a slow reset, if that is to come.
+    fn asleep_until(&mut self, now: Instant) -> Option<Instant> {
+        if let Some(time) = self.starting.take() {
+            self.awake_at = Some(now + time);
+        }
+        self.awake_at = self.awake_at.filter(|at| *at > now);
+        self.awake_at
     }
 
     fn packet_size(&self, endpoint: EndpointAddress) -> usize {
@@ -171,18 +194,28 @@ impl Faulty {
 
 impl Model for Faulty {
     fn descriptors(&self) -> &Descriptors {
-        self.model.descriptors()
+        &self.descriptors
     }
 
     fn control(&mut self, now: Instant, setup: Setup, data: &[u8]) -> Control {
+        if let Some(until) = self.asleep_until(now) {
+            return Control::NakUntil(until);
+        }
+        if setup.kind() == SetupKind::Standard {
+            return self.model.control(now, setup, data);
+        }
         self.requests += 1;
-        if self.plan.hang_request == Some(self.requests) {
+        let hangs_by_now = self.plan.hang_from.is_some_and(|at| self.sent > at);
+        if self.plan.hang_request == Some(self.requests) || hangs_by_now {
             return Control::Hang;
         }
         self.model.control(now, setup, data)
     }
 
     fn bulk_out(&mut self, now: Instant, endpoint: EndpointAddress, packet: &[u8]) -> Out {
+        if let Some(until) = self.asleep_until(now) {
+            return Out::NakUntil(until);
+        }
         if self.halted.contains(&endpoint) {
             return Out::Stall;
         }
@@ -213,6 +246,9 @@ impl Model for Faulty {
     }
 
     fn bulk_in(&mut self, now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+        if let Some(until) = self.asleep_until(now) {
+            return In::NakUntil(until);
+        }
         if self.halted.contains(&endpoint) {
             return In::Stall;
         }
@@ -254,6 +290,9 @@ impl Model for Faulty {
     }
 
     fn interrupt_in(&mut self, now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+        if let Some(until) = self.asleep_until(now) {
+            return In::NakUntil(until);
+        }
         self.model.interrupt_in(now, endpoint, room)
     }
 
@@ -275,6 +314,15 @@ impl Model for Faulty {
     }
 
     fn reset(&mut self) {
+        if self.plan.reset == ResetEffect::Nothing {
+            return;
+        }
+        if let ResetEffect::Slow(time) = self.plan.reset {
+            self.starting = Some(time);
+        }
+        if self.plan.hang_from.is_some_and(|at| self.sent > at) {
+            self.plan.hang_from = None;
+        }
         self.silent_in = None;
         self.silent_out = None;
         self.held.clear();
@@ -283,8 +331,30 @@ impl Model for Faulty {
         self.model.reset();
     }
 
+    fn after_reset(&self) -> AfterReset {
+        match self.plan.reset {
+            ResetEffect::Moves(away) => AfterReset::Moves(away),
+            ResetEffect::Leaves => AfterReset::Leaves,
+            ResetEffect::Revives | ResetEffect::Nothing | ResetEffect::Slow(_) => self.model.after_reset(),
+        }
+    }
+
+    fn set_alternate(&mut self, interface: InterfaceNumber, alternate: u8) {
+        self.halted.clear();
+        self.model.set_alternate(interface, alternate);
+    }
+
     fn unlink(&self) -> Unlink {
         self.plan.unlink
+    }
+}
+
+/// Gives each interface a setting 0 without endpoints and makes its own setting 1.
+fn add_alternate_settings(descriptors: &mut Descriptors) {
+    let settings = std::mem::take(&mut descriptors.configuration.interfaces);
+    for setting in settings {
+        let empty = InterfaceDescriptor { endpoints: Vec::new(), ..setting.clone() };
+        descriptors.configuration.interfaces.extend([empty, InterfaceDescriptor { alternate: 1, ..setting }]);
     }
 }
 

@@ -23,10 +23,13 @@ pub enum Fault {
     Short(u64),
     /// This class or vendor request (the first is 1) is never answered.
     Hang(u64),
+    /// No class or vendor request is answered from this byte of bulk-in on, until a bus reset: so one can be placed inside a
+    /// scan, and a recovery meets it.
+    HangFrom(u64),
 }
 
 impl Fault {
-    pub const KNOWN: &'static str = "silence@N[:MS], stall@N, babble@N, garble@N, unplug@N, short[@SEED], hang@K, \
+    pub const KNOWN: &'static str = "silence@N[:MS], stall@N, babble@N, garble@N, unplug@N, short[@SEED], hang@K, hang-from@N, \
                                      out-silence@N[:MS], out-stall@N, out-unplug@N";
 }
 
@@ -56,6 +59,7 @@ impl FromStr for Fault {
                     ("short", None) => Ok(Fault::Short(0)),
                     ("short", Some(_)) => Ok(Fault::Short(number()?)),
                     ("hang", _) => Ok(Fault::Hang(number()?)),
+                    ("hang-from", _) => Ok(Fault::HangFrom(number()?)),
                     _ => Err(error()),
                 };
             }
@@ -85,12 +89,54 @@ pub struct Plan {
     at_out: Vec<(u64, Effect)>,
     pub(super) short: Option<u64>,
     pub(super) hang_request: Option<u64>,
+    pub(super) hang_from: Option<u64>,
     /// Bulk-in gives no more than this.
     pub bytes_per_second: Option<u64>,
     /// So many clear-halts of a halted endpoint have no effect.
     pub stuck_halts: u32,
     /// How soon cancelled transfers come back.
     pub unlink: Unlink,
+    /// What a port reset does.
+    pub reset: ResetEffect,
+    /// The interfaces have no endpoints in setting 0, and theirs in setting 1.
+    pub alternate: bool,
+}
+
+/// What a port reset does to a device that has fallen silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ResetEffect {
+    /// It starts afresh.
+    #[default]
+    Revives,
+    /// It stays as it was: only switching it off helps.
+    Nothing,
+    /// It starts afresh, and answers nothing for so long.
+    Slow(Duration),
+    /// It starts afresh at another address of the same port, so much later.
+    Moves(Duration),
+    /// It is gone.
+    Leaves,
+}
+
+impl ResetEffect {
+    /// The words there are.
+    pub const KNOWN: &'static str = "yes, no, slow:MS, moves[:MS] or gone";
+
+    /// Reads one of [`ResetEffect::KNOWN`].
+    pub fn parse(text: &str) -> Option<ResetEffect> {
+        let (word, time) = match text.split_once(':') {
+            Some((word, ms)) => (word, Some(Duration::from_millis(ms.parse().ok()?))),
+            None => (text, None),
+        };
+        match (word, time) {
+            ("yes", None) => Some(ResetEffect::Revives),
+            ("no", None) => Some(ResetEffect::Nothing),
+            ("slow", Some(time)) => Some(ResetEffect::Slow(time)),
+            ("moves", time) => Some(ResetEffect::Moves(time.unwrap_or_default())),
+            ("gone", None) => Some(ResetEffect::Leaves),
+            _ => None,
+        }
+    }
 }
 
 impl Plan {
@@ -100,6 +146,7 @@ impl Plan {
             Fault::Out(at, effect) => self.at_out.push((at, effect)),
             Fault::Short(seed) => self.short = Some(seed),
             Fault::Hang(request) => self.hang_request = Some(request),
+            Fault::HangFrom(at) => self.hang_from = Some(at),
         }
     }
 
@@ -183,6 +230,7 @@ mod tests {
             ("short", Fault::Short(0)),
             ("short@9", Fault::Short(9)),
             ("hang@1", Fault::Hang(1)),
+            ("hang-from@1k", Fault::HangFrom(1024)),
         ];
         for (words, fault) in good {
             assert_eq!(words.parse(), Ok(fault), "{words}");

@@ -11,12 +11,15 @@
 //! - Gray is (19595 R + 38470 G + 7471 B + 32768) / 65536: a gray picture comes back as it is.
 //! - Lineart: gray of 8 bits below the threshold is black (0), else white (1).
 //! - What is transparent in a PNG lies over white.
+//! - A sheet of a given size ([`Glass::laid`]) lies on a dark bed where its feeder's alignment says; the chart or the picture
+//!   begins at the sheet's corner.
 
 mod chart;
 mod font;
 mod picture;
 mod sample;
 mod shape;
+mod sheet;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,8 +29,12 @@ use picture::{PictureRows, Source};
 
 pub use picture::{DEFAULT_DPI, GlassError};
 pub use sample::Sample;
+pub use sheet::{Alignment, Laid, Paper};
 
 const MICROMETRES_PER_INCH: u64 = 25_400;
+
+/// The gray of a bed beside a sheet that is smaller.
+pub const BACKDROP: u8 = 0x30;
 
 /// An area of the glass at a resolution, in pixels of that resolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,21 +89,22 @@ enum What {
 #[derive(Debug, Clone)]
 pub struct Glass {
     what: What,
+    laid: Option<Laid>,
 }
 
 impl Glass {
     /// The built-in test chart.
     pub fn chart() -> Glass {
-        Glass { what: What::Chart(Arc::new(Chart::new())) }
+        Glass::of(What::Chart(Arc::new(Chart::new())))
     }
 
     /// A sheet with two words on it, and colours and grays.
     pub fn label(title: &str, under: &str) -> Glass {
-        Glass { what: What::Chart(Arc::new(Chart::label(title, under))) }
+        Glass::of(What::Chart(Arc::new(Chart::label(title, under))))
     }
 
     pub fn white() -> Glass {
-        Glass { what: What::Chart(Arc::new(Chart::blank())) }
+        Glass::of(What::Chart(Arc::new(Chart::blank())))
     }
 
     /// A PNG file. It is read again for every scan, so replacing it is putting another page on the glass.
@@ -117,7 +125,21 @@ impl Glass {
 
     fn picture(source: Source) -> Result<Glass, GlassError> {
         picture::check(&source)?;
-        Ok(Glass { what: What::Picture(source) })
+        Ok(Glass::of(What::Picture(source)))
+    }
+
+    fn of(what: What) -> Glass {
+        Glass { what, laid: None }
+    }
+
+    /// The same as a sheet of paper, which ends where the paper does, on a bed that is [`BACKDROP`] beside it and below it.
+    pub fn laid(self, laid: Laid) -> Glass {
+        Glass { laid: Some(laid), ..self }
+    }
+
+    /// The line at which the sheet ends, where it is one.
+    pub fn sheet_height(&self, dpi: u32) -> Option<u32> {
+        self.laid.map(|laid| laid.height(dpi))
     }
 
     /// Rows of an area as pixels of three samples.
@@ -125,12 +147,31 @@ impl Glass {
     /// # Errors
     /// When the picture's file is gone or broken by now.
     pub fn rows<S: Sample>(&self, view: View) -> Result<Rows<S>, GlassError> {
+        self.rows_below(view, 0)
+    }
+
+    /// The same of what lies `shift` lines further down; a sheet ends where it would without that.
+    ///
+    /// # Errors
+    /// As [`Glass::rows`].
+    pub fn rows_below<S: Sample>(&self, view: View, shift: u32) -> Result<Rows<S>, GlassError> {
         let view = View { dpi: (view.dpi.0.max(1), view.dpi.1.max(1)), ..view };
+        let (seen, sheet) = match self.laid {
+            None => (view, None),
+            Some(laid) => {
+                let (seen, before) = laid.seen(&view);
+                let backdrop = vec![[S::from_8(BACKDROP); 3]; view.width as usize];
+                let end = laid.height(view.dpi.1).saturating_sub(view.top);
+                (seen, Some(OnSheet { end, before: before as usize, row: backdrop.clone(), backdrop }))
+            }
+        };
+        let seen = View { top: seen.top.saturating_add(shift), ..seen };
         Ok(Rows {
             of: match &self.what {
-                What::Chart(chart) => Of::Chart(chart.clone(), ChartRows::new(view)),
-                What::Picture(source) => Of::Picture(Box::new(PictureRows::new(source, view)?)),
+                What::Chart(chart) => Of::Chart(chart.clone(), ChartRows::new(seen)),
+                What::Picture(source) => Of::Picture(Box::new(PictureRows::new(source, seen)?)),
             },
+            sheet,
         })
     }
 
@@ -163,9 +204,20 @@ enum Of<S> {
     Picture(Box<PictureRows<S>>),
 }
 
+/// A row of a bed with a sheet on it.
+struct OnSheet<S> {
+    /// The rows from here on are below the sheet.
+    end: u32,
+    /// Pixels left of it.
+    before: usize,
+    row: Vec<[S; 3]>,
+    backdrop: Vec<[S; 3]>,
+}
+
 /// Rows of an area of the glass; holds a few of them, never the page.
 pub struct Rows<S> {
     of: Of<S>,
+    sheet: Option<OnSheet<S>>,
 }
 
 impl<S> std::fmt::Debug for Rows<S> {
@@ -177,9 +229,19 @@ impl<S> std::fmt::Debug for Rows<S> {
 impl<S: Sample> Rows<S> {
     /// Row `y` of the area. From top to bottom is quick; for a picture, going up means reading it anew.
     pub fn row(&mut self, y: u32) -> &[[S; 3]] {
-        match &mut self.of {
+        if self.sheet.as_ref().is_some_and(|sheet| y >= sheet.end) {
+            return self.sheet.as_ref().map_or(&[], |sheet| &sheet.backdrop);
+        }
+        let row = match &mut self.of {
             Of::Chart(chart, rows) => rows.row(chart, y),
             Of::Picture(rows) => rows.row(y),
+        };
+        match &mut self.sheet {
+            None => row,
+            Some(sheet) => {
+                sheet.row[sheet.before..sheet.before + row.len()].copy_from_slice(row);
+                &sheet.row
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ impl Host {
         std::iter::from_fn(|| self.link.event())
             .filter_map(|event| match event {
                 Event::Completed(given) => Some((given.id.0, given.status, given.actual)),
-                Event::Unplugged => None,
+                Event::Unplugged | Event::Moved(_) => None,
             })
             .collect()
     }

@@ -30,7 +30,7 @@ impl Client {
         let (socket, theirs) = UnixStream::pair().expect("a pair of sockets");
         socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
         let (tell, over) = bounded(1);
-        let over_is_told = move || tell.send(()).expect("the test listens");
+        let over_is_told = move |_moved| tell.send(()).expect("the test listens");
         let served = Served::start(model, theirs, over_is_told).expect("it serves");
         Client { socket, served, over }
     }

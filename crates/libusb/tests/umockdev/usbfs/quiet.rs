@@ -29,7 +29,7 @@ impl Usbfs {
             books.alternates.insert(interface, asked.alternate as u8);
         }
         let Some(port) = self.port() else { return Answer::Errno(libc::ENODEV) };
-        done_or_gone(port.flush(endpoints))
+        done_or_gone(port.set_alternate(interface, asked.alternate as u8))
     }
 
     pub(super) fn reset(&self) -> Answer {

@@ -10,16 +10,17 @@
 //! println!("{}", spec::help());
 //! ```
 
+mod esci;
+mod esci2;
+mod escl;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::faults::{self, Fault, FaultError, Faulty, Plan};
-use crate::glass::{Glass, GlassError};
-use crate::{
-    Busy, Dialect, Esci, Esci2, Esci2Setup, EsciSetup, FeederSetup, Formats, Level, Loopback, Model, Panel, Place,
-    Replay, ReplayError, Sheet, Unlink,
-};
+use crate::faults::{self, Fault, FaultError, Faulty, Plan, ResetEffect};
+use crate::glass::{Alignment, Glass, GlassError};
+use crate::{Loopback, Model, Panel, Place, Replay, ReplayError, Sheet, Unlink};
 
 /// Why a description describes nothing that can be built.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,14 @@ pub enum SpecError {
     /// Nothing that can be put on the glass.
     #[error("glass: {0}")]
     Glass(#[from] GlassError),
+    /// A file with a scanner's capabilities that can't be read, or holds none.
+    #[error("capabilities={path}: {problem}")]
+    Capabilities {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// No capture that can be replayed.
     #[error("replay: {0}")]
     Replay(#[from] ReplayError),
@@ -60,74 +69,6 @@ struct Kind {
 
 /// A model, and its control panel if it has one.
 type Built = (Box<dyn Model>, Option<Panel>);
-
-const ESCI: Kind = Kind {
-    name: "esci",
-    about: "Epson Perfection V850, a flatbed that speaks ESC/I",
-    keys: &[
-        Key { name: "glass", value: "FILE.png", about: "what lies on it [a test chart]" },
-        Key { name: "dialect", value: "fs|esc", about: "with FS commands or without [fs]" },
-        Key {
-            name: "level",
-            value: "A1...D8",
-            about: "which ESC commands: A1 A2 B1-B8 F5 D1 D2 D7 D8 [B8; without FS: B7]",
-        },
-        Key { name: "warmup", value: "SECONDS", about: "how long its lamp warms up" },
-        Key { name: "busy", value: "SECONDS|always", about: "in use from elsewhere" },
-        Key { name: "cover", value: "open|closed", about: "its cover [closed]" },
-        Key { name: "paper", value: "jam|free", about: "its paper path [free]" },
-        Key { name: "lamp", value: "dead|good", about: "its lamp [good]" },
-        Key { name: "button", value: "N[@SECONDS]", about: "its button 1, 2 or 3 is pressed, now or so much later" },
-        Key {
-            name: "adf",
-            value: "N|A.png:B.png",
-            about: "a document feeder with so many sheets, or with these pages",
-        },
-        Key { name: "duplex", value: "yes|no", about: "which scans both sides: pictures are fronts and backs in turn" },
-        Key { name: "feeder", value: "open|closed", about: "the feeder's cover [closed]" },
-        Key { name: "tray", value: "in|out", about: "the feeder's tray [in]" },
-        Key { name: "tpu", value: "yes|no", about: "a transparency unit; not together with a feeder [no]" },
-        Key { name: "printer", value: "yes|no", about: "a printer beside it, as an all-in-one has [no]" },
-        Key { name: "serial", value: "TEXT", about: "its serial number [VIRTUAL1]" },
-        Key { name: "matrix", value: "yes|no", about: "applies colour matrices that are downloaded [no]" },
-        Key { name: "fault", value: "fatal@N", about: "fatal error at byte N of image data" },
-        Key { name: "fault", value: "cancel@N", about: "its cancel button is pressed there (with FS)" },
-        Key {
-            name: "fault",
-            value: "jam@SHEET",
-            about: "this sheet jams half-way; also double-feed@SHEET, open@SHEET",
-        },
-    ],
-    build: build_esci,
-};
-
-const ESCI2: Kind = Kind {
-    name: "esci2",
-    about: "Epson PX-M7050, a flatbed with a duplex feeder that speaks ESC/I-2",
-    keys: &[
-        Key {
-            name: "glass",
-            value: "FILE.png",
-            about: "what lies on it, and what its sheets look like [a test chart]",
-        },
-        Key { name: "sheets", value: "N", about: "sheets in its feeder [3]" },
-        Key { name: "formats", value: "both|raw|jpeg", about: "how it sends images [both]" },
-        Key { name: "warmup", value: "SECONDS", about: "how long its lamp warms up" },
-        Key { name: "busy", value: "SECONDS|always", about: "in use from elsewhere" },
-        Key { name: "cover", value: "open|closed", about: "its cover [closed]" },
-        Key {
-            name: "paper",
-            value: "jam|double|free",
-            about: "its feeder: jammed, or takes two sheets at once [free]",
-        },
-        Key { name: "lamp", value: "dead|good", about: "its lamp [good]" },
-        Key { name: "serial", value: "TEXT", about: "its serial number [VIRTUAL2]" },
-        Key { name: "fault", value: "fatal@N", about: "fatal error at byte N of a job's image data" },
-        Key { name: "fault", value: "cancel@N", about: "its cancel button is pressed there" },
-        Key { name: "fault", value: "jam@N", about: "paper jams in its feeder there" },
-    ],
-    build: build_esci2,
-};
 
 const LOOPBACK: Kind = Kind {
     name: "loopback",
@@ -158,6 +99,7 @@ const COMMON: &[Key] = &[
     Key { name: "fault", value: "unplug@N", about: "falls off the bus at byte N" },
     Key { name: "fault", value: "short[@SEED]", about: "cuts every transfer with a short packet" },
     Key { name: "fault", value: "hang@K", about: "never answers the Kth vendor or class request" },
+    Key { name: "fault", value: "hang-from@N", about: "nor any of them after byte N, until a bus reset" },
     Key {
         name: "fault",
         value: "out-silence@N[:MS]",
@@ -166,13 +108,19 @@ const COMMON: &[Key] = &[
     Key { name: "slow", value: "BYTES", about: "sends so many bytes a second" },
     Key { name: "slow-unlink", value: "MS|never", about: "cancelled transfers come back so much later" },
     Key { name: "stuck-halt", value: "K", about: "K clear-halts have no effect" },
+    Key {
+        name: "reset",
+        value: "yes|no|slow:MS|moves[:MS]|gone",
+        about: "what a port reset does to it: revives it, or not [yes]",
+    },
+    Key { name: "alternate", value: "0|1", about: "its endpoints are in this alternate setting [0]" },
     Key { name: "chaos", value: "SEED", about: "a mixture of these, drawn from a seed" },
     Key { name: CABLE, value: "SEED", about: "loose: falls off at bytes drawn from a seed, and is back at once" },
 ];
 
 const CABLE: &str = "cable";
 
-const KINDS: &[Kind] = &[ESCI, ESCI2, LOOPBACK, REPLAY];
+const KINDS: &[Kind] = &[esci::ESCI, esci2::ESCI2, escl::ESCL, LOOPBACK, REPLAY];
 
 /// The keys and values of one description, in order; each is taken out by whom it concerns.
 struct Values(Vec<(String, String)>);
@@ -288,13 +236,6 @@ fn seconds(text: &str) -> Option<Duration> {
     text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
-/// `2` or `2@1.5`.
-fn button(text: &str) -> Option<(u8, Duration)> {
-    let (button, after) = text.split_once('@').unwrap_or((text, "0"));
-    let button = button.parse().ok().filter(|button| (1..=3).contains(button))?;
-    Some((button, seconds(after)?))
-}
-
 /// Two words for yes and no; the empty one is yes where `yes` is.
 fn either(yes: &'static str, no: &'static str) -> impl Fn(&str) -> Option<bool> {
     move |text: &str| match text {
@@ -305,29 +246,55 @@ fn either(yes: &'static str, no: &'static str) -> impl Fn(&str) -> Option<bool> 
     }
 }
 
+/// What the key `sheet` takes.
+const SHEET: &str = "a3 to a6, letter, legal, card, or WIDTHxHEIGHT in mm";
+
+fn alignment(text: &str) -> Option<Alignment> {
+    match text {
+        "left" => Some(Alignment::Left),
+        "center" => Some(Alignment::Center),
+        "right" => Some(Alignment::Right),
+        _ => None,
+    }
+}
+
+/// `fault=fatal@64k`: a fault of the model's own at a byte.
+fn at_byte(values: &mut Values, prefix: &str) -> Result<Option<u64>, SpecError> {
+    at(values, prefix, "a byte behind the @", faults::parse_bytes)
+}
+
+/// `fault=jam@2`: one at a sheet, counted from 1.
+fn at_sheet(values: &mut Values, prefix: &str) -> Result<Option<usize>, SpecError> {
+    at(values, prefix, "a sheet behind the @", |text| text.parse().ok().filter(|sheet| *sheet > 0))
+}
+
+fn at<T>(
+    values: &mut Values,
+    prefix: &str,
+    expected: &'static str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, SpecError> {
+    let mut found = None;
+    for (_, value) in values.take(|key, value| key == "fault" && value.starts_with(prefix)) {
+        let read = read(&value[prefix.len()..]);
+        found = Some(read.ok_or(SpecError::BadValue { key: "fault", value, expected })?);
+    }
+    Ok(found)
+}
+
 /// More than anybody puts into a feeder.
 const MOST_SHEETS: u32 = 1000;
 
-/// `adf=3`, `adf=a.png:b.png`.
-fn feeder(values: &mut Values) -> Result<Option<FeederSetup>, SpecError> {
-    let duplex = values.read("duplex", "yes or no", either("yes", "no"))?;
-    let Some(text) = values.last("adf") else {
-        let value = "yes".to_owned();
-        return match duplex {
-            Some(true) => Err(SpecError::BadValue { key: "duplex", value, expected: "adf= besides" }),
-            _ => Ok(None),
-        };
-    };
-    let duplex = duplex.unwrap_or(false);
-    let sheets = match text.parse::<u32>() {
-        Ok(count) if count <= MOST_SHEETS => Sheet::numbered(count),
-        Ok(_) => return Err(SpecError::BadValue { key: "adf", value: text, expected: "at most 1000 sheets" }),
+/// `adf=3`, `adf=a.png:b.png`: a stack of sheets.
+fn sheets(text: String, duplex: bool) -> Result<Vec<Sheet>, SpecError> {
+    match text.parse::<u32>() {
+        Ok(count) if count <= MOST_SHEETS => Ok(Sheet::numbered(count)),
+        Ok(_) => Err(SpecError::BadValue { key: "adf", value: text, expected: "at most 1000 sheets" }),
         Err(_) => {
             let pictures = text.split(':').map(Glass::png_file).collect::<Result<Vec<_>, _>>()?;
-            Sheet::of_pictures(pictures, duplex)
+            Ok(Sheet::of_pictures(pictures, duplex))
         }
-    };
-    Ok(Some(FeederSetup { sheets, duplex }))
+    }
 }
 
 fn build_loopback(values: &mut Values) -> Result<Built, SpecError> {
@@ -345,102 +312,6 @@ fn build_replay(values: &mut Values) -> Result<Built, SpecError> {
     let which = values.read("device", "BUS:ADDRESS, two numbers", place)?;
     let file = values.last("file").ok_or(ReplayError::NoFile)?;
     Ok((Box::new(Replay::open(Path::new(&file), which)?), None))
-}
-
-fn build_esci(values: &mut Values) -> Result<Built, SpecError> {
-    let mut setup = EsciSetup::default();
-    let dialect = |text: &str| match text {
-        "fs" => Some((Dialect::Fs, Level::B8)),
-        "esc" => Some((Dialect::Esc, Level::B7)),
-        _ => None,
-    };
-    if let Some((dialect, level)) = values.read("dialect", "fs or esc", dialect)? {
-        (setup.dialect, setup.level) = (dialect, level);
-    }
-    if let Some(level) = values.read("level", "A1, A2, B1 to B8, F5, D1, D2, D7 or D8", Level::parse)? {
-        setup.level = level;
-    }
-    setup.applies_matrix = values.read("matrix", "yes or no", either("yes", "no"))?.unwrap_or(false);
-    if let Some(serial) = values.last("serial") {
-        setup.serial = serial;
-    }
-    if let Some(file) = values.last("glass") {
-        setup.glass = Glass::png_file(file)?;
-    }
-    let conditions = &mut setup.conditions;
-    let busy = |text: &str| if text == "always" { Some(Busy::Always) } else { seconds(text).map(Busy::For) };
-    conditions.warm_up = values.read("warmup", "seconds", seconds)?.unwrap_or_default();
-    conditions.busy = values.read("busy", "seconds or always", busy)?.unwrap_or_default();
-    conditions.cover_open = values.read("cover", "open or closed", either("open", "closed"))?.unwrap_or(false);
-    conditions.jam = values.read("paper", "jam or free", either("jam", "free"))?.unwrap_or(false);
-    conditions.lamp_dead = values.read("lamp", "dead or good", either("dead", "good"))?.unwrap_or(false);
-    (conditions.button, conditions.button_after) =
-        values.read("button", "1, 2 or 3, or 1@SECONDS", button)?.unwrap_or_default();
-    conditions.feeder_open = values.read("feeder", "open or closed", either("open", "closed"))?.unwrap_or(false);
-    conditions.tray_out = values.read("tray", "in or out", either("out", "in"))?.unwrap_or(false);
-    for (prefix, field) in [("fatal@", &mut conditions.fatal_at), ("cancel@", &mut conditions.cancel_at)] {
-        for (_, value) in values.take(|key, value| key == "fault" && value.starts_with(prefix)) {
-            let at = faults::parse_bytes(&value[prefix.len()..]);
-            *field = Some(at.ok_or(SpecError::BadValue { key: "fault", value, expected: "a byte behind the @" })?);
-        }
-    }
-    let conditions = &mut setup.conditions;
-    for (prefix, field) in [
-        ("jam@", &mut conditions.jam_at),
-        ("double-feed@", &mut conditions.double_feed_at),
-        ("open@", &mut conditions.open_at),
-    ] {
-        for (_, value) in values.take(|key, value| key == "fault" && value.starts_with(prefix)) {
-            let sheet = value[prefix.len()..].parse().ok().filter(|sheet| *sheet > 0);
-            *field =
-                Some(sheet.ok_or(SpecError::BadValue { key: "fault", value, expected: "a sheet behind the @" })?);
-        }
-    }
-    setup.printer = values.read("printer", "yes or no", either("yes", "no"))?.unwrap_or(false);
-    setup.feeder = feeder(values)?;
-    setup.transparency = values.read("tpu", "yes or no", either("yes", "no"))?.unwrap_or(false);
-    if setup.transparency && setup.feeder.is_some() {
-        return Err(SpecError::BadValue { key: "tpu", value: "yes".to_owned(), expected: "no: it has a feeder" });
-    }
-    let scanner = Esci::new(setup);
-    let panel = scanner.panel();
-    Ok((Box::new(scanner), Some(panel)))
-}
-
-fn build_esci2(values: &mut Values) -> Result<Built, SpecError> {
-    let mut setup = Esci2Setup::default();
-    if let Some(serial) = values.last("serial") {
-        setup.serial = serial;
-    }
-    if let Some(file) = values.last("glass") {
-        setup.glass = Glass::png_file(file)?;
-    }
-    let one_of = |words: &'static [&'static str]| move |text: &str| words.iter().position(|word| *word == text);
-    let busy = |text: &str| if text == "always" { Some(Busy::Always) } else { seconds(text).map(Busy::For) };
-    setup.sheets = values.read("sheets", "a number", |text| text.parse().ok())?.unwrap_or(setup.sheets);
-    setup.formats = match values.read("formats", "both, raw or jpeg", one_of(&["both", "raw", "jpeg"]))? {
-        Some(1) => Formats::Raw,
-        Some(2) => Formats::Jpeg,
-        _ => Formats::Both,
-    };
-    let conditions = &mut setup.conditions;
-    conditions.warm_up = values.read("warmup", "seconds", seconds)?.unwrap_or_default();
-    conditions.busy = values.read("busy", "seconds or always", busy)?.unwrap_or_default();
-    conditions.cover_open = values.read("cover", "open or closed", one_of(&["closed", "open"]))? == Some(1);
-    let paper = values.read("paper", "jam, double or free", one_of(&["free", "jam", "double"]))?;
-    (conditions.jam, setup.double_feed) = (paper == Some(1), paper == Some(2));
-    conditions.lamp_dead = values.read("lamp", "dead or good", one_of(&["good", "dead"]))? == Some(1);
-    let incidents =
-        [("fatal@", &mut conditions.fatal_at), ("cancel@", &mut conditions.cancel_at), ("jam@", &mut setup.jam_at)];
-    for (prefix, field) in incidents {
-        for (_, value) in values.take(|key, value| key == "fault" && value.starts_with(prefix)) {
-            let at = faults::parse_bytes(&value[prefix.len()..]);
-            *field = Some(at.ok_or(SpecError::BadValue { key: "fault", value, expected: "a byte behind the @" })?);
-        }
-    }
-    let scanner = Esci2::new(setup);
-    let panel = scanner.panel();
-    Ok((Box::new(scanner), Some(panel)))
 }
 
 fn read_plan(values: &mut Values) -> Result<Plan, SpecError> {
@@ -466,6 +337,8 @@ fn read_plan(values: &mut Values) -> Result<Plan, SpecError> {
         ms => ms.parse().ok().map(|ms| Unlink::After(Duration::from_millis(ms))),
     };
     plan.unlink = values.read("slow-unlink", "milliseconds or never", unlink)?.unwrap_or_default();
+    plan.reset = values.read("reset", ResetEffect::KNOWN, ResetEffect::parse)?.unwrap_or_default();
+    plan.alternate = values.read("alternate", "0 or 1", either("1", "0"))?.unwrap_or(false);
     plan.stuck_halts = values.read("stuck-halt", "a number", |text| text.parse().ok())?.unwrap_or(0);
     Ok(plan)
 }
@@ -482,12 +355,12 @@ mod tests {
     fn an_unknown_model_or_key_is_answered_with_those_there_are() {
         assert_eq!(
             refusal("copier"),
-            "there is no virtual scanner \"copier\"; there are: esci, esci2, loopback, replay"
+            "there is no virtual scanner \"copier\"; there are: esci, esci2, escl, loopback, replay"
         );
         assert_eq!(
             refusal("loopback,colour=red"),
-            "the virtual scanner loopback has no key \"colour\"; it has: serial, endpoints, fault, slow, slow-unlink, stuck-halt, chaos, \
-             cable"
+            "the virtual scanner loopback has no key \"colour\"; it has: serial, endpoints, fault, slow, slow-unlink, \
+             stuck-halt, reset, alternate, chaos, cable"
         );
     }
 
@@ -508,14 +381,21 @@ mod tests {
 
     #[test]
     fn every_key_is_understood() {
-        let spec = "esci,dialect=esc,level=B5,warmup=0.5,busy=always,cover=open,paper=jam,lamp=dead,button=2@1.5,serial=X,\
+        let spec = "esci,dialect=esc,level=B5,warmup=0.5,late=0.1,sheet=letter,align=center,busy=always,cover=open,paper=jam,lamp=dead,button=2@1.5,serial=X,\
                     adf=3,duplex=yes,feeder=open,tray=out,tpu=no,printer=yes,fault=jam@1,fault=double-feed@2,fault=open@3,\
                     fault=fatal@1k,fault=cancel@5,fault=silence@10:5,fault=short,slow=1M,slow-unlink=never,stuck-halt=1,chaos=3,\
                     cable=4";
         assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("X"));
-        let spec = "esci2,sheets=0,formats=jpeg,warmup=1,busy=2,cover=open,paper=double,lamp=dead,serial=Y,\
+        let spec = "esci2,sheets=0,sheet=a5,align=right,formats=jpeg,frame=dnl,sampling=420,restart=no,chunk=256k,\
+                    first-chunk=100,warmup=1,busy=2,cover=open,paper=double,lamp=dead,serial=Y,\
                     fault=fatal@1,fault=cancel@2,fault=jam@3k,slow=1M";
         assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("Y"));
+        let spec = "escl,adf=2,duplex=yes,interfaces=3,layout=alternate,formats=pdf+raw,framing=length,chunk=512,\
+                    sampling=422,restart=no,picture=-8,sends=pdf,stale=304,open-job=yes,delete=after-page,location=foreign,\
+                    jobs=urn,keep-jobs=yes,not-ready=2,false-end=1,empty=404,empty-packets=2,last-packet=no,endless-head=yes,\
+                    warmup=1,busy=2,cover=open,lamp=dead,serial=Z,sheet=a5,align=right,fault=jam@1,fault=silence@9";
+        assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("Z"));
+        assert!(refusal("escl,capabilities=/nonexistent.xml").starts_with("capabilities=/nonexistent.xml: "));
         assert_eq!(parse("loopback,serial=ABC").expect("good").descriptors().serial.as_deref(), Some("ABC"));
     }
 
