@@ -140,7 +140,9 @@ fn of_client(error: &ClientError) -> Exit {
         ClientError::Gone { .. } => Exit::Unreachable,
         ClientError::Refused(refusal) => of_status(refusal.answer.status),
         ClientError::TooLong { .. } => Exit::Usage,
-        _ => Exit::Io,
+        ClientError::SharesAlready | ClientError::NoMemory | ClientError::Memory(_) | ClientError::System(_) => {
+            Exit::Io
+        }
     }
 }
 

@@ -52,8 +52,6 @@ pub(crate) enum InUse {
     Armed,
     #[error("it waits for the lock")]
     Awaited,
-    #[error("it has used the scanner a moment ago")]
-    Lately,
 }
 
 fn fault_words(fault: Fault) -> &'static str {
@@ -122,6 +120,22 @@ pub(crate) enum Failure {
     /// Its host controller does not answer.
     #[error("{device}: {}", TransferError::HostStuck)]
     HostStuck { device: Arc<str> },
+    /// It does not answer, and no recovery has helped.
+    #[error("{device}: the scanner does not respond, and recovery has failed; switch it off and on")]
+    Unresponsive { device: Arc<str> },
+    /// It was released since this session opened it.
+    #[error("{device} was released because it did not respond; close it and open it again")]
+    Released { device: Arc<str> },
+    /// A reset would take an interface from others.
+    #[error("reset {device}: other interfaces of it are in use by {others}")]
+    OthersHold {
+        device: Arc<str>,
+        /// Their sessions.
+        others: String,
+    },
+    /// The bus did not reset it.
+    #[error("reset {device}: {why}")]
+    NotReset { device: Arc<str>, why: String },
     /// A control request is in the way of a reset.
     #[error("a control request of {device} is pending, and no halt can be cleared before its end; cancel it first")]
     ControlPending { device: Arc<str> },
@@ -240,11 +254,12 @@ impl Failure {
                 ErrorKind::Stall => Status::Stall,
                 ErrorKind::InvalidParameter => Status::InvalidParameter,
                 ErrorKind::NoResources => Status::InsufficientResources,
-                _ => Status::IoError,
+                ErrorKind::HostStuck | ErrorKind::Io => Status::IoError,
             },
             Failure::Unknown { .. } | Failure::Gone { .. } => Status::NoDevice,
             Failure::JobCancelled | Failure::LockCancelled => Status::Cancelled,
-            Failure::HostStuck { .. } => Status::IoError,
+            Failure::HostStuck { .. } | Failure::Unresponsive { .. } | Failure::Released { .. } => Status::IoError,
+            Failure::OthersHold { .. } | Failure::NotReset { .. } => Status::Busy,
             Failure::Locked { .. }
             | Failure::InUse { .. }
             | Failure::Unlocking { .. }

@@ -17,7 +17,7 @@ pub enum Fault {
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// GlobalBudget, or ended by a short packet.
+    /// Whole, or ended by a short packet.
     Success,
     Cancelled,
     /// Its time was up.

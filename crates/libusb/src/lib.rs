@@ -66,7 +66,4 @@ mod submit;
 mod sysfs;
 mod transfer;
 
-/// The types and traits that it implements.
-pub use usbscan_usb as usb;
-
 pub use bus::LibusbBus;

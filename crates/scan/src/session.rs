@@ -261,7 +261,7 @@ impl Transport for SessionTransport {
     }
 
     fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), TransportError> {
-        self.run("abort sequence", Command::ArmAbort { steps: steps.clone() }, &[], GRACE)?;
+        self.run("abort sequence", Command::ArmAbort { steps: steps.clone(), settle: None }, &[], GRACE)?;
         self.armed = Some(steps);
         Ok(())
     }
@@ -277,7 +277,7 @@ impl Transport for SessionTransport {
         self.cancel.acknowledge();
         let Some(steps) = self.armed.take() else { return Ok(()) };
         self.tell(Command::DisarmAbort {})?;
-        self.tell(Command::ArmAbort { steps: steps.clone() })?;
+        self.tell(Command::ArmAbort { steps: steps.clone(), settle: None })?;
         self.armed = Some(steps);
         Ok(())
     }

@@ -232,7 +232,7 @@ fn the_other_commands_say_what_they_mean() {
         },
         Command::WaitEvent { timeout: Some(1.0) },
         Command::ResetPipe { pipe: Pipe::Read },
-        Command::ArmAbort { steps },
+        Command::ArmAbort { steps, settle: None },
         Command::DisarmAbort {},
         Command::ResetDevice { device: None },
     ];
@@ -256,7 +256,7 @@ fn whoever_heeds_a_cancel_lets_the_job_go_and_leaves_its_sequence_again() {
     transport.acknowledge_cancel().expect("nothing is armed");
     drop(transport);
     daemon.join().expect("no panic");
-    let arm = || Command::ArmAbort { steps: steps.clone() };
+    let arm = || Command::ArmAbort { steps: steps.clone(), settle: None };
     let write = Command::Write { offset: None, length: 0, zero_packet: false, timeout: Some(1.0) };
     let expected = [arm(), Command::DisarmAbort {}, arm(), write, Command::DisarmAbort {}];
     assert_eq!(commands.iter().collect::<Vec<_>>(), expected);

@@ -51,6 +51,9 @@ pub struct DeviceEntry {
     pub protocol: String,
     /// Whether the daemon may open it.
     pub accessible: bool,
+    /// It does not answer, and no recovery has helped. Programs that open scanners by themselves leave it alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unresponsive: bool,
     /// Why not, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -146,6 +149,19 @@ pub struct LastCancel {
     pub age_seconds: u64,
 }
 
+/// A recovery that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Recovery {
+    /// What is being tried: `cancel` (transfers are coming back), `abort-sequence`, `class` (class requests, drain, halts),
+    /// `port-reset`, `return` (of the device after that), `verify`.
+    pub rung: String,
+    /// Milliseconds since the recovery began.
+    pub age_ms: u64,
+    /// Bytes that were thrown away so far.
+    pub drained: u64,
+}
+
 /// One scanner in `status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -153,8 +169,12 @@ pub struct DeviceStatus {
     /// As in `list`.
     #[serde(flatten)]
     pub device: DeviceEntry,
-    /// `closed` (not claimed), `idle`, `open`, `busy` (requests pending), `cancelling`, `host-stuck`, `in-use` (by another program).
+    /// `closed` (not claimed), `idle`, `open`, `busy` (requests pending), `recovering` (see `recovery`), `unresponsive` (it does
+    /// not answer and can't be recovered), `host-stuck` (the host controller keeps a transfer), `in-use` (by another program).
     pub state: String,
+    /// While it is brought back to idle: how far that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
     /// Who interfered last with what others do there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_cancel: Option<LastCancel>,
@@ -267,9 +287,13 @@ pub struct AbortReport {
     /// Bytes that were thrown away while draining.
     #[serde(default)]
     pub drained: u64,
-    /// Whose steps ran: `armed` (left by the session's driver), `class` (of the interface's class), `drain` (neither).
+    /// What it was brought back by: `armed` (the session's abort sequence), `class` (requests of the interface's class),
+    /// `drain` (neither), `port-reset`.
     #[serde(default)]
     pub method: String,
+    /// Whether the scanner has shown that it is idle. Without an abort sequence that ends in an expectation it can't.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verified: bool,
     /// The step that failed, if one did: `step 2 (read): …`. The scanner may not be idle then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_step: Option<String>,

@@ -98,11 +98,11 @@ pub enum AbortStep {
         #[serde(default, skip_serializing_if = "is_default")]
         expect: HexBytes,
     },
-    /// Read and throw away until the device has been quiet for `quiet`, for `timeout` in all.
+    /// Read and throw away until the device has been quiet for `quiet`. It goes on for as long as bytes come.
     Drain {
         /// Silence that counts as the end.
         quiet: u32,
-        /// The most that the whole step may take.
+        /// The most that the step may take while no byte comes.
         timeout: u32,
     },
     /// A control request. No data (OUT) or up to `length` bytes that nobody looks at (IN).
@@ -345,10 +345,6 @@ pub enum Command {
         /// Wait for whoever has it, instead of `busy`. The waiting can be cancelled.
         #[serde(default, skip_serializing_if = "is_default")]
         wait: bool,
-        /// `busy` as well where another session has used the scanner without the lock a moment ago: for programs that poll a status now and
-        /// then, and must not get between the commands of one that is used by hand.
-        #[serde(default, skip_serializing_if = "is_default")]
-        if_unused: bool,
     },
     /// Gives them back.
     Unlock {},
@@ -356,6 +352,10 @@ pub enum Command {
     ArmAbort {
         /// At most [`crate::ABORT_STEPS_LIMIT`].
         steps: Vec<AbortStep>,
+        /// Milliseconds for which the scanner may be silent in this phase of the job before its silence counts against it;
+        /// 1000 when not named, at most [`crate::MAX_SETTLE_MS`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settle: Option<u32>,
     },
     /// Takes it back: the job is over.
     DisarmAbort {},
@@ -436,7 +436,7 @@ mod tests {
             Command::Version {},
             Command::WaitEvent { timeout: None },
             Command::CancelPipe { pipe: Pipe::All, device: None },
-            Command::ArmAbort { steps: vec![AbortStep::Drain { quiet: 200, timeout: 2000 }] },
+            Command::ArmAbort { steps: vec![AbortStep::Drain { quiet: 200, timeout: 2000 }], settle: Some(3000) },
             Command::Capture { device: "usbscan0".to_owned() },
             Command::ReadCapture {},
             Command::StopCapture {},

@@ -11,7 +11,6 @@ use crate::frame::write_frame;
 /// The events that `subscribe` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum EventName {
     /// A scanner is there.
     Arrival,
@@ -21,6 +20,8 @@ pub enum EventName {
     CancelIo,
     /// A scanner is idle again after that, or could not be made so.
     Idle,
+    /// A scanner does not answer, and no recovery has helped.
+    Unresponsive,
 }
 
 /// What a connection may use, from the daemon's configuration.
@@ -40,7 +41,6 @@ pub struct Limits {
 /// An event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-#[non_exhaustive]
 pub enum Event {
     /// The first line of every connection.
     Hello {
@@ -79,6 +79,13 @@ pub enum Event {
         /// How it went.
         abort: AbortReport,
     },
+    /// A scanner does not answer, and no recovery has helped. Sent to those who subscribed and to every session that has it open.
+    Unresponsive {
+        /// The scanner's name.
+        name: String,
+        /// A sentence for a person: what to do.
+        message: String,
+    },
 }
 
 impl Event {
@@ -90,13 +97,11 @@ impl Event {
             Event::Removal { .. } => Some(EventName::Removal),
             Event::CancelIo { .. } => Some(EventName::CancelIo),
             Event::Idle { .. } => Some(EventName::Idle),
+            Event::Unresponsive { .. } => Some(EventName::Unresponsive),
         }
     }
 
     /// Writes the line.
-    ///
-    /// # Errors
-    /// Those of `out`.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         match serde_json::to_value(self)? {
             Value::Object(header) => write_frame(out, header, &[]),

@@ -39,16 +39,11 @@ mod request;
 mod socket;
 mod status;
 
-/// What payloads are.
-pub use bytes::Bytes;
-/// What headers are made of.
-pub use serde_json::{Map, Value};
-
 pub use answer::Answer;
 pub use body::{
     AbortReport, CaptureBody, ChannelSizesBody, DescriptorBody, DeviceDescriptorBody, DeviceEntry, DeviceStatus,
     LastCancel, ListBody, OpenBody, Peer, PendingRequest, PipeConfigurationBody, PipeDescription, PipeState,
-    ReadCaptureBody, SessionEntry, StatusBody, VersionBody,
+    ReadCaptureBody, Recovery, SessionEntry, StatusBody, VersionBody,
 };
 pub use command::{AbortStep, Command, ControlDirection, Pipe, RequestKind, RequestRecipient};
 pub use event::{Event, EventName, Limits};
@@ -81,6 +76,9 @@ pub const SOCKET_BUFFER: usize = 512 * 1024;
 
 /// Most steps of an abort sequence.
 pub const ABORT_STEPS_LIMIT: usize = 16;
+
+/// The longest settle time of a phase of a job, in milliseconds.
+pub const MAX_SETTLE_MS: u32 = 30_000;
 
 /// The default of `set-timeout`, in seconds, as on Windows.
 pub const DEFAULT_TIMEOUT_SECONDS: u32 = 120;

@@ -37,6 +37,7 @@ impl TriggerEvent {
             WatchEvent::Present { .. }
             | WatchEvent::CancelIo { .. }
             | WatchEvent::Idle { .. }
+            | WatchEvent::Unresponsive { .. }
             | WatchEvent::Problem { .. } => None,
         }
     }

@@ -29,6 +29,8 @@ pub enum WatchEvent {
     CancelIo { name: String, by: Peer },
     /// The scanner is idle again after a cancel.
     Idle { name: String, abort: AbortReport },
+    /// It does not respond, and no recovery has helped.
+    Unresponsive { name: String, message: String },
     /// Its buttons can't be watched; this is retried.
     Problem { name: String, message: String },
 }
@@ -37,12 +39,12 @@ impl WatchEvent {
     /// From a protocol event.
     pub fn of_event(event: Event) -> Option<WatchEvent> {
         match event {
+            Event::Hello { .. } => None,
             Event::Arrival { device } => Some(WatchEvent::Arrival { device }),
             Event::Removal { name, stable_id } => Some(WatchEvent::Removal { name, stable_id }),
             Event::CancelIo { name, by } => Some(WatchEvent::CancelIo { name, by }),
             Event::Idle { name, abort } => Some(WatchEvent::Idle { name, abort }),
-            // The greeting, and what a newer daemon may have to tell.
-            _ => None,
+            Event::Unresponsive { name, message } => Some(WatchEvent::Unresponsive { name, message }),
         }
     }
 
@@ -53,6 +55,7 @@ impl WatchEvent {
             | WatchEvent::Button { name, .. }
             | WatchEvent::CancelIo { name, .. }
             | WatchEvent::Idle { name, .. }
+            | WatchEvent::Unresponsive { name, .. }
             | WatchEvent::Problem { name, .. } => name,
         }
     }
@@ -77,7 +80,9 @@ impl fmt::Display for WatchEvent {
                 None => f.write_str("idle"),
                 Some(step) => write!(f, "may not be idle: {}", printable(step)),
             },
-            WatchEvent::Problem { message, .. } => f.write_str(&printable(message)),
+            WatchEvent::Unresponsive { message, .. } | WatchEvent::Problem { message, .. } => {
+                f.write_str(&printable(message))
+            }
         }
     }
 }

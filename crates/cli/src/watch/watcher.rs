@@ -75,7 +75,13 @@ impl Watcher {
     pub fn start(connector: Connector, filter: Filter) -> Result<Watcher, Failure> {
         let session = connector.connect()?;
         // Subscribes first, so that no arrival is missed. `add` ignores one that is in the list too.
-        session.subscribe(&[EventName::Arrival, EventName::Removal, EventName::CancelIo, EventName::Idle])?;
+        session.subscribe(&[
+            EventName::Arrival,
+            EventName::Removal,
+            EventName::CancelIo,
+            EventName::Idle,
+            EventName::Unresponsive,
+        ])?;
         let there = session.list()?;
         let (watched, queue, pressed) = (Vec::new(), VecDeque::new(), unbounded());
         let mut watcher = Watcher { connector, filter, session, watched, queue, pressed };

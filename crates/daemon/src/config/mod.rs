@@ -11,11 +11,11 @@ pub mod models;
 
 use parking_lot::RwLock;
 use serde::Deserialize;
-use usbscan_wire::{CLIENT_HEADER_LIMIT, PAYLOAD_LIMIT};
+use usbscan_wire::{CLIENT_HEADER_LIMIT, MAX_SETTLE_MS, PAYLOAD_LIMIT};
 
 use crate::config::action::{Action, Actions};
 use crate::config::file::FileError;
-use crate::config::models::{QuirkError, Table};
+use crate::config::models::{QuirkError, ResetPolicy, Table};
 
 /// Where the configuration is, unless the command line says otherwise.
 pub const FILE: &str = "/etc/usbscan/usbscand.toml";
@@ -98,6 +98,10 @@ pub struct Config {
     pub group: String,
     /// When scanners are claimed.
     pub claim: Claim,
+    /// When a recovery may reset a scanner's port, where its model says nothing.
+    pub reset: ResetPolicy,
+    /// How long recoveries may take.
+    pub recovery: RecoveryTimes,
     /// How long a scanner stays claimed after the last session left it.
     pub idle: Duration,
     /// Transfers in flight at once on a pipe. With 1 the bus stands still from each one's end until two threads have woken
@@ -109,9 +113,6 @@ pub struct Config {
     pub max_transfer_bytes: usize,
     /// A client whose socket is full for so long counts as dead.
     pub stall: Duration,
-    /// How long a scanner must be unused before a program that only polls it gets the lock: longer than somebody takes between
-    /// two commands that he types.
-    pub unused: Duration,
     /// A connection of the reserve that asks for nothing for so long is ended: others may need its place.
     pub reserve_idle: Duration,
     /// How long the orderly end may take.
@@ -136,8 +137,9 @@ impl Default for Config {
             queue_depth: 4,
             max_transfer_bytes: 1 << 20,
             stall: Duration::from_secs(60),
-            unused: Duration::from_secs(5),
             reserve_idle: Duration::from_secs(30),
+            reset: ResetPolicy::default(),
+            recovery: RecoveryTimes::default(),
             stop: Duration::from_secs(15),
             exit_idle: None,
             models: Table::built_in(),
@@ -154,6 +156,43 @@ pub(crate) struct PipeDefaults {
     pub queue_depth: usize,
     /// Bytes of the longest transfer.
     pub max_transfer_bytes: usize,
+}
+
+/// How long recoveries may take (docs/architecture.md, "Recovery"). All of them count from the last byte that the scanner sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecoveryTimes {
+    /// Silence that counts against a scanner, where neither driver nor model say otherwise. A scanner that works answers
+    /// a question in some milliseconds; what takes longer is a mechanism, and its driver knows.
+    pub settle: Duration,
+    /// The longest silence that a driver may ask for: a carriage has come home, a lamp is warm.
+    pub longest_settle: Duration,
+    /// What the whole may take after the settle time. `recovery_seconds` in the configuration.
+    pub total: Duration,
+    /// Silence that ends a drain; scanners send without longer pauses while they have something.
+    pub drain_quiet: Duration,
+    /// The longest that a drain goes on while bytes keep coming: a page at the highest resolution that a scanner sends out.
+    pub longest_drain: Duration,
+    /// A port reset that has not returned after so long never will.
+    pub port_reset: Duration,
+    /// A device that was reset has so long to be back at its port. Hubs debounce for 0.1 s, and firmware boots in seconds.
+    pub return_to_port: Duration,
+    /// What `open` may spend to find out whether an unresponsive scanner answers again.
+    pub verify_at_open: Duration,
+}
+
+impl Default for RecoveryTimes {
+    fn default() -> RecoveryTimes {
+        RecoveryTimes {
+            settle: Duration::from_secs(1),
+            longest_settle: Duration::from_millis(MAX_SETTLE_MS as u64),
+            total: Duration::from_secs(10),
+            drain_quiet: Duration::from_millis(200),
+            longest_drain: Duration::from_secs(180),
+            port_reset: Duration::from_secs(5),
+            return_to_port: Duration::from_secs(10),
+            verify_at_open: Duration::from_secs(1),
+        }
+    }
 }
 
 /// What is wrong with the configuration.
@@ -187,6 +226,9 @@ struct File {
     stall_seconds: Option<u64>,
     stop_seconds: Option<u64>,
     exit_idle_seconds: Option<u64>,
+    recovery_seconds: Option<u64>,
+    #[serde(default)]
+    reset: ResetPolicy,
     models: Option<PathBuf>,
     #[serde(default)]
     action: Actions,
@@ -304,6 +346,9 @@ fn understand(file: File, config: &mut Config) -> Result<(), Wrong> {
     config.idle = seconds(file.idle_seconds, "idle_seconds", 3600, config.idle)?;
     config.stall = seconds(file.stall_seconds, "stall_seconds", 3600, config.stall)?;
     config.stop = seconds(file.stop_seconds, "stop_seconds", 3600, config.stop)?;
+    config.recovery.total = seconds(file.recovery_seconds, "recovery_seconds", 60, config.recovery.total)
+        .map_err(|(key, _)| (key, "a number of seconds, from 1 to 60"))?;
+    config.reset = file.reset;
     config.exit_idle = match file.exit_idle_seconds {
         None | Some(0) => None,
         Some(value @ 1..=86_400) => Some(Duration::from_secs(value)),

@@ -54,6 +54,22 @@ pub enum Evidence {
     Assumed,
 }
 
+/// When a recovery may reset a scanner's port. A reset takes the whole device from everybody who uses a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResetPolicy {
+    /// When nothing else has helped, and nobody else uses another interface of the device.
+    #[default]
+    IfAlone,
+    /// When nothing else has helped, whoever else uses it. A kernel driver on another interface still prevents it.
+    Always,
+    /// Never.
+    Never,
+    /// As [`ResetPolicy::IfAlone`]; and after every job that ended in the middle without an abort sequence, since the scanner's
+    /// silence then does not show that it is idle.
+    AfterJob,
+}
+
 /// How a model wants to be treated. What is not said is as for any other scanner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Quirks {
@@ -64,8 +80,10 @@ pub struct Quirks {
     pub no_clear_halt: bool,
     /// Select the alternate setting again before that.
     pub set_alt_before_clear: bool,
-    /// When all else failed to bring it back to idle, reset its port.
-    pub reset_to_idle: bool,
+    /// When a recovery may reset its port; what the configuration says where it is `None`.
+    pub reset: Option<ResetPolicy>,
+    /// Milliseconds for which it may be silent before its silence counts against it, in jobs of drivers that say nothing of it.
+    pub settle_ms: Option<u32>,
     /// Transfers in flight at once on bulk-in.
     pub queue_depth: Option<u8>,
     /// Largest single transfer, in bytes.
@@ -128,6 +146,9 @@ pub enum ValueProblem {
     /// `drain_ms`.
     #[error("drain_ms is 1 to 10000")]
     Drain,
+    /// `settle_ms`.
+    #[error("settle_ms is 1 to 30000")]
+    Settle,
     /// `no_clear_halt` with one of the keys that clear it.
     #[error("no_clear_halt contradicts clear_halt_on_open and clear_halt_on_error")]
     Contradiction,
@@ -226,8 +247,8 @@ struct Entry {
     no_clear_halt: bool,
     #[serde(default)]
     set_alt_before_clear: bool,
-    #[serde(default)]
-    reset_to_idle: bool,
+    reset: Option<ResetPolicy>,
+    settle_ms: Option<u32>,
     queue_depth: Option<u8>,
     max_transfer_bytes: Option<u32>,
     drain_ms: Option<u32>,
@@ -243,7 +264,8 @@ fn understand(path: &Path, file: &File, entry: &Entry) -> Result<Model, ValuePro
         clear_halt_on_error: entry.clear_halt_on_error,
         no_clear_halt: entry.no_clear_halt,
         set_alt_before_clear: entry.set_alt_before_clear,
-        reset_to_idle: entry.reset_to_idle,
+        reset: entry.reset,
+        settle_ms: entry.settle_ms,
         queue_depth: entry.queue_depth,
         max_transfer_bytes: entry.max_transfer_bytes,
         drain_ms: entry.drain_ms,
@@ -277,6 +299,9 @@ fn check(quirks: &Quirks) -> Result<(), ValueProblem> {
     }
     if !within(quirks.drain_ms, 1, 10_000) {
         return Err(ValueProblem::Drain);
+    }
+    if !within(quirks.settle_ms, 1, 30_000) {
+        return Err(ValueProblem::Settle);
     }
     let clears = quirks.clear_halt_on_open || quirks.clear_halt_on_error;
     if quirks.no_clear_halt && clears { Err(ValueProblem::Contradiction) } else { Ok(()) }
@@ -352,6 +377,7 @@ mod tests {
             ("queue_depth = 17", "1 to 16"),
             ("max_transfer_bytes = 100", "512 to 1048576"),
             ("drain_ms = 0", "1 to 10000"),
+            ("settle_ms = 30001", "1 to 30000"),
             ("no_clear_halt = true\nclear_halt_on_open = true", "contradicts"),
         ] {
             let error = add(&model(lines)).unwrap_err().to_string();

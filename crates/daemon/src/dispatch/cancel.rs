@@ -2,20 +2,21 @@
 
 use std::fmt::Arguments;
 use std::sync::Arc;
+use std::time::Duration;
 
-use usbscan_wire::{AbortStep, Pipe};
+use usbscan_wire::{AbortStep, MAX_SETTLE_MS, Pipe};
 
 use super::{Handler, Opened};
 use crate::failure::Failure;
 use crate::pipe::cancellation::Cancellation;
 use crate::pipe::orders::{CancelTarget, PipeHandle, Role};
 use crate::reply::responder::Responder;
-use crate::scanner::abort;
+use crate::scanner::abort_steps;
 use crate::scanner::function;
 use crate::scanner::handle::Scanner;
 use crate::scanner::message::{self, Message};
 use crate::session::binding::Binding;
-use crate::session::handle::{RequestLocation, Session};
+use crate::session::handle::{Armed, RequestLocation, Session};
 
 impl Handler<'_> {
     pub(super) fn cancel_request(&self, responder: Responder, request: u64, session: Option<u64>) {
@@ -129,7 +130,7 @@ impl Handler<'_> {
         let by = Cancellation::new(move |sum| {
             let _ = told.send(sum);
         });
-        message::PendingCancel { peer: self.session.peer.clone(), by, sum, responder }
+        message::PendingCancel { peer: self.session.peer.clone(), by, sum, silent_for: Duration::ZERO, responder }
     }
 
     pub(super) fn cancel_pending(&self, responder: Responder, device: Option<&str>) {
@@ -160,18 +161,23 @@ impl Handler<'_> {
 
     pub(super) fn reset_device(&self, responder: Responder, device: Option<&str>) {
         let scanner = or_fail!(responder, self.scanner(device));
-        or_fail!(responder, scanner.check());
+        or_fail!(responder, scanner.check_device());
         self.note(&scanner, format_args!("resets"));
         scanner.reset(self.session, self.pending_cancel(responder));
     }
 
     // ---- abort sequences
 
-    pub(super) fn arm_abort(&self, responder: Responder, steps: Vec<AbortStep>) {
+    pub(super) fn arm_abort(&self, responder: Responder, steps: Vec<AbortStep>, settle: Option<u32>) {
         let Opened { scanner, binding } = or_fail!(responder, self.opened());
-        or_fail!(responder, abort::check(&steps, binding.interface));
-        let session = self.session;
-        or_fail!(responder, session.arm(steps, |begin| scanner.admit(session, begin)));
+        or_fail!(responder, abort_steps::check(&steps, binding.interface));
+        if settle.is_some_and(|settle| settle > MAX_SETTLE_MS) {
+            let expected = "a number of milliseconds, from 0 to 30000";
+            return responder.fail(&Failure::BadValue { field: "settle", expected });
+        }
+        let settle = settle.map(|ms| Duration::from_millis(u64::from(ms)));
+        let (session, armed) = (self.session, Armed { steps: Arc::new(steps), settle });
+        or_fail!(responder, session.arm(armed, |begin| scanner.admit(session, begin)));
         responder.done();
     }
 
@@ -202,7 +208,8 @@ fn in_words(pipe: Pipe) -> &'static str {
 
 /// Whether the scanner's interface has such a pipe, claimed or not.
 fn has_pipe(scanner: &Scanner, pipe: Pipe) -> bool {
-    let endpoints = function::endpoints(&scanner.info, scanner.function);
+    let info = scanner.info();
+    let endpoints = function::endpoints(&info, scanner.function);
     let named = |endpoint| function::role(endpoint).is_some_and(|role| role.is_named_by(pipe));
     matches!(pipe, Pipe::All | Pipe::Control) || endpoints.iter().any(named)
 }

@@ -21,7 +21,7 @@ impl Handler<'_> {
         let permit = or_fail!(responder, CapturePermit::take(&self.core.captures, limits.captures));
         let capture = Capture::new(self.session.peer.uid, limits.capture_bytes, permit);
         log::info!("{} captures what goes over the pipes of {}", self.session.label(), scanner.name);
-        scanner.taps.begin(capture.clone(), &scanner.info);
+        scanner.taps.begin(capture.clone(), &scanner.info());
         self.session.set_capturing(Some(OwnCapture { taps: scanner.taps.clone(), capture }));
         let payload = Payload::from(Capture::beginning(&scanner.name));
         responder.done_with_body_and_payload(&CaptureBody { device: scanner.name.to_string() }, payload);

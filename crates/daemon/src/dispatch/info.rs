@@ -42,9 +42,8 @@ impl Handler<'_> {
         responder.done_with_body(scanners.len() as u64, &StatusBody { devices });
     }
 
-    pub(super) fn lock(&self, responder: Responder, wait: bool, if_unused: bool) {
-        let unused_for = if_unused.then(|| self.core.configured.now().unused);
-        or_fail!(responder, self.opened()).scanner.lock(self.session, responder, wait, unused_for);
+    pub(super) fn lock(&self, responder: Responder, wait: bool) {
+        or_fail!(responder, self.opened()).scanner.lock(self.session, responder, wait);
     }
 
     pub(super) fn unlock(&self, responder: Responder) {
@@ -74,7 +73,7 @@ impl Handler<'_> {
     pub(super) fn device_descriptor(&self, responder: Responder) {
         let Opened { scanner, .. } = or_fail!(responder, self.opened());
         or_fail!(responder, scanner.check());
-        let descriptor = &scanner.info.descriptor;
+        let descriptor = &scanner.info().descriptor;
         let body = DeviceDescriptorBody {
             vendor_id: descriptor.vendor.0,
             product_id: descriptor.product.0,
@@ -142,7 +141,7 @@ pub(super) fn close(core: &Core, session: &Arc<Session>) {
 pub(crate) fn leave(core: &Core, session: &Arc<Session>, reason: CloseReason) {
     let Some(binding) = session.binding() else { return };
     let Ok(scanner) = core.registry.scanner_of(&binding) else { return session.unbind() };
-    let cut_short = recovery::cancel_session(&scanner, &binding, session.id());
+    let cut_short = recovery::cancel_session(&scanner, &binding, session);
     let session_leaves = session.clone();
     ask(&scanner, |done| Message::Detach { session: session_leaves, reason, cut_short, done });
     session.unbind();
@@ -160,11 +159,12 @@ pub(super) fn version(responder: Responder) {
 }
 
 fn describe_pipes(scanner: &Scanner, binding: &Binding) -> Vec<PipeDescription> {
-    let function = match function::other(&scanner.info, binding.interface.0, scanner.function) {
+    let info = scanner.info();
+    let function = match function::other(&info, binding.interface.0, scanner.function) {
         Some(other) if binding.interface != scanner.function.interface => other,
         _ => scanner.function,
     };
     let bound = |address| binding.pipes().any(|pipe| pipe.address == address);
-    let endpoints = function::endpoints(&scanner.info, function).iter().enumerate();
-    endpoints.map(|(at, e)| function::describe(at, e, scanner.info.speed, bound(e.address))).collect()
+    let endpoints = function::endpoints(&info, function).iter().enumerate();
+    endpoints.map(|(at, e)| function::describe(at, e, info.speed, bound(e.address))).collect()
 }

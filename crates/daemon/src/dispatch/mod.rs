@@ -25,7 +25,7 @@ use usbscan_wire::{Command, PAYLOAD_LIMIT, Request};
 use crate::dispatch::core::Core;
 use crate::failure::Failure;
 use crate::reply::responder::Responder;
-use crate::scanner::abort;
+use crate::scanner::abort_steps;
 use crate::scanner::handle::Scanner;
 use crate::session::binding::Binding;
 use crate::session::handle::Session;
@@ -53,7 +53,7 @@ pub(crate) fn dispatch(core: &Core, session: &Arc<Session>, responder: Responder
         }
         Command::WaitEvent { timeout } => handler.wait_event(responder, timeout),
         Command::UsbRequest { request, value, index, direction, length, kind, recipient, timeout } => {
-            let request_type = abort::request_type(direction, kind, recipient);
+            let request_type = abort_steps::request_type(direction, kind, recipient);
             let wanted = Control { request_type, request, value, index, length, recipient, payload };
             handler.usb_request(responder, wanted, timeout);
         }
@@ -72,9 +72,9 @@ pub(crate) fn dispatch(core: &Core, session: &Arc<Session>, responder: Responder
         Command::CancelSession { session } => handler.cancel_session(responder, session),
         Command::CancelPipe { pipe, device } => handler.cancel_pipe(responder, pipe, device.as_deref()),
         Command::CancelPending { device } => handler.cancel_pending(responder, device.as_deref()),
-        Command::Lock { wait, if_unused } => handler.lock(responder, wait, if_unused),
+        Command::Lock { wait } => handler.lock(responder, wait),
         Command::Unlock {} => handler.unlock(responder),
-        Command::ArmAbort { steps } => handler.arm_abort(responder, steps),
+        Command::ArmAbort { steps, settle } => handler.arm_abort(responder, steps, settle),
         Command::DisarmAbort {} => handler.disarm_abort(responder),
         Command::Capture { device } => handler.capture(responder, &device),
         Command::ReadCapture {} => handler.read_capture(responder),

@@ -86,6 +86,7 @@ mod tests {
             bus: "virtual".to_owned(),
             protocol: "esci".to_owned(),
             accessible: true,
+            unresponsive: false,
             problem: None,
             configuration: None,
             descriptors: None,
@@ -125,6 +126,7 @@ mod tests {
             let status = |device| DeviceStatus {
                 device,
                 state: state.clone(),
+                recovery: None,
                 last_cancel: None,
                 sessions: vec![],
                 pipes: vec![],

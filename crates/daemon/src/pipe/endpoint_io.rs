@@ -238,6 +238,15 @@ impl EndpointIo {
         self.state = EndpointState::Abandoned;
     }
 
+    /// The device was opened anew: transfers go to this endpoint from now on. Nothing is in flight.
+    pub fn replace(&mut self, endpoint: Box<dyn Endpoint>, completions: Receiver<Completion>, tap: Tap) {
+        debug_assert!(self.is_quiet());
+        self.packet = endpoint.max_packet_size().max(1);
+        self.state = EndpointState::Available(endpoint);
+        self.completions = completions;
+        self.tap = Some(tap);
+    }
+
     /// Clears the halt.
     ///
     /// # Errors

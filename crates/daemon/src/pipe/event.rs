@@ -106,6 +106,9 @@ impl Events {
             Order::DropSurplus { .. } => {}
             Order::Lost => self.die(Outcome::Gone),
             Order::HostStuck => self.die(Outcome::HostStuck),
+            // The daemon never waits for an event itself.
+            Order::CancelOwn => {}
+            Order::Replace { endpoint, completions, tap } => self.io.replace(endpoint, completions, tap),
             Order::Retire => self.retire(),
         }
     }

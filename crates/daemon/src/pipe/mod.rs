@@ -1,5 +1,6 @@
 //! Pipes: one worker thread an endpoint, and the handle by which the rest of the daemon reaches it.
 
+pub(crate) mod activity;
 pub(crate) mod cancellation;
 pub(crate) mod endpoint_io;
 mod event;

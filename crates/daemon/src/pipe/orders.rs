@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::Sender;
-use usbscan_usb::{Direction, EndpointAddress, TransferType};
+use crossbeam_channel::{Receiver, Sender};
+use usbscan_usb::{Completion, Direction, Endpoint, EndpointAddress, TransferType};
 use usbscan_wire::Pipe;
 
+use crate::capture::Tap;
 use crate::outcome::Outcome;
 use crate::payload::Pool;
+use crate::pipe::activity::Activity;
 use crate::pipe::cancellation::Cancellation;
 use crate::pipe::request::IoRequest;
 
@@ -72,7 +74,6 @@ impl CancelTarget {
 }
 
 /// What a worker is told.
-#[derive(Debug)]
 pub(crate) enum Order {
     /// A client's request, behind all others.
     Io(Box<IoRequest>),
@@ -105,6 +106,10 @@ pub(crate) enum Order {
     Lost,
     /// The device is host-stuck: touch it no more.
     HostStuck,
+    /// Ends the daemon's own requests, whose time is up.
+    CancelOwn,
+    /// The device was opened anew after a port reset: the endpoint is this one from now on. The pipe is quiet.
+    Replace { endpoint: Box<dyn Endpoint>, completions: Receiver<Completion>, tap: Tap },
     /// Nobody uses the pipe any more: end when nothing is in flight.
     Retire,
 }
@@ -131,6 +136,8 @@ pub(crate) struct PipeHandle {
     /// Bytes of its largest packet.
     pub packet: usize,
     pub pool: Pool,
+    /// When bytes last moved on it.
+    pub activity: Arc<Activity>,
     pub(super) orders: Sender<Order>,
     pub(super) halted: Arc<AtomicBool>,
 }

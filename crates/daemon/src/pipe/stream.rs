@@ -16,6 +16,7 @@ use super::orders::{CancelTarget, Order, PipeEvent, Role};
 use super::worker_loop;
 use crate::outcome::{Fault, Outcome};
 use crate::payload::{Pool, Surplus};
+use crate::pipe::activity::Activity;
 use crate::pipe::cancellation::Cancellation;
 use crate::pipe::queue::{Queue, Reason, Rules, Start, Ticket, TransferOutcome};
 use crate::pipe::request::{Data, IoRequest, RequestState, Work};
@@ -47,6 +48,7 @@ pub(super) struct StreamParts {
     pub orders: Receiver<Order>,
     pub notify: Box<dyn Fn(PipeEvent) + Send>,
     pub halted: Arc<AtomicBool>,
+    pub activity: Arc<Activity>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,11 +98,12 @@ pub(super) struct Stream {
     orders: Receiver<Order>,
     notify: Box<dyn Fn(PipeEvent) + Send>,
     halted: Arc<AtomicBool>,
+    activity: Arc<Activity>,
 }
 
 impl Stream {
     pub fn new(parts: StreamParts) -> Stream {
-        let StreamParts { role, io, settings, pool, orders, notify, halted } = parts;
+        let StreamParts { role, io, settings, pool, orders, notify, halted, activity } = parts;
         let rules = |first| Rules {
             depth: settings.depth,
             max_transfer: match role {
@@ -132,6 +135,7 @@ impl Stream {
             orders,
             notify,
             halted,
+            activity,
         }
     }
 
@@ -185,6 +189,11 @@ impl Stream {
             }
             Order::Lost => self.lose(),
             Order::HostStuck => self.host_stuck(),
+            Order::CancelOwn => {
+                let cancelled = self.own.cancel(|_| true, Reason::Requested);
+                self.io.cancel(&cancelled.to_cancel);
+            }
+            Order::Replace { endpoint, completions, tap } => self.io.replace(endpoint, completions, tap),
             Order::Retire => self.retire(),
         }
     }

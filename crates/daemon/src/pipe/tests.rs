@@ -72,7 +72,17 @@ type Tell = Box<dyn Fn(PipeEvent) + Send>;
 fn start(memory: usize, watchdog: Duration) -> Hand {
     start_worker(memory, watchdog, |io, orders, notify| {
         let (settings, pool, halted) = (PipeSettings { depth: 1, max_transfer: 65536 }, Pool::new(4), Arc::default());
-        stream::Stream::new(stream::StreamParts { role: Role::Read, io, settings, pool, orders, notify, halted }).run();
+        stream::Stream::new(stream::StreamParts {
+            role: Role::Read,
+            io,
+            settings,
+            pool,
+            orders,
+            notify,
+            halted,
+            activity: Arc::default(),
+        })
+        .run();
     })
 }
 

@@ -10,6 +10,7 @@ use usbscan_usb::{Completion, Endpoint};
 
 use crate::capture::Tap;
 use crate::payload::Pool;
+use crate::pipe::activity::Activity;
 use crate::pipe::endpoint_io::{EndpointIo, WATCHDOG};
 use crate::pipe::event::{self, Events};
 use crate::pipe::orders::{PipeEvent, PipeHandle, Role};
@@ -57,7 +58,16 @@ pub(crate) fn start(
     // Those in flight, and some on their way to a client or from one.
     let pool = Pool::new(settings.depth + 3);
     let (address, packet) = (endpoint.address(), endpoint.max_packet_size().max(1));
-    let handle = PipeHandle { address, role, packet, pool: pool.clone(), orders, halted: halted.clone() };
+    let activity = Arc::<Activity>::default();
+    let handle = PipeHandle {
+        address,
+        role,
+        packet,
+        pool: pool.clone(),
+        activity: activity.clone(),
+        orders,
+        halted: halted.clone(),
+    };
     let place = format!("{device}/{}", handle.address);
     let name = format!("pipe {place}");
     let io = EndpointIo::new(place, endpoint, completions, WATCHDOG).with_tap(tap);
@@ -68,7 +78,8 @@ pub(crate) fn start(
             Box::new(move || events.run())
         }
         Role::Control | Role::Read | Role::Write => {
-            let stream = Stream::new(stream::StreamParts { role, io, settings, pool, orders: inbox, notify, halted });
+            let stream =
+                Stream::new(stream::StreamParts { role, io, settings, pool, orders: inbox, notify, halted, activity });
             Box::new(move || stream.run())
         }
     };

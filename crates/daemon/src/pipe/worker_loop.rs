@@ -27,13 +27,14 @@ pub(super) trait Worker {
 
 /// Runs until the worker is retired and nothing is in flight.
 pub(super) fn run(worker: &mut impl Worker) {
-    let completions = worker.io().completions().clone();
     let (orders, returned_endpoints) = (worker.orders().clone(), worker.io().returned_endpoints().clone());
     loop {
         worker.advance();
         if worker.has_ended() {
             return;
         }
+        // Another one after a port reset.
+        let completions = worker.io().completions().clone();
         let timer = worker.next_due().map_or_else(never, at);
         select! {
             recv(completions) -> completion => match completion {

@@ -1,27 +1,26 @@
-//! Runs the steps that bring a scanner back to idle. On the supervisor's thread, with the gate of every pipe closed;
-//! each step has a deadline.
+//! Runs what brings a scanner back to idle by its pipes: an abort sequence, the requests of the still image class, draining.
+//! On the supervisor's thread, with the gate of every pipe closed. Each request of it has a deadline, and all of them
+//! together have the recovery's clock, which counts the scanner's silence.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{after, bounded, never, select};
 use usbscan_usb::{Direction, InterfaceNumber, Setup};
-use usbscan_wire::{AbortReport, AbortStep, ControlDirection, Pipe, RequestKind, RequestRecipient};
+use usbscan_wire::{AbortReport, AbortStep, Pipe};
 
-use crate::failure::Failure;
 use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
 use crate::pipe::endpoint_io::WATCHDOG;
 use crate::pipe::orders::{Order, PipeHandle};
 use crate::pipe::request::{Data, IoRequest, Reply, Report, RequestInfo, Work};
+use crate::scanner::abort_steps::{control, verifying};
 use crate::scanner::claim::Claimed;
+use crate::scanner::clock::RecoveryClock;
+use crate::scanner::handle::Scanner;
 
 /// Bytes that one read of a drain takes.
 const DRAIN_READ: usize = 64 * 1024;
-/// The longest time of a step, in milliseconds.
-const LONGEST_STEP: u32 = 10_000;
-/// Bytes that a step may write.
-const LONGEST_WRITE: usize = 512;
 
 /// Requests of the still image class (PIMA 15740 USB, section 5.2).
 const CANCEL_REQUEST: u8 = 0x64;
@@ -33,191 +32,186 @@ const CANCELLATION: [u8; 6] = [0x01, 0x40, 0, 0, 0, 0];
 const STATUS_OK: [u8; 2] = [0x01, 0x20];
 const CLASS_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// What a rung of the recovery came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The scanner has shown that it is idle.
+    Verified,
+    /// Nothing is wrong, and nothing shows that the scanner is idle.
+    Unverified,
+    /// It is not idle: the first step that failed.
+    Failed(String),
+}
+
 /// The pipes that the steps use, and the device for what some models need besides.
 pub(crate) struct AbortContext<'a> {
-    pub device: Arc<str>,
-    /// Its interface, for class requests.
+    pub scanner: Arc<Scanner>,
+    /// Of class requests.
     pub interface: InterfaceNumber,
     pub control: PipeHandle,
     pub read: Option<PipeHandle>,
     pub write: Option<PipeHandle>,
     pub event: Option<PipeHandle>,
+    /// Whether the interface is of the still image class, which has requests for cancelling.
+    pub still_image: bool,
     /// Whether halts are cleared on the wire.
     pub clears_halts: bool,
     pub claimed: Option<&'a mut Claimed>,
+    pub clock: &'a mut RecoveryClock,
+    /// Silence that ends a drain.
+    pub drain_quiet: Duration,
+    /// A write of ours was not taken in its time.
+    pub takes_nothing: bool,
 }
 
-/// Silence that ends a drain, and the most that it may take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Drain {
-    pub quiet: Duration,
-    pub most: Duration,
-}
+/// What is left of the time that a step may take: until its silence counts, or until the recovery ends.
+type Limit = fn(&RecoveryClock, Duration, Instant) -> Duration;
 
-/// How a step went.
-enum Went {
-    Well,
-    /// It did not, for this reason; the next step is tried all the same.
-    Badly(&'static str),
-}
-
-/// Checks the steps that a client leaves.
-///
-/// # Errors
-/// The first that makes no sense.
-pub(crate) fn check(steps: &[AbortStep], interface: InterfaceNumber) -> Result<(), Failure> {
-    if steps.len() > usbscan_wire::ABORT_STEPS_LIMIT {
-        return Err(Failure::TooManySteps);
-    }
-    for (at, step) in steps.iter().enumerate() {
-        problem(step, interface).map_or(Ok(()), |problem| Err(Failure::BadStep { number: at + 1, problem }))?;
-    }
-    Ok(())
-}
-
-fn problem(step: &AbortStep, interface: InterfaceNumber) -> Option<&'static str> {
-    let bad_time = |timeout: u32| !(1..=LONGEST_STEP).contains(&timeout);
-    match step {
-        AbortStep::Write { timeout, .. }
-        | AbortStep::Read { timeout, .. }
-        | AbortStep::Drain { timeout, .. }
-        | AbortStep::Control { timeout, .. }
-            if bad_time(*timeout) =>
-        {
-            Some("\"timeout\" must be from 1 to 10000 milliseconds")
-        }
-        AbortStep::Drain { quiet, .. } if bad_time(*quiet) => Some("\"quiet\" must be from 1 to 10000 milliseconds"),
-        AbortStep::Write { bytes, .. } if bytes.0.len() > LONGEST_WRITE => Some("\"bytes\" has at most 512"),
-        AbortStep::Read { length, .. } if *length as usize > usbscan_wire::PAYLOAD_LIMIT => {
-            Some("\"length\" is at most 1048576")
-        }
-        AbortStep::Read { length, expect, .. } if expect.0.len() > *length as usize => {
-            Some("\"expect\" is longer than \"length\"")
-        }
-        AbortStep::Control { bytes, length, direction, .. } => {
-            let (setup, _) = control(step)?;
-            let foreign = setup.request_type & 0x1f == 1 && setup.index as u8 != interface.0;
-            match direction {
-                _ if foreign => Some("\"index\" must be the interface that is open"),
-                _ if setup.is_reserved_for_host() => Some("this standard request has a command of its own"),
-                ControlDirection::In if *length > Setup::MAX_DATA => Some("\"length\" is at most 4096"),
-                ControlDirection::Out if bytes.0.len() > usize::from(Setup::MAX_DATA) => {
-                    Some("\"bytes\" has at most 4096")
-                }
-                _ => None,
-            }
-        }
-        AbortStep::ClearHalt { pipe: Pipe::All | Pipe::Control } => Some("\"pipe\" must be read, write or event"),
-        _ => None,
-    }
-}
-
-/// `bmRequestType` from its parts.
-pub(crate) fn request_type(direction: ControlDirection, kind: RequestKind, recipient: RequestRecipient) -> u8 {
-    let direction = if direction == ControlDirection::In { 0x80 } else { 0 };
-    let kind = match kind {
-        RequestKind::Standard => 0,
-        RequestKind::Class => 0x20,
-        RequestKind::Vendor => 0x40,
-    };
-    let recipient = match recipient {
-        RequestRecipient::Device => 0,
-        RequestRecipient::Interface => 1,
-        RequestRecipient::Endpoint => 2,
-    };
-    direction | kind | recipient
-}
-
-fn control(step: &AbortStep) -> Option<(Setup, &[u8])> {
-    let AbortStep::Control { kind, recipient, direction, request, value, index, bytes, length, .. } = step else {
-        return None;
-    };
-    let length = match direction {
-        ControlDirection::In => *length,
-        ControlDirection::Out => bytes.0.len() as u16,
-    };
-    let request_type = request_type(*direction, *kind, *recipient);
-    Some((Setup { request_type, request: *request, value: *value, index: *index, length }, &bytes.0))
-}
+/// How a step went; the next one is tried all the same.
+type StepResult = Result<(), &'static str>;
 
 impl AbortContext<'_> {
-    /// Runs a session's steps. A step that fails is noted, the first of them, and the rest is tried all the same.
-    pub fn run(&mut self, steps: &[AbortStep], report: &mut AbortReport) {
-        report.method = "armed".to_owned();
-        for (at, step) in steps.iter().enumerate() {
-            let (name, went) = self.step(step, report);
-            self.note(report, format!("step {} ({name})", at + 1), went);
+    /// Runs a session's abort sequence. Where nothing at all is answered for the settle time, the other steps are left out,
+    /// but for those by which the scanner shows that it is idle: one that is idle may have had nothing to say before.
+    pub fn run(&mut self, steps: &[AbortStep], report: &mut AbortReport) -> Verdict {
+        set_method(report, "armed");
+        let Some(verifying) = verifying(steps) else {
+            return self.steps(steps, report).map_or(Verdict::Unverified, Verdict::Failed);
+        };
+        let before = self.steps(&steps[..steps.len() - verifying.len()], report);
+        if let Some(failed) = before.filter(|_| self.takes_nothing) {
+            return Verdict::Failed(failed);
+        }
+        let failed = match self.ask(verifying, report) {
+            Ok(()) => return Verdict::Verified,
+            Err(failed) => failed,
+        };
+        // An answer may come late, but within the settle time; then it is asked again.
+        while !self.clock.is_silent(Instant::now()) && !self.clock.is_over(Instant::now()) {
+            let heard = report.drained;
+            if self.drain(self.drain_quiet, report).is_err() {
+                break;
+            }
+            if report.drained > heard && self.ask(verifying, report).is_ok() {
+                return Verdict::Verified;
+            }
+        }
+        Verdict::Failed(failed)
+    }
+
+    /// Runs only the part of a sequence by which the scanner shows that it is idle.
+    pub fn verify(&mut self, steps: &[AbortStep], report: &mut AbortReport) -> Verdict {
+        match verifying(steps) {
+            Some(verifying) => self.ask(verifying, report).map_or_else(Verdict::Failed, |()| Verdict::Verified),
+            None => Verdict::Unverified,
         }
     }
 
-    /// What USB alone allows: drain.
-    pub fn drain_only(&mut self, drain: Drain, report: &mut AbortReport) {
-        report.method = "drain".to_owned();
-        let went = self.drain(drain, report);
-        self.note(report, "drain".to_owned(), went);
+    /// The verifying steps: the first that fails is the end of them.
+    fn ask(&mut self, verifying: &[AbortStep], report: &mut AbortReport) -> Result<(), String> {
+        for step in verifying {
+            let (name, went) = self.step(step, RecoveryClock::left_of_all, report);
+            went.map_err(|why| format!("verify ({name}): {why}"))?;
+        }
+        Ok(())
+    }
+
+    /// Each step is tried, whatever became of those before it, until silence counts. Says the first that failed.
+    fn steps(&mut self, steps: &[AbortStep], report: &mut AbortReport) -> Option<String> {
+        let mut failed = None;
+        for (at, step) in steps.iter().enumerate() {
+            let now = Instant::now();
+            if self.clock.is_silent(now) || self.clock.is_over(now) {
+                return Some(failed.unwrap_or_else(|| "the scanner does not answer".to_owned()));
+            }
+            let (name, went) = self.step(step, RecoveryClock::left_for, report);
+            if let Err(why) = went {
+                let what = format!("step {} ({name}): {why}", at + 1);
+                log::debug!("{}: recovery: {what}", self.scanner.name);
+                failed.get_or_insert(what);
+            }
+        }
+        failed
+    }
+
+    /// What class and USB offer. Without a class that tells its status, quiet is no proof.
+    pub fn by_usb(&mut self, report: &mut AbortReport) -> Verdict {
+        if self.still_image {
+            return self.by_class(report);
+        }
+        set_method(report, "drain");
+        match self.drain(self.drain_quiet, report) {
+            Ok(()) => Verdict::Unverified,
+            Err(why) => Verdict::Failed(format!("drain: {why}")),
+        }
+    }
+
+    /// Throws away what still comes; a scanner that sends without an end shows that to the next who reads.
+    pub fn empty(&mut self, report: &mut AbortReport) {
+        let _ = self.drain(self.drain_quiet, report);
     }
 
     /// What the still image class offers. A device that refuses its requests is drained, and that is all.
-    pub fn run_class(&mut self, drain: Drain, report: &mut AbortReport) {
-        report.method = "class".to_owned();
+    fn by_class(&mut self, report: &mut AbortReport) -> Verdict {
+        set_method(report, "class");
         let cancel = self.class(CANCEL_REQUEST, Direction::Out, &CANCELLATION, 0);
-        self.note_class(report, "Cancel Request", &cancel);
-        let went = self.drain(drain, report);
-        self.note(report, "drain".to_owned(), went);
-        if cancel.outcome != Outcome::Success {
-            return;
+        if let Err(why) = self.drain(self.drain_quiet, report) {
+            return Verdict::Failed(format!("drain: {why}"));
         }
-        let status = self.class(GET_DEVICE_STATUS, Direction::In, &[], 0x14);
-        self.note_class(report, "Get Device Status", &status);
-        let idle = status.received.to_vec().get(2..4) == Some(&STATUS_OK[..]);
-        if !idle {
-            let reset = self.class(DEVICE_RESET, Direction::Out, &[], 0);
-            self.note_class(report, "Device Reset Request", &reset);
+        match cancel.outcome {
+            Outcome::Success => {}
+            // Devices that do not know the request refuse it with a stall: that is no failure.
+            Outcome::Fault(Fault::Stall) => return Verdict::Unverified,
+            outcome => return Verdict::Failed(format!("Cancel Request: {}", words(outcome))),
+        }
+        if self.class_status_is_ok() {
+            return Verdict::Verified;
+        }
+        let reset = self.class(DEVICE_RESET, Direction::Out, &[], 0);
+        match reset.outcome {
+            Outcome::Success if self.class_status_is_ok() => Verdict::Verified,
+            Outcome::Success | Outcome::Fault(Fault::Stall) => Verdict::Unverified,
+            outcome => Verdict::Failed(format!("Device Reset Request: {}", words(outcome))),
         }
     }
 
-    fn class(&self, request: u8, direction: Direction, data: &[u8], length: u16) -> Report {
+    fn class_status_is_ok(&mut self) -> bool {
+        let status = self.class(GET_DEVICE_STATUS, Direction::In, &[], 0x14);
+        status.received.to_vec().get(2..4) == Some(&STATUS_OK[..])
+    }
+
+    fn class(&mut self, request: u8, direction: Direction, data: &[u8], length: u16) -> Report {
         let request_type = if direction == Direction::In { 0xa1 } else { 0x21 };
         let length = if direction == Direction::In { length } else { data.len() as u16 };
         let setup = Setup { request_type, request, value: 0, index: u16::from(self.interface.0), length };
-        self.own(&self.control, "abort", Work::Control { setup, data: data.to_vec() }, CLASS_TIMEOUT)
+        let timeout = self.clock.left_of_all(CLASS_TIMEOUT, Instant::now());
+        self.own(&self.control.clone(), "abort", Work::Control { setup, data: data.to_vec() }, timeout)
     }
 
-    /// Devices that do not know a class request refuse it with a stall: that is no failure.
-    fn note_class(&self, report: &mut AbortReport, name: &str, of: &Report) {
-        let went = if of.outcome == Outcome::Fault(Fault::Stall) { Went::Well } else { well(of.outcome) };
-        self.note(report, name.to_owned(), went);
-    }
-
-    fn note(&self, report: &mut AbortReport, what: String, went: Went) {
-        if let Went::Badly(why) = went {
-            log::warn!("{}: recovery: {what}: {why}", self.device);
-            report.failed_step.get_or_insert(format!("{what}: {why}"));
-        }
-    }
-
-    fn step(&mut self, step: &AbortStep, report: &mut AbortReport) -> (&'static str, Went) {
+    /// `limit` says what is left of the time that the step may take.
+    fn step(&mut self, step: &AbortStep, limit: Limit, report: &mut AbortReport) -> (&'static str, StepResult) {
         let ms = |timeout: u32| Duration::from_millis(u64::from(timeout));
+        let left = |clock: &RecoveryClock, timeout: u32| limit(clock, ms(timeout), Instant::now());
         match step {
             AbortStep::Write { bytes, timeout } => {
                 let work = Work::Write { data: Data::Own(bytes.0.clone()), zero_packet: false };
-                ("write", self.write(work, ms(*timeout)))
+                let timeout = left(self.clock, *timeout);
+                ("write", self.write_step(work, timeout))
             }
             AbortStep::Read { length, timeout, expect } => {
-                let work = Work::Read { length: *length as usize, return_partial: true, into: None };
-                ("read", self.read_what_comes(work, ms(*timeout), &expect.0, report))
+                let timeout = left(self.clock, *timeout);
+                ("read", self.read_step(*length as usize, timeout, &expect.0, report))
             }
-            AbortStep::Drain { quiet, timeout } => {
-                ("drain", self.drain(Drain { quiet: ms(*quiet), most: ms(*timeout) }, report))
-            }
+            AbortStep::Drain { quiet, .. } => ("drain", self.drain(ms(*quiet), report)),
             AbortStep::Control { timeout, .. } => {
                 let (setup, data) = control(step).expect("it is a control step");
                 let work = Work::Control { setup, data: data.to_vec() };
-                ("control", well(self.own(&self.control, "abort", work, ms(*timeout)).outcome))
+                let timeout = left(self.clock, *timeout);
+                ("control", result(self.own(&self.control.clone(), "abort", work, timeout).outcome))
             }
             AbortStep::ClearHalt { pipe } => {
                 let handle = self.pipe(*pipe);
-                ("clear-halt", handle.map_or(Went::Badly("there is no such pipe"), |handle| self.clear_halt(&handle)))
+                ("clear-halt", handle.map_or(Err("there is no such pipe"), |handle| self.clear_halt(&handle)))
             }
         }
     }
@@ -226,98 +220,137 @@ impl AbortContext<'_> {
         [&self.read, &self.write, &self.event].into_iter().flatten().find(|handle| handle.role.pipe() == pipe).cloned()
     }
 
-    fn write(&mut self, work: Work, timeout: Duration) -> Went {
-        let Some(pipe) = self.write.clone() else { return Went::Badly("there is no such pipe") };
+    fn write_step(&mut self, work: Work, timeout: Duration) -> StepResult {
+        let Some(pipe) = self.write.clone() else { return Err("there is no such pipe") };
         let outcome = self.own(&pipe, "abort", work, timeout).outcome;
+        self.takes_nothing |= outcome == Outcome::Timeout;
         self.unhalt(&pipe);
-        well(outcome)
+        result(outcome)
     }
 
     /// Nothing, or less than there was room for, is as good, unless something is expected at its end.
-    fn read_what_comes(&mut self, work: Work, timeout: Duration, expect: &[u8], report: &mut AbortReport) -> Went {
-        let Some(pipe) = self.read.clone() else { return Went::Badly("there is no such pipe") };
-        let read = self.own(&pipe, "abort", work, timeout);
-        report.drained += read.moved as u64;
+    fn read_step(&mut self, length: usize, timeout: Duration, expect: &[u8], report: &mut AbortReport) -> StepResult {
+        let Some(pipe) = self.read.clone() else { return Err("there is no such pipe") };
+        let read = self.own(&pipe, "abort", Work::Read { length, return_partial: true, into: None }, timeout);
         self.unhalt(&pipe);
+        self.count_drained(read.moved, report);
         match read.outcome {
-            Outcome::Success | Outcome::Timeout if read.received.to_vec().ends_with(expect) => Went::Well,
-            Outcome::Timeout if read.moved == 0 => Went::Badly("the scanner did not answer"),
-            Outcome::Success | Outcome::Timeout => Went::Badly("the scanner gave another answer than expected"),
-            outcome => well(outcome),
+            Outcome::Success | Outcome::Timeout if read.received.to_vec().ends_with(expect) => Ok(()),
+            Outcome::Timeout if read.moved == 0 => Err("the scanner did not answer"),
+            Outcome::Success | Outcome::Timeout => Err("the scanner gave another answer than expected"),
+            outcome => result(outcome),
         }
     }
 
-    /// Reads until the device is quiet.
-    fn drain(&mut self, drain: Drain, report: &mut AbortReport) -> Went {
-        let Some(pipe) = self.read.clone() else { return Went::Well };
-        let end = Instant::now() + drain.most;
+    /// Reads until the device is quiet, for as long as the recovery may take.
+    fn drain(&mut self, quiet: Duration, report: &mut AbortReport) -> StepResult {
+        let Some(pipe) = self.read.clone() else { return Ok(()) };
+        let mut last_byte = Instant::now();
         loop {
-            let left = end.saturating_duration_since(Instant::now());
+            let left = self.clock.left_of_all(quiet, Instant::now());
             if left.is_zero() {
-                return Went::Badly("the scanner does not stop sending");
+                return Err("the scanner does not stop sending");
             }
-            let work = Work::Read { length: DRAIN_READ, return_partial: false, into: None };
-            let read = self.own(&pipe, "drain", work, drain.quiet.min(left));
-            report.drained += read.moved as u64;
+            let read =
+                self.own(&pipe, "drain", Work::Read { length: DRAIN_READ, return_partial: false, into: None }, left);
+            self.count_drained(read.moved, report);
+            if read.moved > 0 {
+                last_byte = Instant::now();
+            }
             match read.outcome {
+                // Empty packets are no bytes.
+                Outcome::Success if last_byte.elapsed() >= quiet => return Ok(()),
                 Outcome::Success => {}
-                Outcome::Timeout if read.moved == 0 => return Went::Well,
+                Outcome::Timeout if read.moved == 0 && left < quiet => return Err("the scanner does not stop sending"),
+                Outcome::Timeout if read.moved == 0 => return Ok(()),
                 Outcome::Timeout => {}
                 // It stops sending by halting the pipe.
                 Outcome::Fault(Fault::Stall) => {
                     self.unhalt(&pipe);
-                    return Went::Well;
+                    return Ok(());
                 }
                 outcome => {
                     self.unhalt(&pipe);
-                    return well(outcome);
+                    return result(outcome);
                 }
             }
         }
+    }
+
+    fn count_drained(&mut self, moved: usize, report: &mut AbortReport) {
+        report.drained += moved as u64;
+        self.scanner.recovery.note_drained(report.drained);
     }
 
     /// Clears the halt of a pipe that a fault froze, so that the next step can use it.
     pub fn unhalt(&mut self, pipe: &PipeHandle) {
         if pipe.is_halted() {
-            self.clear_halt(pipe);
+            // What goes wrong is in the log, and shows in the next step.
+            let _ = self.clear_halt(pipe);
         }
     }
 
-    fn clear_halt(&mut self, pipe: &PipeHandle) -> Went {
+    fn clear_halt(&mut self, pipe: &PipeHandle) -> StepResult {
         if let Some(claimed) = self.claimed.as_mut().filter(|_| self.clears_halts) {
             claimed.prepare_to_clear();
         }
-        match clear_halt(pipe, self.clears_halts) {
-            Ok(()) => Went::Well,
-            Err(error) => {
-                log::warn!("{}: {error}", self.device);
-                Went::Badly("the halt can't be cleared")
-            }
-        }
+        clear_halt(pipe, self.clears_halts).map_err(|error| {
+            log::warn!("{}: {error}", self.scanner.name);
+            "the halt can't be cleared"
+        })
     }
 
     /// Puts a request of the daemon's own and waits for its end, which its worker sees to: by completion, deadline,
-    /// loss or watchdog.
-    fn own(&self, pipe: &PipeHandle, command: &'static str, work: Work, timeout: Duration) -> Report {
+    /// loss or watchdog. A daemon that begins to shut down meanwhile may make that sooner.
+    fn own(&mut self, pipe: &PipeHandle, command: &'static str, work: Work, timeout: Duration) -> Report {
+        let nothing = |outcome| Report { outcome, moved: 0, received: Payload::default() };
+        if timeout.is_zero() {
+            return nothing(Outcome::Timeout);
+        }
         let length = match &work {
             Work::Read { length, .. } => *length,
             Work::Write { data, .. } => data.len(),
             Work::Control { setup, .. } => usize::from(setup.length),
             Work::Event => 0,
         };
+        let (is_write, is_control) = (matches!(&work, Work::Write { .. }), matches!(&work, Work::Control { .. }));
         let (reply, end) = bounded(1);
         pipe.tell(Order::Own(Box::new(IoRequest {
             pending: RequestInfo::new(0, 0, command, length as u64, pipe.address),
-            device: self.device.clone(),
+            device: self.scanner.name.clone(),
             work,
             timeout,
             reply: Reply::Own(reply),
             received: Payload::default(),
             cancelled_by: Vec::new(),
         })));
-        let lost = Report { outcome: Outcome::HostStuck, moved: 0, received: Payload::default() };
-        end.recv_timeout(timeout + 2 * WATCHDOG).unwrap_or(lost)
+        let lost = after(timeout + 2 * WATCHDOG);
+        let mut cut_short = never();
+        let report = loop {
+            select! {
+                recv(end) -> report => break report.unwrap_or_else(|_| nothing(Outcome::HostStuck)),
+                recv(self.scanner.recovery.on_shutdown()) -> at => if let Ok(at) = at {
+                    self.clock.stop_by(at);
+                    cut_short = after(at.saturating_duration_since(Instant::now()));
+                },
+                recv(cut_short) -> _ => {
+                    pipe.tell(Order::CancelOwn);
+                    cut_short = never();
+                },
+                recv(lost) -> _ => break nothing(Outcome::HostStuck),
+            }
+        };
+        // A scanner that takes bytes has said nothing yet: many put them into a buffer without looking.
+        let answered = report.moved > 0 || (is_control && report.outcome == Outcome::Success);
+        if !is_write && answered {
+            self.clock.heard(Instant::now());
+        }
+        report
     }
+}
+
+fn set_method(report: &mut AbortReport, method: &str) {
+    method.clone_into(&mut report.method);
 }
 
 /// Clears a halt on a quiet pipe.
@@ -333,66 +366,19 @@ pub(crate) fn clear_halt(pipe: &PipeHandle, on_the_wire: bool) -> Result<(), usb
     cleared.recv_timeout(2 * WATCHDOG).unwrap_or_else(|_| Err(stuck()))
 }
 
-fn well(outcome: Outcome) -> Went {
-    match outcome {
-        Outcome::Success => Went::Well,
-        Outcome::Timeout => Went::Badly("timed out"),
-        Outcome::Fault(Fault::Stall) => Went::Badly("the scanner answered with a stall"),
-        Outcome::Fault(Fault::Overrun) => Went::Badly("the scanner sent more than was asked for"),
-        Outcome::Fault(_) | Outcome::Halted => Went::Badly("the bus failed"),
-        Outcome::Cancelled => Went::Badly("cancelled"),
-        Outcome::Gone => Went::Badly("the scanner is gone"),
-        Outcome::HostStuck => Went::Badly("the host controller did not return a cancelled transfer"),
-    }
+fn result(outcome: Outcome) -> StepResult {
+    if outcome == Outcome::Success { Ok(()) } else { Err(words(outcome)) }
 }
 
-#[cfg(test)]
-mod tests {
-    use usbscan_wire::HexBytes;
-
-    use super::*;
-
-    fn refusal(step: AbortStep) -> Option<String> {
-        check(&[step], InterfaceNumber(1)).err().map(|failure| failure.to_string())
-    }
-
-    fn class_request(index: u16) -> AbortStep {
-        AbortStep::Control {
-            kind: RequestKind::Class,
-            recipient: RequestRecipient::Interface,
-            direction: ControlDirection::Out,
-            request: CANCEL_REQUEST,
-            value: 0,
-            index,
-            bytes: HexBytes(CANCELLATION.to_vec()),
-            length: 0,
-            timeout: 1000,
-        }
-    }
-
-    #[test]
-    fn steps_out_of_bounds_are_refused_with_their_number() {
-        assert_eq!(refusal(class_request(1)), None);
-        for step in [
-            AbortStep::Write { bytes: HexBytes(vec![0; 513]), timeout: 1 },
-            AbortStep::Write { bytes: HexBytes(vec![]), timeout: 0 },
-            AbortStep::Read { length: 2 << 20, timeout: 1, expect: HexBytes::default() },
-            AbortStep::Read { length: 1, timeout: 10_001, expect: HexBytes::default() },
-            AbortStep::Read { length: 1, timeout: 1, expect: HexBytes(vec![6, 6]) },
-            AbortStep::Drain { quiet: 0, timeout: 1 },
-            AbortStep::ClearHalt { pipe: Pipe::All },
-            class_request(0),
-        ] {
-            let refused = refusal(step.clone()).unwrap_or_else(|| panic!("{step:?} is refused"));
-            assert!(refused.contains("step 1: "), "{refused}");
-        }
-        let many = vec![AbortStep::ClearHalt { pipe: Pipe::Read }; 17];
-        assert!(matches!(check(&many, InterfaceNumber(0)), Err(Failure::TooManySteps)));
-    }
-
-    #[test]
-    fn a_request_type_is_made_of_its_three_parts() {
-        assert_eq!(request_type(ControlDirection::In, RequestKind::Vendor, RequestRecipient::Device), 0xc0);
-        assert_eq!(request_type(ControlDirection::Out, RequestKind::Class, RequestRecipient::Interface), 0x21);
+fn words(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Success => "it succeeded",
+        Outcome::Timeout => "timed out",
+        Outcome::Fault(Fault::Stall) => "the scanner answered with a stall",
+        Outcome::Fault(Fault::Overrun) => "the scanner sent more than was asked for",
+        Outcome::Fault(_) | Outcome::Halted => "the bus failed",
+        Outcome::Cancelled => "cancelled",
+        Outcome::Gone => "the scanner is gone",
+        Outcome::HostStuck => "the host controller did not return a cancelled transfer",
     }
 }

@@ -2,10 +2,10 @@
 //! supervisor owns it; opening and closing may take a while, and nobody else waits for them.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::unbounded;
-use usbscan_usb::{Device, EndpointAddress, EndpointDescriptor, Error, ErrorKind, InterfaceNumber, TransferType};
+use crossbeam_channel::{bounded, unbounded};
+use usbscan_usb::{Device, EndpointAddress, EndpointDescriptor, Error, ErrorKind, TransferType};
 
 use crate::capture::Tap;
 use crate::config::PipeDefaults;
@@ -18,10 +18,24 @@ use crate::scanner::function::{self, Function};
 use crate::scanner::handle::Scanner;
 use crate::scanner::message::Message;
 
+/// How a port reset ended.
+#[derive(Debug)]
+pub(crate) enum ResetEnd {
+    /// The device is there as it was, every interface in its setting.
+    Done,
+    /// It has left the bus: it comes back to its port as another device, or not at all.
+    Left(Error),
+    /// The bus did not do it, and nothing has changed.
+    Refused(Error),
+    /// The call has not returned. The device is with it.
+    Stuck,
+}
+
 /// See the head of this file.
 pub(crate) struct Claimed {
-    device: Box<dyn Device>,
-    interfaces: Vec<InterfaceNumber>,
+    /// `None` while a port reset has it.
+    device: Option<Box<dyn Device>>,
+    interfaces: Vec<Function>,
     workers: Vec<Worker>,
     scanner: Arc<Scanner>,
     defaults: PipeDefaults,
@@ -33,7 +47,7 @@ impl Claimed {
     /// # Errors
     /// As the bus says: gone, not allowed, in use by another.
     pub fn open(scanner: &Arc<Scanner>, defaults: PipeDefaults) -> Result<Claimed, Error> {
-        let device = scanner.bus.open(&scanner.info.location)?;
+        let device = Some(scanner.bus.open(&scanner.info().location)?);
         let mut claimed =
             Claimed { device, interfaces: Vec::new(), workers: Vec::new(), scanner: scanner.clone(), defaults };
         match claimed.begin() {
@@ -57,15 +71,19 @@ impl Claimed {
 
     /// Claims another interface, or the same again.
     pub fn interface(&mut self, function: Function) -> Result<(), Error> {
-        if self.interfaces.contains(&function.interface) {
+        if self.interfaces.iter().any(|claimed| claimed.interface == function.interface) {
             return Ok(());
         }
-        self.device.claim(function.interface)?;
-        if function.alternate != 0 {
-            self.device.set_alternate(function.interface, function.alternate)?;
-        }
-        self.interfaces.push(function.interface);
+        claim(self.device()?, function)?;
+        self.interfaces.push(function);
         Ok(())
+    }
+
+    fn device(&mut self) -> Result<&mut dyn Device, Error> {
+        match &mut self.device {
+            Some(device) => Ok(&mut **device),
+            None => Err(Error::new(ErrorKind::HostStuck, "use a device that is being reset")),
+        }
     }
 
     /// The pipe of an endpoint; its worker starts when it is first wanted.
@@ -93,7 +111,7 @@ impl Claimed {
             self.prepare_to_clear();
         }
         let (completions, done) = unbounded();
-        let mut endpoint = self.device.endpoint(address, completions)?;
+        let mut endpoint = self.device()?.endpoint(address, completions)?;
         if clears {
             endpoint.clear_halt()?;
         }
@@ -124,7 +142,7 @@ impl Claimed {
             Role::Event => TransferType::Interrupt,
             Role::Read | Role::Write => TransferType::Bulk,
         };
-        let usbscan_usb::Location { bus, address, .. } = self.scanner.info.location;
+        let usbscan_usb::Location { bus, address, .. } = self.scanner.info().location;
         Tap { taps: self.scanner.taps.clone(), endpoint, transfer, bus, address }
     }
 
@@ -135,21 +153,105 @@ impl Claimed {
             return;
         }
         let function = self.scanner.function;
-        if let Err(error) = self.device.set_alternate(function.interface, function.alternate) {
+        let chosen = self.device().and_then(|device| device.set_alternate(function.interface, function.alternate));
+        if let Err(error) = chosen {
             log::debug!("{error}");
         }
     }
 
-    /// Resets the port. Nothing is in flight.
-    pub fn reset(&mut self) -> Result<(), Error> {
-        self.device.reset()
+    /// Resets the port, on a thread of its own: the call may never return. Nothing is in flight.
+    pub fn reset(&mut self, limit: Duration) -> ResetEnd {
+        let Some(mut device) = self.device.take() else { return ResetEnd::Stuck };
+        // Without room: what was sent was received, or comes back to the sender.
+        let (sender, end) = bounded(0);
+        let scanner = self.scanner.clone();
+        let reset = move || {
+            let result = device.reset();
+            if let Err(late) = sender.send((device, result)) {
+                let (device, _) = late.into_inner();
+                scanner.tell(Message::ResetReturned(device));
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("reset {}", self.scanner.name)).spawn(reset);
+        let thread = match thread {
+            Ok(thread) => thread,
+            // The device went with it: it is opened anew.
+            Err(error) => {
+                return ResetEnd::Left(Error::new(ErrorKind::NoResources, format!("start a thread: {error}")));
+            }
+        };
+        let Ok((device, result)) = end.recv_timeout(limit) else { return ResetEnd::Stuck };
+        if thread.join().is_err() {
+            log::error!("{}: the thread of the port reset panicked", self.scanner.name);
+        }
+        self.after_reset(device, result)
+    }
+
+    fn after_reset(&mut self, mut device: Box<dyn Device>, result: Result<(), Error>) -> ResetEnd {
+        // A reset puts every interface back into its first setting.
+        let restored = result.and_then(|()| {
+            let mut others = self.interfaces.iter().filter(|function| function.alternate != 0);
+            others.try_for_each(|function| device.set_alternate(function.interface, function.alternate))
+        });
+        match restored {
+            Err(error) if error.kind == ErrorKind::NoDevice => {
+                if let Err(error) = device.close(WATCHDOG) {
+                    log::warn!("{error}");
+                }
+                ResetEnd::Left(error)
+            }
+            restored => {
+                self.device = Some(device);
+                restored.map_or_else(ResetEnd::Refused, |()| ResetEnd::Done)
+            }
+        }
+    }
+
+    /// The device is back at its port as another one of the bus: it is opened and claimed as it was, and the pipes go on with
+    /// its endpoints. They are quiet.
+    ///
+    /// # Errors
+    /// As the bus says. The pipes have no device then.
+    pub fn reopen(&mut self) -> Result<(), Error> {
+        let mut device = self.scanner.bus.open(&self.scanner.info().location)?;
+        let reopened = self.reopen_with(&mut *device);
+        match reopened {
+            Ok(()) => self.device = Some(device),
+            Err(_) => {
+                // What goes wrong there says no more than why it is closed.
+                let _ = device.close(WATCHDOG);
+            }
+        }
+        reopened
+    }
+
+    fn reopen_with(&self, device: &mut dyn Device) -> Result<(), Error> {
+        self.interfaces.iter().try_for_each(|function| claim(device, *function))?;
+        for worker in &self.workers {
+            let (completions, done) = unbounded();
+            let address = worker.handle.address;
+            let endpoint = device.endpoint(address, completions)?;
+            let tap = self.tap(worker.handle.role, address);
+            worker.handle.tell(Order::Replace { endpoint, completions: done, tap });
+        }
+        Ok(())
+    }
+
+    /// Whether no port reset has the device.
+    pub fn has_device(&self) -> bool {
+        self.device.is_some()
+    }
+
+    /// Takes the device back whose port reset has returned after all.
+    pub fn take_back(&mut self, device: Box<dyn Device>) {
+        self.device = Some(device);
     }
 
     /// Ends the workers, lets the interfaces go and closes. Says so in the log when the host does not play along;
     /// what it holds is then left to it.
     pub fn close(self) {
         let Claimed { device, workers, scanner, .. } = self;
-        let label = scanner.info.label();
+        let label = scanner.info().label();
         // Control first; a hung control request blocks the others' cancels.
         workers.iter().for_each(|worker| worker.handle.tell(Order::Retire));
         let deadline = Instant::now() + WATCHDOG;
@@ -160,10 +262,16 @@ impl Claimed {
             std::mem::forget(device);
             return;
         }
-        if let Err(error) = device.close(WATCHDOG) {
+        if let Some(Err(error)) = device.map(|device| device.close(WATCHDOG)) {
             log::error!("close {label}: {error}");
         }
     }
+}
+
+fn claim(device: &mut dyn Device, function: Function) -> Result<(), Error> {
+    device.claim(function.interface)?;
+    // The first setting is chosen already, and choosing it again makes some devices print garbage.
+    if function.alternate == 0 { Ok(()) } else { device.set_alternate(function.interface, function.alternate) }
 }
 
 /// A pipe tells something: it concerns all pipes at once, and then the supervisor.

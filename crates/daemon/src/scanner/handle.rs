@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use usbscan_usb::{Access, Bus, DeviceInfo};
 use usbscan_wire::{DeviceEntry, DeviceStatus, HexBytes, LastCancel, Peer, PipeState, SessionEntry};
 
@@ -14,15 +14,23 @@ use crate::capture::Taps;
 use crate::config::models::Model;
 use crate::failure::Failure;
 use crate::pipe::cancellation::Cancellation;
-use crate::pipe::orders::{CancelTarget, Order, PipeHandle};
+use crate::pipe::orders::{CancelTarget, Order, PipeHandle, Role};
+use crate::pipe::request::RequestInfo;
 use crate::reply::responder::Responder;
 use crate::scanner::function::Function;
 use crate::scanner::lock::Lock;
 use crate::scanner::message::{Message, PendingCancel};
+use crate::scanner::recovery_state::RecoveryState;
 use crate::session::binding::{LockAwaited, ScannerId};
 use crate::session::handle::{RequestLocation, Session};
 
 mod locking;
+
+/// What a person is told of a scanner that no recovery has helped.
+pub(crate) const UNRESPONSIVE: &str = "the scanner does not respond, and recovery has failed; switch it off and on";
+
+const NOT_ACCESSIBLE: &str =
+    "no permission: usbscand's udev rules (60-usbscan.rules) are not in force; install them and replug";
 
 /// A session that has the scanner open.
 #[derive(Debug, Clone)]
@@ -47,8 +55,10 @@ struct ScannerState {
     claim_state: ClaimState,
     /// The device is gone, or the handle to it is good for nothing.
     gone: bool,
-    /// A job of the supervisor's runs.
-    cancelling: bool,
+    /// The supervisor brings it back to idle.
+    recovering: bool,
+    /// Counts its claims.
+    claims: u64,
     /// Who else had it when it was last claimed in vain.
     in_use: Option<String>,
     sessions: Vec<Attached>,
@@ -64,8 +74,6 @@ struct ScannerState {
     disarming: Vec<(Arc<Session>, Option<Responder>)>,
     /// The session that used it last.
     last_user: Option<u64>,
-    /// The session that used it last without the lock, and when.
-    last_use: Option<(u64, Instant)>,
 }
 
 impl ScannerState {
@@ -83,7 +91,7 @@ impl ScannerState {
 
     /// Whether the scanner is being brought to idle, or soon will be.
     fn is_recovering(&self) -> bool {
-        self.cancelling || self.joined.is_some() || self.resets > 0
+        self.recovering || self.joined.is_some() || self.resets > 0
     }
 }
 
@@ -93,8 +101,9 @@ pub(crate) struct Scanner {
     pub name: Arc<str>,
     /// See names.rs.
     pub stable_id: String,
-    /// As the bus lists it.
-    pub info: DeviceInfo,
+    info: RwLock<Arc<DeviceInfo>>,
+    /// How its recovery goes.
+    pub recovery: RecoveryState,
     pub bus: Arc<dyn Bus>,
     /// Which part of it is a scanner.
     pub function: Function,
@@ -142,7 +151,8 @@ impl Scanner {
             id,
             name,
             stable_id,
-            info,
+            info: RwLock::new(Arc::new(info)),
+            recovery: RecoveryState::default(),
             bus,
             function,
             model,
@@ -152,6 +162,16 @@ impl Scanner {
             state,
             lock_awaited,
         })
+    }
+
+    /// As the bus lists it. Its address changes when it leaves its port and comes back.
+    pub fn info(&self) -> Arc<DeviceInfo> {
+        self.info.read().clone()
+    }
+
+    /// It is back at its port as this one.
+    pub fn set_info(&self, info: DeviceInfo) {
+        *self.info.write() = Arc::new(info);
     }
 
     /// Passes a message to the supervisor, which outlives whoever has the scanner open.
@@ -170,11 +190,27 @@ impl Scanner {
     }
 
     fn healthy(&self, state: &ScannerState) -> Result<(), Failure> {
+        self.is_there(state)?;
+        match self.recovery.unresponsive() {
+            Some(_) => Err(Failure::Unresponsive { device: self.name.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn is_there(&self, state: &ScannerState) -> Result<(), Failure> {
         match (state.gone, state.claim_state) {
             (true, _) => Err(Failure::Gone { device: self.name.clone() }),
             (false, ClaimState::HostStuck) => Err(Failure::HostStuck { device: self.name.clone() }),
             (false, _) => Ok(()),
         }
+    }
+
+    /// Whether it is there, and the host controller has all that it should; it may be unresponsive.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_device(&self) -> Result<(), Failure> {
+        self.is_there(&self.state.lock())
     }
 
     // ---- pipes
@@ -197,7 +233,9 @@ impl Scanner {
 
     /// `cancel-pending`: cancels at once, whatever the supervisor is doing, and has it bring the scanner to idle. While
     /// that is under way another one joins it.
-    pub fn cancel_pending(&self, by: &Session, pending: PendingCancel) {
+    pub fn cancel_pending(&self, by: &Session, mut pending: PendingCancel) {
+        let requests: Vec<_> = self.sessions().iter().flat_map(|session| session.pending()).collect();
+        pending.silent_for = self.silent_for(requests.iter().map(|request| &**request));
         let is_first = self.state.lock().begin_cancel();
         self.cancel_everything(by, &pending);
         let mut state = self.state.lock();
@@ -334,14 +372,42 @@ impl Scanner {
         self.state.lock().in_use = by;
     }
 
-    /// A job of the supervisor's begins or ends.
-    pub fn set_cancelling(&self, cancelling: bool) {
+    /// The supervisor begins to bring it back to idle.
+    pub fn begin_recovery(&self) {
+        self.state.lock().recovering = true;
+        self.recovery.begin();
+    }
+
+    /// It has.
+    pub fn end_recovery(&self) {
+        self.recovery.end();
         let mut state = self.state.lock();
-        state.cancelling = cancelling;
+        state.recovering = false;
         let disarming = state.take_disarming();
         drop(state);
         self.disarm_all(disarming);
         self.grant_lock();
+    }
+
+    /// A new claim has its number.
+    pub fn count_claim(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.claims += 1;
+        state.claims
+    }
+
+    /// The number of its claim.
+    pub fn claim_number(&self) -> u64 {
+        self.state.lock().claims
+    }
+
+    /// For how long nothing has moved on the pipes of jobs, while the oldest request of these has waited.
+    pub fn silent_for<'a>(&self, pending: impl Iterator<Item = &'a RequestInfo>) -> Duration {
+        let pipes: Vec<PipeHandle> = self.pipes().into_iter().filter(|pipe| pipe.role != Role::Event).collect();
+        let of_job = pending.filter(|request| pipes.iter().any(|pipe| pipe.address == request.endpoint));
+        let Some(oldest) = of_job.map(|request| request.since).min() else { return Duration::ZERO };
+        let moved = pipes.iter().filter_map(|pipe| pipe.activity.last()).max();
+        moved.map_or(oldest, |moved| moved.max(oldest)).elapsed()
     }
 
     /// A session has it open.
@@ -369,7 +435,8 @@ impl Scanner {
     // ---- what people see
 
     pub fn entry(&self) -> DeviceEntry {
-        let (info, model) = (&self.info, self.model.as_ref());
+        let (info, model) = (self.info(), self.model.as_ref());
+        let unresponsive = self.recovery.unresponsive().is_some();
         let or_model = |own: &Option<String>, of: fn(&Model) -> &String| own.clone().or_else(|| model.map(of).cloned());
         let accessible = self.accessible.load(Ordering::Relaxed);
         DeviceEntry {
@@ -387,10 +454,12 @@ impl Scanner {
             bus: self.bus.name().to_owned(),
             protocol: self.function.protocol.to_owned(),
             accessible,
-            problem: (!accessible).then(|| {
-                "no permission: usbscand's udev rules (60-usbscan.rules) are not in force; install them and replug"
-                    .to_owned()
-            }),
+            unresponsive,
+            problem: match (accessible, unresponsive) {
+                (_, true) => Some(UNRESPONSIVE.to_owned()),
+                (false, _) => Some(NOT_ACCESSIBLE.to_owned()),
+                (true, false) => None,
+            },
             configuration: None,
             descriptors: None,
         }
@@ -398,10 +467,11 @@ impl Scanner {
 
     /// As in `list` with descriptors.
     pub fn entry_with_descriptors(&self) -> DeviceEntry {
-        let configuration = self.info.configuration.as_ref().map_or(0, |configuration| configuration.value);
+        let info = self.info();
+        let configuration = info.configuration.as_ref().map_or(0, |configuration| configuration.value);
         DeviceEntry {
             configuration: Some(configuration),
-            descriptors: self.bus.descriptors(&self.info.location).map(HexBytes),
+            descriptors: self.bus.descriptors(&info.location).map(HexBytes),
             ..self.entry()
         }
     }
@@ -409,23 +479,24 @@ impl Scanner {
     /// As in `status`, with at most `listed` requests of each pipe.
     pub fn status(&self, listed: usize) -> DeviceStatus {
         let state = self.state.lock();
-        let (claim_state, cancelling, in_use) = (state.claim_state, state.cancelling, state.in_use.clone());
+        let (claim_state, in_use) = (state.claim_state, state.in_use.clone());
         let (attached, holder) = (state.sessions.clone(), state.lock.holder());
         let (mut handles, last_cancel) = (state.pipes.clone(), state.last_cancel.clone());
         drop(state);
         handles.sort_by_key(|pipe| pipe.address);
         let mut requests: Vec<_> = attached.iter().flat_map(|attached| attached.session.pending()).collect();
         requests.sort_by_key(|request| request.serial);
+        let (mut device, recovery) = (self.entry(), self.recovery.progress());
         let state = match claim_state {
             ClaimState::HostStuck => "host-stuck",
-            _ if cancelling => "cancelling",
+            _ if recovery.is_some() => "recovering",
+            _ if device.unresponsive => "unresponsive",
             ClaimState::Closed if in_use.is_some() => "in-use",
             ClaimState::Closed => "closed",
             ClaimState::Claimed if !requests.is_empty() => "busy",
             ClaimState::Claimed if attached.is_empty() => "idle",
             ClaimState::Claimed => "open",
         };
-        let mut device = self.entry();
         device.problem = device.problem.or(in_use);
         let of_pipe = |pipe: &PipeHandle| PipeState {
             pipe: pipe.role.pipe().to_string(),
@@ -436,6 +507,7 @@ impl Scanner {
         DeviceStatus {
             device,
             state: state.to_owned(),
+            recovery,
             last_cancel: last_cancel.map(|(by, command, at)| LastCancel {
                 by,
                 command: command.to_owned(),

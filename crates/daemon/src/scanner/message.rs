@@ -1,8 +1,10 @@
 //! What a scanner's supervisor is told. Values; whoever sends one has the scanner's handle.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+use usbscan_usb::Device;
 use usbscan_wire::Peer;
 
 use crate::failure::Failure;
@@ -30,8 +32,16 @@ pub(crate) enum CloseReason {
     Died,
 }
 
+/// What the end of a session has cancelled of its job.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CutShort {
+    /// Requests, but for those that waited for events.
+    pub requests: u64,
+    /// For how long nothing had moved, while the oldest of them waited.
+    pub silent_for: Duration,
+}
+
 /// What the supervisor is told.
-#[derive(Debug)]
 pub(crate) enum Message {
     /// A session opens the scanner.
     Attach {
@@ -45,8 +55,8 @@ pub(crate) enum Message {
     Detach {
         session: Arc<Session>,
         reason: CloseReason,
-        /// Requests of its job that its end has cancelled.
-        cut_short: u64,
+        /// What its end has cancelled.
+        cut_short: CutShort,
         done: Sender<()>,
     },
     /// Everything is cancelled and the scanner brought back to idle.
@@ -62,6 +72,8 @@ pub(crate) enum Message {
     ResetDevice(PendingCancel),
     /// Somebody waits for the lock, and a request has ended that was in the way.
     GrantLock,
+    /// A port reset that was given up has returned.
+    ResetReturned(Box<dyn Device>),
     /// A pipe has something to tell.
     PipeEvent(PipeEvent),
     /// Its rights came, some time after itself.
@@ -78,5 +90,7 @@ pub(crate) struct PendingCancel {
     pub by: Arc<Cancellation>,
     /// Told when those have ended.
     pub sum: Receiver<CancelCount>,
+    /// For how long the scanner had been silent in the job that it cancels.
+    pub silent_for: Duration,
     pub responder: Responder,
 }

@@ -1,98 +1,101 @@
-//! What the supervisor does with the scanner to itself: cancels everything and brings it back to idle, when somebody
-//! asks and when a session ends; clears halts; resets.
+//! Recovery: what the supervisor does to bring a scanner back to idle, after a cancel of everything and after a session that
+//! ended in the middle of a job. docs/architecture.md, "Recovery", says why it is as it is.
 //!
-//! When a session ends, its requests are cancelled, and then one of these is done:
-//!
-//! | left by the session | done |
+//! | left by the session that ended | done |
 //! | --- | --- |
-//! | an abort sequence, and the scanner used since it was armed | the sequence |
-//! | no sequence; its end cancelled a read, write or control request, or it used the scanner and its connection ended without `close` | what USB alone allows: drain, and for still image devices their class's requests |
+//! | an abort sequence, and the scanner used since it was armed | the ladder, from its first rung |
+//! | no sequence; its end cancelled a read, write or control request, or it used the scanner and its connection ended without `close` | the ladder, from its second rung |
 //! | neither: `close` with every request answered, or nothing used since `disarm-abort` | nothing; it costs no time |
 //! | anything, while another session has the lock, has used the scanner since, or has ended its job or its lock | nothing |
 //!
-//! Either takes the pipes from all other sessions for its time, and cancels what they have on them; so without a
-//! sequence nothing is done while another session has requests on the bulk pipes, which are its own job's.
+//! ```text
+//!   1 abort sequence ──verified──▶ idle
+//!        │ fails, or nothing is answered
+//!   2 class requests, drain, halts ──▶ idle: verified by the class or the sequence's end; else unverified
+//!        │ fails, or was silent in the job     (never where a policy or a bystander forbids the next)
+//!   3 port reset, and the device back at its port ──▶ idle
+//!        │ fails
+//!   4 unresponsive: released, and left alone
+//! ```
+//!
+//! It takes the pipes from all other sessions for its time, and cancels what they have on them; so without a sequence
+//! nothing is done while another session has requests on the bulk pipes, which are its own job's.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded};
-use usbscan_usb::ErrorKind;
+use usbscan_usb::InterfaceNumber;
 use usbscan_wire::{AbortReport, AbortStep, Event, Pipe};
 
+use crate::config::RecoveryTimes;
 use crate::failure::Failure;
-use crate::pipe::cancellation::{CancelCount, Cancellation};
-use crate::pipe::endpoint_io::WATCHDOG;
 use crate::pipe::orders::{CancelTarget, Order, PipeHandle, Role};
 use crate::reply::responder::Responder;
-use crate::scanner::abort::{self, AbortContext, Drain};
+use crate::scanner::abort::{AbortContext, Verdict};
+use crate::scanner::claim::Claimed;
+use crate::scanner::clock::RecoveryClock;
 use crate::scanner::function;
-use crate::scanner::handle::Scanner;
-use crate::scanner::message::{CloseReason, PendingCancel};
+use crate::scanner::gates::{NotQuiet, cancellation, close_gates, quiesce, resume, until_quiet, wait};
+use crate::scanner::handle::{ClaimState, Scanner, UNRESPONSIVE};
+use crate::scanner::message::{CloseReason, CutShort, PendingCancel};
+use crate::scanner::port_reset::NotReset;
+use crate::scanner::recovery_state::Unresponsive;
 use crate::scanner::supervisor::Supervisor;
 use crate::session::binding::Binding;
-use crate::session::handle::Session;
+use crate::session::handle::{Armed, Session};
 
-/// Silence that ends a drain; scanners send without longer pauses while they have something.
-const DRAIN_QUIET: Duration = Duration::from_millis(200);
-/// The most that a drain takes.
-const DRAIN_MOST: Duration = Duration::from_secs(3);
-/// How long a reset waits for another's control request before it says who is in the way.
-const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
-
-/// The host did not give everything back in time.
-#[derive(Debug)]
-struct NotQuiet;
-
-/// A cancel and where its end is told.
-fn cancellation() -> (Arc<Cancellation>, Receiver<CancelCount>) {
-    let (told, sum) = bounded(1);
-    // Whoever waited may have given up on a host-stuck scanner.
-    let by = Cancellation::new(move |sum| {
-        let _ = told.send(sum);
-    });
-    (by, sum)
+/// A job that is to be ended: on which pipes, and by which sequence.
+struct Job {
+    binding: Option<Arc<Binding>>,
+    armed: Option<Armed>,
 }
 
-/// Cancels what a session has outstanding, and waits for the end of that. Returns how many requests of its job that
-/// were: not those for events. On the session's own thread, so that a supervisor which waits for one of them goes on.
-pub(crate) fn cancel_session(scanner: &Scanner, binding: &Binding, id: u64) -> u64 {
+/// The pipes that recovery uses, of a session or the scanner's own.
+struct Pipes {
+    interface: InterfaceNumber,
+    control: PipeHandle,
+    read: Option<PipeHandle>,
+    write: Option<PipeHandle>,
+    event: Option<PipeHandle>,
+}
+
+/// Cancels what a session has outstanding, and waits for the end of that. On the session's own thread, so that a supervisor
+/// which waits for one of them goes on.
+pub(crate) fn cancel_session(scanner: &Scanner, binding: &Binding, session: &Session) -> CutShort {
+    let id = session.id();
     scanner.cancel_lock_waiters(|waiting, _| waiting == id);
+    let silent_for = scanner.silent_for(session.pending().iter().map(|pending| &**pending));
     let (jobs, events): (Vec<_>, Vec<_>) = binding.pipes().cloned().partition(|pipe| pipe.role != Role::Event);
     let (by, sum) = cancellation();
     Scanner::cancel(&jobs, CancelTarget::Session(id), &by);
     let (also, rest) = cancellation();
     Scanner::cancel(&events, CancelTarget::Session(id), &also);
     drop((by, also));
-    let cut_short = wait(&sum);
+    let requests = wait(&sum);
     wait(&rest);
-    cut_short
+    CutShort { requests, silent_for }
 }
 
 impl Supervisor {
     // ---- a session ends
 
     /// Its requests end, its job is aborted if it left one, its lock is free. The next session gets the pipes after that.
-    pub(super) fn leave(&mut self, session: &Arc<Session>, reason: CloseReason, cut_short: u64) {
+    pub(super) fn leave(&mut self, session: &Arc<Session>, reason: CloseReason, cut_short: CutShort) {
         let id = session.id();
         let armed = session.armed().filter(|_| session.has_used_scanner());
-        let unfinished = cut_short > 0 || (reason == CloseReason::Died && session.has_used_scanner());
+        let unfinished = cut_short.requests > 0 || (reason == CloseReason::Died && session.has_used_scanner());
         let healthy = self.scanner.check().is_ok() && self.claimed.is_some();
         // The scanner is another's now: what this one left was ended when that one got the lock, or by a cancel.
         let is_others = self.scanner.lock_holder().is_some_and(|holder| holder != id);
         let is_over = session.is_job_over() || session.has_lost_lock();
-        match armed {
-            _ if !healthy || is_others || is_over => {}
-            Some(steps) => self.abort_job(session, Some(&steps)),
-            None if unfinished && self.scanner.was_last_used_by(id) && self.others_are_still(id) => {
-                self.abort_job(session, None);
-            }
-            None => {}
+        let unfinished = unfinished && self.scanner.was_last_used_by(id);
+        if healthy && !is_others && !is_over && (armed.is_some() || (unfinished && self.others_are_still(id))) {
+            self.abort_job(session, armed, cut_short.silent_for);
         }
         session.disarm();
         self.scanner.tell_pipes(|| Order::DropSurplus { session: Some(id) });
         self.scanner.detach(session);
-        if healthy && self.scanner.sessions().is_empty() {
+        if self.scanner.check().is_ok() && self.claimed.is_some() && self.scanner.sessions().is_empty() {
             self.clear_halts(self.scanner.pipes());
         }
         self.scanner.release_lock(id);
@@ -107,14 +110,14 @@ impl Supervisor {
         others.into_iter().all(|session| !busy(&session))
     }
 
-    fn abort_job(&mut self, session: &Session, steps: Option<&[AbortStep]>) {
+    fn abort_job(&mut self, session: &Arc<Session>, armed: Option<Armed>, silent_for: Duration) {
         let name = self.scanner.name.clone();
-        let kind = if steps.is_some() { "runs its abort sequence" } else { "is brought back to idle" };
-        log::info!("{name}: {} ended in the middle of something; the scanner {kind}", session.label());
-        self.scanner.set_cancelling(true);
+        log::info!("{name}: {} ended in the middle of a job; the scanner is recovered", session.label());
+        self.scanner.begin_recovery();
         self.scanner.end_jobs(session.id());
-        let clears_event =
-            steps.is_some_and(|s| s.iter().any(|s| matches!(s, AbortStep::ClearHalt { pipe: Pipe::Event })));
+        let clears_event = armed
+            .as_ref()
+            .is_some_and(|armed| armed.steps.iter().any(|s| matches!(s, AbortStep::ClearHalt { pipe: Pipe::Event })));
         let pipes: Vec<_> =
             self.scanner.pipes().into_iter().filter(|pipe| pipe.role != Role::Event || clears_event).collect();
         let (by, sum) = cancellation();
@@ -124,19 +127,19 @@ impl Supervisor {
         if cancelled > 0 {
             log::info!("{name}: {cancelled} requests of other sessions are cancelled by that");
         }
-        if quiet.is_err() {
-            self.give_up();
-        } else {
-            let mut report = AbortReport::default();
-            self.bring_to_idle(session.binding().as_deref(), steps, &mut report);
+        let mut report = AbortReport::default();
+        match quiet {
+            Ok(()) => self.recover(&[Job { binding: session.binding(), armed }], silent_for, &mut report),
+            Err(NotQuiet) => self.give_up(),
         }
         resume(&pipes);
-        self.scanner.set_cancelling(false);
+        self.scanner.end_recovery();
+        log::info!("{name}: {}", in_words(&report));
     }
 
     /// Not even a worker has answered in time. A device that is gone will say so itself.
-    fn give_up(&self) {
-        if self.scanner.check().is_ok() {
+    pub(super) fn give_up(&self) {
+        if self.scanner.check_device().is_ok() {
             log::error!("{}: the host controller did not return a cancelled transfer", self.scanner.name);
             self.scanner.set_host_stuck();
             self.scanner.tell_pipes(|| Order::HostStuck);
@@ -146,7 +149,7 @@ impl Supervisor {
     // ---- cancel-pending
 
     pub(super) fn cancel_pending(&mut self, pending: PendingCancel) {
-        let PendingCancel { peer, by, sum, responder } = pending;
+        let PendingCancel { peer, by, sum, silent_for, responder } = pending;
         let name = self.scanner.name.to_string();
         if let Err(failure) = self.scanner.check().and_then(|()| self.claim().map(drop)) {
             drop(by);
@@ -154,7 +157,7 @@ impl Supervisor {
             responder.fail(&failure);
             return self.scanner.take_joined_cancels().into_iter().for_each(|joined| joined.responder.fail(&failure));
         }
-        self.scanner.set_cancelling(true);
+        self.scanner.begin_recovery();
         let pipes = self.scanner.pipes();
         let gates = close_gates(&pipes, |_| Some(by.clone()));
         drop(by);
@@ -163,14 +166,17 @@ impl Supervisor {
         let quiet = until_quiet(gates);
         let mut report = AbortReport { cancelled: wait(&sum), ..AbortReport::default() };
         match quiet {
-            Ok(()) => self.abort_everybodys_job(&mut report),
+            Ok(()) => {
+                let jobs = self.jobs();
+                self.recover(&jobs, silent_for, &mut report);
+            }
             Err(NotQuiet) => {
                 report.failed_step = Some("cancel: the host controller did not return a transfer".to_owned());
                 self.give_up();
             }
         }
         resume(&pipes);
-        self.scanner.set_cancelling(false);
+        self.scanner.end_recovery();
         log::info!("{name}: {} requests cancelled, {}", report.cancelled, in_words(&report));
         self.announce(Event::Idle { name, abort: report.clone() });
         self.release_later();
@@ -189,21 +195,14 @@ impl Supervisor {
         }
     }
 
-    /// The sequences of those who left one, the lock's holder first; or what USB alone allows.
-    fn abort_everybodys_job(&mut self, report: &mut AbortReport) {
+    /// Those of the sessions that left a sequence, the lock's holder first; else one that left none.
+    fn jobs(&self) -> Vec<Job> {
         let mut sessions = self.scanner.sessions();
         let holder = self.scanner.lock_holder();
         sessions.sort_by_key(|session| Some(session.id()) != holder);
-        let armed: Vec<_> = sessions.iter().filter_map(|session| Some((session, session.armed()?))).collect();
-        for (session, steps) in &armed {
-            self.bring_to_idle(session.binding().as_deref(), Some(steps), report);
-        }
-        if armed.is_empty() {
-            self.bring_to_idle(None, None, report);
-        }
-        if report.failed_step.is_none() {
-            sessions.iter().for_each(|session| session.mark_idle());
-        }
+        let armed = sessions.iter().filter_map(|session| Some((session.binding(), session.armed()?)));
+        let jobs: Vec<Job> = armed.map(|(binding, armed)| Job { binding, armed: Some(armed) }).collect();
+        if jobs.is_empty() { vec![Job { binding: None, armed: None }] } else { jobs }
     }
 
     fn announce(&self, event: Event) {
@@ -213,71 +212,205 @@ impl Supervisor {
             .broadcast(event, |session| session.binding().is_some_and(|binding| binding.scanner == scanner.id));
     }
 
-    // ---- the method
+    // ---- the ladder
 
-    /// Everything is quiet. Surplus bytes and halts go, then the steps run on the pipes that the session had bound.
-    fn bring_to_idle(&mut self, binding: Option<&Binding>, steps: Option<&[AbortStep]>, report: &mut AbortReport) {
-        self.scanner.tell_pipes(|| Order::DropSurplus { session: None });
-        let bench = match binding {
-            Some(binding) => Ok(self.bench_of(binding)),
-            None => self.bench(),
+    /// Everything is quiet. What has become of the scanner is in the report, and in its state.
+    fn recover(&mut self, jobs: &[Job], silent_for: Duration, report: &mut AbortReport) {
+        let times = self.environment.configured.now().recovery;
+        let settle = self.settle(jobs, times);
+        let mut clock = RecoveryClock::start(times, settle, self.scanner.recovery.shutdown(), Instant::now());
+        let mut verdict = self.by_its_pipes(jobs, &mut clock, report);
+        let silent = jobs.iter().all(|job| job.armed.is_none()) && (silent_for > settle || self.resets_after_job());
+        if clock.is_over(Instant::now()) && self.scanner.recovery.shutdown().is_some() {
+            verdict = Verdict::Failed("the daemon is shutting down".to_owned());
+        } else if matches!(verdict, Verdict::Failed(_)) || (silent && verdict == Verdict::Unverified) {
+            verdict = self.by_port_reset(jobs, &mut clock, verdict, report);
+        }
+        report.verified = verdict == Verdict::Verified;
+        match verdict {
+            Verdict::Failed(why) => report.failed_step = Some(why),
+            Verdict::Verified | Verdict::Unverified => {
+                report.failed_step = None;
+                self.scanner.sessions().iter().for_each(|session| session.mark_idle());
+            }
+        }
+    }
+
+    /// How long silence is nothing unusual: what the drivers say of the phase that they are in, else the model, else as
+    /// for all scanners.
+    fn settle(&self, jobs: &[Job], times: RecoveryTimes) -> Duration {
+        let of_job =
+            |armed: &Armed| armed.settle.or_else(|| longest_read(&armed.steps).filter(|read| *read > times.settle));
+        let of_drivers = jobs.iter().filter_map(|job| of_job(job.armed.as_ref()?)).max();
+        let of_model = self.scanner.model.as_ref().and_then(|model| model.quirks.settle_ms);
+        let of_model = of_model.map(|ms| Duration::from_millis(u64::from(ms)));
+        of_drivers.or(of_model).unwrap_or(times.settle).min(times.longest_settle)
+    }
+
+    /// The first two rungs.
+    fn by_its_pipes(&mut self, jobs: &[Job], clock: &mut RecoveryClock, report: &mut AbortReport) -> Verdict {
+        let mut worst = Verdict::Verified;
+        for job in jobs {
+            let verdict = match &job.armed {
+                Some(armed) => self.by_sequence(job, &armed.steps, clock, report),
+                None => self.with_pipes(job, clock, report, "class", |context, report| context.by_usb(report)),
+            };
+            worst = match (worst, verdict) {
+                (failed @ Verdict::Failed(_), _) | (_, failed @ Verdict::Failed(_)) => failed,
+                (Verdict::Verified, Verdict::Verified) => Verdict::Verified,
+                _ => Verdict::Unverified,
+            };
+        }
+        worst
+    }
+
+    fn by_sequence(
+        &mut self,
+        job: &Job,
+        steps: &[AbortStep],
+        clock: &mut RecoveryClock,
+        report: &mut AbortReport,
+    ) -> Verdict {
+        let failed =
+            match self.with_pipes(job, clock, report, "abort-sequence", |context, report| context.run(steps, report)) {
+                Verdict::Failed(failed) => failed,
+                verdict => return verdict,
+            };
+        let drained = report.drained;
+        let by_usb = self.with_pipes(job, clock, report, "class", |context, report| context.by_usb(report));
+        // Where the second rung has changed nothing, asking once more is only lost time.
+        let has_changed = by_usb == Verdict::Verified || report.drained > drained;
+        let verdict = match has_changed {
+            true => self.with_pipes(job, clock, report, "verify", |context, report| context.verify(steps, report)),
+            false => Verdict::Unverified,
         };
-        let bench = match bench {
-            Ok(bench) => bench,
-            Err(failure) => {
-                report.failed_step.get_or_insert(failure.to_string());
-                return;
+        if verdict == Verdict::Verified { verdict } else { Verdict::Failed(failed) }
+    }
+
+    /// The third rung, and the fourth where that is not allowed or has not helped.
+    fn by_port_reset(
+        &mut self,
+        jobs: &[Job],
+        clock: &mut RecoveryClock,
+        before: Verdict,
+        report: &mut AbortReport,
+    ) -> Verdict {
+        let reset = match self.may_reset() {
+            Ok(()) => {
+                self.wait_for_settling(clock);
+                self.reset_port()
+            }
+            Err(why) => Err(NotReset::Refused(why.to_owned())),
+        };
+        let failed = match reset {
+            Ok(()) => {
+                report.method = "port-reset".to_owned();
+                match self.verify_jobs(jobs, clock, report) {
+                    // It answers, though not as it should: it is not silent.
+                    Verdict::Failed(failed) if clock.has_heard() => return Verdict::Failed(failed),
+                    Verdict::Failed(failed) => failed,
+                    verdict => return verdict,
+                }
+            }
+            Err(NotReset::Refused(why)) => {
+                log::info!("{}: {why}", self.scanner.name);
+                match before {
+                    // It has answered something, so it is not silent; or nothing is known.
+                    Verdict::Failed(failed) if clock.has_heard() => return Verdict::Failed(failed),
+                    Verdict::Failed(failed) => format!("{failed}; {why}"),
+                    verdict => return verdict,
+                }
+            }
+            Err(why) => {
+                report.method = "port-reset".to_owned();
+                let failed = format!("port reset: {why}");
+                self.after_failed_reset(why);
+                return Verdict::Failed(failed);
             }
         };
-        let mut bench = AbortContext { claimed: self.claimed.as_mut(), ..bench };
-        let pipes = self.scanner.pipes();
-        pipes.iter().filter(|pipe| pipe.role != Role::Event).for_each(|pipe| bench.unhalt(pipe));
-        let quirks = self.scanner.model.as_ref().map(|model| model.quirks).unwrap_or_default();
-        let quiet = quirks.drain_ms.map_or(DRAIN_QUIET, |ms| Duration::from_millis(u64::from(ms)));
-        let drain = Drain { quiet, most: DRAIN_MOST.max(quiet * 2) };
-        match steps {
-            Some(steps) => bench.run(steps, report),
-            None if self.scanner.function.still_image => bench.run_class(drain, report),
-            None => bench.drain_only(drain, report),
+        if clock.is_over(Instant::now()) && self.scanner.recovery.shutdown().is_some() {
+            return Verdict::Failed("the daemon is shutting down".to_owned());
         }
-        pipes.iter().filter(|pipe| pipe.role != Role::Event).for_each(|pipe| bench.unhalt(pipe));
+        self.become_unresponsive(jobs.iter().find_map(|job| Some(job.armed.as_ref()?.steps.clone())), false);
+        Verdict::Failed(failed)
+    }
+
+    /// Nothing is reset before the settle time is over: a mechanism may be moving.
+    fn wait_for_settling(&self, clock: &mut RecoveryClock) {
+        while let Some(left) = clock.silence_counts_at().checked_duration_since(Instant::now()) {
+            let end = left.min(clock.ends_at().saturating_duration_since(Instant::now()));
+            match self.scanner.recovery.on_shutdown().recv_timeout(end) {
+                Ok(at) => clock.stop_by(at),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn verify_jobs(&mut self, jobs: &[Job], clock: &mut RecoveryClock, report: &mut AbortReport) -> Verdict {
+        clock.restart(Instant::now());
+        let mut all = Verdict::Unverified;
+        for job in jobs {
+            let Some(armed) = &job.armed else { continue };
+            all = self.with_pipes(job, clock, report, "verify", |context, report| context.verify(&armed.steps, report));
+            if let Verdict::Failed(_) = all {
+                return all;
+            }
+        }
+        all
+    }
+
+    /// Runs one rung on the pipes that a job had bound. Surplus bytes and halts go before and after it.
+    fn with_pipes(
+        &mut self,
+        job: &Job,
+        clock: &mut RecoveryClock,
+        report: &mut AbortReport,
+        rung: &'static str,
+        run: impl FnOnce(&mut AbortContext<'_>, &mut AbortReport) -> Verdict,
+    ) -> Verdict {
+        self.scanner.recovery.tries(rung);
         self.scanner.tell_pipes(|| Order::DropSurplus { session: None });
-        if report.failed_step.is_some() && quirks.reset_to_idle {
-            self.reset_as_last_resort(report);
-        }
+        let pipes = match &job.binding {
+            Some(binding) => pipes_of(binding),
+            None => match self.own_pipes() {
+                Ok(pipes) => pipes,
+                Err(failure) => return Verdict::Failed(failure.to_string()),
+            },
+        };
+        let halted: Vec<_> = self.scanner.pipes().into_iter().filter(|pipe| pipe.role != Role::Event).collect();
+        let mut context = self.context(pipes, clock);
+        halted.iter().for_each(|pipe| context.unhalt(pipe));
+        let verdict = run(&mut context, report);
+        halted.iter().for_each(|pipe| context.unhalt(pipe));
+        self.scanner.tell_pipes(|| Order::DropSurplus { session: None });
+        verdict
     }
 
-    fn reset_as_last_resort(&mut self, report: &mut AbortReport) {
-        let Some(claimed) = self.claimed.as_mut() else { return };
-        log::info!("{}: nothing else helped, so its port is reset", self.scanner.name);
-        match claimed.reset() {
-            Ok(()) => report.failed_step = None,
-            Err(error) => log::warn!("{error}"),
-        }
-    }
-
-    fn clears_halts(&self) -> bool {
-        !self.scanner.model.as_ref().is_some_and(|model| model.quirks.no_clear_halt)
-    }
-
-    fn bench_of(&self, binding: &Binding) -> AbortContext<'static> {
+    fn context<'a>(&'a mut self, pipes: Pipes, clock: &'a mut RecoveryClock) -> AbortContext<'a> {
+        let quirks = self.scanner.model.as_ref().map(|model| model.quirks).unwrap_or_default();
+        let quiet = self.environment.configured.now().recovery.drain_quiet;
+        let Pipes { interface, control, read, write, event } = pipes;
         AbortContext {
-            device: self.scanner.name.clone(),
-            interface: binding.interface,
-            control: binding.control.clone(),
-            read: binding.read.clone(),
-            write: binding.write.clone(),
-            event: binding.event.clone(),
+            scanner: self.scanner.clone(),
+            interface,
+            control,
+            read,
+            write,
+            event,
+            still_image: self.scanner.function.still_image,
             clears_halts: self.clears_halts(),
-            claimed: None,
+            claimed: self.claimed.as_mut(),
+            clock,
+            drain_quiet: quirks.drain_ms.map_or(quiet, |ms| Duration::from_millis(u64::from(ms))),
+            takes_nothing: false,
         }
     }
 
-    /// On the pipes that a session would get that names none.
-    fn bench(&mut self) -> Result<AbortContext<'static>, Failure> {
+    /// The pipes that a session would get that names none.
+    fn own_pipes(&mut self) -> Result<Pipes, Failure> {
         let scanner = self.scanner.clone();
-        let clears_halts = self.clears_halts();
-        let endpoints = function::endpoints(&scanner.info, scanner.function);
+        let info = scanner.info();
+        let endpoints = function::endpoints(&info, scanner.function);
         let claimed = self.claim()?;
         let mut pipe = |role: Role| -> Result<Option<PipeHandle>, Failure> {
             let endpoint = function::choose(endpoints, role, None).unwrap_or_default();
@@ -285,145 +418,82 @@ impl Supervisor {
         };
         let (read, write) = (pipe(Role::Read)?, pipe(Role::Write)?);
         let (control, handles) = (claimed.control().clone(), claimed.handles());
-        scanner.set_claim_state(crate::scanner::handle::ClaimState::Claimed, handles);
-        let (device, interface) = (scanner.name.clone(), scanner.function.interface);
-        Ok(AbortContext { device, interface, control, read, write, event: None, clears_halts, claimed: None })
+        scanner.set_claim_state(ClaimState::Claimed, handles);
+        Ok(Pipes { interface: scanner.function.interface, control, read, write, event: None })
     }
 
-    // ---- resets
+    // ---- the end of the ladder
 
-    /// `reset-pipe`: cancels, waits until the pipes and control are quiet, clears the halts.
-    pub(super) fn reset_pipes(&mut self, pipes: Vec<PipeHandle>, by: Arc<Cancellation>, responder: Responder) {
-        let quiet = quiesce(&pipes, |_| Some(by.clone()));
-        drop(by);
-        let device = self.scanner.name.clone();
-        let outcome =
-            quiet.map_err(|NotQuiet| Failure::HostStuck { device }).and_then(|()| self.clear_quiet_halts(&pipes));
-        resume(&pipes);
-        match self.scanner.check().and(outcome) {
-            Err(failure) => responder.fail(&failure),
-            Ok(()) => responder.done(),
-        }
+    /// Nothing has helped. The claim is released, and the wire left alone; `steps` are those by which the scanner may show
+    /// later that it answers again. `missing`: it has not come back to its port.
+    pub(super) fn become_unresponsive(&mut self, steps: Option<Arc<Vec<AbortStep>>>, missing: bool) {
+        log::error!("{}: unresponsive, abandoned", self.scanner.name);
+        self.scanner.recovery.set_unresponsive(Some(Unresponsive { steps, missing }));
+        let failure = Failure::Unresponsive { device: self.scanner.name.clone() };
+        self.scanner.take_lock_waiters().into_iter().for_each(|waiter| waiter.fail(&failure));
+        let claimed = self.claimed.take();
+        self.scanner.set_claim_state(ClaimState::Closed, Vec::new());
+        claimed.into_iter().for_each(Claimed::close);
+        let (name, message) = (self.scanner.name.to_string(), UNRESPONSIVE.to_owned());
+        self.announce(Event::Unresponsive { name, message });
     }
 
-    /// Clears the halts of frozen pipes, without cancelling what waits on others.
-    pub(super) fn clear_halts(&mut self, pipes: Vec<PipeHandle>) {
-        let halted: Vec<PipeHandle> = pipes.into_iter().filter(PipeHandle::is_halted).collect();
-        if halted.is_empty() {
-            return;
+    /// A person opens a scanner that has not responded: it may show once, and quickly, that it does again.
+    pub(super) fn verify_again(&mut self, unresponsive: &Unresponsive) -> Result<(), Failure> {
+        let failure = Failure::Unresponsive { device: self.scanner.name.clone() };
+        if unresponsive.missing || self.claim().is_err() {
+            return Err(failure);
         }
-        if quiesce(&halted, |_| None).is_ok() {
-            if let Err(failure) = self.clear_quiet_halts(&halted) {
-                log::warn!("{failure}");
+        let times = self.environment.configured.now().recovery;
+        let times = RecoveryTimes { total: Duration::ZERO, ..times };
+        let shutdown = self.scanner.recovery.shutdown();
+        let mut clock = RecoveryClock::start(times, times.verify_at_open, shutdown, Instant::now());
+        let (job, mut report) = (Job { binding: None, armed: None }, AbortReport::default());
+        let verdict = self.with_pipes(&job, &mut clock, &mut report, "verify", |context, report| {
+            let verdict =
+                unresponsive.steps.as_ref().map_or(Verdict::Unverified, |steps| context.verify(steps, report));
+            // It may answer what it was asked before, too.
+            if verdict == Verdict::Verified {
+                context.empty(report);
             }
+            verdict
+        });
+        if let Verdict::Failed(why) = verdict {
+            log::info!("{}: it still does not respond: {why}", self.scanner.name);
+            let claimed = self.claimed.take();
+            self.scanner.set_claim_state(ClaimState::Closed, Vec::new());
+            claimed.into_iter().for_each(Claimed::close);
+            return Err(failure);
         }
-        resume(&halted);
-    }
-
-    /// No control request may be pending while a halt is cleared: the kernel holds the device's lock for the time of it,
-    /// and everybody else's cancels would wait.
-    fn clear_quiet_halts(&mut self, pipes: &[PipeHandle]) -> Result<(), Failure> {
-        let control: Vec<_> = self.scanner.pipes().into_iter().filter(|pipe| pipe.role == Role::Control).collect();
-        let (quiet, is_quiet) = bounded(control.len());
-        control.iter().for_each(|pipe| pipe.tell(Order::Quiesce { cancel: None, quiet: quiet.clone() }));
-        drop(quiet);
-        let still = is_quiet.recv_timeout(CONTROL_PATIENCE);
-        let on_the_wire = self.clears_halts();
-        if let (Ok(()), Some(claimed)) = (still, self.claimed.as_mut()) {
-            claimed.prepare_to_clear();
-        }
-        let cleared = match still {
-            Ok(()) => pipes.iter().try_for_each(|pipe| Ok(abort::clear_halt(pipe, on_the_wire)?)),
-            Err(_) => Err(Failure::ControlPending { device: self.scanner.name.clone() }),
-        };
-        resume(&control);
-        cleared
-    }
-
-    pub(super) fn reset_device(&mut self, pending: PendingCancel) {
-        let (responder, outcome) = self.reset_port(pending);
-        self.scanner.end_reset();
-        match outcome {
-            Ok(()) => responder.done(),
-            Err(failure) => responder.fail(&failure),
-        }
-    }
-
-    fn reset_port(&mut self, pending: PendingCancel) -> (Responder, Result<(), Failure>) {
-        let PendingCancel { by, sum, responder, .. } = pending;
-        if let Err(failure) = self.scanner.check().and_then(|()| self.claim().map(drop)) {
-            drop(by);
-            wait(&sum);
-            return (responder, Err(failure));
-        }
-        self.scanner.set_cancelling(true);
-        let pipes = self.scanner.pipes();
-        let quiet = quiesce(&pipes, |_| Some(by.clone()));
-        drop(by);
-        wait(&sum);
-        let outcome = match (quiet, self.claimed.as_mut()) {
-            (Ok(()), Some(claimed)) => claimed.reset().map_err(Failure::Usb),
-            _ => Err(Failure::HostStuck { device: self.scanner.name.clone() }),
-        };
-        match &outcome {
-            // The device forgot its halts; the pipes do too, and both sides' toggles begin anew.
-            Ok(()) => self.forget_halts(&pipes),
-            Err(Failure::Usb(error)) if error.kind == ErrorKind::NoDevice => {
-                self.scanner.tell_pipes(|| Order::Lost);
-                self.scanner.set_gone(true);
-            }
-            Err(_) => {}
-        }
-        resume(&pipes);
-        self.scanner.set_cancelling(false);
-        self.release_later();
-        (responder, outcome)
-    }
-
-    fn forget_halts(&self, pipes: &[PipeHandle]) {
-        for pipe in pipes {
-            pipe.tell(Order::DropSurplus { session: None });
-            if let Err(error) = abort::clear_halt(pipe, false) {
-                log::warn!("{error}");
-            }
-        }
-        self.scanner.sessions().iter().for_each(|session| session.mark_idle());
+        log::info!("{}: it responds again", self.scanner.name);
+        self.scanner.recovery.set_unresponsive(None);
+        Ok(())
     }
 }
 
-/// Waits for the requests of a cancel to end. Its count is lost only with a host-stuck scanner, whose requests have ended
-/// all the same.
-fn wait(sum: &Receiver<CancelCount>) -> u64 {
-    sum.recv_timeout(2 * WATCHDOG).map_or(0, |sum| sum.found)
+/// A sequence that gives an answer so long expects silence of that length: a sheet has its way to go.
+fn longest_read(steps: &[AbortStep]) -> Option<Duration> {
+    let timeouts = steps.iter().filter_map(|step| match step {
+        AbortStep::Read { timeout, .. } => Some(Duration::from_millis(u64::from(*timeout))),
+        _ => None,
+    });
+    timeouts.max()
 }
 
-/// Closes the gates and cancels where `cancel` says so: control first, for a hung control request can hold up every
-/// other cancel in the kernel (docs/usb-engine.md, "What pulls the rug"). What comes later waits behind the gates.
-fn close_gates(pipes: &[PipeHandle], cancel: impl Fn(&PipeHandle) -> Option<Arc<Cancellation>>) -> Vec<Receiver<()>> {
-    let close = |pipe: &PipeHandle| {
-        let (quiet, is_quiet) = bounded(1);
-        pipe.tell(Order::Quiesce { cancel: cancel(pipe), quiet });
-        is_quiet
-    };
-    pipes.iter().map(close).collect()
-}
-
-/// Waits until nothing is in flight.
-fn until_quiet(gates: Vec<Receiver<()>>) -> Result<(), NotQuiet> {
-    gates.iter().try_for_each(|is_quiet| is_quiet.recv_timeout(2 * WATCHDOG).map_err(|_| NotQuiet))
-}
-
-fn quiesce(pipes: &[PipeHandle], cancel: impl Fn(&PipeHandle) -> Option<Arc<Cancellation>>) -> Result<(), NotQuiet> {
-    until_quiet(close_gates(pipes, cancel))
-}
-
-fn resume(pipes: &[PipeHandle]) {
-    pipes.iter().for_each(|pipe| pipe.tell(Order::Resume));
+fn pipes_of(binding: &Binding) -> Pipes {
+    Pipes {
+        interface: binding.interface,
+        control: binding.control.clone(),
+        read: binding.read.clone(),
+        write: binding.write.clone(),
+        event: binding.event.clone(),
+    }
 }
 
 fn in_words(report: &AbortReport) -> String {
+    let verified = if report.verified { "verified" } else { "unverified" };
     match &report.failed_step {
         Some(step) => format!("not idle: {step}"),
-        None => format!("idle ({}, {} bytes drained)", report.method, report.drained),
+        None => format!("idle ({}, {verified}, {} bytes drained)", report.method, report.drained),
     }
 }

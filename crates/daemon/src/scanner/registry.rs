@@ -17,6 +17,7 @@ use usbscan_usb::{Access, Bus, DeviceInfo, Location, Watch};
 use usbscan_wire::Event;
 
 use crate::failure::Failure;
+use crate::pipe::orders::Order;
 use crate::scanner::function;
 use crate::scanner::handle::{Scanner, ScannerParts};
 use crate::scanner::message::Message;
@@ -270,29 +271,61 @@ impl RegistryThread {
         let present = self.scanners.scanners();
         for known in self.supervisors.iter().filter(|known| known.bus == bus) {
             let scanner = &known.supervisor.scanner;
-            let is_there = there.iter().any(|info| is_same(info, &scanner.info));
-            if !is_there && present.iter().any(|present| Arc::ptr_eq(present, scanner)) {
-                self.scanners.depart(scanner.id);
-                log::info!("{} ({}) is unplugged", scanner.name, scanner.info.label());
-                scanner.set_gone(true);
-                scanner.tell_pipes(|| crate::pipe::orders::Order::Lost);
-                scanner.tell(Message::Removed);
-                scanner.taps.end_all();
-                let event = Event::Removal { name: scanner.name.to_string(), stable_id: scanner.stable_id.clone() };
-                self.environment
-                    .sessions
-                    .broadcast(event, |session| session.binding().is_some_and(|binding| binding.scanner == scanner.id));
+            // Looked at first: when it ceases to be kept, what it is has been written down.
+            let kept = scanner.recovery.is_kept_listed();
+            let is_there = there.iter().any(|info| is_same(info, &scanner.info()));
+            if !is_there && !kept && present.iter().any(|present| Arc::ptr_eq(present, scanner)) {
+                self.remove(scanner);
             }
         }
     }
 
+    fn remove(&self, scanner: &Scanner) {
+        self.scanners.depart(scanner.id);
+        log::info!("{} ({}) is unplugged", scanner.name, scanner.info().label());
+        scanner.set_gone(true);
+        scanner.recovery.stop_awaiting();
+        scanner.tell_pipes(|| Order::Lost);
+        scanner.tell(Message::Removed);
+        scanner.taps.end_all();
+        let event = Event::Removal { name: scanner.name.to_string(), stable_id: scanner.stable_id.clone() };
+        self.environment
+            .sessions
+            .broadcast(event, |session| session.binding().is_some_and(|binding| binding.scanner == scanner.id));
+    }
+
     fn update_or_add(&mut self, at: usize, bus: &Arc<dyn Bus>, info: DeviceInfo) {
-        let present = self.scanners.scanners();
         let of_bus = |scanner: &&Arc<Scanner>| Arc::ptr_eq(&scanner.bus, bus);
-        if let Some(known) = present.iter().filter(of_bus).find(|scanner| is_same(&info, &scanner.info)) {
+        let at_its_port = |scanner: &&Arc<Scanner>| scanner.info().location.ports == info.location.ports;
+        let present = self.scanners.scanners();
+        let kept = present.iter().filter(of_bus).filter(at_its_port).find(|one| one.recovery.is_kept_listed()).cloned();
+        if let Some(known) = present.iter().filter(of_bus).find(|scanner| is_same(&info, &scanner.info())) {
             known.set_accessible(info.access == Access::Granted);
             return;
         }
+        if let Some(kept) = kept {
+            if kept.recovery.unresponsive().is_none() && is_same_at_its_port(&info, &kept.info()) {
+                return self.adopt(&kept, info);
+            }
+            // Something else, or what did not come back in time and was switched off and on.
+            self.remove(&kept);
+        }
+        self.add(at, bus, info);
+    }
+
+    /// A scanner has left its port in a reset, and is back. Nobody is told of that; its supervisor goes on with it.
+    fn adopt(&mut self, scanner: &Scanner, info: DeviceInfo) {
+        // Its rights may come later, as at an arrival; and it may not be ready to be opened.
+        if self.rescan_at.is_empty() {
+            self.rescan_at = RESCAN_DELAYS.iter().map(|later| Instant::now() + *later).collect();
+        }
+        if info.access == Access::Granted {
+            scanner.recovery.has_returned(info);
+        }
+    }
+
+    fn add(&mut self, at: usize, bus: &Arc<dyn Bus>, info: DeviceInfo) {
+        let present = self.scanners.scanners();
         let config = self.environment.configured.now();
         let model = config.models.find(info.descriptor.vendor, info.descriptor.product).cloned();
         let Some(function) = function::scanner(&info, model.as_ref()) else { return };
@@ -339,4 +372,9 @@ fn is_ready(info: &DeviceInfo) -> bool {
 /// A device keeps its place and its address for as long as it is plugged in.
 fn is_same(one: &DeviceInfo, other: &DeviceInfo) -> bool {
     one.location == other.location && one.descriptor == other.descriptor && one.serial == other.serial
+}
+
+/// The same device, at another address of the same port.
+fn is_same_at_its_port(one: &DeviceInfo, other: &DeviceInfo) -> bool {
+    one.descriptor == other.descriptor && one.serial == other.serial && one.configuration == other.configuration
 }

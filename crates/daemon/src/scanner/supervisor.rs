@@ -13,12 +13,12 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendError, Sender, TryRecvError, unbounded};
-use usbscan_usb::{EndpointDescriptor, ErrorKind};
+use usbscan_usb::{Device, EndpointDescriptor, ErrorKind};
 use usbscan_wire::Pipe;
 
 use crate::config::Configured;
 use crate::failure::Failure;
-use crate::pipe::orders::{PipeEvent, PipeHandle, Role};
+use crate::pipe::orders::{Order, PipeEvent, PipeHandle, Role};
 use crate::scanner::claim::Claimed;
 use crate::scanner::function::{self, Function};
 use crate::scanner::handle::{ClaimState, Scanner, ScannerParts};
@@ -143,6 +143,7 @@ impl Supervisor {
             Message::ResetDevice(pending) => self.reset_device(pending),
             Message::GrantLock => self.scanner.grant_lock(),
             Message::PipeEvent(event) => self.handle_pipe_event(event),
+            Message::ResetReturned(device) => self.reset_returned(device),
             Message::Accessible if self.environment.configured.now().kept().is_none() && !self.removed => {
                 self.claim_at_arrival();
             }
@@ -150,7 +151,7 @@ impl Supervisor {
             Message::Removed => {
                 self.removed = true;
                 self.lost();
-                self.scanner.tell_pipes(|| crate::pipe::orders::Order::Lost);
+                self.scanner.tell_pipes(|| Order::Lost);
             }
             Message::Stop => unreachable!("run() looks at it first"),
         }
@@ -159,7 +160,10 @@ impl Supervisor {
     // ---- open and close
 
     fn attach(&mut self, session: Arc<Session>, options: OpenOptions) -> Result<Arc<Binding>, Failure> {
-        self.scanner.check()?;
+        self.scanner.check_device()?;
+        if let Some(unresponsive) = self.scanner.recovery.unresponsive() {
+            self.verify_again(&unresponsive)?;
+        }
         let function = self.wanted_function(options)?;
         let chosen = self.choose(function, options)?;
         let claimed = self.claim()?;
@@ -173,20 +177,22 @@ impl Supervisor {
         let interface = function.interface;
         let (scanner, device) = (self.scanner.id, self.scanner.name.clone());
         let lock_awaited = self.scanner.lock_awaited.clone();
-        Ok(Arc::new(Binding { scanner, device, lock_awaited, interface, control, event, read, write }))
+        let claim = self.scanner.claim_number();
+        Ok(Arc::new(Binding { scanner, device, claim, lock_awaited, interface, control, event, read, write }))
     }
 
     fn wanted_function(&self, options: OpenOptions) -> Result<Function, Failure> {
         let own = self.scanner.function;
         match options.interface {
-            Some(number) if number != own.interface.0 => function::other(&self.scanner.info, number, own)
+            Some(number) if number != own.interface.0 => function::other(&self.scanner.info(), number, own)
                 .ok_or_else(|| Failure::BadInterface { device: self.scanner.name.clone(), interface: number }),
             _ => Ok(own),
         }
     }
 
     fn choose(&self, function: Function, options: OpenOptions) -> Result<[Option<EndpointDescriptor>; 3], Failure> {
-        let endpoints = function::endpoints(&self.scanner.info, function);
+        let info = self.scanner.info();
+        let endpoints = function::endpoints(&info, function);
         let choose = |role: Role, pipe: Pipe, index: Option<u8>| {
             function::choose(endpoints, role, index).map_err(|()| Failure::BadIndex {
                 device: self.scanner.name.clone(),
@@ -229,13 +235,17 @@ impl Supervisor {
                 model.quirks
             );
         }
-        log::info!("{} ({}) is claimed", self.scanner.name, self.scanner.info.label());
+        log::info!("{} ({}) is claimed", self.scanner.name, self.scanner.info().label());
         self.returned_pipes = 0;
+        self.scanner.count_claim();
         self.scanner.set_claim_state(ClaimState::Claimed, claimed.handles());
         Ok(claimed)
     }
 
     fn claim_at_arrival(&mut self) {
+        if self.scanner.check().is_err() {
+            return;
+        }
         // What goes wrong is in the log, and is tried again by the first session.
         let _ = self.claim();
     }
@@ -295,13 +305,24 @@ impl Supervisor {
     /// A host-stuck device whose transfers all came back is one that can be closed, and opened afresh.
     fn pipe_returned(&mut self) {
         self.returned_pipes += 1;
-        let all = self.claimed.as_ref().is_some_and(|claimed| claimed.handles().len() <= self.returned_pipes);
+        let returned = |claimed: &Claimed| claimed.has_device() && claimed.handles().len() <= self.returned_pipes;
+        let all = self.claimed.as_ref().is_some_and(returned);
         if all && self.scanner.claim_state() == ClaimState::HostStuck {
             log::info!("{}: the host controller has returned all transfers", self.scanner.name);
             let handles = self.claimed.as_ref().map(Claimed::handles).unwrap_or_default();
             self.scanner.set_claim_state(ClaimState::Claimed, handles);
             self.lost();
         }
+    }
+
+    /// The host controller has done it after all: the device can be closed, and opened afresh.
+    fn reset_returned(&mut self, device: Box<dyn Device>) {
+        log::info!("{}: the port reset has returned", self.scanner.name);
+        let Some(claimed) = self.claimed.as_mut() else { return };
+        claimed.take_back(device);
+        let handles = claimed.handles();
+        self.scanner.set_claim_state(ClaimState::Claimed, handles);
+        self.lost();
     }
 
     fn clear_halts_by_quirk(&mut self) {
@@ -340,7 +361,12 @@ fn refuse_the_rest(inbox: &Receiver<Message>, scanner: &Scanner) {
             }
             Message::CancelPending(pending) | Message::ResetDevice(pending) => pending.responder.fail(&gone()),
             Message::ResetPipes { responder, .. } => responder.fail(&gone()),
-            Message::GrantLock | Message::PipeEvent(_) | Message::Accessible | Message::Removed | Message::Stop => {}
+            Message::GrantLock
+            | Message::ResetReturned(_)
+            | Message::PipeEvent(_)
+            | Message::Accessible
+            | Message::Removed
+            | Message::Stop => {}
         }
     }
     scanner.take_joined_cancels().into_iter().for_each(|joined| joined.responder.fail(&gone()));

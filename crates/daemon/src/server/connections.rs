@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use parking_lot::Mutex;
@@ -12,6 +12,9 @@ use parking_lot::Mutex;
 use crate::dispatch::core::Core;
 use crate::server::connection;
 use crate::server::listener::Listener;
+
+/// What closing the scanners takes of the time that a shutdown has.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// A thread that ends by itself.
 #[derive(Debug)]
@@ -84,6 +87,9 @@ impl Connections {
     /// jobs aborted. `false` when one did not end in time.
     pub fn stop(&self, deadline: Instant) -> bool {
         self.core.end();
+        // A recovery that runs, or that a session's end begins, has what is left, but for what closing takes.
+        let recovered = deadline.checked_sub(CLOSING).unwrap_or(deadline);
+        self.core.registry.scanners().iter().for_each(|scanner| scanner.recovery.shut_down_by(recovered));
         let listeners = std::mem::take(&mut *self.listeners.lock());
         drop(listeners);
         self.core.sessions.all().iter().for_each(|session| session.stop_reading());

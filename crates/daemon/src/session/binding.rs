@@ -19,6 +19,8 @@ pub(crate) struct Binding {
     pub scanner: ScannerId,
     /// The scanner's name, for messages.
     pub device: Arc<str>,
+    /// Which of the scanner's claims its pipes are of. After another one they are of no use.
+    pub claim: u64,
     /// Told when a request of the session on the scanner has ended.
     pub lock_awaited: Arc<LockAwaited>,
     pub interface: InterfaceNumber,

@@ -84,11 +84,19 @@ pub(crate) struct OwnCapture {
     pub capture: Arc<Capture>,
 }
 
+/// What a session has left for the case that its job is cut off.
+#[derive(Debug, Clone)]
+pub(crate) struct Armed {
+    /// Its abort sequence.
+    pub steps: Arc<Vec<AbortStep>>,
+    /// For how long the scanner may be silent in this phase of the job; `None`: as any other.
+    pub settle: Option<Duration>,
+}
+
 /// What a session is doing with its scanner, as far as it says.
 #[derive(Debug, Default)]
 pub(crate) struct Job {
-    /// How the scanner is brought back to idle.
-    armed: Option<Arc<Vec<AbortStep>>>,
+    armed: Option<Armed>,
     /// Somebody has done so, or is about to.
     is_over: bool,
 }
@@ -342,14 +350,10 @@ impl Session {
     ///
     /// # Errors
     /// When the job is over; it has to be disarmed first.
-    pub fn arm(
-        &self,
-        steps: Vec<AbortStep>,
-        admit: impl FnOnce(&dyn Fn()) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    pub fn arm(&self, armed: Armed, admit: impl FnOnce(&dyn Fn()) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut job = self.job().map_err(|JobOver| Failure::JobCancelled)?;
         admit(&|| self.armed.store(true, Ordering::SeqCst))?;
-        job.armed = Some(Arc::new(steps));
+        job.armed = Some(armed);
         self.mark_used();
         Ok(())
     }
@@ -373,7 +377,7 @@ impl Session {
     }
 
     /// The abort sequence that it left.
-    pub fn armed(&self) -> Option<Arc<Vec<AbortStep>>> {
+    pub fn armed(&self) -> Option<Armed> {
         self.job.lock().armed.clone()
     }
 

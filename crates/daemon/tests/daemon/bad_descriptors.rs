@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use usbscan_daemon::{Config, Running};
@@ -79,7 +79,16 @@ fn empty(_room: &mut [u8]) -> In {
 
 /// An honest scanner, usbscan0, and beside it usbscan1, which lies so.
 fn beside_an_honest_one(lie: impl FnOnce(&mut Descriptors), answers: Answers, times: usize) -> Rig {
-    let rig = Rig::new(&["loopback"]);
+    beside_an_honest_one_with(Config::default(), lie, answers, times)
+}
+
+fn beside_an_honest_one_with(
+    config: Config,
+    lie: impl FnOnce(&mut Descriptors),
+    answers: Answers,
+    times: usize,
+) -> Rig {
+    let rig = Rig::with(config, &["loopback"]);
     let mut descriptors = Loopback::with_serial("LIAR").descriptors().clone();
     lie(&mut descriptors);
     rig.bus.plug(Box::new(Liar { descriptors, answers, times }));
@@ -215,7 +224,10 @@ fn descriptors_that_lie_end_in_words_and_harm_nobody_else() {
 
 #[test]
 fn a_stream_without_an_end_gives_what_was_asked_for_and_is_given_up_when_its_reader_dies() {
-    let rig = beside_an_honest_one(|_| (), endless, usize::MAX);
+    // A drain of what has no end takes as long as it may.
+    let mut config = Config::default();
+    (config.recovery.total, config.recovery.longest_drain) = (Duration::from_millis(200), Duration::from_millis(500));
+    let rig = beside_an_honest_one_with(config, |_| (), endless, usize::MAX);
     let mut client = rig.client();
     assert!(is_a_scanner(&mut client));
     client.open("usbscan1");

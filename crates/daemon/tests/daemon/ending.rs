@@ -13,7 +13,7 @@ use usbscan_wire::{AbortStep, Answer, Command, ControlDirection, Event, FromDaem
 use testkit::rig::{Client, DEADLINE, HANG, PATTERN, Rig, open, vendor, vendor_out};
 
 fn arm(bytes: &[u8]) -> Command {
-    Command::ArmAbort { steps: vec![AbortStep::Write { bytes: HexBytes(bytes.to_vec()), timeout: 1000 }] }
+    Command::ArmAbort { steps: vec![AbortStep::Write { bytes: HexBytes(bytes.to_vec()), timeout: 1000 }], settle: None }
 }
 
 fn answers(messages: Vec<FromDaemon>) -> Vec<Answer> {
@@ -115,8 +115,8 @@ fn a_client_that_stops_talking_still_gets_its_answers() {
 fn a_lock_is_free_when_its_holder_is_gone() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());
-    one.done(Command::Lock { wait: false, if_unused: false });
-    let wait = two.send(Command::Lock { wait: true, if_unused: false });
+    one.done(Command::Lock { wait: false });
+    let wait = two.send(Command::Lock { wait: true });
     one.stream().shutdown(std::net::Shutdown::Both).unwrap();
     assert_eq!(two.answer(wait).status, Status::Success);
 }
@@ -205,9 +205,9 @@ fn a_client_that_reads_nothing_stalls_only_itself_and_ends_in_the_end() {
     let config = Config { stall: Duration::from_millis(300), ..Config::default() };
     let rig = Rig::with(config, &["loopback"]);
     let mut deaf = rig.open();
-    deaf.done(Command::Lock { wait: false, if_unused: false });
+    deaf.done(Command::Lock { wait: false });
     let mut two = rig.open();
-    let lock = two.send(Command::Lock { wait: true, if_unused: false });
+    let lock = two.send(Command::Lock { wait: true });
     // Reads nothing and asks on, until the daemon reads no more of it and then ends it.
     let mut flood = deaf.stream().try_clone().unwrap();
     flood.set_write_timeout(Some(DEADLINE)).unwrap();
@@ -245,7 +245,7 @@ fn unplugging_ends_every_request_with_no_device() {
             Command::CancelPipe { pipe: Pipe::All, device: None },
             Command::CancelPending { device: None },
             Command::ResetDevice { device: None },
-            Command::Lock { wait: true, if_unused: false },
+            Command::Lock { wait: true },
             Command::Status { device: Some("usbscan0".to_owned()) },
         ] {
             let name = command.name();

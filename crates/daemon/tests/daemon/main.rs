@@ -17,4 +17,6 @@ mod opening;
 mod overtaking;
 mod quirks;
 mod races;
+mod recovery;
+mod recovery_bus;
 mod sharing;

@@ -119,7 +119,7 @@ impl Arena {
     }
 
     fn round(&mut self, member: Member, dice: &mut Dice) {
-        self.user.done(Command::ArmAbort { steps: vec![forget()] });
+        self.user.done(Command::ArmAbort { steps: vec![forget()], settle: None });
         let timeout = (member == Member::Deadline).then(|| dice.below(300) as f64 / 1e6);
         let mut left: Vec<Kind> = (0..2 + dice.below(4)).map(|_| Kind::draw(dice)).collect();
         let (mut asked, mut pressed, mut struck) = (Vec::new(), None, None);

@@ -59,7 +59,7 @@ fn the_alternate_setting_is_chosen_again_before_every_clearing_of_a_halt_where_t
         let after_reset = chosen();
         assert_eq!(after_reset > before, wanted, "reset-pipe");
         // A step of an abort sequence, and the halt that the sequence finds.
-        client.done(Command::ArmAbort { steps: vec![AbortStep::ClearHalt { pipe: Pipe::Write }] });
+        client.done(Command::ArmAbort { steps: vec![AbortStep::ClearHalt { pipe: Pipe::Write }], settle: None });
         client.done(vendor_out(HALT, 0x81));
         let read = client.read(512);
         assert_eq!(client.answer(read).status, Status::Stall);

@@ -134,7 +134,7 @@ impl Arena {
     }
 
     fn arm(&mut self) {
-        self.reader.done(Command::ArmAbort { steps: vec![forget()] });
+        self.reader.done(Command::ArmAbort { steps: vec![forget()], settle: None });
     }
 
     fn round(&mut self, member: Member, dice: &mut Dice) {

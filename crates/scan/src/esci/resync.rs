@@ -191,7 +191,8 @@ mod tests {
             }
         }
         let header =
-            serde_json::to_string(&usbscan_client::wire::Command::ArmAbort { steps: while_setting(257) }).unwrap();
+            serde_json::to_string(&usbscan_client::wire::Command::ArmAbort { steps: while_setting(257), settle: None })
+                .unwrap();
         assert!(header.len() < usbscan_client::wire::CLIENT_HEADER_LIMIT, "{}", header.len());
     }
 }

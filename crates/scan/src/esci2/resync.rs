@@ -172,7 +172,8 @@ mod tests {
     fn the_steps_are_within_the_limits_of_the_protocol() {
         for steps in [while_setting(12), while_setting(180), while_scanning()] {
             assert!(steps.len() <= usbscan_client::wire::ABORT_STEPS_LIMIT);
-            let header = serde_json::to_string(&usbscan_client::wire::Command::ArmAbort { steps }).expect("JSON");
+            let header =
+                serde_json::to_string(&usbscan_client::wire::Command::ArmAbort { steps, settle: None }).expect("JSON");
             assert!(header.len() < usbscan_client::wire::CLIENT_HEADER_LIMIT, "{}", header.len());
         }
     }

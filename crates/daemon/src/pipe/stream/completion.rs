@@ -53,6 +53,9 @@ impl Stream {
         let queue = if ticket.0 >= OWN { &mut self.own } else { &mut self.clients };
         if let Some(request) = queue.item_mut(ticket) {
             request.pending.moved(moved);
+            if actual > 0 {
+                self.activity.moved();
+            }
             if role == Role::Read && actual > moved {
                 let surplus = completion.buffer.bytes_in(moved..actual);
                 self.surplus.keep(&surplus, surplus_short, request.pending.session);

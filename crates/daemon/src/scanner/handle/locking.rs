@@ -2,7 +2,6 @@
 //! while somebody waits for it nobody begins anything new. Nothing here waits; the scanner's state is held for a moment.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use usbscan_wire::Peer;
 
@@ -24,6 +23,9 @@ impl Scanner {
     pub fn admit(&self, session: &Session, begin: impl FnOnce()) -> Result<(), Failure> {
         let mut state = self.state.lock();
         self.healthy(&state)?;
+        if session.binding().is_some_and(|binding| binding.scanner == self.id && binding.claim != state.claims) {
+            return Err(Failure::Released { device: self.name.clone() });
+        }
         if session.has_lost_lock() {
             return Err(Failure::LockCancelled);
         }
@@ -31,10 +33,6 @@ impl Scanner {
             return Err(self.excluded(&state, session.id()));
         }
         state.last_user = Some(session.id());
-        // Whoever locks it leaves it as it was.
-        if state.lock.holder().is_none() {
-            state.last_use = Some((session.id(), Instant::now()));
-        }
         begin();
         Ok(())
     }
@@ -45,22 +43,13 @@ impl Scanner {
     }
 
     /// `lock`: answers now, or when it is the session's turn. What a dead holder leaves, and a recovery under way, are waited
-    /// for in any case: they end by themselves. With `unused_for` the session gets the lock only where no other has used the
-    /// scanner without the lock for so long.
-    pub fn lock(&self, session: &Session, responder: Responder, wait: bool, unused_for: Option<Duration>) {
+    /// for in any case: they end by themselves.
+    pub fn lock(&self, session: &Session, responder: Responder, wait: bool) {
         let wait = wait || self.holder_is_leaving();
         let request = responder.id();
         session.set_location(request, RequestLocation::Lock(self.id));
         let mut state = self.state.lock();
         if let Err(failure) = self.healthy(&state) {
-            drop(state);
-            return responder.fail(&failure);
-        }
-        let used = |(user, at): &(u64, Instant)| {
-            *user != session.id() && unused_for.is_some_and(|unused_for| at.elapsed() < unused_for)
-        };
-        if let Some((user, _)) = state.last_use.filter(used) {
-            let failure = Failure::InUse { device: self.name.clone(), by: state.peer(user), why: InUse::Lately };
             drop(state);
             return responder.fail(&failure);
         }
@@ -171,6 +160,11 @@ impl Scanner {
             self.grant_lock();
         }
         count
+    }
+
+    /// Those who wait for the lock; they wait no more.
+    pub fn take_lock_waiters(&self) -> Vec<Responder> {
+        self.state.lock().lock.take_out(|_, _| true)
     }
 
     /// Who has the lock.
