@@ -53,10 +53,11 @@ impl Engine {
             status::of_client(&error)
         };
         let session = Session::connect(devices::socket()).map_err(to_daemon)?;
-        let device = session.open(&name).map_err(to_daemon)?.device;
+        let opened = session.open(&name).map_err(to_daemon)?;
         let lock = session.lock_handle();
         lock.lock_timeout(LOCK_TIMEOUT).map_err(to_daemon)?;
-        let transport = SessionTransport::new(session);
+        let transport = SessionTransport::new(session).with_pipes(&opened);
+        let device = opened.device;
         watched(CancelHandle { cancel: transport.cancel_handle(), lock: lock.clone() })?;
         let opened =
             usbscan_scan::open(&device.protocol, Box::new(transport), &mut |progress| log::debug!("{progress:?}"));

@@ -88,6 +88,19 @@ pub enum Unsupported {
         /// What there is.
         known: String,
     },
+    /// Interfaces for scanning, and nothing behind them.
+    #[error("the device has eSCL interfaces and answers there that it has no scanner (HTTP 404)")]
+    NoScanService,
+    /// No form of page that can be decoded.
+    #[error("{model} sends pages only as {formats}; only {known} can be decoded here")]
+    Format {
+        /// Its name.
+        model: String,
+        /// Media types.
+        formats: String,
+        /// The media type that is known.
+        known: &'static str,
+    },
     /// It has the protocol but not what the driver needs of it.
     #[error("{model} is a scanner of command level {level} without extended commands, which is not supported")]
     Level {

@@ -29,6 +29,7 @@ mod driver;
 mod error;
 pub mod esci;
 pub mod esci2;
+pub mod escl;
 mod geometry;
 pub mod jpeg;
 mod options;

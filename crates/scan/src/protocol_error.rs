@@ -114,6 +114,31 @@ pub enum ProtocolError {
     /// It sends before it was asked anything.
     #[error("the scanner is still answering somebody else")]
     Unsolicited,
+    /// What should be an HTTP response is none.
+    #[error(transparent)]
+    Http(usbscan_escl::http::HttpError),
+    /// A document that is not understood, or says what can't be.
+    #[error(transparent)]
+    Document(usbscan_escl::DocumentError),
+    /// An HTTP status that means nothing there.
+    #[error("the scanner answered {to} with HTTP {got}")]
+    Status {
+        /// What was asked.
+        to: &'static str,
+        /// The status.
+        got: u16,
+    },
+    /// It took a job and does not say how it is called.
+    #[error("the scanner does not say how the job is called that it was given")]
+    NoJob,
+    /// A page in another form than was asked for.
+    #[error("the scanner sends {got} where {expected} was asked for")]
+    Format {
+        /// Asked for.
+        expected: &'static str,
+        /// What came, by its bytes.
+        got: &'static str,
+    },
     /// Empty packets instead of data.
     #[error("the scanner sends nothing but empty packets")]
     EmptyPackets,

@@ -2,10 +2,11 @@
 
 use crate::esci::Esci;
 use crate::esci2::Esci2;
+use crate::escl::Escl;
 use crate::{Driver, Progress, ScanError, Scanner, Transport, Unsupported};
 
 /// All drivers.
-pub const DRIVERS: &[&dyn Driver] = &[&Esci, &Esci2];
+pub const DRIVERS: &[&dyn Driver] = &[&Esci, &Esci2, &Escl];
 
 /// The driver of a protocol.
 ///

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use usbscan_client::wire::{self, AbortStep, Answer, Command, ControlDirection, DeviceEntry, Pipe, Status};
+use usbscan_client::wire::{self, AbortStep, Answer, Command, ControlDirection, DeviceEntry, OpenBody, Pipe, Status};
 use usbscan_client::{Pending, RequestData, Session};
 
 use crate::{Cancel, ControlRequest, ReadEnd, Received, Transport, TransportError};
@@ -41,7 +41,12 @@ pub struct SessionTransport {
     reading: Option<Started>,
     /// The daemon was asked for shared memory.
     shares: bool,
+    interface: u8,
+    packet_bytes: usize,
 }
+
+/// Every speed's bulk packet is a multiple of it.
+const SMALLEST_PACKET: usize = 64;
 
 enum Started {
     Reading(Reading),
@@ -64,7 +69,24 @@ impl SessionTransport {
                 log::debug!("cancel request {id}: {error}");
             }
         });
-        SessionTransport { session, cancel, armed: None, reading: None, shares: false }
+        SessionTransport {
+            session,
+            cancel,
+            armed: None,
+            reading: None,
+            shares: false,
+            interface: 0,
+            packet_bytes: SMALLEST_PACKET,
+        }
+    }
+
+    /// With what the daemon said of the pipes when the scanner was opened.
+    #[must_use]
+    pub fn with_pipes(self, opened: &OpenBody) -> SessionTransport {
+        let read = opened.pipes.iter().find(|pipe| pipe.bound.as_deref() == Some(Pipe::Read.as_str()));
+        let packet = read.map_or(0, |pipe| usize::from(pipe.max_packet_size));
+        let packet_bytes = if packet == 0 { SMALLEST_PACKET } else { packet };
+        SessionTransport { interface: opened.device.interface, packet_bytes, ..self }
     }
 
     /// Opens `device` and takes its lock.
@@ -74,7 +96,7 @@ impl SessionTransport {
     pub fn open(session: Session, device: &str) -> Result<(SessionTransport, DeviceEntry), usbscan_client::Error> {
         let opened = session.open(device)?;
         session.lock_handle().lock_timeout(usbscan_client::LOCK_TIMEOUT)?;
-        Ok((SessionTransport::new(session), opened.device))
+        Ok((SessionTransport::new(session).with_pipes(&opened), opened.device))
     }
 
     /// The session.
@@ -269,6 +291,14 @@ impl Transport for SessionTransport {
     fn disarm_abort(&mut self) -> Result<(), TransportError> {
         self.armed = None;
         self.tell(Command::DisarmAbort {})
+    }
+
+    fn packet_bytes(&self) -> usize {
+        self.packet_bytes
+    }
+
+    fn interface(&self) -> u8 {
+        self.interface
     }
 
     /// Should somebody else's cancel have ended our job, then the daemon cancels all that we ask for, until it hears that we

@@ -91,6 +91,25 @@ pub trait Transport: Send {
         Ok(())
     }
 
+    /// Bytes of the bulk-in pipe's packets, or a divisor of that. A read of a multiple of them leaves nothing for the next read.
+    fn packet_bytes(&self) -> usize {
+        64
+    }
+
+    /// The number of the interface that the pipes belong to, for requests of its class.
+    fn interface(&self) -> u8 {
+        0
+    }
+
+    /// The pipes of another interface of the same kind, to be used beside these; `None` where there is no other. One cancel
+    /// ends what is under way on either.
+    ///
+    /// # Errors
+    /// See [`TransportError`].
+    fn second_interface(&mut self) -> Result<Option<Box<dyn Transport>>, TransportError> {
+        Ok(None)
+    }
+
     /// The handle that cancels what is done here.
     fn cancel_handle(&self) -> Cancel;
 }

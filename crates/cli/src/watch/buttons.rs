@@ -97,7 +97,8 @@ fn attempt(connector: &Connector, device: &DeviceEntry, report: &impl Fn(String)
     }
     session.lock(false)?;
     let lock = session.lock_handle();
-    let mut scanner = usbscan_scan::open(&device.protocol, Box::new(SessionTransport::new(session)), &mut |_| {})?;
+    let transport = SessionTransport::new(session).with_pipes(&opened);
+    let mut scanner = usbscan_scan::open(&device.protocol, Box::new(transport), &mut |_| {})?;
     if !scanner.has_buttons() {
         return Ok(End::NoButtons);
     }

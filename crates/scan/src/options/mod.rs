@@ -32,6 +32,8 @@ pub mod names {
     pub const BR_Y: &str = "br-y";
     /// Lighter or darker.
     pub const BRIGHTNESS: &str = "brightness";
+    /// Weaker or stronger.
+    pub const CONTRAST: &str = "contrast";
     /// What is black in lineart.
     pub const THRESHOLD: &str = "threshold";
     /// How light becomes numbers.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use usbscan_escl::DocumentError;
 
 use super::Timeouts;
 use super::reassembly::Reassembly;
@@ -34,7 +35,13 @@ impl Channel {
         Ok(())
     }
 
-    fn finish_read(&mut self) -> Result<Received, ScanError> {
+    /// Whether a read is under way.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.reading
+    }
+
+    /// Waits for the read that was started.
+    pub(crate) fn finish_read(&mut self) -> Result<Received, ScanError> {
         self.reading = false;
         Ok(self.transport.finish_read()?)
     }
@@ -129,7 +136,13 @@ pub(crate) fn is_gone(error: &ScanError) -> bool {
 pub(crate) fn is_out_of_sync(error: &ScanError) -> bool {
     match error {
         // What a scanner says that it can do is no sign of the state that it is in.
-        ScanError::Protocol(error) => !matches!(error, ProtocolError::Capabilities(_)),
+        ScanError::Protocol(error) => match error {
+            ProtocolError::Document(error) => {
+                !matches!(error, DocumentError::OldVersion(_) | DocumentError::Missing(_))
+            }
+            ProtocolError::Capabilities(_) | ProtocolError::Status { .. } | ProtocolError::Format { .. } => false,
+            _ => true,
+        },
         ScanError::NoResponse { .. } => true,
         ScanError::Transport(error) => matches!(
             error,

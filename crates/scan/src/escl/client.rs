@@ -1,0 +1,235 @@
+//! The requests of eSCL: what a scanner is asked, and what its answers mean. Runs on the thread that scans.
+
+use std::time::{Duration, Instant};
+
+use usbscan_escl::http::{Head, Limits, Request};
+use usbscan_escl::{
+    AdfState, InputSource, JobPath, JobState, ROOT, ScanSettings, ScannerCapabilities, ScannerStatus, State,
+};
+
+use super::connection::Connection;
+use super::plan::Plan;
+use crate::support::Timeouts;
+use crate::{DeviceError, ProtocolError, ScanError, Unsupported};
+
+/// Between two questions of one that is busy, and how often one is asked.
+const RETRY: Duration = Duration::from_secs(1);
+/// A scanner that is busy for somebody else.
+const BUSY_TRIES: u32 = 10;
+/// The longest that a scanner may ask to be left alone.
+const MOST_RETRY_AFTER: u32 = 10;
+
+pub(super) const STATUS: &str = "the question for its status";
+const CAPABILITIES: &str = "the question for its capabilities";
+pub(super) const JOB: &str = "the job";
+pub(super) const PAGE: &str = "the question for the page";
+const DELETION: &str = "the end of the job";
+
+/// What NextDocument brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A page; its body comes next.
+    Page,
+    /// There are no more.
+    NoMore,
+    /// Not yet.
+    NotYet(Duration),
+    /// The feeder has trouble, says the code alone.
+    Trouble(u16),
+}
+
+/// A scanner's HTTP server, over the connections that there are to it.
+pub(super) struct Client {
+    /// For jobs and pages.
+    pub pages: Connection,
+    /// For what must be said while a page is under way, where there is a second interface.
+    pub second: Option<Connection>,
+    pub timeouts: Timeouts,
+}
+
+fn path(rest: &str) -> Request {
+    Request::get(&format!("{ROOT}/{rest}")).expect("a path of ours")
+}
+
+impl Client {
+    /// The connection on which a question may be asked now.
+    pub(super) fn free(&mut self) -> &mut Connection {
+        self.second.as_mut().unwrap_or(&mut self.pages)
+    }
+
+    /// Whether no response is under way.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.pages.is_idle() && self.second.as_ref().is_none_or(Connection::is_idle)
+    }
+
+    fn pause(&self, length: Duration) -> Result<(), ScanError> {
+        Ok(self.pages.channel.cancel.pause(length)?)
+    }
+
+    /// What it can do. Asked first of all, so `timeout` is short.
+    pub(super) fn capabilities(&mut self, timeout: Duration) -> Result<ScannerCapabilities, ScanError> {
+        let began = Instant::now();
+        loop {
+            let request = path("ScannerCapabilities");
+            let (head, body) = self.pages.exchange(&request, Limits::document(), CAPABILITIES, timeout)?;
+            match head.status {
+                200 => return Ok(ScannerCapabilities::parse(&body).map_err(ProtocolError::Document)?),
+                404 => return Err(ScanError::NotSupported(Unsupported::NoScanService)),
+                503 if began.elapsed() < self.timeouts.warm_up => self.pause(retry_after(&head))?,
+                503 => return Err(DeviceError::StillWarmingUp(began.elapsed()).into()),
+                got => return Err(ProtocolError::Status { to: CAPABILITIES, got }.into()),
+            }
+        }
+    }
+
+    pub(super) fn status(&mut self, timeout: Duration) -> Result<ScannerStatus, ScanError> {
+        let request = path("ScannerStatus");
+        let mut tries = 0;
+        loop {
+            let (head, body) = self.free().exchange(&request, Limits::document(), STATUS, timeout)?;
+            match head.status {
+                200 => return Ok(ScannerStatus::parse(&body).map_err(ProtocolError::Document)?),
+                503 if tries < BUSY_TRIES => {
+                    tries += 1;
+                    self.pause(retry_after(&head))?;
+                }
+                503 => return Err(DeviceError::Busy.into()),
+                got => return Err(ProtocolError::Status { to: STATUS, got }.into()),
+            }
+        }
+    }
+
+    /// Begins a job. `warming` hears for how long it has been warming up.
+    pub(super) fn start_job(
+        &mut self,
+        plan: &Plan,
+        before: &ScannerStatus,
+        warming: &mut dyn FnMut(Duration),
+    ) -> Result<JobPath, ScanError> {
+        let (began, mut tries) = (Instant::now(), 0);
+        loop {
+            let document = plan.settings.to_xml().into_bytes();
+            let request = Request::post(&format!("{ROOT}/ScanJobs"), document).expect("a path of ours");
+            let timeout = self.timeouts.feed;
+            let (head, _) = self.pages.exchange(&request, Limits::document(), JOB, timeout)?;
+            match head.status {
+                201 | 200 => return self.name_of(&head, before),
+                503 => {
+                    tries += 1;
+                    let status = self.status(self.timeouts.reply)?;
+                    trouble(&status, plan)?;
+                    let is_warming_up = status.state == State::Testing;
+                    match began.elapsed() {
+                        waited if is_warming_up && waited >= self.timeouts.warm_up => {
+                            return Err(DeviceError::StillWarmingUp(waited).into());
+                        }
+                        waited if is_warming_up => warming(waited),
+                        _ if tries >= BUSY_TRIES => return Err(DeviceError::Busy.into()),
+                        _ => {}
+                    }
+                    self.pause(retry_after(&head))?;
+                }
+                400 | 409 | 415 => {
+                    let status = self.status(self.timeouts.reply)?;
+                    trouble(&status, plan)?;
+                    if head.status == 409 && plan.is_fed() && status.adf != Some(AdfState::Loaded) {
+                        return Err(DeviceError::NoDocuments.into());
+                    }
+                    return Err(refused(&plan.settings, head.status));
+                }
+                got => return Err(ProtocolError::Status { to: JOB, got }.into()),
+            }
+        }
+    }
+
+    /// The name of a job that was just made: from its Location, else what is new among the jobs of the scanner.
+    pub(super) fn name_of(&mut self, head: &Head, before: &ScannerStatus) -> Result<JobPath, ScanError> {
+        let named = head.location.as_deref().and_then(|location| JobPath::find(ROOT, location));
+        if let Some(job) = named {
+            return Ok(job);
+        }
+        let status = self.status(self.timeouts.reply)?;
+        new_job(before, &status).ok_or(ProtocolError::NoJob.into())
+    }
+
+    /// Asks for the next page of a job.
+    pub(super) fn next_document(&mut self, job: &JobPath, plan: &Plan, timeout: Duration) -> Result<Next, ScanError> {
+        let request = Request::get(&job.next_document()).ok_or(ProtocolError::NoJob)?;
+        self.pages.send(&request, Limits::page(plan.most_bytes()))?;
+        let head = self.pages.head(PAGE, timeout)?;
+        if head.status == 200 {
+            return Ok(Next::Page);
+        }
+        self.pages.rest(PAGE, self.timeouts.reply)?;
+        match head.status {
+            404 | 410 => Ok(Next::NoMore),
+            503 => Ok(Next::NotYet(retry_after(&head))),
+            409 => Ok(Next::Trouble(409)),
+            got @ 500..=599 => Ok(Next::Trouble(got)),
+            got => Err(ProtocolError::Status { to: PAGE, got }.into()),
+        }
+    }
+
+    /// Ends a job, on the connection that is free. Any answer is one.
+    pub(super) fn delete(&mut self, job: &JobPath, timeout: Duration) -> Result<(), ScanError> {
+        let Some(request) = Request::delete(job.as_str()) else { return Ok(()) };
+        let (head, _) = self.free().exchange(&request, Limits::document(), DELETION, timeout)?;
+        log::debug!("DELETE {job}: {}", head.status);
+        Ok(())
+    }
+
+    /// Waits until the scanner says that it is idle, or has forgotten the job.
+    pub(super) fn wait_until_idle(&mut self, most: Duration) -> Result<(), ScanError> {
+        let began = Instant::now();
+        loop {
+            if self.status(self.timeouts.reply)?.is_idle() {
+                return Ok(());
+            }
+            if began.elapsed() >= most {
+                return Err(DeviceError::Busy.into());
+            }
+            self.pause(self.timeouts.poll)?;
+        }
+    }
+}
+
+/// What is new among a scanner's jobs, and still open.
+pub(super) fn new_job(before: &ScannerStatus, now: &ScannerStatus) -> Option<JobPath> {
+    let is_new = |uri: &str| before.jobs.iter().all(|job| job.uri != uri);
+    let open = now.jobs.iter().filter(|job| matches!(job.state, JobState::Pending | JobState::Processing));
+    open.filter(|job| is_new(&job.uri)).find_map(|job| JobPath::find(ROOT, &job.uri))
+}
+
+fn retry_after(head: &Head) -> Duration {
+    head.retry_after.map_or(RETRY, |seconds| Duration::from_secs(seconds.clamp(1, MOST_RETRY_AFTER).into()))
+}
+
+fn refused(settings: &ScanSettings, status: u16) -> ScanError {
+    let source = match settings.source {
+        InputSource::Platen => "glass",
+        InputSource::Feeder | InputSource::FeederDuplex => "feeder",
+    };
+    let parameter = format!(
+        "the settings of the page ({}, {} dpi, {source}; HTTP {status})",
+        settings.mode.as_str(),
+        settings.resolution
+    );
+    ScanError::Refused { parameter, command: "POST ScanJobs" }
+}
+
+/// What a status says is wrong, for a page from this source.
+pub(super) fn trouble(status: &ScannerStatus, plan: &Plan) -> Result<(), DeviceError> {
+    let adf = status.adf.filter(|_| plan.is_fed());
+    match adf {
+        Some(AdfState::Jam) => return Err(DeviceError::PaperJam),
+        Some(AdfState::Open) => return Err(DeviceError::CoverOpen),
+        Some(AdfState::MultipickDetected) => return Err(DeviceError::DoubleFeed),
+        Some(AdfState::InputTray) => return Err(DeviceError::TrayOut),
+        Some(AdfState::Mispick | AdfState::DuplexPage) => return Err(DeviceError::Feeder),
+        _ => {}
+    }
+    match status.state {
+        State::Stopped | State::Down => Err(DeviceError::Fatal),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,94 @@
+//! Back in sync with a scanner that was left in the middle of a response: by us, from any state; or by the daemon, with the steps
+//! that are left to it while a job is open.
+
+use usbscan_client::RequestData;
+use usbscan_client::wire::{AbortStep, HexBytes, Pipe, RequestKind, RequestRecipient};
+use usbscan_escl::JobPath;
+use usbscan_escl::http::Request;
+
+use super::client::Client;
+use super::connection::Connection;
+use crate::support::Timeouts;
+use crate::support::channel::is_out_of_sync;
+use crate::support::resync_io::drain;
+use crate::{ControlRequest, ScanError, TransportError};
+
+/// SOFT_RESET of the printer class: to flush the buffers and to bring the pipes to their default state.
+const SOFT_RESET: u8 = 2;
+
+/// Attempts without and with SOFT_RESET.
+const ATTEMPTS: usize = 3;
+
+/// Silence after which a body counts as over: scanners pause for seconds in the middle of one.
+const QUIET_MS: u32 = 3_000;
+const DRAIN_MS: u32 = 10_000;
+const STEP_MS: u32 = 5_000;
+/// Bytes that a step may write.
+const STEP_BYTES: usize = 512;
+const ANSWER_BYTES: u32 = 4_096;
+
+/// What the daemon does should this program die while a job is being made or is open.
+pub(super) fn while_open(job: Option<&JobPath>) -> Vec<AbortStep> {
+    let mut steps = vec![AbortStep::Drain { quiet: QUIET_MS, timeout: DRAIN_MS }];
+    let request = job.and_then(|job| Request::delete(job.as_str())).map(|request| request.to_bytes());
+    if let Some(bytes) = request.filter(|bytes| bytes.len() <= STEP_BYTES) {
+        steps.push(AbortStep::Write { bytes: HexBytes(bytes), timeout: STEP_MS });
+        steps.push(AbortStep::Read { length: ANSWER_BYTES, timeout: STEP_MS, expect: HexBytes(Vec::new()) });
+        steps.push(AbortStep::Drain { quiet: 200, timeout: STEP_MS });
+    }
+    steps
+}
+
+/// Brings all connections to where a request is answered, whatever was left on them.
+///
+/// # Errors
+/// Cancelled, gone, or [`ScanError::OutOfSync`].
+pub(super) fn resync(client: &mut Client) -> Result<(), ScanError> {
+    for attempt in 0..ATTEMPTS {
+        let timeouts = client.timeouts;
+        let mut connections: Vec<&mut Connection> = vec![&mut client.pages];
+        connections.extend(client.second.as_mut());
+        for connection in connections {
+            if attempt > 0 {
+                soft_reset(connection, &timeouts)?;
+            }
+            connection.forget()?;
+            drain(&mut *connection.channel.transport, timeouts.silence)?;
+        }
+        match client.status(timeouts.resync) {
+            Ok(_) => return Ok(()),
+            Err(error) if is_out_of_sync(&error) => log::info!("the scanner is still not in sync: {error}"),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(ScanError::OutOfSync)
+}
+
+/// Two forms of it are known; devices that know neither are left as they are.
+fn soft_reset(connection: &mut Connection, timeouts: &Timeouts) -> Result<(), ScanError> {
+    connection.forget()?;
+    let transport = &mut connection.channel.transport;
+    let request = ControlRequest {
+        kind: RequestKind::Class,
+        recipient: RequestRecipient::Interface,
+        request: SOFT_RESET,
+        value: 0,
+        index: u16::from(transport.interface()),
+        data: RequestData::Out(Vec::new()),
+    };
+    match transport.control(&request, timeouts.resync) {
+        Ok(_) => {}
+        Err(error @ (TransportError::Stall { .. } | TransportError::Timeout { .. })) => {
+            log::debug!("SOFT_RESET: {error}")
+        }
+        Err(error) => return Err(error.into()),
+    }
+    for pipe in [Pipe::Read, Pipe::Write] {
+        match transport.clear_halt(pipe) {
+            Ok(()) => {}
+            Err(error @ (TransportError::Cancelled | TransportError::NoDevice)) => return Err(error.into()),
+            Err(error) => log::debug!("clear the halt of the {pipe} pipe: {error}"),
+        }
+    }
+    Ok(())
+}

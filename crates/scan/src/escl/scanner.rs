@@ -1,0 +1,282 @@
+//! One scanner, opened: identify it, scan a page, bring it back to idle whatever happened. Runs on the thread that calls.
+
+use usbscan_escl::Format;
+
+use super::capabilities::Capabilities;
+use super::client::{Client, trouble};
+use super::connection::Connection;
+use super::job::{Body, Job, Tell};
+use super::lines::Lines;
+use super::oddities::Oddities;
+use super::plan::Plan;
+use super::resync::resync;
+use crate::support::Timeouts;
+use crate::support::channel::{is_gone, is_out_of_sync};
+use crate::{
+    Cancel, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError, ScanError,
+    Scanner, Transport, Unsupported,
+};
+
+/// Bytes of the largest piece of white that is handed on at once.
+const PIECE: usize = 128 * 1024;
+
+/// An eSCL scanner.
+pub(super) struct EsclScanner {
+    client: Client,
+    identity: Identity,
+    capabilities: Capabilities,
+    oddities: Oddities,
+    options: Options,
+    /// The job that is open: of the feeder, between its pages too.
+    job: Option<Job>,
+}
+
+impl EsclScanner {
+    /// Gets in sync and identifies. The usual scanner is silent and costs a moment of listening.
+    pub(super) fn open(
+        mut transport: Box<dyn Transport>,
+        timeouts: Timeouts,
+        progress: Tell<'_>,
+    ) -> Result<EsclScanner, ScanError> {
+        let second = transport.second_interface()?.map(|second| Connection::new(second, timeouts));
+        let mut client = Client { pages: Connection::new(transport, timeouts), second, timeouts };
+        let found = listen(&mut client).and_then(|()| client.capabilities(timeouts.reply));
+        let all = match found {
+            Err(error) if is_out_of_sync(&error) => {
+                log::info!("the scanner is not in sync: {error}");
+                progress(Progress::Recovering);
+                resync(&mut client)?;
+                client.capabilities(timeouts.reply)?
+            }
+            found => found?,
+        };
+        let oddities = Oddities::of(&all.make_and_model);
+        let capabilities =
+            Capabilities::new(all).ok_or(ProtocolError::Capabilities("there is no place for a page in 8 bit"))?;
+        let (identity, options) = (capabilities.identity(), capabilities.options());
+        Ok(EsclScanner { client, identity, capabilities, oddities, options, job: None })
+    }
+
+    fn try_page(&mut self, plan: &Plan, sink: &mut dyn PageSink, progress: Tell<'_>) -> Result<Outcome, ScanError> {
+        if self.job.as_ref().is_some_and(|job| job.plan != *plan) {
+            self.finish()?;
+        }
+        if self.job.is_none() {
+            Job::begin(&mut self.client, plan, &mut self.job, progress)?;
+        }
+        let Some(job) = &mut self.job else { return Err(ProtocolError::NoJob.into()) };
+        if !job.next_page(&mut self.client, self.oddities, progress)? {
+            return Err(self.no_page(plan)?);
+        }
+        job.pages += 1;
+        let mut body = Body::begin(&mut self.client, plan.settings.format)?;
+        let outcome = copy(plan, &mut body, sink, progress)?;
+        let timeouts = body.client().timeouts;
+        if outcome == Outcome::Stopped {
+            return self.stop();
+        }
+        // Behind the picture's last line there may be more of the body.
+        self.client.pages.drain(timeouts.image, timeouts.warm_up)?;
+        if !plan.is_fed() {
+            self.end_of_glass(progress)?;
+        }
+        sink.end().map_err(ScanError::Sink)?;
+        Ok(Outcome::Complete)
+    }
+
+    /// The sink wants no more of the page.
+    fn stop(&mut self) -> Result<Outcome, ScanError> {
+        if let Some(job) = self.job.take() {
+            job.cancel(&mut self.client)?;
+        }
+        self.client.wait_until_idle(self.client.timeouts.homing)?;
+        Ok(Outcome::Stopped)
+    }
+
+    /// A job of the glass has one page; asked for another one, the scanner says so, and is free.
+    fn end_of_glass(&mut self, progress: Tell<'_>) -> Result<(), ScanError> {
+        let timeouts = self.client.timeouts;
+        if let Some(job) = &mut self.job {
+            if job.next_page(&mut self.client, Oddities::default(), progress)? {
+                log::info!("the scanner sends a second page of its glass");
+                self.client.pages.drain(timeouts.image, timeouts.warm_up)?;
+            }
+        }
+        self.finish()
+    }
+
+    /// The job is over at the scanner, or is to be between two pages.
+    fn finish(&mut self) -> Result<(), ScanError> {
+        match self.job.take() {
+            Some(job) => job.finish(&mut self.client, self.oddities),
+            None => Ok(()),
+        }
+    }
+
+    /// Why there is no page, when the scanner says that there is none.
+    fn no_page(&mut self, plan: &Plan) -> Result<ScanError, ScanError> {
+        let pages = self.job.as_ref().map_or(0, |job| job.pages);
+        let status = self.client.status(self.client.timeouts.reply)?;
+        self.finish()?;
+        trouble(&status, plan)?;
+        Ok(match pages {
+            _ if plan.is_fed() => DeviceError::NoDocuments.into(),
+            0 => DeviceError::CancelledThere.into(),
+            _ => ProtocolError::NoJob.into(),
+        })
+    }
+
+    /// After a page that failed: idle, if that can be had, and the error that says the most.
+    fn clean_up(&mut self, error: ScanError, progress: Tell<'_>) -> ScanError {
+        if is_gone(&error) {
+            self.job = None;
+            return error;
+        }
+        let is_cancel = matches!(error, ScanError::Cancelled { .. });
+        if is_cancel {
+            self.client.pages.channel.acknowledge_cancel();
+            progress(Progress::Cancelling);
+        }
+        let settled = self.settle();
+        if let Err(error) = &settled {
+            log::warn!("bring the scanner back to idle: {error}");
+        }
+        if is_cancel { ScanError::Cancelled { idle: settled.is_ok() } } else { error }
+    }
+
+    /// Ends what is under way, whatever that is.
+    fn settle(&mut self) -> Result<(), ScanError> {
+        let Some(job) = self.job.take() else { return self.drain_all() };
+        let path = job.path().cloned();
+        let ended = job.cancel(&mut self.client);
+        match ended {
+            Err(error) if is_out_of_sync(&error) => {
+                log::info!("end the job: {error}");
+                resync(&mut self.client)?;
+                if let Some(path) = path {
+                    self.client.delete(&path, self.client.timeouts.reply)?;
+                }
+            }
+            ended => ended?,
+        }
+        self.client.wait_until_idle(self.client.timeouts.homing)
+    }
+
+    fn drain_all(&mut self) -> Result<(), ScanError> {
+        let timeouts = self.client.timeouts;
+        let drained = self.client.pages.drain(timeouts.image, timeouts.warm_up).and_then(|_| {
+            let second = self.client.second.as_mut();
+            second.map_or(Ok(None), |second| second.drain(timeouts.reply, timeouts.reply))
+        });
+        match drained {
+            Err(error) if is_out_of_sync(&error) => resync(&mut self.client),
+            drained => drained.map(drop),
+        }
+    }
+
+    /// Nothing is left for the daemon to do, should we die now.
+    fn is_settled(&self) -> bool {
+        self.job.is_none() && self.client.is_quiet()
+    }
+}
+
+/// Before the first request: what is left of another one's answers would be taken for ours.
+fn listen(client: &mut Client) -> Result<(), ScanError> {
+    client.pages.channel.expect_silence(true)?;
+    match &mut client.second {
+        Some(second) => second.channel.expect_silence(true),
+        None => Ok(()),
+    }
+}
+
+/// All lines of a page to the sink.
+fn copy(plan: &Plan, body: &mut Body<'_>, sink: &mut dyn PageSink, progress: Tell<'_>) -> Result<Outcome, ScanError> {
+    let mut lines = Lines::new(plan, body)?;
+    sink.begin(&plan.page).map_err(ScanError::Sink)?;
+    let line_bytes = plan.page.bytes_per_line();
+    let mut done = 0;
+    let mut hand_on = |bytes: &[u8]| -> Result<Flow, ScanError> {
+        let flow = sink.lines(bytes).map_err(ScanError::Sink)?;
+        done += (bytes.len() / line_bytes) as u32;
+        progress(Progress::Lines { done, total: plan.page.height });
+        Ok(flow)
+    };
+    while let Some(next) = lines.next(body)? {
+        if hand_on(&next)? == Flow::Stop {
+            return Ok(Outcome::Stopped);
+        }
+    }
+    let mut missing = lines.missing();
+    if plan.page.height.is_none() {
+        return if missing == plan.most_lines {
+            Err(ProtocolError::EndedEarly { missing }.into())
+        } else {
+            Ok(Outcome::Complete)
+        };
+    }
+    if missing > 0 {
+        log::info!("the scanner's picture is {missing} lines shorter than the page");
+    }
+    let most = (PIECE / line_bytes.max(1)).max(1) as u32;
+    while missing > 0 {
+        let some = missing.min(most);
+        if hand_on(&lines.white(some))? == Flow::Stop {
+            return Ok(Outcome::Stopped);
+        }
+        missing -= some;
+    }
+    Ok(Outcome::Complete)
+}
+
+impl Scanner for EsclScanner {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn options_mut(&mut self) -> &mut Options {
+        &mut self.options
+    }
+
+    fn page_format(&self) -> Result<PageFormat, ScanError> {
+        Ok(Plan::new(&self.capabilities, &self.options)?.page)
+    }
+
+    fn scan(&mut self, sink: &mut dyn PageSink, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, ScanError> {
+        let plan = Plan::new(&self.capabilities, &self.options)?;
+        if !self.capabilities.has_jpeg(plan.settings.source) {
+            let formats = self.capabilities.formats(plan.settings.source);
+            let model = self.identity.model.clone();
+            return Err(ScanError::NotSupported(Unsupported::Format {
+                model,
+                formats,
+                known: Format::Jpeg.media_type(),
+            }));
+        }
+        let result = self.try_page(&plan, sink, progress).map_err(|error| self.clean_up(error, progress));
+        if self.is_settled() {
+            // Otherwise they are for the daemon, should this be the end of us.
+            self.client.pages.channel.disarm_abort();
+        }
+        result
+    }
+
+    fn end_batch(&mut self) -> Result<(), ScanError> {
+        let ended = self.finish();
+        let ended = match ended {
+            Err(error) if is_out_of_sync(&error) => resync(&mut self.client),
+            ended => ended,
+        };
+        if self.is_settled() {
+            self.client.pages.channel.disarm_abort();
+        }
+        ended
+    }
+
+    fn cancel_handle(&self) -> Cancel {
+        self.client.pages.channel.cancel.clone()
+    }
+}
