@@ -30,6 +30,7 @@
 mod answer;
 mod body;
 mod command;
+mod device_name;
 mod event;
 mod frame;
 mod from_daemon;
@@ -46,6 +47,7 @@ pub use body::{
     ReadCaptureBody, Recovery, SessionEntry, StatusBody, VersionBody,
 };
 pub use command::{AbortStep, Command, ControlDirection, Pipe, RequestKind, RequestRecipient};
+pub use device_name::{NameMatch, match_name};
 pub use event::{Event, EventName, Limits};
 pub use frame::{Frame, FrameError, read_frame};
 pub use from_daemon::FromDaemon;

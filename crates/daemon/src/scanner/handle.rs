@@ -99,8 +99,8 @@ pub(crate) struct Scanner {
     pub id: ScannerId,
     /// `usbscan0`.
     pub name: Arc<str>,
-    /// See names.rs.
-    pub stable_id: String,
+    /// See names.rs. It changes when another scanner with the same serial arrives.
+    stable_id: Mutex<String>,
     info: RwLock<Arc<DeviceInfo>>,
     /// How its recovery goes.
     pub recovery: RecoveryState,
@@ -120,7 +120,10 @@ pub(crate) struct Scanner {
 
 impl std::fmt::Debug for Scanner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scanner").field("name", &self.name).field("stable_id", &self.stable_id).finish_non_exhaustive()
+        f.debug_struct("Scanner")
+            .field("name", &self.name)
+            .field("stable_id", &self.stable_id())
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,6 +144,7 @@ impl Scanner {
         let ScannerParts { id, name, stable_id, info, bus, function, model } = parts;
         let accessible = AtomicBool::new(info.access == Access::Granted);
         let state = Mutex::default();
+        let stable_id = Mutex::new(stable_id);
         let taps = Arc::default();
         let grant = inbox.clone();
         let lock_awaited = LockAwaited::new(move || {
@@ -172,6 +176,15 @@ impl Scanner {
     /// It is back at its port as this one.
     pub fn set_info(&self, info: DeviceInfo) {
         *self.info.write() = Arc::new(info);
+    }
+
+    pub fn stable_id(&self) -> String {
+        self.stable_id.lock().clone()
+    }
+
+    /// Gives it another stable id. Returns the one before.
+    pub fn rename(&self, stable_id: String) -> String {
+        std::mem::replace(&mut self.stable_id.lock(), stable_id)
     }
 
     /// Passes a message to the supervisor, which outlives whoever has the scanner open.
@@ -441,7 +454,7 @@ impl Scanner {
         let accessible = self.accessible.load(Ordering::Relaxed);
         DeviceEntry {
             name: self.name.to_string(),
-            stable_id: self.stable_id.clone(),
+            stable_id: self.stable_id(),
             vendor_id: info.descriptor.vendor.0,
             product_id: info.descriptor.product.0,
             manufacturer: or_model(&info.manufacturer, |model| &model.manufacturer),

@@ -2,6 +2,7 @@
 //! a beginning of either. Functions of values.
 
 use usbscan_usb::DeviceInfo;
+use usbscan_wire::{NameMatch, match_name};
 
 use crate::failure::Failure;
 
@@ -11,23 +12,24 @@ pub(crate) fn next_name<'a>(taken: impl Iterator<Item = &'a str> + Clone) -> Str
     (0..).map(|number| format!("usbscan{number}")).find(free).expect("names do not run out")
 }
 
-/// `VID:PID:serial`, or with the port path where there is no serial number, or where another device has the same one.
-pub(crate) fn stable_id(info: &DeviceInfo, taken: impl Fn(&str) -> bool) -> String {
-    let model = format!("{}:{}", info.descriptor.vendor, info.descriptor.product);
-    let serial = info.serial.as_deref();
-    let by_serial = serial.map(|serial| format!("{model}:{serial}")).filter(|id| !taken(id));
-    by_serial.unwrap_or_else(|| format!("{model}:{}", info.location.port_path()))
+/// `VID:PID:serial`: the stable id of a scanner whose serial number no other has. `None` without one.
+pub(crate) fn id_by_serial(info: &DeviceInfo) -> Option<String> {
+    let serial = info.serial.as_deref().filter(|serial| !serial.trim().is_empty())?;
+    Some(format!("{}:{}:{serial}", info.descriptor.vendor, info.descriptor.product))
 }
 
-/// The scanner that is meant: by name or stable id, whole, or by a beginning that only one of them has.
+/// `VID:PID:port`: the stable id of the others.
+pub(crate) fn id_by_port(info: &DeviceInfo) -> String {
+    format!("{}:{}:{}", info.descriptor.vendor, info.descriptor.product, info.location.port_path())
+}
+
+/// The scanner that is meant: by name or stable id, or by a prefix that only one of them has.
 pub(crate) fn resolve(asked: &str, present: &[(&str, &str)]) -> Result<usize, Failure> {
-    let whole = |(name, id): &(&str, &str)| name.eq_ignore_ascii_case(asked) || id.eq_ignore_ascii_case(asked);
-    if let Some(at) = present.iter().position(whole) {
+    let found: Vec<NameMatch> = present.iter().map(|(name, id)| match_name(asked, name, id)).collect();
+    if let Some(at) = found.iter().position(|found| *found == NameMatch::Whole) {
         return Ok(at);
     }
-    let begins = |text: &str| text.get(..asked.len()).is_some_and(|start| start.eq_ignore_ascii_case(asked));
-    let matches: Vec<usize> =
-        (0..present.len()).filter(|at| begins(present[*at].0) || begins(present[*at].1)).collect();
+    let matches: Vec<usize> = (0..present.len()).filter(|at| found[*at] == NameMatch::Prefix).collect();
     let join = |all: Vec<String>| if all.is_empty() { "none".to_owned() } else { all.join(", ") };
     match matches[..] {
         [] => {
@@ -63,6 +65,7 @@ mod tests {
     fn names_ids_and_unambiguous_beginnings_are_understood() {
         assert_eq!(found("usbscan0"), Some(0));
         assert_eq!(found("usbscan1"), Some(1), "a whole name wins over longer ones");
+        assert_eq!(found("04b8:0142:1-2"), None, "a complete id is no prefix of a longer one");
         assert_eq!(found("1209"), Some(1));
         assert_eq!(found("04B8:0151:abc"), Some(0));
         assert_eq!(found("04b8:0151"), Some(0));

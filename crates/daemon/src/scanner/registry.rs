@@ -95,7 +95,8 @@ impl Scanners {
     /// When none is, or several may be.
     pub fn find(&self, asked: &str) -> Result<Arc<Scanner>, Failure> {
         let present = self.scanners();
-        let called: Vec<_> = present.iter().map(|scanner| (&*scanner.name, &*scanner.stable_id)).collect();
+        let ids: Vec<String> = present.iter().map(|scanner| scanner.stable_id()).collect();
+        let called: Vec<_> = present.iter().zip(&ids).map(|(scanner, id)| (&*scanner.name, id.as_str())).collect();
         Ok(present[names::resolve(asked, &called)?].clone())
     }
 }
@@ -135,6 +136,7 @@ impl Registry {
             scanners,
             supervisors: Vec::new(),
             not_ready: BTreeSet::new(),
+            shared_serials: BTreeSet::new(),
             rescan_at: Vec::new(),
             next_id: 0,
             _watches: watches,
@@ -199,6 +201,9 @@ struct RegistryThread {
     supervisors: Vec<KnownScanner>,
     /// What was not ready at the last look: a bus, and the device on it, or none where the bus could not be listed.
     not_ready: BTreeSet<(usize, Option<Location>)>,
+    /// Ids by serial that two scanners had at once. Whoever has such a serial is called by its port, for as long as the daemon
+    /// runs: an id must not wander from one scanner to another when they are replugged.
+    shared_serials: BTreeSet<String>,
     /// When to look again, soonest first.
     rescan_at: Vec<Instant>,
     next_id: u64,
@@ -288,7 +293,7 @@ impl RegistryThread {
         scanner.tell_pipes(|| Order::Lost);
         scanner.tell(Message::Removed);
         scanner.taps.end_all();
-        let event = Event::Removal { name: scanner.name.to_string(), stable_id: scanner.stable_id.clone() };
+        let event = Event::Removal { name: scanner.name.to_string(), stable_id: scanner.stable_id() };
         self.environment
             .sessions
             .broadcast(event, |session| session.binding().is_some_and(|binding| binding.scanner == scanner.id));
@@ -330,7 +335,7 @@ impl RegistryThread {
         let model = config.models.find(info.descriptor.vendor, info.descriptor.product).cloned();
         let Some(function) = function::scanner(&info, model.as_ref()) else { return };
         let name: Arc<str> = names::next_name(present.iter().map(|scanner| &*scanner.name)).into();
-        let stable_id = names::stable_id(&info, |id| present.iter().any(|scanner| scanner.stable_id == id));
+        let stable_id = self.stable_id(&info, &present);
         log::info!("{name} is {} ({stable_id}, {})", info.label(), function.protocol);
         if info.access == Access::Denied {
             log::warn!("{name}: no permission to open it; are usbscan's udev rules in force?");
@@ -347,6 +352,24 @@ impl RegistryThread {
             }
             Err(error) => log::error!("start a thread for a scanner: {error}"),
         }
+    }
+
+    /// The new scanner's stable id. If another one has the same serial, neither keeps the id by serial.
+    fn stable_id(&mut self, info: &DeviceInfo, present: &[Arc<Scanner>]) -> String {
+        let Some(by_serial) = names::id_by_serial(info) else { return names::id_by_port(info) };
+        let same = present.iter().filter(|other| names::id_by_serial(&other.info()).as_ref() == Some(&by_serial));
+        for other in same {
+            self.shared_serials.insert(by_serial.clone());
+            let by_port = names::id_by_port(&other.info());
+            let before = other.rename(by_port.clone());
+            if before != by_port {
+                log::warn!("{} and another scanner have the same serial number; it is {by_port} now", other.name);
+                let removal = Event::Removal { name: other.name.to_string(), stable_id: before };
+                self.environment.sessions.broadcast(removal, |_| false);
+                self.environment.sessions.broadcast(Event::Arrival { device: Box::new(other.entry()) }, |_| false);
+            }
+        }
+        if self.shared_serials.contains(&by_serial) { names::id_by_port(info) } else { by_serial }
     }
 
     fn stop(mut self, deadline: Instant) -> bool {

@@ -60,6 +60,54 @@ fn scanners_are_listed_by_arrival_and_found_by_name_stable_id_or_a_beginning() {
 }
 
 #[test]
+fn a_complete_id_of_a_scanner_that_is_not_there_opens_no_other() {
+    let rig = Rig::new(&["loopback,serial=1-10"]);
+    let mut client = rig.client();
+    assert_eq!(client.call(open("1209:0001:1-1")).status, Status::NoDevice);
+    assert_eq!(client.open("1209:0001").status, Status::Success);
+}
+
+#[test]
+fn with_equal_serials_no_scanner_has_the_id_by_serial_and_ids_do_not_wander() {
+    let rig = Rig::new(&["loopback,serial=SAME", "loopback,serial=SAME"]);
+    let mut client = rig.client();
+    let ids = |client: &mut Client| -> Vec<String> {
+        let list: ListBody = client.done(Command::List { device: None, descriptors: false }).body().unwrap();
+        list.devices.into_iter().map(|device| device.stable_id).collect()
+    };
+    let both = ids(&mut client);
+    assert!(both.iter().all(|id| id.starts_with("1209:0001:200-")) && both[0] != both[1], "{both:?}");
+    assert_eq!(client.call(open("1209:0001:SAME")).status, Status::NoDevice);
+    // One is unplugged, and comes back at another port: it does not get the id of the other, nor the bare one.
+    client.done(Command::Subscribe { events: vec![EventName::Arrival, EventName::Removal] });
+    rig.unplug(0);
+    assert!(matches!(client.event(), Event::Removal { stable_id, .. } if stable_id == both[0]));
+    assert_eq!(ids(&mut client), [both[1].clone()]);
+    rig.bus.plug_spec("loopback,serial=SAME").unwrap();
+    let Event::Arrival { device } = client.event() else { panic!("another event") };
+    assert!(device.stable_id.starts_with("1209:0001:200-") && device.stable_id != both[1], "{}", device.stable_id);
+}
+
+#[test]
+fn a_scanner_gives_up_its_id_by_serial_when_another_with_the_same_serial_arrives() {
+    let rig = Rig::new(&["loopback,serial=SAME"]);
+    let mut client = rig.client();
+    client.done(Command::Subscribe { events: vec![EventName::Arrival, EventName::Removal] });
+    client.open("1209:0001:SAME");
+    rig.bus.plug_spec("loopback,serial=SAME").unwrap();
+    assert!(matches!(client.event(), Event::Removal { stable_id, .. } if stable_id == "1209:0001:SAME"));
+    let by_port = |event: Event| match event {
+        Event::Arrival { device } => (device.name, device.stable_id),
+        other => panic!("{other:?}"),
+    };
+    let (first, id) = by_port(client.event());
+    assert!(first == "usbscan0" && id.starts_with("1209:0001:200-"), "{first} {id}");
+    assert_eq!(by_port(client.event()).0, "usbscan1");
+    client.write_all(b"the session goes on");
+    assert_eq!(client.read_all(512), b"the session goes on");
+}
+
+#[test]
 fn open_binds_the_highest_numbered_endpoints_or_those_that_are_named() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.client();
