@@ -118,13 +118,34 @@ fn a_file_that_was_there_for_all_to_read_is_so_no_more() {
 }
 
 #[test]
+fn a_report_has_no_picture_and_no_serial_number_and_can_be_played() {
+    let rig = Rig::new("esci,serial=SECRET77");
+    let scan = ["scan", "-r", "100", "--mode", "color", "--area", "20,20,50,50", "-o"];
+    let capture = Program::start(&mut rig.usbscan(&["capture", "--for-report", "-o", "report.pcapng"]));
+    eventually("the capture begins", || fs::metadata(rig.path("report.pcapng")).is_ok_and(|about| about.len() > 500));
+    rig.done(&[&scan[..], &["page.png"]].concat());
+    end(capture);
+    let report = fs::read(rig.path("report.pcapng")).expect("a report");
+    let holds = |text: &[u8]| report.windows(text.len()).any(|window| window == text);
+    assert!(!holds(b"SECRET77") && holds(b"XXXXXXXX"), "the serial number is replaced");
+    assert!(holds(b"\"findings\""), "doctor --json is inside");
+    let played = |name: &str| rig.run(&[&["--virtual=replay,file=report.pcapng"][..], &scan, &[name]].concat());
+    let ended = played("blank.png");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let (page, blank) = (Page::read_png(&rig.path("page.png")), Page::read_png(&rig.path("blank.png")));
+    assert_eq!((page.width, page.height), (blank.width, blank.height));
+    let kept = blank.samples.iter().filter(|sample| **sample != 0).count();
+    assert!(kept < blank.samples.len() / 100, "{kept} samples of {} are left", blank.samples.len());
+}
+
+#[test]
 fn what_is_no_capture_is_refused_in_words() {
     let rig = Rig::new("loopback");
     fs::write(rig.path("text"), "this is no capture").unwrap();
     for (spec, words) in [
         ("replay", "file="),
         ("replay,file=nowhere.pcapng", "nowhere.pcapng"),
-        ("replay,file=text", "does not begin as a pcapng file"),
+        ("replay,file=text", "does not begin as a pcapng or pcap file"),
         ("replay,file=/dev/zero", "longer than"),
     ] {
         let ended = rig.run(&[&format!("--virtual={spec}"), "list"]);

@@ -11,9 +11,10 @@ use std::thread;
 use crossbeam_channel::{bounded, select};
 use serde_json::json;
 use usbscan_client::Session;
-use usbscan_wire::{CaptureBody, Command, ReadCaptureBody};
+use usbscan_wire::{CaptureBody, Command, DeviceEntry, NameMatch, ReadCaptureBody, match_name};
 
 use super::args::Capture;
+use super::capture_report::ReportFilter;
 use super::context::Context;
 use super::device::select_device;
 use super::failure::Failure;
@@ -27,7 +28,8 @@ pub fn run(context: &Context<'_>, args: &Capture) -> Result<(), Failure> {
     let session = Arc::new(context.connect()?);
     let device = select_device(&session, &args.device)?;
     let to_stdout = args.output == Path::new("-");
-    let mut file = open(&args.output, to_stdout)?;
+    let filter = if args.for_report { Some(report_filter(context, &session, &device)?) } else { None };
+    let mut file = CaptureFile { file: open(&args.output, to_stdout)?, filter, length: 0 };
     let started = session.call(Command::Capture { device }, Vec::new())?;
     let CaptureBody { device } =
         started.body().map_err(|source| usbscan_client::Error::BadAnswer { command: "capture", source })?;
@@ -39,10 +41,10 @@ pub fn run(context: &Context<'_>, args: &Capture) -> Result<(), Failure> {
         let _ = writeln!(io::stderr(), "{device}: capturing to {}; stop with Ctrl-C", args.output.display());
     }
     let (done, finished) = bounded(1);
-    let header = started.payload.len() as u64;
     let (reading, output) = (session.clone(), args.output.clone());
     let reader = thread::Builder::new().name("capture".to_owned()).spawn(move || {
-        let _ = done.send(read_all(&reading, &mut file, &output));
+        let dropped = read_all(&reading, &mut file, &output);
+        let _ = done.send(dropped.map(|dropped| Written { bytes: file.length, dropped }));
     });
     let reader = reader.map_err(Failure::System)?;
     let outcome = select! {
@@ -58,7 +60,7 @@ pub fn run(context: &Context<'_>, args: &Capture) -> Result<(), Failure> {
     if to_stdout {
         return Ok(());
     }
-    let Written { bytes, dropped } = Written { bytes: header + written.bytes, ..written };
+    let Written { bytes, dropped } = written;
     let file = args.output.display().to_string();
     context.print(&json!({ "device": device, "file": file, "bytes": bytes, "dropped": dropped }), |out| {
         let lost = if dropped == 0 { String::new() } else { format!("; {dropped} packets dropped") };
@@ -69,6 +71,36 @@ pub fn run(context: &Context<'_>, args: &Capture) -> Result<(), Failure> {
 struct Written {
     bytes: u64,
     dropped: u64,
+}
+
+/// The output, with the filter of `--for-report`.
+struct CaptureFile {
+    file: Box<dyn Write + Send>,
+    filter: Option<ReportFilter>,
+    length: u64,
+}
+
+impl CaptureFile {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let filtered = self.filter.as_mut().map(|filter| filter.push(bytes));
+        let bytes = filtered.as_deref().unwrap_or(bytes);
+        self.length += bytes.len() as u64;
+        self.file.write_all(bytes).and_then(|()| self.file.flush())
+    }
+}
+
+/// With what `usbscan doctor --json` prints as the comment, and the serial numbers of all scanners, which it may contain.
+fn report_filter(context: &Context<'_>, session: &Session, device: &str) -> Result<ReportFilter, Failure> {
+    let devices = session.list()?;
+    let find = |entry: &&DeviceEntry| match_name(device, &entry.name, &entry.stable_id) != NameMatch::No;
+    let entry = devices.iter().find(find);
+    let comment = json!({
+        "usbscan": env!("CARGO_PKG_VERSION"),
+        "device": entry,
+        "doctor": context.doctor(),
+    });
+    let serials = devices.iter().filter_map(|entry| entry.serial.clone());
+    Ok(ReportFilter::new(&comment.to_string(), serials))
 }
 
 fn open(path: &Path, to_stdout: bool) -> Result<Box<dyn Write + Send>, Failure> {
@@ -91,17 +123,16 @@ fn written(source: io::Error, path: &Path) -> Failure {
     Failure::File { path: path.to_owned(), source }
 }
 
-fn read_all(session: &Session, file: &mut dyn Write, path: &Path) -> Result<Written, Failure> {
-    let mut bytes = 0;
+/// Returns the number of dropped packets.
+fn read_all(session: &Session, file: &mut CaptureFile, path: &Path) -> Result<u64, Failure> {
     loop {
         let answer = session.call(Command::ReadCapture {}, Vec::new())?;
         let body = answer.body();
         let ReadCaptureBody { dropped, over } =
             body.map_err(|source| usbscan_client::Error::BadAnswer { command: "read-capture", source })?;
-        file.write_all(&answer.payload).and_then(|()| file.flush()).map_err(|error| written(error, path))?;
-        bytes += answer.payload.len() as u64;
+        file.write_all(&answer.payload).map_err(|error| written(error, path))?;
         if over {
-            return Ok(Written { bytes, dropped });
+            return Ok(dropped);
         }
     }
 }

@@ -21,8 +21,12 @@ pub enum ReplayError {
     Read { path: String, error: io::Error },
     #[error("{path}: longer than {LONGEST} bytes")]
     TooLong { path: String },
-    #[error("it does not begin as a pcapng file with little-endian numbers does")]
+    #[error("it does not begin as a pcapng or pcap file with little-endian numbers does")]
     NotPcapng,
+    #[error("it was captured on a machine with big-endian numbers, which can't be replayed")]
+    BigEndian,
+    #[error("too many records")]
+    TooMany,
     /// Cut off, or with a length that makes no sense.
     #[error("the block at byte {at} has no end; was the capture cut off?")]
     Broken { at: usize },

@@ -2,6 +2,7 @@
 //! So a user's capture becomes a test. A host that says anything else gets a stall, and the log says where.
 
 mod file;
+mod import;
 mod script;
 
 use std::path::Path;
@@ -48,6 +49,7 @@ impl Replay {
     /// # Errors
     /// With what is wrong with them.
     pub fn of_bytes(file: Vec<u8>, which: Option<Place>) -> Result<Replay, ReplayError> {
+        let file = import::to_pcapng(file)?;
         let script = understand(&file, which)?;
         let (events, halted) = (0, Vec::new());
         Ok(Replay { file, script, at: 0, moved: 0, events, halted, forgotten: 0 })

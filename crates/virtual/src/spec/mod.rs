@@ -204,6 +204,12 @@ pub(crate) fn back_again(spec: &str) -> Option<String> {
     is_loose.then(|| parts.join(","))
 }
 
+/// Whether this is a description of a virtual scanner, right or wrong: it begins with the name of a model.
+pub fn names_a_model(spec: &str) -> bool {
+    let name = spec.split(',').next().unwrap_or_default().trim();
+    KINDS.iter().any(|kind| kind.name == name)
+}
+
 /// All models and their keys, for `--help`.
 pub fn help() -> String {
     let mut text = String::from("Virtual scanners, MODEL[,key=value...]:\n");
