@@ -9,7 +9,7 @@ use log::LevelFilter;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use usbscan_daemon::args::{self, Arguments};
-use usbscan_daemon::config::Claim;
+use usbscan_daemon::config::{Claim, check};
 use usbscan_daemon::{Config, Running, socket, systemd};
 use usbscan_usb::Bus;
 
@@ -32,6 +32,10 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool, BoxError> {
     let config = configuration(arguments)?;
     if arguments.check_config {
+        let problems = check::problems(&config);
+        if !problems.is_empty() {
+            return Err(problems.join("; ").into());
+        }
         // Standard output may be closed; the exit code has the result too.
         let _ = writeln!(io::stdout(), "the configuration is valid");
         return Ok(true);

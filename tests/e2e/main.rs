@@ -9,6 +9,7 @@ mod death;
 mod esci2;
 mod faults;
 mod memory;
+mod output;
 mod page;
 mod pages;
 mod plug;

@@ -35,8 +35,8 @@ fn names(rig: &Rig) -> Vec<String> {
 fn a_wish_that_the_scanner_can_not_fulfil_is_refused_in_a_sentence() {
     let rig = Rig::new("esci");
     refused(&rig, &["-r", "20000"], 2, "resolution can't be 20000");
-    refused(&rig, &["--area", "200,0,100,100"], 2, "off the glass, which is 215.9 x 297.2 mm");
-    refused(&rig, &["--area", "0,290,100,100"], 2, "off the glass");
+    refused(&rig, &["--area", "200,0,100,100"], 2, "outside the scan area, which is 215.9 x 297.2 mm");
+    refused(&rig, &["--area", "0,290,100,100"], 2, "outside the scan area");
     refused(&rig, &["--area", "1,2,3"], 2, "--area");
     refused(&rig, &["--mode", "sepia"], 2, "sepia");
     refused(&rig, &["--depth", "12"], 2, "8 or 16");

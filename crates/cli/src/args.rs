@@ -3,11 +3,13 @@
 
 mod raw;
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use usbscan_image::Quality;
@@ -33,7 +35,7 @@ pub struct Arguments {
 pub struct Global {
     /// The daemon's socket
     #[arg(long, global = true, value_name = "PATH", env = "USBSCAN_SOCKET", default_value = usbscan_client::DEFAULT_SOCKET)]
-    #[arg(help_heading = "Global options")]
+    #[arg(value_parser = socket_path(), help_heading = "Global options")]
     pub socket: PathBuf,
 
     /// Use a virtual scanner inside this process instead of usbscand; may be repeated. The default MODEL is esci;
@@ -97,19 +99,19 @@ pub struct Scan {
     pub resolution: Option<u32>,
 
     /// Color mode [default: see `usbscan options`]
-    #[arg(long)]
+    #[arg(long, ignore_case = true)]
     pub mode: Option<Mode>,
 
     /// Bits per sample
     #[arg(long, value_name = "8|16", value_parser = depth)]
     pub depth: Option<u32>,
 
-    /// Scan area: a paper size, or left,top,width,height in mm [default: the whole glass]
-    #[arg(long, value_name = "A4|letter|X,Y,W,H", allow_hyphen_values = true)]
+    /// Scan area: A3 to A6, B4, B5, letter, legal, tabloid, executive, max, or left,top,width,height in mm [default: max]
+    #[arg(long, value_name = "PAPER|max|X,Y,W,H", allow_hyphen_values = true)]
     pub area: Option<AreaArgument>,
 
     /// Paper source; a feeder is scanned until it is empty
-    #[arg(long)]
+    #[arg(long, ignore_case = true)]
     pub source: Option<Source>,
 
     /// Scan several pages from the glass, prompting for each one
@@ -120,12 +122,24 @@ pub struct Scan {
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1, 1_000_000))]
     pub pages: Option<u32>,
 
+    /// Number of the first page, for %d in the file name [default: 1]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0, 1_000_000))]
+    pub start: Option<u32>,
+
+    /// Step between page numbers; a negative one counts down, for the backs of a stack that was turned over [default: 1]
+    #[arg(long, value_name = "N", value_parser = increment, allow_negative_numbers = true)]
+    pub increment: Option<i32>,
+
+    /// Replace files of earlier pages, for %d in the file name
+    #[arg(long)]
+    pub overwrite: bool,
+
     /// Set any scanner option, see `usbscan options`; may be repeated
     #[arg(long = "set", value_name = "OPTION=VALUE", value_parser = setting)]
     pub settings: Vec<(String, String)>,
 
     /// File format [default: from the file extension; PNG on standard output]
-    #[arg(long)]
+    #[arg(long, ignore_case = true)]
     pub format: Option<Format>,
 
     /// JPEG quality, 1 to 100, or `lossless` for a PDF without JPEG compression [default: 85]
@@ -148,10 +162,13 @@ pub enum Source {
     /// The glass
     Flatbed,
     /// The document feeder, front sides
+    #[value(alias = "Automatic Document Feeder")]
     Adf,
     /// The document feeder, both sides
+    #[value(alias = "ADF Duplex")]
     AdfDuplex,
     /// The transparency unit, for film and slides
+    #[value(alias = "Transparency Unit")]
     Transparency,
 }
 
@@ -231,6 +248,10 @@ pub struct Capture {
     /// Output file in pcapng format, readable only by you; - is standard output
     #[arg(short, long, value_name = "FILE.pcapng|-")]
     pub output: PathBuf,
+
+    /// Make a file for a public report: picture data are zeros, serial numbers are X, and `doctor --json` is inside
+    #[arg(long)]
+    pub for_report: bool,
 }
 
 #[derive(Debug, Args)]
@@ -311,6 +332,23 @@ pub struct RequestNumber {
     pub request: u64,
 }
 
+/// The command line of this process, with `--virtual MODEL` written as `--virtual=MODEL`: clap takes a value in the next
+/// argument for a command, because the value is optional.
+pub fn normalized(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut normalized: Vec<OsString> = Vec::new();
+    for argument in arguments {
+        let is_model = argument.to_str().is_some_and(usbscan_virtual::spec::names_a_model);
+        match normalized.last_mut() {
+            Some(last) if last == "--virtual" && is_model => {
+                last.push("=");
+                last.push(argument);
+            }
+            _ => normalized.push(argument),
+        }
+    }
+    normalized
+}
+
 /// The whole command line, for man pages and completions.
 pub fn command() -> clap::Command {
     Arguments::command()
@@ -336,6 +374,21 @@ where
     move |text| {
         let number = text.parse().ok().filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| format!("expected a whole number from {least} to {most}"))
+    }
+}
+
+/// An empty `USBSCAN_SOCKET` counts as unset.
+fn socket_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(|path| match path.is_empty() {
+        true => PathBuf::from(usbscan_client::DEFAULT_SOCKET),
+        false => PathBuf::from(path),
+    })
+}
+
+fn increment(text: &str) -> Result<i32, String> {
+    match text.parse() {
+        Ok(step @ (-1000..=-1 | 1..=1000)) => Ok(step),
+        _ => Err("expected -1000 to 1000, and not 0".to_owned()),
     }
 }
 
@@ -410,6 +463,42 @@ mod tests {
         assert_eq!(arguments.global.virtual_scanners, ["esci"]);
         let arguments = parse("usbscan scan --virtual=esci,dialect=esc -o page.png").expect("it parses");
         assert_eq!(arguments.global.virtual_scanners, ["esci,dialect=esc"]);
+    }
+
+    #[test]
+    fn a_virtual_scanner_may_be_named_behind_a_space() {
+        let parsed = |line: &str| {
+            let words = normalized(line.split_whitespace().map(OsString::from));
+            Arguments::try_parse_from(words).map(|arguments| arguments.global.virtual_scanners)
+        };
+        assert_eq!(parsed("usbscan --virtual esci scan").unwrap(), ["esci"]);
+        assert_eq!(
+            parsed("usbscan --virtual esci2,adf=3 --virtual loopback list").unwrap(),
+            ["esci2,adf=3", "loopback"]
+        );
+        assert_eq!(parsed("usbscan --virtual scan").unwrap(), ["esci"]);
+        assert!(parsed("usbscan --virtual nonsense scan").is_err());
+    }
+
+    #[test]
+    fn an_empty_socket_variable_counts_as_unset() {
+        let arguments = Arguments::try_parse_from(["usbscan", "--socket", "", "list"]).expect("it parses");
+        assert_eq!(arguments.global.socket, PathBuf::from(usbscan_client::DEFAULT_SOCKET));
+    }
+
+    #[test]
+    fn what_options_prints_can_be_typed() {
+        let scan = |words: &[&str]| {
+            let parsed = Arguments::try_parse_from(["usbscan", "scan"].iter().chain(words)).expect("it parses");
+            let Command::Scan(scan) = parsed.command else { panic!("another command") };
+            scan
+        };
+        assert_eq!(scan(&["--mode", "Color"]).mode, Some(Mode::Color));
+        assert_eq!(scan(&["--source", "Flatbed"]).source, Some(Source::Flatbed));
+        assert_eq!(scan(&["--source", "Automatic Document Feeder"]).source, Some(Source::Adf));
+        assert_eq!(scan(&["--source", "ADF Duplex"]).source, Some(Source::AdfDuplex));
+        assert_eq!(scan(&["--source", "Transparency Unit"]).source, Some(Source::Transparency));
+        assert_eq!(scan(&["--format", "PNG"]).format, Some(Format::Png));
     }
 
     #[test]

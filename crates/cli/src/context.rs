@@ -9,6 +9,7 @@ use serde::Serialize;
 use usbscan_client::Session;
 
 use super::args::Global;
+use super::doctor::{self, Report};
 use super::failure::Failure;
 use super::interrupt::Interrupts;
 use super::output::TempFileGuard;
@@ -76,6 +77,11 @@ impl<'a> Context<'a> {
             models => Connector::InProcess(Arc::new(start_virtual(models).map_err(Failure::Virtual)?)),
         };
         Ok(Context { global, connector, interrupts, temp_file, bar })
+    }
+
+    /// The report of `usbscan doctor`.
+    pub fn doctor(&self) -> Report {
+        doctor::run(&self.global.socket)
     }
 
     /// A session with the daemon.

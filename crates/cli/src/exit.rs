@@ -93,6 +93,7 @@ impl From<&Failure> for Exit {
             Failure::Client(error) => of_client(error),
             Failure::Scan(error) => of_scan(error),
             Failure::Setting(_) | Failure::NoFormat { .. } | Failure::TooLong => Exit::Usage,
+            Failure::Conflict { .. } | Failure::NotNumbered(_) => Exit::Usage,
             Failure::OnePage { .. } | Failure::Quality(_) | Failure::Unwritable(_) => Exit::Usage,
             Failure::InPage { source, .. } => Exit::from(&**source),
             Failure::Output(error) => of_output(error),
@@ -120,11 +121,14 @@ fn of_io(error: &io::Error) -> Exit {
 
 fn of_output(error: &OutputError) -> Exit {
     match error {
-        OutputError::Folder(_) | OutputError::Terminal | OutputError::Numbers(_) => Exit::Usage,
-        OutputError::Closed => Exit::Io,
-        OutputError::Create { source, .. } | OutputError::Finish { source, .. } | OutputError::Writer(source) => {
-            of_io(source)
+        OutputError::Folder(_) | OutputError::Terminal | OutputError::Numbers(_) | OutputError::Exists { .. } => {
+            Exit::Usage
         }
+        OutputError::Closed => Exit::Io,
+        OutputError::Create { source, .. }
+        | OutputError::NotReplaceable { source, .. }
+        | OutputError::Finish { source, .. }
+        | OutputError::Writer(source) => of_io(source),
     }
 }
 

@@ -23,6 +23,10 @@ pub enum Failure {
     Output(#[from] OutputError),
     #[error("{name}: unknown file extension; use .png, .pdf, .tiff, .jpg or .pnm, or --format")]
     NoFormat { name: String },
+    #[error("{flag} and --set {option}=... set the same option; use one of them")]
+    Conflict { flag: &'static str, option: String },
+    #[error("{0} needs a file per page: put %d into the file name, as in -o page-%03d.png")]
+    NotNumbered(&'static str),
     /// Several pages, for a format that holds one.
     #[error(
         "a {format} file holds one page, and there may be more; use PDF or TIFF, one file per page \

@@ -6,6 +6,7 @@ mod area;
 pub mod args;
 mod cancel;
 mod capture;
+mod capture_report;
 mod context;
 mod device;
 pub mod doctor;
@@ -40,9 +41,12 @@ use progress::Bar;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse_from(args::normalized(std::env::args_os())) {
+        Ok(arguments) => arguments,
+        Err(error) => return report_usage(&error, std::env::args_os().any(|argument| argument == "--json")),
+    };
     log_to_stderr(arguments.global.verbose);
-    let bar = Bar::new(!arguments.global.json);
+    let bar = Bar::new(arguments.global.json);
     let outcome = run(&arguments, &bar);
     bar.wipe();
     let exit = match &outcome {
@@ -53,6 +57,26 @@ pub fn main() -> ExitCode {
         print_error(failure, exit, arguments.global.json);
     }
     ExitCode::from(exit.code())
+}
+
+/// Prints help, the version, or what is wrong with the command line.
+fn report_usage(error: &clap::Error, json: bool) -> ExitCode {
+    if !error.use_stderr() || !json {
+        // A closed output is no reason to fail.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
+    print_message(&usage_message(&error.to_string()), Exit::Usage, true);
+    ExitCode::from(Exit::Usage.code())
+}
+
+/// The parser's message as one line: without `error:`, and without the usage and the hint below it.
+fn usage_message(text: &str) -> String {
+    let lines =
+        text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let message = lines.join(" ");
+    message.strip_prefix("error: ").unwrap_or(&message).to_owned()
 }
 
 fn run(arguments: &Arguments, bar: &Bar) -> Result<(), Failure> {
@@ -72,7 +96,7 @@ fn run(arguments: &Arguments, bar: &Bar) -> Result<(), Failure> {
         Command::Actions(args) => actions::run(&context, args),
         Command::Reset(args) => reset::run(&context, args),
         Command::Raw(args) => raw::run(&context, args),
-        Command::Doctor => run_doctor(&context, &arguments.global),
+        Command::Doctor => run_doctor(&context),
     }
 }
 
@@ -89,8 +113,8 @@ fn on_exit(global: &Global, temp_file: TempFileGuard, bar: Bar) -> impl Fn(Signa
     }
 }
 
-fn run_doctor(context: &Context<'_>, global: &Global) -> Result<(), Failure> {
-    let report = doctor::run(&global.socket);
+fn run_doctor(context: &Context<'_>) -> Result<(), Failure> {
+    let report = context.doctor();
     context.print(&report, |out| report.write_text(out))?;
     if report.worst() == doctor::Level::Problem { Err(Failure::Doctor) } else { Ok(()) }
 }
@@ -110,7 +134,10 @@ fn print_error(failure: &Failure, exit: Exit, json: bool) {
     if exit == Exit::BrokenPipe || matches!(failure, Failure::Doctor) {
         return;
     }
-    let message = without_os_error(&failure.to_string());
+    print_message(&without_os_error(&failure.to_string()), exit, json);
+}
+
+fn print_message(message: &str, exit: Exit, json: bool) {
     let line = if json {
         serde_json::json!({ "error": exit.word(), "exit-code": exit.code(), "message": message }).to_string()
     } else {
@@ -129,6 +156,13 @@ fn without_os_error(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrong_command_line_is_one_sentence() {
+        let error = Arguments::try_parse_from(["usbscan", "scan", "--depth", "7"]).expect_err("it is wrong");
+        let message = usage_message(&error.to_string());
+        assert_eq!(message, "invalid value '7' for '--depth <8|16>': expected 8 or 16");
+    }
 
     #[test]
     fn the_number_of_a_system_error_is_removed() {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 #[derive(Debug, thiserror::Error)]
@@ -22,15 +22,30 @@ pub enum OutputError {
     /// Out of file descriptors.
     #[error("can't write the page: {0}")]
     Writer(#[source] io::Error),
+    /// Numbered files of an earlier batch.
+    #[error("{} exists{}; --overwrite replaces it, --start continues after it", path.display(), and_more(*others))]
+    Exists { path: PathBuf, others: usize },
+    /// The file exists and can be written, but not replaced: it is a mount point, or another user's in a folder with the
+    /// sticky bit.
+    #[error("can't replace {}: {reason}", path.display())]
+    NotReplaceable { path: PathBuf, reason: &'static str, source: io::Error },
     /// The page was written, but the final rename failed.
-    #[error("can't rename to {}: {source}", path.display())]
-    Finish { path: PathBuf, source: io::Error },
+    #[error("can't rename to {}: {source}; the complete file is {}", path.display(), kept.display())]
+    Finish { path: PathBuf, kept: PathBuf, source: io::Error },
     #[error("{}: more than one %d; use one, as in page-%03d.png", .0.display())]
     Numbers(PathBuf),
     #[error("standard output is closed; use -o FILE")]
     Closed,
     #[error("standard output is a terminal; use -o FILE (or -o - to write to the terminal)")]
     Terminal,
+}
+
+fn and_more(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => ", and 1 more".to_owned(),
+        count => format!(", and {count} more"),
+    }
 }
 
 /// The temporary file to remove if the program ends early. Shared with the signal thread.
@@ -91,11 +106,15 @@ impl Output {
         let file = match rustix::fs::stat(path) {
             Ok(found) => match FileType::from_raw_mode(found.st_mode) {
                 FileType::Directory => return Err(OutputError::Folder(path.to_owned())),
-                FileType::RegularFile => replace(&real_name(path).map_err(fail)?, temp_file, Some(&found)),
+                FileType::RegularFile => {
+                    let path = real_name(path).map_err(fail)?;
+                    check_replaceable(&path, &found)?;
+                    replace(&path, temp_file, Some(&found))
+                }
                 _ => rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())
                     .map(|file| Target::Direct(file.into())),
             },
-            Err(Errno::NOENT) => replace(path, temp_file, None),
+            Err(Errno::NOENT) => replace(&target_of_dangling_link(path).map_err(fail)?, temp_file, None),
             Err(errno) => Err(errno),
         };
         Ok(Output { file: file.map_err(fail)? })
@@ -130,14 +149,15 @@ impl Output {
     /// When the rename fails; then an existing file is unchanged.
     pub fn finish(self) -> Result<(), OutputError> {
         let Target::Replace { file, path, temp, temp_file } = &self.file else { return Ok(()) };
-        let fail = |source: Errno| OutputError::Finish { path: path.clone(), source: source.into() };
+        let not_linked = |source: Errno| OutputError::Create { path: path.clone(), source: source.into() };
         let temp = match temp {
             TempName::Named(temp) => temp.clone(),
-            TempName::Unnamed => link_temp_name(file, path, temp_file).map_err(fail)?,
+            TempName::Unnamed => link_temp_name(file, path, temp_file).map_err(not_linked)?,
         };
-        rustix::fs::rename(&temp, path).map_err(fail)?;
+        let renamed = rustix::fs::rename(&temp, path);
+        // Renamed or not, the complete file stays.
         temp_file.set(None);
-        Ok(())
+        renamed.map_err(|source| OutputError::Finish { path: path.clone(), kept: temp, source: source.into() })
     }
 }
 
@@ -171,6 +191,37 @@ fn both_ways(flags: OFlags) -> bool {
 /// Follows symbolic links, so that the link stays and its target is replaced.
 fn real_name(path: &Path) -> Result<PathBuf, Errno> {
     std::fs::canonicalize(path).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}
+
+/// Finds out, as far as that is possible without trying, whether the final rename would fail.
+fn check_replaceable(path: &Path, found: &rustix::fs::Stat) -> Result<(), OutputError> {
+    let fail =
+        |reason, errno: Errno| OutputError::NotReplaceable { path: path.to_owned(), reason, source: errno.into() };
+    // A file that is a mount point: container runtimes mount single files.
+    let status = rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+    if status.is_ok_and(|status| status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)) {
+        return Err(fail("it is a mount point; name a file in another folder", Errno::BUSY));
+    }
+    let me = rustix::process::geteuid();
+    let parent = rustix::fs::stat(folder(path)).map_err(|errno| fail("its folder can't be read", errno))?;
+    let is_sticky = parent.st_mode & Mode::SVTX.as_raw_mode() != 0;
+    if is_sticky && !me.is_root() && ![parent.st_uid, found.st_uid].contains(&me.as_raw()) {
+        return Err(fail("it is another user's file, in a folder where only its owner may replace it", Errno::PERM));
+    }
+    Ok(())
+}
+
+/// Where a symbolic link points whose target does not exist yet; otherwise `path` itself.
+fn target_of_dangling_link(path: &Path) -> Result<PathBuf, Errno> {
+    let mut path = path.to_owned();
+    // As many as the kernel follows.
+    for _ in 0..40 {
+        match std::fs::read_link(&path) {
+            Ok(target) => path = folder(&path).join(target),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(Errno::LOOP)
 }
 
 fn replace(path: &Path, temp_file: &TempFileGuard, before: Option<&rustix::fs::Stat>) -> Result<Target, Errno> {
@@ -303,6 +354,32 @@ mod tests {
         write(&link, "new").finish().expect("it is put in place");
         assert_eq!(fs::read_to_string(&path).expect("a file"), "new");
         assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
+    }
+
+    #[test]
+    fn a_dangling_link_stays_and_its_target_is_created() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = folder.path().join("link.png");
+        symlink("page.png", &link).expect("a link");
+        write(&link, "new").finish().expect("it is renamed");
+        assert_eq!(fs::read_to_string(folder.path().join("page.png")).expect("a file"), "new");
+        assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
+        symlink("nowhere/page.png", folder.path().join("bad.png")).expect("a link");
+        let error = Output::create(&folder.path().join("bad.png"), &TempFileGuard::default()).expect_err("no folder");
+        assert!(matches!(error, OutputError::Create { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_complete_file_that_can_not_be_renamed_is_kept_and_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("page.png");
+        let output = write(&path, "whole");
+        // What was a free name is a folder by now, with something in it.
+        fs::create_dir_all(path.join("busy")).expect("a folder");
+        let error = output.finish().expect_err("the rename fails");
+        let OutputError::Finish { kept, .. } = &error else { panic!("{error}") };
+        assert!(error.to_string().contains(&kept.display().to_string()), "{error}");
+        assert_eq!(fs::read_to_string(kept).expect("it is there"), "whole");
     }
 
     #[test]

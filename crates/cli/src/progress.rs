@@ -17,6 +17,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// is being cancelled.
 #[derive(Debug, Clone)]
 pub struct Bar {
+    /// Prints JSON lines instead of a bar.
+    json: bool,
     shown: bool,
     state: Arc<Mutex<State>>,
 }
@@ -25,17 +27,27 @@ pub struct Bar {
 struct State {
     bar: Option<ProgressBar>,
     interrupted: bool,
+    page: u32,
+    /// The last line of JSON that was printed.
+    last: Option<(&'static str, u32)>,
 }
 
 impl Bar {
-    /// Shows something only if `enabled` and standard error is a terminal.
-    pub fn new(enabled: bool) -> Bar {
-        Bar { shown: enabled && io::stderr().is_terminal(), state: Arc::default() }
+    /// A bar, if standard error is a terminal; with `json` lines of JSON on standard error, for programs with a bar of their
+    /// own. [`Bar::hidden`] shows neither.
+    pub fn new(json: bool) -> Bar {
+        Bar { json, shown: !json && io::stderr().is_terminal(), state: Arc::default() }
+    }
+
+    #[cfg(test)]
+    pub fn hidden() -> Bar {
+        Bar { json: false, shown: false, state: Arc::default() }
     }
 
     /// Starts a page, with its number if there are several.
     pub fn begin(&self, page: Option<u32>) {
         let mut state = self.state.lock();
+        (state.page, state.last) = (page.unwrap_or(1), None);
         if self.shown && !state.interrupted {
             state.bar = Some(spinner(page.map(|page| format!("page {page}  ")).unwrap_or_default()));
         }
@@ -43,7 +55,10 @@ impl Bar {
 
     pub fn show(&self, progress: Progress) {
         log::debug!("{progress:?}");
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        if self.json {
+            state.print_json(progress);
+        }
         let Some(bar) = state.bar.as_ref().filter(|_| !state.interrupted) else { return };
         match progress {
             Progress::Recovering => bar.set_message("the last scan was interrupted; returning the scanner to idle"),
@@ -86,7 +101,45 @@ impl Bar {
     }
 }
 
+/// Per cent between two lines of JSON.
+const JSON_STEP: u32 = 5;
+/// Lines between two lines of JSON, of a page whose height is not known.
+const JSON_LINES: u32 = 500;
+
 impl State {
+    /// Prints a line when the state changes, and every few per cent of a page.
+    fn print_json(&mut self, progress: Progress) {
+        let (name, lines) = match progress {
+            Progress::Recovering => ("recovering", None),
+            Progress::WarmingUp { .. } => ("warming-up", None),
+            Progress::Starting => ("starting", None),
+            Progress::Cancelling => ("cancelling", None),
+            Progress::Lines { done, total } => ("scanning", Some((done, total))),
+        };
+        let percent = |done: u32, total: u32| {
+            u32::try_from(u64::from(done) * 100 / u64::from(total.max(1))).unwrap_or(100).min(100)
+        };
+        let step = match lines {
+            None => 0,
+            Some((done, Some(total))) => percent(done, total) / JSON_STEP,
+            Some((done, None)) => done / JSON_LINES,
+        };
+        if self.last == Some((name, step)) {
+            return;
+        }
+        self.last = Some((name, step));
+        let mut value = serde_json::json!({ "page": self.page, "state": name });
+        if let Some((done, total)) = lines {
+            value["lines"] = done.into();
+            if let Some(total) = total {
+                value["total"] = total.into();
+                value["percent"] = percent(done, total).into();
+            }
+        }
+        // Whoever closed standard error does not want it.
+        let _ = writeln!(io::stderr(), "{}", serde_json::json!({ "progress": value }));
+    }
+
     fn wipe(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();

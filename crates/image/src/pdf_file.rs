@@ -162,7 +162,10 @@ impl PdfFile {
     /// Writes the beginning of an object, or all of it, and remembers where it is.
     fn object(&mut self, out: &mut Out, number: usize, text: &str) -> Result<(), ImageError> {
         if out.written() > MOST {
-            return Err(ImageError::TooLarge { format: FileFormat::Pdf, most: "10 GB" });
+            return Err(ImageError::TooLarge {
+                format: FileFormat::Pdf,
+                most: "10 GB; without --quality lossless it is much smaller",
+            });
         }
         self.objects.resize(self.objects.len().max(number), 0);
         self.objects[number - 1] = out.written();

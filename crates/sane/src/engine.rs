@@ -92,13 +92,13 @@ impl Engine {
     fn scan_page(&mut self, options: &Options, sink: &mut dyn PageSink, watched: Watched<'_>) -> Result<(), Status> {
         if self.lock.is_gone() {
             log::info!("open {} again", self.device);
-            *self = Engine::open(&self.device, watched)?;
+            *self = Engine::open(&self.device, watched).map_err(after_opening)?;
         }
         watched(self.cancel_handle())?;
         choose(self.scanner.options_mut(), options)?;
         self.lock.lock_timeout(LOCK_TIMEOUT).map_err(|error| {
             log::error!("scan with {}: {error}", self.device);
-            status::of_client(&error)
+            after_opening(status::of_client(&error))
         })?;
         let ended = self.scanner.scan(sink, &mut |progress| log::debug!("{progress:?}"));
         match &ended {
@@ -173,6 +173,11 @@ impl Engine {
             log::error!("give back {}: {error}", self.device);
         }
     }
+}
+
+/// "Invalid argument" means that there is no such scanner. One that was open and is gone is an I/O error, each time.
+fn after_opening(status: Status) -> Status {
+    if status == Status::Invalid { Status::IoError } else { status }
 }
 
 /// Gives a scanner the values that were chosen. It may have been opened again since, and be changed.

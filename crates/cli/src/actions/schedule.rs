@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::watch::WatchEvent;
+use usbscan_wire::{NameMatch, match_name};
+
 use usbscan_daemon::action::{Action, Trigger};
 
 /// Bounds the queue of all scanners together, however often buttons are pressed.
@@ -126,7 +128,7 @@ impl Schedule {
 }
 
 fn matches_event(action: &Action, event: &TriggerEvent) -> bool {
-    let scanner = |named: &String| *named == event.name || event.stable_id.starts_with(named);
+    let scanner = |named: &String| match_name(named, &event.name, &event.stable_id) != NameMatch::No;
     action.event == event.kind
         && action.scanner.as_ref().is_none_or(scanner)
         && action.button.as_ref().is_none_or(|button| *button == event.button)

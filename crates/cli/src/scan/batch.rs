@@ -235,7 +235,7 @@ mod tests {
             max_pages: None,
             keep_partial: false,
             caught: &|| None,
-            bar: &Bar::new(false),
+            bar: &Bar::hidden(),
             report: &mut report,
         };
         change(&mut batch);
@@ -302,7 +302,7 @@ mod tests {
             max_pages: None,
             keep_partial: false,
             caught: &caught,
-            bar: &Bar::new(false),
+            bar: &Bar::hidden(),
             report: &mut report,
         };
         let path = folder.path().join("%d.png");

@@ -31,6 +31,29 @@ pub struct NamePattern {
     /// Minimum width of the number.
     width: usize,
     fill: u8,
+    numbers: Numbers,
+}
+
+/// The numbers of pages in file names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Numbers {
+    start: u32,
+    increment: i32,
+}
+
+impl Numbers {
+    /// The number of a page, counted from 1; `None` below 0.
+    fn of_page(self, page: u32) -> Option<u64> {
+        let steps = i64::from(page) - 1;
+        u64::try_from(i64::from(self.start) + steps * i64::from(self.increment)).ok()
+    }
+
+    /// The page that has this number.
+    fn page_of(self, number: u64) -> Option<u64> {
+        let distance = i64::try_from(number).ok()? - i64::from(self.start);
+        let increment = i64::from(self.increment);
+        (distance % increment == 0 && distance / increment >= 0).then(|| (distance / increment).unsigned_abs() + 1)
+    }
 }
 
 impl Destination {
@@ -45,7 +68,40 @@ impl Destination {
             Some(path) if path == Path::new("-") => return Ok(Destination::Stdout),
             Some(path) => path,
         };
-        Destination::parse(path)
+        let numbers = Numbers { start: args.start.unwrap_or(1), increment: args.increment.unwrap_or(1) };
+        Ok(match Destination::parse(path)? {
+            Destination::PerPage(pattern) => Destination::PerPage(NamePattern { numbers, ..pattern }),
+            other => other,
+        })
+    }
+
+    /// How many pages have a number that is not below 0; `None` where numbers grow, or there are none.
+    pub fn max_pages(&self) -> Option<u32> {
+        let Destination::PerPage(NamePattern { numbers: Numbers { start, increment }, .. }) = self else { return None };
+        (*increment < 0).then(|| start / increment.unsigned_abs() + 1)
+    }
+
+    /// The files of earlier pages that a batch of up to `pages` pages may replace.
+    ///
+    /// # Errors
+    /// When the folder can't be read.
+    pub fn existing_files(&self, pages: Option<u32>) -> std::io::Result<Vec<PathBuf>> {
+        let Destination::PerPage(pattern) = self else { return Ok(Vec::new()) };
+        let folder = match pattern.pattern.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            // A device such as /dev/null is no earlier page.
+            let is_page = |page| page <= u64::from(pages.unwrap_or(u32::MAX)) && entry.path().is_file();
+            if pattern.page_of(entry.file_name().as_bytes()).is_some_and(is_page) {
+                found.push(pattern.pattern.with_file_name(entry.file_name()));
+            }
+        }
+        found.sort();
+        Ok(found)
     }
 
     /// From the path of a file.
@@ -114,11 +170,30 @@ impl NamePattern {
             return Err(OutputError::Numbers(path.to_owned()));
         }
         let (prefix, suffix) = (name[..at].to_vec(), name[end..].to_vec());
-        Ok(Some(NamePattern { pattern: path.to_owned(), prefix, suffix, width, fill }))
+        Ok(Some(NamePattern {
+            pattern: path.to_owned(),
+            prefix,
+            suffix,
+            width,
+            fill,
+            numbers: Numbers { start: 1, increment: 1 },
+        }))
+    }
+
+    /// The page whose file has this name.
+    fn page_of(&self, name: &[u8]) -> Option<u64> {
+        let digits = name.strip_prefix(self.prefix.as_slice())?.strip_suffix(self.suffix.as_slice())?;
+        let number = std::str::from_utf8(digits).ok()?.trim_start_matches(char::from(self.fill));
+        let number: u64 = if number.is_empty() && self.fill == b'0' { 0 } else { number.parse().ok()? };
+        let page = self.numbers.page_of(number)?;
+        // Only as this pattern writes it.
+        let written = self.of_page(u32::try_from(page).ok()?);
+        (written.file_name().is_some_and(|written| written.as_bytes() == name)).then_some(page)
     }
 
     fn of_page(&self, page: u32) -> PathBuf {
-        let digits = page.to_string();
+        // A batch ends before its numbers do, see `max_pages`.
+        let digits = self.numbers.of_page(page).unwrap_or_default().to_string();
         let mut name = self.prefix.clone();
         name.resize(name.len() + self.width.saturating_sub(digits.len()), self.fill);
         name.extend(digits.as_bytes());
@@ -196,6 +271,42 @@ mod tests {
         for text in ["50%.png", "%s.png", "%%.png", "%12d.png", "100%d/page.png", "%"] {
             assert_eq!(name(text), Destination::Single(text.into()), "{text}");
         }
+    }
+
+    #[test]
+    fn start_and_increment_number_the_pages() {
+        let destination = |words: &[&str]| Destination::from_args(&parse(words)).expect("a name");
+        let names = |destination: &Destination| -> Vec<String> {
+            let paths = (1..=3).map(|page| destination.of_page(page).expect("a file"));
+            paths.map(|path| path.display().to_string()).collect()
+        };
+        let fronts = destination(&["-o", "p%d.png", "--start", "1", "--increment", "2"]);
+        assert_eq!(
+            (names(&fronts), fronts.max_pages()),
+            (["p1.png", "p3.png", "p5.png"].map(str::to_owned).to_vec(), None)
+        );
+        let backs = destination(&["-o", "p%02d.png", "--start", "6", "--increment", "-2"]);
+        assert_eq!(names(&backs), ["p06.png", "p04.png", "p02.png"]);
+        assert_eq!(backs.max_pages(), Some(4), "6, 4, 2, 0");
+    }
+
+    #[test]
+    fn files_of_earlier_pages_are_found_by_their_numbers() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["p-002.png", "p-003.png", "p-010.png", "p-4.png", "p-x.png", "q-001.png"] {
+            std::fs::write(folder.path().join(name), "").expect("a file");
+        }
+        let found = |words: &[&str], pages| -> Vec<String> {
+            let pattern = folder.path().join("p-%03d.png").display().to_string();
+            let destination = Destination::from_args(&parse(&[&["-o", &pattern], words].concat())).expect("a name");
+            let files = destination.existing_files(pages).expect("a folder");
+            files.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect()
+        };
+        assert_eq!(found(&[], None), ["p-002.png", "p-003.png", "p-010.png"]);
+        assert_eq!(found(&[], Some(2)), ["p-002.png"]);
+        assert_eq!(found(&["--start", "4"], None), ["p-010.png"]);
+        assert_eq!(found(&["--increment", "2"], None), ["p-003.png"]);
+        assert_eq!(found(&["--start", "9", "--increment", "-1"], None), ["p-002.png", "p-003.png"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The page sink that writes to files: one for all pages, or one per page. A file appears when it is complete, so with
 //! one file per page the completed pages stay when a later one fails.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use usbscan_image::{FileFormat, PageWriter, Quality};
@@ -50,7 +50,7 @@ impl Written {
     pub fn json(&self, device: &str) -> Value {
         json!({
             "device": device,
-            "file": self.file.clone().unwrap_or_else(|| "-".into()),
+            "file": self.file.as_deref().map_or("-".into(), Path::to_string_lossy),
             "width": self.page.width,
             "height": self.height,
             "pixels": self.page.pixels,

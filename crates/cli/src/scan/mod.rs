@@ -17,6 +17,7 @@ use super::context::Context;
 use super::device::select_device;
 use super::failure::Failure;
 use super::interrupt::ActionGuard;
+use super::output::OutputError;
 use batch::{Batch, NextPage, ended};
 use destination::Destination;
 use files::Files;
@@ -28,6 +29,7 @@ pub fn run(context: &Context<'_>, args: &Scan) -> Result<(), Failure> {
     let destination = Destination::from_args(args)?;
     let format = destination.format(args.format)?;
     let quality = quality(args, format)?;
+    let max_pages = check_numbers(args, &destination)?;
     let fed = matches!(args.source, Some(Source::Adf | Source::AdfDuplex));
     check_page_count(args, &destination, format, fed)?;
     let files = Files::open(destination.clone(), format, quality, &context.temp_file)?;
@@ -35,7 +37,7 @@ pub fn run(context: &Context<'_>, args: &Scan) -> Result<(), Failure> {
     let fed = uses_feeder(opened.scanner.options());
     check_page_count(args, &destination, format, fed)?;
     format.check(&opened.scanner.page_format()?, quality).map_err(Failure::Unwritable)?;
-    scan_pages(context, args, &mut opened, files, fed)
+    scan_pages(context, args, &mut opened, files, fed, max_pages)
 }
 
 /// An open scanner, in sync and idle. A signal cancels its scan.
@@ -89,6 +91,24 @@ fn quality(args: &Scan, format: FileFormat) -> Result<Quality, Failure> {
     }
 }
 
+/// Checks the flags for numbered files. Returns how many pages may be scanned.
+fn check_numbers(args: &Scan, destination: &Destination) -> Result<Option<u32>, Failure> {
+    let Destination::PerPage(_) = destination else {
+        let flags = [("--start", args.start.is_some()), ("--increment", args.increment.is_some())];
+        let given = flags.into_iter().chain([("--overwrite", args.overwrite)]).find(|flag| flag.1);
+        return given.map_or(Ok(args.pages), |(flag, _)| Err(Failure::NotNumbered(flag)));
+    };
+    let max_pages = [args.pages, destination.max_pages()].into_iter().flatten().min();
+    if !args.overwrite {
+        // A folder that can't be read, or is not there, is found when the first file is opened.
+        let existing = destination.existing_files(max_pages).unwrap_or_default();
+        if let Some(first) = existing.first() {
+            return Err(OutputError::Exists { path: first.clone(), others: existing.len() - 1 }.into());
+        }
+    }
+    Ok(max_pages)
+}
+
 /// Refuses a single-page format where there may be several pages.
 fn check_page_count(args: &Scan, destination: &Destination, format: FileFormat, fed: bool) -> Result<(), Failure> {
     let many = (fed || args.batch) && args.pages != Some(1);
@@ -96,7 +116,14 @@ fn check_page_count(args: &Scan, destination: &Destination, format: FileFormat, 
     if many && !fits { Err(Failure::OnePage { format }) } else { Ok(()) }
 }
 
-fn scan_pages(context: &Context<'_>, args: &Scan, opened: &mut Opened, files: Files, fed: bool) -> Result<(), Failure> {
+fn scan_pages(
+    context: &Context<'_>,
+    args: &Scan,
+    opened: &mut Opened,
+    files: Files,
+    fed: bool,
+    max_pages: Option<u32>,
+) -> Result<(), Failure> {
     let mut ask = |page| prompt::ask(context, page);
     let reporter = Reporter { context, device: &opened.device.name, many: fed || args.batch };
     let batch = Batch {
@@ -105,7 +132,7 @@ fn scan_pages(context: &Context<'_>, args: &Scan, opened: &mut Opened, files: Fi
             (false, true) => NextPage::Prompt(&mut ask),
             (false, false) => NextPage::None,
         },
-        max_pages: args.pages,
+        max_pages,
         keep_partial: args.keep_partial,
         caught: &|| context.interrupts.caught(),
         bar: &context.bar,

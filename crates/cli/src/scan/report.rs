@@ -1,5 +1,7 @@
 //! Reports completed pages and files on standard output, unless the pages themselves go there.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::super::context::Context;
@@ -43,7 +45,7 @@ impl Reporter<'_> {
         let value = match self.many {
             false => file.json(self.device),
             true => {
-                json!({ "device": self.device, "file": file.file, "pages": file.pages, "bytes": file.bytes })
+                json!({ "device": self.device, "file": file.file.as_deref().map(Path::to_string_lossy), "pages": file.pages, "bytes": file.bytes })
             }
         };
         if file.file.is_none() {

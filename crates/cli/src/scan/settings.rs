@@ -2,7 +2,7 @@
 
 use usbscan_scan::{Area, AreaError, Constraint, MaxArea, Options, ScanError, names, sources};
 
-use super::super::area::AreaArgument;
+use super::super::area::{AreaArgument, Part};
 use super::super::args::{Mode, Scan, Source};
 use super::super::failure::Failure;
 
@@ -14,6 +14,7 @@ const PAPER_TOLERANCE: f64 = 2.0;
 /// # Errors
 /// [`Failure::Setting`], or [`ScanError::Area`].
 pub fn apply(options: &mut Options, args: &Scan) -> Result<(), Failure> {
+    check_conflicts(args)?;
     if let Some(source) = args.source {
         apply_source(options, source)?;
     }
@@ -40,6 +41,23 @@ pub fn apply(options: &mut Options, args: &Scan) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Refuses a flag together with `--set` for the same option: they may disagree, and neither is the obvious winner.
+fn check_conflicts(args: &Scan) -> Result<(), Failure> {
+    let flags: [(&'static str, bool, &[&str]); 5] = [
+        ("--source", args.source.is_some(), &[names::SOURCE]),
+        ("--mode", args.mode.is_some(), &[names::MODE]),
+        ("--depth", args.depth.is_some(), &[names::DEPTH]),
+        ("--resolution", args.resolution.is_some(), &[names::RESOLUTION]),
+        ("--area", args.area.is_some(), &[names::TL_X, names::TL_Y, names::BR_X, names::BR_Y]),
+    ];
+    for (flag, _, options) in flags.into_iter().filter(|flag| flag.1) {
+        if let Some((option, _)) = args.settings.iter().find(|(name, _)| options.contains(&name.as_str())) {
+            return Err(Failure::Conflict { flag, option: option.clone() });
+        }
+    }
+    Ok(())
+}
+
 /// Whether the options select a document feeder.
 pub fn uses_feeder(options: &Options) -> bool {
     matches!(options.text(names::SOURCE), Some(sources::FEEDER | sources::FEEDER_DUPLEX))
@@ -57,7 +75,7 @@ fn apply_source(options: &mut Options, source: Source) -> Result<(), Failure> {
     Ok(options.set(names::SOURCE, word.into())?)
 }
 
-fn apply_area(options: &mut Options, args: AreaArgument) -> Result<(), Failure> {
+fn apply_area(options: &mut Options, area: AreaArgument) -> Result<(), Failure> {
     let most = |name: &str| -> Result<f64, Failure> {
         Ok(match options.get(name)?.constraint {
             Constraint::FixedRange { max, .. } => max,
@@ -66,19 +84,23 @@ fn apply_area(options: &mut Options, args: AreaArgument) -> Result<(), Failure> 
         })
     };
     let max_area = MaxArea { width: most(names::BR_X)?, height: most(names::BR_Y)? };
-    let tolerance = if args.paper.is_some() { PAPER_TOLERANCE } else { 0.1 };
+    let part = match area {
+        AreaArgument::Part(part) => part,
+        AreaArgument::Max => Part { left: 0.0, top: 0.0, width: max_area.width, height: max_area.height, paper: None },
+    };
+    let tolerance = if part.paper.is_some() { PAPER_TOLERANCE } else { 0.1 };
     let edge = |start: f64, length: f64, most: f64| {
         let end = start + length;
         (end <= most + tolerance).then_some(end.min(most))
     };
-    let right = edge(args.left, args.width, max_area.width);
-    let bottom = edge(args.top, args.height, max_area.height);
+    let right = edge(part.left, part.width, max_area.width);
+    let bottom = edge(part.top, part.height, max_area.height);
     let (Some(right), Some(bottom)) = (right, bottom) else {
-        let area = Area { left: args.left, top: args.top, width: args.width, height: args.height };
+        let area = Area { left: part.left, top: part.top, width: part.width, height: part.height };
         return Err(ScanError::Area(AreaError::OutsideMaxArea { area, max_area }).into());
     };
-    options.set(names::TL_X, args.left.into())?;
-    options.set(names::TL_Y, args.top.into())?;
+    options.set(names::TL_X, part.left.into())?;
+    options.set(names::TL_Y, part.top.into())?;
     options.set(names::BR_X, right.into())?;
     options.set(names::BR_Y, bottom.into())?;
     Ok(())

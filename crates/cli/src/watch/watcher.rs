@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 use parking_lot::Mutex;
 use usbscan_client::{LockHandle, Session};
-use usbscan_wire::{DeviceEntry, EventName};
+use usbscan_wire::{DeviceEntry, EventName, NameMatch, match_name};
 
 use super::buttons::{self, Stop};
 use super::event::WatchEvent;
@@ -24,7 +24,7 @@ pub struct Filter {
 
 impl Filter {
     fn matches(&self, name: &str, stable_id: &str) -> bool {
-        self.device.as_ref().is_none_or(|device| device == name || stable_id.starts_with(device))
+        self.device.as_ref().is_none_or(|device| match_name(device, name, stable_id) != NameMatch::No)
     }
 }
 
@@ -165,6 +165,7 @@ mod tests {
         assert!(filter(Some("usbscan1")).matches("usbscan1", "04b8:0151:A"));
         assert!(!filter(Some("usbscan1")).matches("usbscan10", "04b8:0151:A"));
         assert!(filter(Some("04b8:")).matches("usbscan0", "04b8:0151:A"));
+        assert!(!filter(Some("04b8:0151:1-1")).matches("usbscan0", "04b8:0151:1-10"));
         assert!(!filter(Some("04b9:")).matches("usbscan0", "04b8:0151:A"));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub mod action;
+pub mod check;
 pub mod file;
 pub mod models;
 
