@@ -55,6 +55,7 @@ mod port;
 mod replay;
 pub mod spec;
 mod standard;
+mod xerox;
 
 pub use bus::{BUS_NUMBER, VirtualBus};
 pub use device::TRANSFER_MEMORY;
@@ -69,3 +70,4 @@ pub use panel::{Busy, Conditions, Panel};
 pub use port::{Port, Unplugged};
 pub use replay::{Place, Replay, ReplayError};
 pub use spec::SpecError;
+pub use xerox::{Xerox, XeroxSetup};

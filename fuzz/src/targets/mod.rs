@@ -8,6 +8,7 @@ mod driver;
 mod escl;
 mod files;
 mod messages;
+mod models;
 mod picture;
 mod queue;
 mod requests;
@@ -28,6 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("esci2", driver::esci2),
     ("http", escl::http),
     ("documents", escl::documents),
+    ("models", models::models),
     ("config", files::config),
     ("quirks", files::quirks),
     ("spec", files::spec),

@@ -26,6 +26,8 @@ pub enum GadgetError {
     NoController,
     #[error("the device has no interface")]
     NoInterface,
+    #[error("the device has alternate settings, which FunctionFS can't show")]
+    Alternates,
     #[error("{tried}: {source}")]
     Kernel { tried: &'static str, source: io::Error },
 }
@@ -52,16 +54,18 @@ enum Line {
 pub fn show(model: Box<dyn Model>, over: impl FnOnce() + Send + 'static) -> Result<Shown, GadgetError> {
     let descriptors = model.descriptors().clone();
     let controller = free_controller()?;
-    let interface = descriptors.configuration.interfaces.first().ok_or(GadgetError::NoInterface)?;
-    let (lines, gadget_endpoints): (Vec<Line>, Vec<Endpoint>) = interface.endpoints.iter().map(line).unzip();
-    let (mut custom, handle) = function(interface, &descriptors.product, gadget_endpoints).build();
+    let interfaces = shown_interfaces(&descriptors)?;
+    let endpoints: Vec<EndpointDescriptor> =
+        interfaces.iter().flat_map(|interface| &interface.endpoints).copied().collect();
+    let (lines, gadget_endpoints): (Vec<Line>, Vec<Endpoint>) = endpoints.iter().map(line).unzip();
+    let (mut custom, handle) = function(&interfaces, &descriptors.product, gadget_endpoints).build();
     let gadget = gadget(&descriptors)
         .with_config(config(&descriptors).with_function(handle))
         .register()
         .map_err(kernel("register a gadget in configfs"))?;
     let folder = custom.ffs_dir().map_err(kernel("find the gadget's FunctionFS"))?;
     let pump = Pump::new(model, over);
-    let threads = start(&pump, custom, &interface.endpoints, lines, &folder);
+    let threads = start(&pump, custom, &endpoints, lines, &folder);
     let name = controller.name().to_string_lossy().into_owned();
     // From here on, dropping it stops the threads.
     let shown = Shown { controller: name, pump, gadget: Some(gadget), threads };
@@ -70,12 +74,28 @@ pub fn show(model: Box<dyn Model>, over: impl FnOnce() + Send + 'static) -> Resu
     Ok(shown)
 }
 
-/// One interface of FunctionFS. Vendor requests go to the device, not to an interface, and are wanted too.
-fn function(interface: &InterfaceDescriptor, name: &str, endpoints: Vec<Endpoint>) -> CustomBuilder {
+/// The interfaces of a device, which can all be shown if none has alternate settings: FunctionFS knows none.
+fn shown_interfaces(descriptors: &Descriptors) -> Result<Vec<&InterfaceDescriptor>, GadgetError> {
+    let interfaces: Vec<&InterfaceDescriptor> = descriptors.configuration.interfaces.iter().collect();
+    match interfaces.iter().any(|interface| interface.alternate > 0) {
+        true => Err(GadgetError::Alternates),
+        false if interfaces.is_empty() => Err(GadgetError::NoInterface),
+        false => Ok(interfaces),
+    }
+}
+
+/// The interfaces of a function of FunctionFS, with the endpoints of all of them one behind the other. Vendor requests go to
+/// the device, not to an interface, and are wanted too.
+fn function(interfaces: &[&InterfaceDescriptor], name: &str, endpoints: Vec<Endpoint>) -> CustomBuilder {
     let mut builder = Custom::builder();
     builder.all_ctrl_recipient = true;
-    let shown = Interface::new(Class::new(interface.class, interface.subclass, interface.protocol), name);
-    builder.with_interface(endpoints.into_iter().fold(shown, Interface::with_endpoint))
+    let mut endpoints = endpoints.into_iter();
+    for interface in interfaces {
+        let shown = Interface::new(Class::new(interface.class, interface.subclass, interface.protocol), name);
+        let of_it = endpoints.by_ref().take(interface.endpoints.len());
+        builder = builder.with_interface(of_it.fold(shown, Interface::with_endpoint));
+    }
+    builder
 }
 
 /// A thread for endpoint zero and one for each other.

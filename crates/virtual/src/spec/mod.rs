@@ -13,6 +13,7 @@
 mod esci;
 mod esci2;
 mod escl;
+mod xerox;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -120,7 +121,7 @@ const COMMON: &[Key] = &[
 
 const CABLE: &str = "cable";
 
-const KINDS: &[Kind] = &[esci::ESCI, esci2::ESCI2, escl::ESCL, LOOPBACK, REPLAY];
+const KINDS: &[Kind] = &[esci::ESCI, esci2::ESCI2, escl::ESCL, xerox::XEROX, LOOPBACK, REPLAY];
 
 /// The keys and values of one description, in order; each is taken out by whom it concerns.
 struct Values(Vec<(String, String)>);
@@ -361,7 +362,7 @@ mod tests {
     fn an_unknown_model_or_key_is_answered_with_those_there_are() {
         assert_eq!(
             refusal("copier"),
-            "there is no virtual scanner \"copier\"; there are: esci, esci2, escl, loopback, replay"
+            "there is no virtual scanner \"copier\"; there are: esci, esci2, escl, xerox, loopback, replay"
         );
         assert_eq!(
             refusal("loopback,colour=red"),
@@ -402,6 +403,8 @@ mod tests {
                     warmup=1,busy=2,cover=open,lamp=dead,serial=Z,sheet=a5,align=right,fault=jam@1,fault=silence@9";
         assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("Z"));
         assert!(refusal("escl,capabilities=/nonexistent.xml").starts_with("capabilities=/nonexistent.xml: "));
+        let spec = "xerox,adf=2,warmup=1,busy=2,cover=open,serial=S,fault=jam@1,slow=1M";
+        assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("S"));
         assert_eq!(parse("loopback,serial=ABC").expect("good").descriptors().serial.as_deref(), Some("ABC"));
     }
 
