@@ -144,9 +144,7 @@ fn of_client(error: &ClientError) -> Exit {
         ClientError::Gone { .. } => Exit::Unreachable,
         ClientError::Refused(refusal) => of_status(refusal.answer.status),
         ClientError::TooLong { .. } => Exit::Usage,
-        ClientError::SharesAlready | ClientError::NoMemory | ClientError::Memory(_) | ClientError::System(_) => {
-            Exit::Io
-        }
+        _ => Exit::Io,
     }
 }
 

@@ -67,32 +67,50 @@ impl Session {
     }
 
     /// The daemon's version.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn version(&self) -> Result<VersionBody, Error> {
         self.ask_for(Command::Version {})
     }
 
     /// The scanners there are, in order of arrival.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn list(&self) -> Result<Vec<DeviceEntry>, Error> {
         self.ask_for::<ListBody>(Command::List { device: None, descriptors: false }).map(|body| body.devices)
     }
 
     /// What one scanner, or every one, is doing, and for whom.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn status(&self, device: Option<&str>) -> Result<Vec<DeviceStatus>, Error> {
         self.ask_for::<StatusBody>(Command::Status { device: device.map(str::to_owned) }).map(|body| body.devices)
     }
 
     /// Opens a scanner by name, stable id, or an unambiguous beginning of either.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn open(&self, device: &str) -> Result<OpenBody, Error> {
         self.open_at(device, Endpoints::default())
     }
 
     /// Opens a scanner with these endpoints of it.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn open_at(&self, device: &str, endpoints: Endpoints) -> Result<OpenBody, Error> {
         let Endpoints { event, read, write, interface } = endpoints;
         self.ask_for(Command::Open { device: device.to_owned(), event, read, write, interface })
     }
 
     /// Ends what `open` began.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn close(&self) -> Result<(), Error> {
         self.ask(Command::Close {}).map(drop)
     }
@@ -107,17 +125,26 @@ impl Session {
     }
 
     /// Writes all of `bytes`; how many were taken is in the answer if it ends otherwise.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn write(&self, bytes: &[u8], timeout: Option<Duration>) -> Result<(), Error> {
         self.call(Command::Write { offset: None, length: 0, zero_packet: false, timeout: seconds(timeout) }, bytes)
             .map(drop)
     }
 
     /// Waits for one interrupt packet.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn wait_event(&self, timeout: Option<Duration>) -> Result<Bytes, Error> {
         self.ask(Command::WaitEvent { timeout: seconds(timeout) }).map(|answer| answer.payload)
     }
 
     /// A control request; gives back the data of an IN request.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn usb_request(&self, request: UsbRequest, timeout: Option<Duration>) -> Result<Bytes, Error> {
         let UsbRequest { kind, recipient, request, value, index, data } = request;
         let (direction, length, payload) = match data {
@@ -130,31 +157,49 @@ impl Session {
     }
 
     /// `IOCTL_READ_REGISTERS`.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn read_registers(&self, offset: u16, index: u16, length: u16) -> Result<Bytes, Error> {
         self.ask(Command::ReadRegisters { offset, index, length }).map(|answer| answer.payload)
     }
 
     /// `IOCTL_WRITE_REGISTERS`.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn write_registers(&self, offset: u16, index: u16, bytes: &[u8]) -> Result<(), Error> {
         self.call(Command::WriteRegisters { offset, index }, bytes).map(drop)
     }
 
     /// The largest packets of the bound pipes.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn channel_sizes(&self) -> Result<ChannelSizesBody, Error> {
         self.ask_for(Command::ChannelSizes {})
     }
 
     /// Every endpoint of the interface.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn pipe_configuration(&self) -> Result<Vec<PipeDescription>, Error> {
         self.ask_for::<PipeConfigurationBody>(Command::PipeConfiguration {}).map(|body| body.pipes)
     }
 
     /// Vendor, product and version numbers.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn device_descriptor(&self) -> Result<DeviceDescriptorBody, Error> {
         self.ask_for(Command::DeviceDescriptor {})
     }
 
     /// A descriptor as bytes, and the text of a string.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn usb_descriptor(
         &self,
         descriptor_type: u8,
@@ -167,6 +212,9 @@ impl Session {
     }
 
     /// Timeouts of later requests that name none; `None` leaves one as it is.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn set_timeout(
         &self,
         read: Option<Duration>,
@@ -178,16 +226,25 @@ impl Session {
     }
 
     /// Cancels what is pending on a pipe, clears its halt, throws surplus bytes away.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn reset_pipe(&self, pipe: Pipe) -> Result<(), Error> {
         self.ask(Command::ResetPipe { pipe }).map(drop)
     }
 
     /// Resets the port of a scanner, the open one when none is named.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn reset_device(&self, device: Option<&str>) -> Result<(), Error> {
         self.ask(Command::ResetDevice { device: device.map(str::to_owned) }).map(drop)
     }
 
     /// Cancels one request, of this session or of another. `false` when there was nothing to cancel.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn cancel_request(&self, request: u64, session: Option<u64>) -> Result<bool, Error> {
         match self.ask(Command::CancelRequest { request, session }) {
             Ok(_) => Ok(true),
@@ -197,16 +254,25 @@ impl Session {
     }
 
     /// Cancels everything that a session issued; this one when none is named.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn cancel_session(&self, session: Option<u64>) -> Result<(), Error> {
         self.ask(Command::CancelSession { session }).map(drop)
     }
 
     /// Cancels everything pending on a pipe of a scanner, the open one when none is named.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn cancel_pipe(&self, pipe: Pipe, device: Option<&str>) -> Result<(), Error> {
         self.ask(Command::CancelPipe { pipe, device: device.map(str::to_owned) }).map(drop)
     }
 
     /// Cancels everything on a scanner, the open one when none is named, and brings it back to idle.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn cancel_pending(&self, device: Option<&str>) -> Result<AbortReport, Error> {
         self.ask_for(Command::CancelPending { device: device.map(str::to_owned) })
     }
@@ -216,25 +282,37 @@ impl Session {
     /// # Errors
     /// A refusal with the status `busy`, naming the holder, when another has them and `wait` is false.
     pub fn lock(&self, wait: bool) -> Result<(), Error> {
-        self.ask(Command::Lock { wait }).map(drop)
+        self.ask(Command::Lock { wait, if_unused: false }).map(drop)
     }
 
     /// Gives them back.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn unlock(&self) -> Result<(), Error> {
         self.ask(Command::Unlock {}).map(drop)
     }
 
     /// Leaves the daemon the steps that bring this scanner back to idle.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn arm_abort(&self, steps: Vec<AbortStep>) -> Result<(), Error> {
         self.ask(Command::ArmAbort { steps, settle: None }).map(drop)
     }
 
     /// Takes them back.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn disarm_abort(&self) -> Result<(), Error> {
         self.ask(Command::DisarmAbort {}).map(drop)
     }
 
     /// Hears these events from now on, see [`Session::events`]; an empty list ends it.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn subscribe(&self, events: &[EventName]) -> Result<(), Error> {
         self.ask(Command::Subscribe { events: events.to_vec() }).map(drop)
     }

@@ -9,6 +9,7 @@ use usbscan_wire::{Answer, FrameError, Status};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// Nothing listens at the socket, or we may not connect.
     #[error("usbscand is not reachable at {}: {}", path.display(), connect_hint(source))]
@@ -149,6 +150,7 @@ impl std::error::Error for Refusal {}
 
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum GoneWhy {
     /// The daemon ended it, or died.
     #[error("usbscand closed it; it was stopped, or it died")]

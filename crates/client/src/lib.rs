@@ -38,6 +38,8 @@ mod timeout;
 pub use bytes::Bytes;
 pub use calls::{Endpoints, RequestData, UsbRequest};
 pub use canceller::Canceller;
+/// Where events come.
+pub use crossbeam_channel::Receiver;
 pub use error::{Error, GoneWhy, Refusal};
 pub use lock::{LOCK_TIMEOUT, LockHandle};
 pub use outgoing::Outgoing;

@@ -29,7 +29,16 @@ impl LockHandle {
     /// # Errors
     /// A refusal with the status `busy`, naming the holder; [`Error::Gone`].
     pub fn lock(&self) -> Result<(), Error> {
-        self.call(Command::Lock { wait: false })
+        self.call(Command::Lock { wait: false, if_unused: false })
+    }
+
+    /// Takes them, but not where another session has used the scanner without the lock in the last seconds: for polling a status now and
+    /// then, which must not get between the commands of a program that is used by hand.
+    ///
+    /// # Errors
+    /// As [`LockHandle::lock`].
+    pub fn lock_if_unused(&self) -> Result<(), Error> {
+        self.call(Command::Lock { wait: false, if_unused: true })
     }
 
     /// Takes them, or waits for them until `timeout`: another program may only be reading the scanner's status.
@@ -37,7 +46,8 @@ impl LockHandle {
     /// # Errors
     /// As [`LockHandle::lock`].
     pub fn lock_timeout(&self, timeout: Duration) -> Result<(), Error> {
-        let mut waiting = Pending::start(&self.link, self.link.new_id(), &Command::Lock { wait: true }, &[])?;
+        let mut waiting =
+            Pending::start(&self.link, self.link.new_id(), &Command::Lock { wait: true, if_unused: false }, &[])?;
         if waiting.wait_for(timeout)?.is_some() {
             return Ok(());
         }

@@ -276,7 +276,7 @@ fn a_scanner_that_another_asks_something_is_had_when_that_is_over() {
     let lock = session.lock_handle();
     let taking = std::thread::spawn(move || lock.lock_timeout(usbscan_client::LOCK_TIMEOUT));
     let asked = daemon.hear();
-    assert_eq!(asked.command, Command::Lock { wait: true });
+    assert_eq!(asked.command, Command::Lock { wait: true, if_unused: false });
     daemon.say(&Answer::new(asked.id, Status::Success));
     taking.join().expect("no panic").expect("it has it");
 }

@@ -52,6 +52,8 @@ pub(crate) enum InUse {
     Armed,
     #[error("it waits for the lock")]
     Awaited,
+    #[error("it has used the scanner a moment ago")]
+    Lately,
 }
 
 fn fault_words(fault: Fault) -> &'static str {
@@ -254,7 +256,7 @@ impl Failure {
                 ErrorKind::Stall => Status::Stall,
                 ErrorKind::InvalidParameter => Status::InvalidParameter,
                 ErrorKind::NoResources => Status::InsufficientResources,
-                ErrorKind::HostStuck | ErrorKind::Io => Status::IoError,
+                _ => Status::IoError,
             },
             Failure::Unknown { .. } | Failure::Gone { .. } => Status::NoDevice,
             Failure::JobCancelled | Failure::LockCancelled => Status::Cancelled,

@@ -71,7 +71,7 @@ impl Session {
             ask(&self.connection, &Command::Close {})?;
             *self = Session::open_over(self.connection.clone(), device, Some(interface))?;
         }
-        ask(&self.connection, &Command::Lock { wait: false })?;
+        ask(&self.connection, &Command::Lock { wait: false, if_unused: false })?;
         self.locked = true;
         Ok(())
     }

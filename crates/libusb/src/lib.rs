@@ -66,4 +66,7 @@ mod submit;
 mod sysfs;
 mod transfer;
 
+/// The types and traits that it implements.
+pub use usbscan_usb as usb;
+
 pub use bus::LibusbBus;

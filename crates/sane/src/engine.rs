@@ -128,7 +128,7 @@ impl Engine {
     /// because another program scans.
     pub fn pressed_button(&mut self) -> Result<u8, Status> {
         self.cancel_handle().cancel.reset();
-        match self.lock.lock() {
+        match self.lock.lock_if_unused() {
             Ok(()) => {}
             Err(error) if error.status() == Some(usbscan_client::wire::Status::Busy) => return Ok(0),
             Err(error) => return Err(status::of_client(&error)),

@@ -18,6 +18,25 @@
 //!   and before it answers. So the client may look at the bytes of an answer where they lie.
 //!
 //! All `unsafe` of sharing is in this crate.
+//!
+//! ```
+//! use usbscan_shm::{SharedMemory, ShmArena};
+//!
+//! // The daemon makes it, and sends its descriptor.
+//! let memory = SharedMemory::new(65536)?;
+//! let descriptor = memory.descriptor().try_clone_to_owned()?;
+//! // The client maps it, and lends a part of it to a request.
+//! let arena = ShmArena::new(&descriptor, 65536)?;
+//! let lent = arena.alloc(512).expect("there is room").lend();
+//! // The daemon, or the kernel for it, writes there before it answers.
+//! let offset = lent.offset();
+//! memory.region(offset..offset + 512).expect("it is inside").copy_from(b"a page");
+//! // After the answer the bytes are read where they lie.
+//! let bytes = lent.reclaim(6).expect("so many fit");
+//! assert_eq!(bytes.as_ref(), b"a page");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+#![warn(missing_docs)]
 
 mod client;
 mod daemon;

@@ -160,6 +160,9 @@ pub trait Device: Send {
     /// Chooses an alternate setting of a claimed interface. Nothing may be in flight on it. The setting that it is in
     /// already is sent all the same, which makes both sides' toggles begin anew; some devices print garbage after a
     /// needless one.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] for an interface that is not claimed, or a setting that it does not have.
     fn set_alternate(&mut self, interface: InterfaceNumber, alternate: u8) -> Result<(), Error>;
 
     /// Resets the port. Nothing may be in flight. Claims survive if the device comes back as it was.

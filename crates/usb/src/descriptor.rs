@@ -71,6 +71,9 @@ impl DeviceDescriptor {
     pub const BYTES: usize = 18;
 
     /// Reads the first 18 bytes.
+    ///
+    /// # Errors
+    /// Which bytes are missing, or of another type.
     pub fn parse(bytes: &[u8]) -> Result<DeviceDescriptor, DescriptorError> {
         let b = expect_type(bytes, DEVICE, Self::BYTES)?;
         let word = |at: usize| u16::from_le_bytes([b[at], b[at + 1]]);
@@ -217,6 +220,9 @@ impl ConfigurationDescriptor {
 
     /// Reads a configuration with its interfaces and endpoints. Bytes after `wTotalLength` are not looked at.
     /// An endpoint in front of every interface is passed over, as Linux does.
+    ///
+    /// # Errors
+    /// Where its bytes end too early, or are of another type.
     pub fn parse(bytes: &[u8]) -> Result<ConfigurationDescriptor, DescriptorError> {
         let head = expect_type(bytes, CONFIGURATION, Self::HEAD)?;
         let total = usize::from(u16::from_le_bytes([head[2], head[3]]));
@@ -284,6 +290,9 @@ impl ConfigurationDescriptor {
 }
 
 /// The text of a string descriptor (UTF-16LE behind two bytes of head); broken surrogates become U+FFFD.
+///
+/// # Errors
+/// When it is no string descriptor, or is cut short.
 pub fn string_descriptor_text(bytes: &[u8]) -> Result<String, DescriptorError> {
     let head = expect_type(bytes, STRING, 2)?;
     let length = usize::from(head[0]);

@@ -30,6 +30,7 @@ impl fmt::Display for Holder {
 
 /// The kind of a failure: what a caller decides by.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// The device is gone, or was never there.
     #[error("no such device")]

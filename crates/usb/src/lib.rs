@@ -40,6 +40,11 @@ mod ids;
 mod setup;
 mod transfer;
 
+/// The channels that completions and notifications go through.
+pub use crossbeam_channel;
+/// Memory of which a [`Buffer`] may be a part.
+pub use usbscan_shm as shm;
+
 pub use buffer::Buffer;
 pub use bus::{Access, Bus, Device, DeviceInfo, Location, Speed, Watch};
 pub use descriptor::{

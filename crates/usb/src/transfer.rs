@@ -98,5 +98,8 @@ pub trait Endpoint: Send {
 
     /// Clears a halt on both sides and sets their data toggles to DATA0.
     /// Nothing may be in flight on this endpoint, and no control request on the device.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidParameter`] while something is in flight; [`crate::ErrorKind::NoDevice`].
     fn clear_halt(&mut self) -> Result<(), Error>;
 }

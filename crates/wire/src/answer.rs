@@ -63,6 +63,9 @@ impl Answer {
     }
 
     /// Adds the fields of `body`, a struct, to the header.
+    ///
+    /// # Panics
+    /// When `body` is no struct of plain data.
     pub fn with_body(mut self, body: &impl Serialize) -> Answer {
         match serde_json::to_value(body).expect("a body is plain data") {
             Value::Object(fields) => self.body.extend(fields),
@@ -72,6 +75,9 @@ impl Answer {
     }
 
     /// Reads the fields of a body out of the header. Unknown fields are passed over: the daemon may be newer.
+    ///
+    /// # Errors
+    /// When a field that the body must have is missing, or of another type.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         T::deserialize(Value::Object(self.body.clone()))
     }
@@ -88,6 +94,9 @@ impl Answer {
     }
 
     /// Writes header line and payload.
+    ///
+    /// # Errors
+    /// Those of `out`.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         write_frame(out, self.header(), &self.payload)
     }

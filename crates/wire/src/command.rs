@@ -345,6 +345,10 @@ pub enum Command {
         /// Wait for whoever has it, instead of `busy`. The waiting can be cancelled.
         #[serde(default, skip_serializing_if = "is_default")]
         wait: bool,
+        /// `busy` as well where another session has used the scanner without the lock a moment ago: for programs that poll a status now and
+        /// then, and must not get between the commands of one that is used by hand.
+        #[serde(default, skip_serializing_if = "is_default")]
+        if_unused: bool,
     },
     /// Gives them back.
     Unlock {},

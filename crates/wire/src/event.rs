@@ -11,6 +11,7 @@ use crate::frame::write_frame;
 /// The events that `subscribe` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum EventName {
     /// A scanner is there.
     Arrival,
@@ -41,6 +42,7 @@ pub struct Limits {
 /// An event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+#[non_exhaustive]
 pub enum Event {
     /// The first line of every connection.
     Hello {
@@ -102,6 +104,9 @@ impl Event {
     }
 
     /// Writes the line.
+    ///
+    /// # Errors
+    /// Those of `out`.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         match serde_json::to_value(self)? {
             Value::Object(header) => write_frame(out, header, &[]),

@@ -19,6 +19,7 @@ pub struct Frame {
 
 /// Why bytes are no message. After any of these the stream can't be followed any further.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FrameError {
     /// The line is longer than the limit.
     #[error("the header line is longer than {limit} bytes")]

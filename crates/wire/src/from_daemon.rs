@@ -19,6 +19,9 @@ pub enum FromDaemon {
 impl FromDaemon {
     /// Understands a frame from the daemon. Answers have an `id`, if only `null`; events have none. (The answer to
     /// `channel-sizes` has a member `event` too.)
+    ///
+    /// # Errors
+    /// [`FrameError::NotFromDaemon`].
     pub fn from_frame(frame: Frame) -> Result<FromDaemon, FrameError> {
         let Frame { header, payload } = frame;
         if !header.contains_key("id") {

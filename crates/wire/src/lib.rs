@@ -40,6 +40,11 @@ mod request;
 mod socket;
 mod status;
 
+/// What payloads are.
+pub use bytes::Bytes;
+/// What headers are made of.
+pub use serde_json::{Map, Value};
+
 pub use answer::Answer;
 pub use body::{
     AbortReport, CaptureBody, ChannelSizesBody, DescriptorBody, DeviceDescriptorBody, DeviceEntry, DeviceStatus,

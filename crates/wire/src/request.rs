@@ -38,6 +38,9 @@ pub enum RequestError {
 impl Request {
     /// Understands a frame. Unknown commands and unknown fields are refused: a misspelt option must not be
     /// taken for one that is off.
+    ///
+    /// # Errors
+    /// [`RequestError`]; only one without an id is a reason to end the connection.
     pub fn from_frame(frame: Frame) -> Result<Request, RequestError> {
         let Frame { mut header, payload } = frame;
         let id = header.remove("id").and_then(|id| id.as_u64()).ok_or(RequestError::NoId)?;
@@ -52,6 +55,9 @@ impl Request {
     }
 
     /// Writes the header line and the payload.
+    ///
+    /// # Errors
+    /// Those of `out`.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(&self.header_line())?;
         out.write_all(&self.payload)

@@ -95,8 +95,8 @@ fn attempt(connector: &Connector, device: &DeviceEntry, report: &impl Fn(String)
     if usbscan_scan::driver_for(&device.protocol).is_err() {
         return Ok(End::NoButtons);
     }
-    session.lock(false)?;
     let lock = session.lock_handle();
+    lock.lock_if_unused()?;
     let transport = SessionTransport::new(session).with_pipes(&opened);
     let mut scanner = usbscan_scan::open(&device.protocol, Box::new(transport), &mut |_| {})?;
     if !scanner.has_buttons() {
@@ -137,7 +137,7 @@ fn poll_buttons(
         if stop.wait(POLL_INTERVAL) {
             return Ok(End::Stopped);
         }
-        match lock.lock() {
+        match lock.lock_if_unused() {
             Ok(()) => {}
             Err(error) if error.status() == Some(Status::Busy) => continue,
             Err(error) => return Err(error.into()),

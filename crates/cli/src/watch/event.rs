@@ -39,12 +39,13 @@ impl WatchEvent {
     /// From a protocol event.
     pub fn of_event(event: Event) -> Option<WatchEvent> {
         match event {
-            Event::Hello { .. } => None,
             Event::Arrival { device } => Some(WatchEvent::Arrival { device }),
             Event::Removal { name, stable_id } => Some(WatchEvent::Removal { name, stable_id }),
             Event::CancelIo { name, by } => Some(WatchEvent::CancelIo { name, by }),
             Event::Idle { name, abort } => Some(WatchEvent::Idle { name, abort }),
             Event::Unresponsive { name, message } => Some(WatchEvent::Unresponsive { name, message }),
+            // The greeting, and what a newer daemon may have to tell.
+            _ => None,
         }
     }
 

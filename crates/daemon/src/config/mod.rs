@@ -114,6 +114,9 @@ pub struct Config {
     pub max_transfer_bytes: usize,
     /// A client whose socket is full for so long counts as dead.
     pub stall: Duration,
+    /// How long a scanner must be unused before a program that only polls it gets the lock: longer than somebody takes between
+    /// two commands that he types.
+    pub unused: Duration,
     /// A connection of the reserve that asks for nothing for so long is ended: others may need its place.
     pub reserve_idle: Duration,
     /// How long the orderly end may take.
@@ -138,6 +141,7 @@ impl Default for Config {
             queue_depth: 4,
             max_transfer_bytes: 1 << 20,
             stall: Duration::from_secs(60),
+            unused: Duration::from_secs(5),
             reserve_idle: Duration::from_secs(30),
             reset: ResetPolicy::default(),
             recovery: RecoveryTimes::default(),

@@ -42,8 +42,9 @@ impl Handler<'_> {
         responder.done_with_body(scanners.len() as u64, &StatusBody { devices });
     }
 
-    pub(super) fn lock(&self, responder: Responder, wait: bool) {
-        or_fail!(responder, self.opened()).scanner.lock(self.session, responder, wait);
+    pub(super) fn lock(&self, responder: Responder, wait: bool, if_unused: bool) {
+        let unused_for = if_unused.then(|| self.core.configured.now().unused);
+        or_fail!(responder, self.opened()).scanner.lock(self.session, responder, wait, unused_for);
     }
 
     pub(super) fn unlock(&self, responder: Responder) {

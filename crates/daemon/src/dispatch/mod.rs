@@ -72,7 +72,7 @@ pub(crate) fn dispatch(core: &Core, session: &Arc<Session>, responder: Responder
         Command::CancelSession { session } => handler.cancel_session(responder, session),
         Command::CancelPipe { pipe, device } => handler.cancel_pipe(responder, pipe, device.as_deref()),
         Command::CancelPending { device } => handler.cancel_pending(responder, device.as_deref()),
-        Command::Lock { wait } => handler.lock(responder, wait),
+        Command::Lock { wait, if_unused } => handler.lock(responder, wait, if_unused),
         Command::Unlock {} => handler.unlock(responder),
         Command::ArmAbort { steps, settle } => handler.arm_abort(responder, steps, settle),
         Command::DisarmAbort {} => handler.disarm_abort(responder),

@@ -74,6 +74,8 @@ struct ScannerState {
     disarming: Vec<(Arc<Session>, Option<Responder>)>,
     /// The session that used it last.
     last_user: Option<u64>,
+    /// The session that used it last without the lock, and when.
+    last_use: Option<(u64, Instant)>,
 }
 
 impl ScannerState {

@@ -115,8 +115,8 @@ fn a_client_that_stops_talking_still_gets_its_answers() {
 fn a_lock_is_free_when_its_holder_is_gone() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());
-    one.done(Command::Lock { wait: false });
-    let wait = two.send(Command::Lock { wait: true });
+    one.done(Command::Lock { wait: false, if_unused: false });
+    let wait = two.send(Command::Lock { wait: true, if_unused: false });
     one.stream().shutdown(std::net::Shutdown::Both).unwrap();
     assert_eq!(two.answer(wait).status, Status::Success);
 }
@@ -205,9 +205,9 @@ fn a_client_that_reads_nothing_stalls_only_itself_and_ends_in_the_end() {
     let config = Config { stall: Duration::from_millis(300), ..Config::default() };
     let rig = Rig::with(config, &["loopback"]);
     let mut deaf = rig.open();
-    deaf.done(Command::Lock { wait: false });
+    deaf.done(Command::Lock { wait: false, if_unused: false });
     let mut two = rig.open();
-    let lock = two.send(Command::Lock { wait: true });
+    let lock = two.send(Command::Lock { wait: true, if_unused: false });
     // Reads nothing and asks on, until the daemon reads no more of it and then ends it.
     let mut flood = deaf.stream().try_clone().unwrap();
     flood.set_write_timeout(Some(DEADLINE)).unwrap();
@@ -245,7 +245,7 @@ fn unplugging_ends_every_request_with_no_device() {
             Command::CancelPipe { pipe: Pipe::All, device: None },
             Command::CancelPending { device: None },
             Command::ResetDevice { device: None },
-            Command::Lock { wait: true },
+            Command::Lock { wait: true, if_unused: false },
             Command::Status { device: Some("usbscan0".to_owned()) },
         ] {
             let name = command.name();

@@ -87,7 +87,9 @@ fn a_user_who_has_all_of_his_connections_gets_two_more_for_looking_and_cancellin
     let (mut reserve, second) = (rig.client(), rig.client());
     let FromDaemon::Answer(refused) = first(&rig) else { panic!("a third is refused") };
     assert_eq!((refused.id, refused.status), (None, Status::InsufficientResources));
-    for command in [open("usbscan0"), Command::ShareMemory { length: 4096 }, Command::Lock { wait: true }] {
+    for command in
+        [open("usbscan0"), Command::ShareMemory { length: 4096 }, Command::Lock { wait: true, if_unused: false }]
+    {
         let answer = reserve.call(command);
         assert_eq!(answer.status, Status::InsufficientResources, "{:?}", answer.message);
         assert!(answer.message.expect("it says why").contains("looking and cancelling"));

@@ -1,12 +1,16 @@
 //! What the lock excludes: whatever others had pending, queued, armed or left over before it was granted, and whatever
 //! their ends would do while it is held.
 
+use std::time::Duration;
+
+use usbscan_daemon::Config;
 use usbscan_wire::{AbortStep, Answer, Command, Event, HexBytes, Pipe, Status, StatusBody};
 
 use testkit::rig::{Client, Rig};
 
-const LOCK: Command = Command::Lock { wait: false };
-const WAIT: Command = Command::Lock { wait: true };
+const LOCK: Command = Command::Lock { wait: false, if_unused: false };
+const WAIT: Command = Command::Lock { wait: true, if_unused: false };
+const POLL: Command = Command::Lock { wait: false, if_unused: true };
 
 fn arm(bytes: &[u8]) -> Command {
     Command::ArmAbort { steps: vec![AbortStep::Write { bytes: HexBytes(bytes.to_vec()), timeout: 1000 }], settle: None }
@@ -138,6 +142,47 @@ fn the_sequence_of_a_job_whose_owner_dies_runs_before_the_lock_that_is_waited_fo
     granted(&mut two, waiting);
     // The loopback has both, in packets of their own.
     assert_eq!((two.read_all(512), two.read_all(512)), (b"page".to_vec(), b"abort".to_vec()));
+}
+
+fn polling(unused: Duration) -> (Rig, Client, Client) {
+    let rig = Rig::with(Config { unused, ..Config::default() }, &["loopback"]);
+    let (one, two) = (rig.open(), rig.open());
+    (rig, one, two)
+}
+
+#[test]
+fn whoever_only_polls_does_not_get_between_the_commands_of_another_program() {
+    let (rig, mut raw, mut watch) = polling(Duration::from_secs(3600));
+    watch.done(POLL);
+    watch.done(Command::Unlock {});
+    raw.write_all(b"asked");
+    busy(&watch.call(POLL), "a moment ago");
+    raw.done(Command::Close {});
+    busy(&watch.call(POLL), "a moment ago");
+    let mut again = rig.open();
+    assert_eq!(again.read_all(512), b"asked", "what one command leaves unread is there for the next");
+    again.done(LOCK);
+}
+
+#[test]
+fn a_scanner_that_was_only_polled_may_be_polled_and_locked() {
+    let (rig, mut watch, mut other) = polling(Duration::from_secs(3600));
+    watch.done(POLL);
+    watch.write_all(b"a button?");
+    assert_eq!(watch.read_all(512), b"a button?");
+    let waiting = wait_in_line(&mut other);
+    watch.done(Command::Unlock {});
+    granted(&mut other, waiting);
+    other.done(Command::Unlock {});
+    rig.open().done(POLL);
+}
+
+#[test]
+fn a_scanner_that_was_used_some_time_ago_may_be_polled() {
+    let (_rig, mut one, mut two) = polling(Duration::ZERO);
+    one.write_all(b"x");
+    assert_eq!(one.read_all(512), b"x");
+    two.done(POLL);
 }
 
 // ---- at its end

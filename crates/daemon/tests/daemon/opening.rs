@@ -164,7 +164,7 @@ fn commands_that_need_an_open_scanner_say_so() {
         Command::PipeConfiguration {},
         Command::ChannelSizes {},
         Command::DeviceDescriptor {},
-        Command::Lock { wait: false },
+        Command::Lock { wait: false, if_unused: false },
         Command::CancelPipe { pipe: Pipe::All, device: None },
         Command::CancelPending { device: None },
         Command::DisarmAbort {},
@@ -350,8 +350,8 @@ fn arrivals_and_removals_are_told_to_those_who_want_them() {
 fn the_lock_keeps_others_off_the_pipes_and_says_who_has_it() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());
-    one.done(Command::Lock { wait: false });
-    let refused = two.call(Command::Lock { wait: false });
+    one.done(Command::Lock { wait: false, if_unused: false });
+    let refused = two.call(Command::Lock { wait: false, if_unused: false });
     assert_eq!(refused.status, Status::Busy);
     let message = refused.message.unwrap();
     assert!(message.contains(&format!("pid {}", std::process::id())), "{message}");
@@ -362,7 +362,7 @@ fn the_lock_keeps_others_off_the_pipes_and_says_who_has_it() {
     one.write_all(b"mine");
     assert_eq!(one.read_all(512), b"mine");
     one.done(Command::Unlock {});
-    two.done(Command::Lock { wait: false });
+    two.done(Command::Lock { wait: false, if_unused: false });
     assert_eq!(one.call(Command::Unlock {}).status, Status::NotFound);
 }
 
@@ -370,9 +370,9 @@ fn the_lock_keeps_others_off_the_pipes_and_says_who_has_it() {
 fn waiting_for_the_lock_ends_when_it_is_free_or_the_wait_is_cancelled() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two, mut three) = (rig.open(), rig.open(), rig.open());
-    one.done(Command::Lock { wait: false });
-    let waiting = two.send(Command::Lock { wait: true });
-    let also = three.send(Command::Lock { wait: true });
+    one.done(Command::Lock { wait: false, if_unused: false });
+    let waiting = two.send(Command::Lock { wait: true, if_unused: false });
+    let also = three.send(Command::Lock { wait: true, if_unused: false });
     // An answer to a later command shows that the wait is in line.
     two.done(Command::Version {});
     three.done(Command::Version {});

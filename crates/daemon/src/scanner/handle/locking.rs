@@ -2,6 +2,7 @@
 //! while somebody waits for it nobody begins anything new. Nothing here waits; the scanner's state is held for a moment.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use usbscan_wire::Peer;
 
@@ -33,6 +34,10 @@ impl Scanner {
             return Err(self.excluded(&state, session.id()));
         }
         state.last_user = Some(session.id());
+        // Whoever locks it leaves it as it was.
+        if state.lock.holder().is_none() {
+            state.last_use = Some((session.id(), Instant::now()));
+        }
         begin();
         Ok(())
     }
@@ -43,13 +48,22 @@ impl Scanner {
     }
 
     /// `lock`: answers now, or when it is the session's turn. What a dead holder leaves, and a recovery under way, are waited
-    /// for in any case: they end by themselves.
-    pub fn lock(&self, session: &Session, responder: Responder, wait: bool) {
+    /// for in any case: they end by themselves. With `unused_for` the session gets the lock only where no other has used the
+    /// scanner without the lock for so long.
+    pub fn lock(&self, session: &Session, responder: Responder, wait: bool, unused_for: Option<Duration>) {
         let wait = wait || self.holder_is_leaving();
         let request = responder.id();
         session.set_location(request, RequestLocation::Lock(self.id));
         let mut state = self.state.lock();
         if let Err(failure) = self.healthy(&state) {
+            drop(state);
+            return responder.fail(&failure);
+        }
+        let used = |(user, at): &(u64, Instant)| {
+            *user != session.id() && unused_for.is_some_and(|unused_for| at.elapsed() < unused_for)
+        };
+        if let Some((user, _)) = state.last_use.filter(used) {
+            let failure = Failure::InUse { device: self.name.clone(), by: state.peer(user), why: InUse::Lately };
             drop(state);
             return responder.fail(&failure);
         }
