@@ -285,7 +285,7 @@ impl Session {
         self.ask(Command::Lock { wait, if_unused: false }).map(drop)
     }
 
-    /// Gives them back.
+    /// Gives the lock back: what this session has pending ends first.
     ///
     /// # Errors
     /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.

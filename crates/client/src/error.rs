@@ -62,7 +62,7 @@ pub enum Error {
         command: &'static str,
         /// Its payload.
         length: usize,
-        /// The limit.
+        /// Bytes that a payload may have.
         limit: usize,
     },
     /// Memory is shared once a session; nothing was sent.

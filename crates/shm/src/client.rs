@@ -49,7 +49,7 @@ impl ShmArena {
         self.shared.mapping.len()
     }
 
-    /// Never.
+    /// Always false: there is no empty memory.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -90,7 +90,7 @@ impl Slot {
         self.range.len()
     }
 
-    /// Never.
+    /// Always false: there is no empty slot.
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
     }

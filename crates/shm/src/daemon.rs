@@ -41,12 +41,12 @@ impl SharedMemory {
         self.descriptor.as_fd()
     }
 
-    /// Bytes.
+    /// Length in bytes.
     pub fn len(&self) -> usize {
         self.mapping.len()
     }
 
-    /// Never.
+    /// Always false: there is no empty memory.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -66,7 +66,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// Bytes.
+    /// Length in bytes.
     pub fn len(&self) -> usize {
         self.range.len()
     }

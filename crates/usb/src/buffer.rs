@@ -16,7 +16,7 @@ pub enum Buffer {
 }
 
 impl Buffer {
-    /// Bytes.
+    /// Length in bytes.
     pub fn len(&self) -> usize {
         match self {
             Buffer::Vec(bytes) => bytes.len(),

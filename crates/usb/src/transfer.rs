@@ -61,7 +61,7 @@ pub enum Cancel {
 /// A transfer that was not accepted; the buffer never left the caller. No completion follows.
 #[derive(Debug)]
 pub struct Rejected {
-    /// Why.
+    /// Why it was not accepted.
     pub error: Error,
     /// The buffer, untouched.
     pub buffer: Buffer,

@@ -33,7 +33,7 @@ pub struct Answer {
     /// What else the command gives back.
     #[serde(flatten)]
     pub body: Map<String, Value>,
-    /// Data.
+    /// The bytes behind the header.
     #[serde(skip)]
     pub payload: Bytes,
 }

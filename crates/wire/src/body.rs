@@ -31,7 +31,7 @@ pub struct DeviceEntry {
     /// As the device says, else from the model table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manufacturer: Option<String>,
-    /// Likewise.
+    /// `iProduct`, else from the model table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product: Option<String>,
     /// `iSerialNumber`.
@@ -125,7 +125,7 @@ pub struct PipeState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SessionEntry {
-    /// Who.
+    /// Who is connected.
     #[serde(flatten)]
     pub peer: Peer,
     /// Seconds since it opened the scanner.
@@ -140,7 +140,7 @@ pub struct SessionEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LastCancel {
-    /// Whose it was.
+    /// Who cancelled, or reset.
     #[serde(flatten)]
     pub by: Peer,
     /// With which command.
@@ -166,7 +166,7 @@ pub struct Recovery {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct DeviceStatus {
-    /// As in `list`.
+    /// What it is, as in `list`.
     #[serde(flatten)]
     pub device: DeviceEntry,
     /// `closed` (not claimed), `idle`, `open`, `busy` (requests pending), `recovering` (see `recovery`), `unresponsive` (it does
@@ -187,7 +187,7 @@ pub struct DeviceStatus {
 /// `status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusBody {
-    /// One, or all.
+    /// The scanner that was named, or all.
     pub devices: Vec<DeviceStatus>,
 }
 
@@ -204,7 +204,7 @@ pub struct PipeDescription {
     pub endpoint: u8,
     /// `in` or `out`.
     pub direction: String,
-    /// Bytes.
+    /// Bytes of its largest packet.
     pub max_packet_size: u16,
     /// Milliseconds between polls of an interrupt endpoint; 0 for others.
     pub interval_ms: u32,

@@ -55,12 +55,12 @@ pub enum ControlDirection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RequestKind {
-    /// 2.
+    /// Of the manufacturer (2).
     #[default]
     Vendor,
-    /// 1.
+    /// Of the device's or interface's class (1).
     Class,
-    /// 0. Those that change what the host believes of the device are refused.
+    /// Of USB itself (0). Those that change what the host believes of the device are refused.
     Standard,
 }
 
@@ -68,12 +68,12 @@ pub enum RequestKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RequestRecipient {
-    /// 0.
+    /// The device (0).
     #[default]
     Device,
     /// 1: the interface in the low byte of `index`, which must be the one that is claimed.
     Interface,
-    /// 2.
+    /// An endpoint (2).
     Endpoint,
 }
 
@@ -134,7 +134,7 @@ pub enum AbortStep {
     },
     /// Clear the halt of the read, write or event pipe.
     ClearHalt {
-        /// Which.
+        /// `read`, `write` or `event`.
         pipe: Pipe,
     },
 }
@@ -294,16 +294,16 @@ pub enum Command {
         /// Seconds, up to [`crate::MAX_TIMEOUT_SECONDS`]; a fraction is allowed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         read: Option<f64>,
-        /// Likewise.
+        /// For writes, likewise.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         write: Option<f64>,
-        /// Likewise.
+        /// For `wait-event`, likewise.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         event: Option<f64>,
     },
     /// Cancels what is pending, clears the halt, data toggle to 0: `IOCTL_RESET_PIPE`.
     ResetPipe {
-        /// Not `control`.
+        /// Any but `control`, which has no halt.
         pipe: Pipe,
     },
     /// Resets the port; every session's requests are cancelled first.
@@ -314,7 +314,7 @@ pub enum Command {
     },
     /// One request: `CancelIoEx`. `not-found` when there is nothing to cancel.
     CancelRequest {
-        /// Its id.
+        /// The id of the request to cancel.
         request: u64,
         /// The session that issued it; this one when none is named.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -350,7 +350,7 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "is_default")]
         if_unused: bool,
     },
-    /// Gives them back.
+    /// Gives the pipes back: ends what this session has pending, then its lock.
     Unlock {},
     /// Leaves the daemon the program that brings this scanner back to idle; replaces one left before.
     ArmAbort {
@@ -375,7 +375,7 @@ pub enum Command {
     StopCapture {},
     /// Events from now on. An empty list ends it.
     Subscribe {
-        /// Which.
+        /// Which events.
         events: Vec<crate::EventName>,
     },
 }

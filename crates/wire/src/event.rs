@@ -57,7 +57,7 @@ pub enum Event {
     },
     /// A scanner is there.
     Arrival {
-        /// It.
+        /// The scanner, as in `list`.
         device: Box<DeviceEntry>,
     },
     /// A scanner is gone.
@@ -71,14 +71,14 @@ pub enum Event {
     CancelIo {
         /// The scanner's name.
         name: String,
-        /// Who did.
+        /// Who cancelled.
         by: Peer,
     },
     /// The end of that.
     Idle {
         /// The scanner's name.
         name: String,
-        /// How it went.
+        /// How it was brought to idle.
         abort: AbortReport,
     },
     /// A scanner does not answer, and no recovery has helped. Sent to those who subscribed and to every session that has it open.

@@ -24,7 +24,7 @@ pub enum FrameError {
     /// The line is longer than the limit.
     #[error("the header line is longer than {limit} bytes")]
     HeaderTooLong {
-        /// The limit.
+        /// Bytes that a header line may have.
         limit: usize,
     },
     /// The line is not one JSON object.

@@ -28,7 +28,7 @@ pub enum RequestError {
     /// The id is known, so this one request is refused and the connection goes on.
     #[error("{problem}")]
     BadCommand {
-        /// Whom to answer.
+        /// The request to answer.
         id: u64,
         /// What is wrong, naming the field.
         problem: String,
