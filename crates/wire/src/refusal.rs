@@ -1,5 +1,9 @@
 //! What is wrong with a header that is no command, in words: which member of which command, and what it may be. Made only
 //! once a header is refused. A function of values.
+//!
+//! serde's own errors are not enough for that: for a command of several kinds they name no member, and they speak of `u32` and
+//! `string or map`. Its error type is made a value here, [`Complaint`], and each member is tried by itself; the deserializer of
+//! JSON values that takes is the short [`Json`].
 
 use std::fmt;
 
