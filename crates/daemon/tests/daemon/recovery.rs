@@ -207,7 +207,7 @@ fn a_scanner_that_comes_back_at_another_address_is_the_same_one_to_everybody() {
     let bench = Bench::with(Reset::Moves, quick(), |_| ());
     let (mut client, mut other) = (bench.open(), bench.client());
     other.done(Command::Subscribe { events: vec![EventName::Arrival, EventName::Removal] });
-    client.done(Command::Lock { wait: false });
+    client.done(Command::Lock { wait: false, if_unused: false });
     let before = other.status();
     arm(&mut client, None);
     bench.hand.fall_silent();
