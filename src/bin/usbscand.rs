@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use usbscan_daemon::args::{self, Arguments};
 use usbscan_daemon::config::{Claim, check};
-use usbscan_daemon::{Config, Running, socket, systemd};
+use usbscan_daemon::{Config, Running, process_limits, socket, systemd};
 use usbscan_usb::Bus;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -40,20 +40,24 @@ fn run(arguments: &Arguments) -> Result<bool, BoxError> {
         let _ = writeln!(io::stdout(), "the configuration is valid");
         return Ok(true);
     }
+    process_limits::check(&config.limits)?;
     // Installed before the first thread starts. Rust's runtime already ignores SIGPIPE.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let inherited = if arguments.socket.is_none() { systemd::inherited_socket()? } else { None };
-    let own = inherited.is_none().then(|| config.socket.clone());
-    let listener = match inherited {
-        Some(inherited) => inherited,
-        None => socket::bind(&config.socket, config.mode, &config.group)?,
+    let (listener, own) = match inherited {
+        Some(inherited) => (inherited, None),
+        None => {
+            let (listener, path) = socket::bind(&config.socket, config.mode, &config.group)?;
+            (listener, Some(path))
+        }
     };
     let stop_timeout = config.stop;
     // An idle exit needs systemd, which starts the daemon again; and `claim = "always"` needs a daemon that keeps running.
     let exit_idle = config.exit_idle.filter(|_| own.is_none() && config.claim == Claim::OnUse);
     let running = Arc::new(Running::start(config, buses(arguments)?)?);
     running.listen(listener)?;
-    let address = own.as_ref().map_or_else(|| "a socket from systemd".to_owned(), |path| path.display().to_string());
+    let address =
+        own.as_ref().map_or_else(|| "a socket from systemd".to_owned(), |own| own.path().display().to_string());
     let status = format!("{}, listening on {address}", scanners(&running));
     log::info!("usbscand {}: {status}", env!("CARGO_PKG_VERSION"));
     systemd::ready(&status);
@@ -77,10 +81,7 @@ fn run(arguments: &Arguments) -> Result<bool, BoxError> {
     drop((watchdog, unused));
     let Some(running) = Arc::into_inner(running) else { return Err("the daemon is still in use".into()) };
     let in_time = running.stop(stop_timeout);
-    if let Some(path) = own {
-        // The next daemon replaces a file that is left.
-        let _ = std::fs::remove_file(path);
-    }
+    drop(own);
     log::info!("{}", if in_time { "exited" } else { "shutdown timed out" });
     Ok(in_time)
 }

@@ -36,7 +36,7 @@ fn show(out: &mut dyn Write, status: &DeviceStatus) -> io::Result<()> {
     }
     if let Some(LastCancel { by, command, age_seconds }) = &status.last_cancel {
         let (program, ago) = (program(&by.program), age(age_seconds * 1000));
-        writeln!(out, "  last cancel: {command} by {program} (pid {}, uid {}), {ago} ago", by.pid, by.uid)?;
+        writeln!(out, "  last cancel: {command} by {program} ({}), {ago} ago", by.numbers())?;
     }
     for pipe in status.pipes.iter().filter(|pipe| pipe.halted) {
         writeln!(out, "  the {} pipe is halted; clear it with `usbscan reset {} --pipe {0}`", pipe.pipe, device.name)?;
@@ -65,8 +65,8 @@ fn sessions(sessions: &[SessionEntry]) -> Table {
         table.row([
             session.peer.session.to_string(),
             program(&session.peer.program),
-            session.peer.pid.to_string(),
-            session.peer.uid.to_string(),
+            number(session.peer.pid),
+            number(session.peer.uid),
             age(session.age_seconds * 1000),
             holds.to_owned(),
         ]);
@@ -84,7 +84,7 @@ fn pending(status: &DeviceStatus) -> Table {
                 pipe.pipe.clone(),
                 request.command.clone(),
                 session.map_or("-".to_owned(), |session| program(&session.peer.program)),
-                session.map_or("-".to_owned(), |session| session.peer.pid.to_string()),
+                session.map_or("-".to_owned(), |session| number(session.peer.pid)),
                 request.state.clone(),
                 bytes(request),
                 age(request.age_ms),
@@ -92,6 +92,11 @@ fn pending(status: &DeviceStatus) -> Table {
         }
     }
     table
+}
+
+/// A process or a user; `?` where the daemon can't know it.
+fn number(number: Option<impl std::fmt::Display>) -> String {
+    number.map_or_else(|| "?".to_owned(), |number| number.to_string())
 }
 
 fn program(name: &str) -> String {

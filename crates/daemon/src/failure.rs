@@ -8,6 +8,19 @@ use usbscan_wire::{ABORT_STEPS_LIMIT, MAX_TIMEOUT_SECONDS, Peer, Pipe, Status};
 
 use crate::outcome::Fault;
 
+/// A user id for people: "unknown" where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UserId(pub Option<u32>);
+
+impl std::fmt::Display for UserId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(uid) => write!(f, "{uid}"),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
 /// A limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Limit {
@@ -25,7 +38,13 @@ pub(crate) enum Limit {
     #[error("{0} connections are open, and there may not be more")]
     Connections(usize),
     #[error("user {uid} has {connections} connections open, and may not have more")]
-    UserConnections { uid: u32, connections: usize },
+    UserConnections { uid: UserId, connections: usize },
+    #[error("this user's connections may have no more requests outstanding together")]
+    UserRequests,
+    #[error("this user's connections may hold no more bytes together")]
+    UserBytes,
+    #[error("{0} captures of this user are under way, and others have a right to the rest")]
+    UserCaptures(usize),
 }
 
 /// What happened to a transfer.
@@ -142,13 +161,13 @@ pub(crate) enum Failure {
     #[error("a control request of {device} is pending, and no halt can be cleared before its end; cancel it first")]
     ControlPending { device: Arc<str> },
     /// Another session has the lock.
-    #[error("{device} is locked by {} (pid {}, user {}, session {}) for {} s", named(.holder), .holder.pid, .holder.uid, .holder.session, .age.as_secs())]
+    #[error("{device} is locked by {} ({}, session {}) for {} s", named(.holder), .holder.numbers(), .holder.session, .age.as_secs())]
     Locked { device: Arc<str>, holder: Peer, age: Duration },
     /// A connection beyond the limits of connections.
     #[error("{command} is not possible on this connection, which is for looking and cancelling only: {limit}")]
     Reserve { command: &'static str, limit: Limit },
     /// The lock is not to be had, or is waited for.
-    #[error("{device} is in use by {} (pid {}, user {}, session {}): {why}", named(.by), .by.pid, .by.uid, .by.session)]
+    #[error("{device} is in use by {} ({}, session {}): {why}", named(.by), .by.numbers(), .by.session)]
     InUse { device: Arc<str>, by: Peer, why: InUse },
     #[error("{device}: this session is giving its lock back")]
     Unlocking { device: Arc<str> },
@@ -319,9 +338,9 @@ mod tests {
 
     #[test]
     fn a_locked_scanner_says_who_has_it() {
-        let holder = Peer { session: 3, pid: 42, uid: 1000, program: "scanimage".to_owned() };
+        let holder = Peer { session: 3, pid: Some(42), uid: Some(1000), program: "scanimage".to_owned() };
         let failure = Failure::Locked { device: "usbscan0".into(), holder, age: Duration::from_secs(7) };
-        let words = "usbscan0 is locked by scanimage (pid 42, user 1000, session 3) for 7 s";
+        let words = "usbscan0 is locked by scanimage (pid 42, uid 1000, session 3) for 7 s";
         assert_eq!(failure.to_string(), words);
     }
 }

@@ -33,4 +33,4 @@ pub use pipe::queue;
 pub use server::args;
 pub use server::idle_exit::IdleExit;
 pub use server::running::Running;
-pub use server::{socket, systemd};
+pub use server::{process_limits, socket, systemd};

@@ -29,10 +29,15 @@ pub fn init() {
     BACKEND.lock().get_or_insert_default();
 }
 
-/// `sane_exit`: all scanners are closed.
+/// `sane_exit`: all scanners are closed, but those that this process has of the one it was forked from.
 pub fn exit() {
     let ended = BACKEND.lock().take();
     for (handle, scanner) in ended.into_iter().flat_map(|backend| backend.open) {
+        if handle.is_inherited() {
+            // Its threads are not in this process: nobody would answer, and the connection is the parent's.
+            std::mem::forget(scanner);
+            continue;
+        }
         handle.close();
         scanner.close();
     }

@@ -3,7 +3,7 @@
 //! allocation, because it may run in a signal handler, in the middle of any other call.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use rustix::io::Errno;
 
@@ -22,6 +22,9 @@ const SLOT_BITS: u32 = 8;
 pub struct Slot {
     /// The handle that is open here, 0 for none.
     current: AtomicUsize,
+    /// The process that opened it. A child of that process has a copy of all this, but neither the threads of the scan nor
+    /// a connection of its own: to it the handle is not open, or it would spoil its parent's scan.
+    owner: AtomicU32,
     /// How often this slot was taken.
     uses: AtomicUsize,
     /// How often `sane_cancel` was called on it.
@@ -33,6 +36,7 @@ impl Slot {
     const fn new() -> Slot {
         Slot {
             current: AtomicUsize::new(0),
+            owner: AtomicU32::new(0),
             uses: AtomicUsize::new(0),
             cancels: AtomicU64::new(0),
             bell: OnceLock::new(),
@@ -77,6 +81,7 @@ impl HandleId {
         }
         let uses = slot.uses.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let handle = uses << SLOT_BITS | (index + 1);
+        slot.owner.store(std::process::id(), Ordering::Relaxed);
         slot.current.store(handle, Ordering::Release);
         Ok(HandleId(handle))
     }
@@ -92,6 +97,11 @@ impl HandleId {
     pub fn from_c(handle: abi::Handle) -> Option<HandleId> {
         let number = handle as usize;
         slot_of(number).map(|_| HandleId(number))
+    }
+
+    /// Whether it was opened by a process that this one was forked from.
+    pub fn is_inherited(self) -> bool {
+        slot_of(self.0).is_none()
     }
 
     /// As the application sees it.
@@ -121,7 +131,9 @@ fn index_of(handle: usize) -> Option<usize> {
 
 fn slot_of(handle: usize) -> Option<&'static Slot> {
     let slot = &SLOTS[index_of(handle)?];
-    (slot.current.load(Ordering::Acquire) == handle).then_some(slot)
+    let is_open = slot.current.load(Ordering::Acquire) == handle;
+    // getpid may be called in a signal handler.
+    (is_open && slot.owner.load(Ordering::Relaxed) == std::process::id()).then_some(slot)
 }
 
 #[cfg(test)]

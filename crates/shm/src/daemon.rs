@@ -11,11 +11,34 @@ use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_sea
 /// The most bytes of one memory. The system would try to find any number, at the cost of everything else that runs.
 const MOST: usize = 64 << 20;
 
-/// Memory with a descriptor. It stays mapped as long as it or a [`Region`] of it lives.
+/// Memory with a descriptor. It stays mapped as long as it or a [`Region`] of it lives; then its pages go back to the system,
+/// whoever else keeps the descriptor or has it mapped: they find zeros there, and what they touch is theirs.
 #[derive(Debug)]
 pub struct SharedMemory {
+    pages: Arc<Pages>,
+}
+
+#[derive(Debug)]
+struct Pages {
     descriptor: OwnedFd,
-    mapping: Arc<MmapRaw>,
+    mapping: MmapRaw,
+    /// Dropped when the pages have gone.
+    _held: Box<dyn Held>,
+}
+
+/// What is kept for as long as memory is used: see [`SharedMemory::new_with`].
+pub trait Held: std::fmt::Debug + Send + Sync {}
+
+impl<T: std::fmt::Debug + Send + Sync> Held for T {}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // No region is left, so no transfer writes here any more. The seals allow a hole; without it the memory would last as
+        // long as the client's descriptor. Only a file system without holes refuses, and a memfd's has them.
+        let whole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let punched = fallocate(&self.descriptor, whole, 0, self.mapping.len() as u64);
+        debug_assert!(punched.is_ok(), "{punched:?}");
+    }
 }
 
 impl SharedMemory {
@@ -25,6 +48,14 @@ impl SharedMemory {
     /// # Errors
     /// As the system says; `InvalidInput` for another length.
     pub fn new(length: usize) -> io::Result<SharedMemory> {
+        SharedMemory::new_with(length, ())
+    }
+
+    /// The same, and keeps something until the pages have gone back to the system: what they count against.
+    ///
+    /// # Errors
+    /// As [`SharedMemory::new`].
+    pub fn new_with(length: usize, held: impl Held + 'static) -> io::Result<SharedMemory> {
         if length == 0 || length > MOST {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -32,18 +63,18 @@ impl SharedMemory {
         ftruncate(&descriptor, length as u64)?;
         fallocate(&descriptor, FallocateFlags::empty(), 0, length as u64)?;
         fcntl_add_seals(&descriptor, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-        let mapping = Arc::new(MmapOptions::new().len(length).map_raw(&descriptor)?);
-        Ok(SharedMemory { descriptor, mapping })
+        let mapping = MmapOptions::new().len(length).map_raw(&descriptor)?;
+        Ok(SharedMemory { pages: Arc::new(Pages { descriptor, mapping, _held: Box::new(held) }) })
     }
 
     /// What the client maps: see [`crate::ShmArena::new`].
     pub fn descriptor(&self) -> BorrowedFd<'_> {
-        self.descriptor.as_fd()
+        self.pages.descriptor.as_fd()
     }
 
     /// Length in bytes.
     pub fn len(&self) -> usize {
-        self.mapping.len()
+        self.pages.mapping.len()
     }
 
     /// Always false: there is no empty memory.
@@ -54,14 +85,14 @@ impl SharedMemory {
     /// A part of it; `None` where that is not inside it.
     pub fn region(&self, range: Range<usize>) -> Option<Region> {
         let inside = range.start <= range.end && range.end <= self.len();
-        inside.then(|| Region { mapping: self.mapping.clone(), range })
+        inside.then(|| Region { pages: self.pages.clone(), range })
     }
 }
 
 /// A part of a [`SharedMemory`], which it keeps mapped. Regions may overlap, and somebody else may write to them at any moment.
 #[derive(Debug, Clone)]
 pub struct Region {
-    mapping: Arc<MmapRaw>,
+    pages: Arc<Pages>,
     range: Range<usize>,
 }
 
@@ -85,13 +116,13 @@ impl Region {
     pub fn subregion(&self, range: Range<usize>) -> Option<Region> {
         let inside = range.start <= range.end && range.end <= self.len();
         let from = self.range.start;
-        inside.then(|| Region { mapping: self.mapping.clone(), range: from + range.start..from + range.end })
+        inside.then(|| Region { pages: self.pages.clone(), range: from + range.start..from + range.end })
     }
 
     /// Its address, for the kernel. What is there may change at any moment: no reference may be made of it.
     pub fn as_mut_ptr(&self) -> *mut u8 {
         // SAFETY: the range is inside the mapping, which `self` keeps mapped.
-        unsafe { self.mapping.as_mut_ptr().add(self.range.start) }
+        unsafe { self.pages.mapping.as_mut_ptr().add(self.range.start) }
     }
 
     /// Copies bytes into it, from its beginning; those that it has no room for are left out. Says how many were copied.
@@ -186,6 +217,20 @@ mod tests {
         assert_eq!(memory.region(0..8).unwrap().to_vec(), b"adefghgh");
         assert_eq!(back.copy_region(&front), 5);
         assert_eq!(memory.region(0..8).unwrap().to_vec(), b"adedefgh");
+    }
+
+    #[test]
+    fn its_pages_go_with_the_last_region_though_somebody_keeps_the_descriptor() {
+        let blocks = |descriptor: &OwnedFd| fstat(descriptor).unwrap().st_blocks;
+        let held = Arc::new(());
+        let memory = SharedMemory::new_with(1 << 20, held.clone()).unwrap();
+        let kept = memory.descriptor().try_clone_to_owned().unwrap();
+        let region = memory.region(0..10).unwrap();
+        region.copy_from(b"page");
+        drop(memory);
+        assert!(blocks(&kept) > 0 && Arc::strong_count(&held) == 2, "a transfer may write there still");
+        drop(region);
+        assert_eq!((blocks(&kept), Arc::strong_count(&held)), (0, 1));
     }
 
     #[test]

@@ -42,4 +42,4 @@ mod client;
 mod daemon;
 
 pub use client::{LentSlot, ShmArena, ShmBytes, Slot};
-pub use daemon::{Region, SharedMemory};
+pub use daemon::{Held, Region, SharedMemory};

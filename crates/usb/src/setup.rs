@@ -51,6 +51,9 @@ pub struct Setup {
     pub length: u16,
 }
 
+/// DEVICE_REMOTE_WAKEUP, a feature that is harmless.
+const REMOTE_WAKEUP: u16 = 1;
+
 impl Setup {
     /// Bytes of a setup packet.
     pub const BYTES: usize = 8;
@@ -127,15 +130,18 @@ impl Setup {
         }
     }
 
-    /// Whether sending this as raw bytes would leave the host's picture of the device wrong:
-    /// SET_CONFIGURATION, SET_INTERFACE, SET_ADDRESS and CLEAR_FEATURE(ENDPOINT_HALT) have calls of their own.
+    /// Whether sending this as raw bytes would leave the host's picture of the device wrong (SET_CONFIGURATION, SET_INTERFACE,
+    /// SET_ADDRESS and CLEAR_FEATURE(ENDPOINT_HALT) have calls of their own), or change the device for all who use it:
+    /// SET_FEATURE of anything but remote wake-up (a halt, test mode, suspension, states of the link), SET_DESCRIPTOR,
+    /// SET_SEL, SET_ISOCH_DELAY (USB 2.0, table 9-4; USB 3.2, table 9-5).
     pub fn is_reserved_for_host(self) -> bool {
         if self.kind() != SetupKind::Standard {
             return false;
         }
         match (self.request, self.recipient()) {
-            (5, _) | (9, _) | (11, _) => true,
-            (1, SetupRecipient::Endpoint) => self.value == 0,
+            (5 | 7 | 9 | 11 | 48 | 49, _) => true,
+            (1 | 3, SetupRecipient::Device) => self.value != REMOTE_WAKEUP,
+            (1 | 3, _) => true,
             _ => false,
         }
     }
@@ -158,6 +164,12 @@ mod tests {
         assert!(raw(0x00, 9, 1).is_reserved_for_host());
         assert!(raw(0x01, 11, 1).is_reserved_for_host());
         assert!(raw(0x02, 1, 0).is_reserved_for_host());
+        for (request_type, request, value) in
+            [(0x02, 3, 0), (0x00, 3, 2), (0x00, 7, 0x0100), (0x01, 3, 0), (0x00, 3, 48)]
+        {
+            assert!(raw(request_type, request, value).is_reserved_for_host(), "{request_type:02x} {request} {value}");
+        }
+        assert!(!raw(0x00, 3, 1).is_reserved_for_host());
         assert!(!raw(0x00, 1, 1).is_reserved_for_host(), "remote wake-up is harmless");
         assert!(!raw(0x40, 9, 1).is_reserved_for_host(), "a vendor's request 9 is the vendor's");
         assert!(!Setup::get_descriptor(3, 0, 0, 255).is_reserved_for_host());

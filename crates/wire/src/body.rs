@@ -79,12 +79,29 @@ pub struct ListBody {
 pub struct Peer {
     /// The connection's number.
     pub session: u64,
-    /// Process id.
-    pub pid: i32,
-    /// User id.
-    pub uid: u32,
+    /// Process id; unknown where the client is in a pid namespace that the daemon can't see into.
+    pub pid: Option<i32>,
+    /// User id; unknown where the kernel does not say it, or where it has no number here (another user namespace).
+    pub uid: Option<u32>,
     /// The program's name; empty where it can't be read.
     pub program: String,
+}
+
+impl Peer {
+    /// `pid 42, uid 1000`, for people.
+    pub fn numbers(&self) -> String {
+        let number = |number: Option<String>| number.unwrap_or_else(|| "unknown".to_owned());
+        format!(
+            "pid {}, uid {}",
+            number(self.pid.map(|pid| pid.to_string())),
+            number(self.uid.map(|uid| uid.to_string()))
+        )
+    }
+
+    /// Whether both are surely the same user: whoever is unknown is nobody's.
+    pub fn is_same_user(&self, other: &Peer) -> bool {
+        self.uid.is_some() && self.uid == other.uid
+    }
 }
 
 /// One request that has no answer yet.

@@ -7,6 +7,7 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use crate::PAYLOAD_LIMIT;
+use crate::unique::{TWICE, UniqueFields};
 
 /// A message that is not understood yet: the header's fields without `payload`, and the payload.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +28,7 @@ pub enum FrameError {
         /// Bytes that a header line may have.
         limit: usize,
     },
-    /// The line is not one JSON object.
+    /// The line is not one JSON object, or has a member twice.
     #[error("the header line is not a JSON object: {}", problem(.0))]
     NotAnObject(#[source] serde_json::Error),
     /// `payload` is no number, or a larger one than is allowed.
@@ -47,7 +48,11 @@ pub enum FrameError {
 /// Where a line is wrong. The line's own number would only mislead: it is always the first.
 fn problem(error: &serde_json::Error) -> String {
     match error.classify() {
-        Category::Data => "it is JSON of another kind".to_owned(),
+        // serde adds where that is.
+        Category::Data => match error.to_string().split(" at line ").next() {
+            Some(twice) if twice.starts_with(TWICE) => twice.to_owned(),
+            _ => "it is JSON of another kind".to_owned(),
+        },
         Category::Eof => "it ends too early".to_owned(),
         _ => format!("it is no JSON at byte {}", error.column()),
     }
@@ -96,7 +101,7 @@ fn read_header(reader: &mut impl BufRead, header_limit: usize) -> Result<Option<
         Some(_) if line.len() + 1 >= header_limit => return Err(FrameError::HeaderTooLong { limit: header_limit }),
         Some(_) => return Err(FrameError::Truncated),
     }
-    let mut header: Map<String, Value> = serde_json::from_slice(&line).map_err(FrameError::NotAnObject)?;
+    let UniqueFields(mut header) = serde_json::from_slice(&line).map_err(FrameError::NotAnObject)?;
     let length = match header.remove("payload") {
         None => 0,
         Some(value) => value

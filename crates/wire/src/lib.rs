@@ -39,6 +39,8 @@ mod refusal;
 mod request;
 mod socket;
 mod status;
+mod text;
+mod unique;
 
 /// What payloads are.
 pub use bytes::Bytes;
@@ -60,6 +62,7 @@ pub use hex::HexBytes;
 pub use request::{Request, RequestError};
 pub use socket::{receive_frame, receive_frame_into};
 pub use status::Status;
+pub use text::printable;
 
 /// The version of the protocol that `hello` states. It grows when a client written before would
 /// misunderstand the daemon; new commands and new fields don't change it.

@@ -75,7 +75,7 @@ impl fmt::Display for WatchEvent {
             WatchEvent::Removal { stable_id, .. } => write!(f, "removal ({})", printable(stable_id)),
             WatchEvent::Button { button, .. } => write!(f, "button {button}"),
             WatchEvent::CancelIo { by, .. } => {
-                write!(f, "all requests cancelled by {} (pid {}, uid {})", printable(&by.program), by.pid, by.uid)
+                write!(f, "all requests cancelled by {} ({})", printable(&by.program), by.numbers())
             }
             WatchEvent::Idle { abort, .. } => match &abort.failed_step {
                 None => f.write_str("idle"),

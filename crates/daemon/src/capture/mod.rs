@@ -29,13 +29,13 @@ pub(crate) struct Taps {
     any: AtomicBool,
     captures: Mutex<Vec<Arc<Capture>>>,
     /// Users who have the scanner open.
-    users: Mutex<Vec<u32>>,
+    users: Mutex<Vec<Option<u32>>>,
     next_urb: AtomicU64,
 }
 
 impl Taps {
     /// Users who have the scanner open. What they move is theirs, and others' captures have no data of it.
-    pub fn set_users(&self, users: Vec<u32>) {
+    pub fn set_users(&self, users: Vec<Option<u32>>) {
         *self.users.lock() = users;
     }
 
@@ -158,11 +158,19 @@ impl Tap {
 /// One capture. Its session reads it.
 #[derive(Debug)]
 pub(crate) struct Capture {
-    /// Whose data it has; everybody's where it is `None`.
-    user: Option<u32>,
+    sees: Sees,
     room: usize,
     state: Mutex<CaptureState>,
     _permit: CapturePermit,
+}
+
+/// Whose data a capture has.
+#[derive(Debug, Clone, Copy)]
+enum Sees {
+    Everything,
+    /// This user's, while nobody else has the scanner open.
+    Of(u32),
+    NoData,
 }
 
 #[derive(Debug, Default)]
@@ -180,11 +188,16 @@ struct CaptureState {
 }
 
 impl Capture {
-    /// One with room for so many bytes. Root, and the user whom the daemon runs as, may see everything.
-    pub fn new(uid: u32, room: usize, permit: CapturePermit) -> Arc<Capture> {
+    /// One with room for so many bytes. Root, and the user whom the daemon runs as, may see everything; whoever is unknown
+    /// sees no data at all.
+    pub fn new(uid: Option<u32>, room: usize, permit: CapturePermit) -> Arc<Capture> {
         let own = rustix::process::geteuid().as_raw();
-        let user = (uid != 0 && uid != own).then_some(uid);
-        Arc::new(Capture { user, room, state: Mutex::default(), _permit: permit })
+        let sees = match uid {
+            Some(uid) if uid == 0 || uid == own => Sees::Everything,
+            Some(uid) => Sees::Of(uid),
+            None => Sees::NoData,
+        };
+        Arc::new(Capture { sees, room, state: Mutex::default(), _permit: permit })
     }
 
     /// How its file begins.
@@ -192,8 +205,12 @@ impl Capture {
         pcapng::beginning(SERVER, interface)
     }
 
-    fn may_see(&self, users: &[u32]) -> bool {
-        self.user.is_none_or(|user| users.iter().all(|other| *other == user))
+    fn may_see(&self, users: &[Option<u32>]) -> bool {
+        match self.sees {
+            Sees::Everything => true,
+            Sees::Of(user) => users.iter().all(|other| *other == Some(user)),
+            Sees::NoData => false,
+        }
     }
 
     fn push(&self, record: &Record<'_>) {
@@ -372,10 +389,10 @@ mod tests {
     use super::*;
 
     /// Nobody who runs tests.
-    const ALICE: u32 = 654_321;
-    const BOB: u32 = 654_322;
+    const ALICE: Option<u32> = Some(654_321);
+    const BOB: Option<u32> = Some(654_322);
 
-    fn capture_of(uid: u32) -> (Tap, Arc<Capture>) {
+    fn capture_of(uid: Option<u32>) -> (Tap, Arc<Capture>) {
         let taps: Arc<Taps> = Arc::default();
         let permit = CapturePermit::take(&Arc::default(), 1).unwrap();
         let capture = Capture::new(uid, 1 << 20, permit);
@@ -395,17 +412,17 @@ mod tests {
         tap.taps.set_users(vec![ALICE, ALICE]);
         tap.submit(&b"a letter of alice".to_vec().into());
         assert!(holds(&capture, b"a letter of alice"));
-        for users in [vec![BOB], vec![ALICE, BOB]] {
+        for users in [vec![BOB], vec![ALICE, BOB], vec![None], vec![ALICE, None]] {
             tap.taps.set_users(users);
             tap.submit(&b"a letter of bob".to_vec().into());
             assert!(!holds(&capture, b"a letter of bob"));
         }
-        assert_eq!(capture.state.lock().recorded, 3, "that there was one is no secret");
+        assert_eq!(capture.state.lock().recorded, 5, "that there was one is no secret");
     }
 
     #[test]
     fn root_captures_everybodys_data() {
-        let (tap, capture) = capture_of(0);
+        let (tap, capture) = capture_of(Some(0));
         tap.taps.set_users(vec![ALICE, BOB]);
         tap.submit(&b"a letter of bob".to_vec().into());
         assert!(holds(&capture, b"a letter of bob"));

@@ -63,13 +63,18 @@ impl Handler<'_> {
 
     /// Says in the log and in `status` who does what to a scanner, whoever uses it.
     fn note(&self, scanner: &Scanner, what: Arguments<'_>) {
-        log::info!("{} {what} {}", self.session.label(), scanner.name);
+        // A cancel that finds nothing to cancel is no news.
+        if scanner.sessions().iter().any(|session| session.has_outstanding() || session.has_used_scanner()) {
+            self.session.log(format_args!("{what} {}", scanner.name));
+        }
         scanner.set_last_cancel(self.session.peer.clone(), self.command);
     }
 
     /// The same, to what a session has outstanding. One's own is nobody else's business, and only in the log.
     fn note_of(&self, target: &Session, binding: Option<&Binding>, what: Arguments<'_>) {
-        log::info!("{} {what} {}", self.session.label(), target.label());
+        if target.has_outstanding() {
+            self.session.log(format_args!("{what} {}", target.label()));
+        }
         let scanner = binding.and_then(|binding| self.core.registry.scanner_of(binding).ok());
         if let Some(scanner) = scanner.filter(|_| target.id() != self.session.id()) {
             scanner.set_last_cancel(self.session.peer.clone(), self.command);

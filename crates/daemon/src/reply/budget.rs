@@ -1,7 +1,9 @@
 //! What a connection may have outstanding: requests and bytes, its own and all connections' together. A credit is
 //! taken when a request arrives and given back when its answer is about to be written, so a client that does not read
-//! its answers runs out of credit and stalls nobody but itself. Any thread; waits only in [`Budget::cancel`].
+//! its answers runs out of credit and stalls nobody but itself. An answer that is long itself (a list) counts from the moment
+//! it is made. Any thread; waits only in [`Budget::cancel`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
@@ -31,9 +33,19 @@ pub(crate) struct GlobalBudget {
     all: Amount,
     share: Amount,
     /// What connections use beyond their shares.
-    beyond: Mutex<Amount>,
+    beyond: Mutex<Beyond>,
     most_beyond: Amount,
 }
+
+#[derive(Debug)]
+struct Beyond {
+    all: Amount,
+    /// By user; all who are unknown are one here.
+    of_users: HashMap<Option<u32>, Amount>,
+}
+
+/// Whose connections are counted together: none, where nobody is told apart.
+type Account = Option<Option<u32>>;
 
 impl GlobalBudget {
     /// Nothing used yet, by at most so many connections.
@@ -45,7 +57,7 @@ impl GlobalBudget {
             requests: all.requests - share.requests * connections as u32,
             bytes: all.bytes - share.bytes * connections,
         };
-        let beyond = Mutex::new(Amount { requests: 0, bytes: 0 });
+        let beyond = Mutex::new(Beyond { all: NOTHING, of_users: HashMap::new() });
         Arc::new(GlobalBudget { all, share, beyond, most_beyond })
     }
 
@@ -57,30 +69,57 @@ impl GlobalBudget {
         }
     }
 
-    /// A connection that used `before` will use `after`, which is more.
-    fn take(&self, before: Amount, after: Amount) -> Result<(), Limit> {
-        let (before, after) = (self.beyond_share(before), self.beyond_share(after));
+    /// A connection that used `before` will use `after`, which is more. One user gets half of what is for whoever comes
+    /// first.
+    fn take(&self, account: Account, before: Amount, after: Amount) -> Result<(), Limit> {
+        let more = self.beyond_share(after).minus(self.beyond_share(before));
         let mut beyond = self.beyond.lock();
-        let sum = Amount {
-            requests: beyond.requests + (after.requests - before.requests),
-            bytes: beyond.bytes + (after.bytes - before.bytes),
-        };
-        if sum.requests > self.most_beyond.requests {
+        let sum = beyond.all.plus(more);
+        // What is nobody's share is no matter to who needs none of it.
+        if more.requests > 0 && sum.requests > self.most_beyond.requests {
             return Err(Limit::AllRequests(self.all.requests));
         }
-        if sum.bytes > self.most_beyond.bytes {
+        if more.bytes > 0 && sum.bytes > self.most_beyond.bytes {
             return Err(Limit::AllBytes(self.all.bytes));
         }
-        *beyond = sum;
+        if let Some(user) = account {
+            let of_user = beyond.of_users.get(&user).copied().unwrap_or(NOTHING).plus(more);
+            if more.requests > 0 && of_user.requests > self.most_beyond.requests.div_ceil(2) {
+                return Err(Limit::UserRequests);
+            }
+            if more.bytes > 0 && of_user.bytes > self.most_beyond.bytes.div_ceil(2) {
+                return Err(Limit::UserBytes);
+            }
+            beyond.of_users.insert(user, of_user);
+        }
+        beyond.all = sum;
         Ok(())
     }
 
-    /// A connection that used `before` uses `after`, which is less.
-    fn give(&self, before: Amount, after: Amount) {
+    /// A connection that used `before` uses `after`, whatever the limits are: what is there is there.
+    fn count(&self, account: Account, before: Amount, after: Amount) {
         let (before, after) = (self.beyond_share(before), self.beyond_share(after));
-        let mut beyond = self.beyond.lock();
-        beyond.requests -= before.requests - after.requests;
-        beyond.bytes -= before.bytes - after.bytes;
+        let beyond = &mut *self.beyond.lock();
+        beyond.all = beyond.all.plus(after).minus(before);
+        if let Some(user) = account {
+            let of_user = beyond.of_users.entry(user).or_insert(NOTHING);
+            *of_user = of_user.plus(after).minus(before);
+            if *of_user == NOTHING {
+                beyond.of_users.remove(&user);
+            }
+        }
+    }
+}
+
+const NOTHING: Amount = Amount { requests: 0, bytes: 0 };
+
+impl Amount {
+    fn plus(self, other: Amount) -> Amount {
+        Amount { requests: self.requests + other.requests, bytes: self.bytes + other.bytes }
+    }
+
+    fn minus(self, other: Amount) -> Amount {
+        Amount { requests: self.requests - other.requests, bytes: self.bytes - other.bytes }
     }
 }
 
@@ -95,11 +134,19 @@ pub(crate) struct Budget {
     used: Mutex<Used>,
     room: Condvar,
     whole: Arc<GlobalBudget>,
+    account: Account,
 }
 
 impl Budget {
+    /// Of a connection of this user.
+    pub fn of_user(most: Amount, whole: Arc<GlobalBudget>, uid: Option<u32>) -> Arc<Budget> {
+        Arc::new(Budget { most, used: Mutex::default(), room: Condvar::new(), whole, account: Some(uid) })
+    }
+
+    /// Of one that belongs to nobody.
+    #[cfg(test)]
     pub fn new(most: Amount, whole: Arc<GlobalBudget>) -> Arc<Budget> {
-        Arc::new(Budget { most, used: Mutex::default(), room: Condvar::new(), whole })
+        Arc::new(Budget { most, used: Mutex::default(), room: Condvar::new(), whole, account: None })
     }
 
     /// Takes a credit for a request.
@@ -129,8 +176,8 @@ impl Budget {
             return Err(Limit::Bytes(self.most.bytes));
         }
         let before = used.amount();
-        let after = Amount { requests: before.requests + more.requests, bytes: before.bytes + more.bytes };
-        self.whole.take(before, after)?;
+        let after = before.plus(more);
+        self.whole.take(self.account, before, after)?;
         (used.requests, used.bytes) = (after.requests, after.bytes);
         Ok(())
     }
@@ -182,6 +229,20 @@ pub(crate) struct Credit {
     kind: CreditKind,
 }
 
+impl Credit {
+    /// The answer holds so many bytes more than its request said. They count, also beyond the limits: the next request is
+    /// refused until they are read.
+    pub fn grow(&mut self, more: u64) {
+        if let CreditKind::Request(bytes) = &mut self.kind {
+            *bytes += more;
+            let mut used = self.budget.used.lock();
+            let before = used.amount();
+            used.bytes += more;
+            self.budget.whole.count(self.budget.account, before, used.amount());
+        }
+    }
+}
+
 impl Drop for Credit {
     fn drop(&mut self) {
         let mut used = self.budget.used.lock();
@@ -190,7 +251,7 @@ impl Drop for Credit {
                 let before = used.amount();
                 used.requests -= u32::from(matches!(self.kind, CreditKind::Request(_)));
                 used.bytes -= bytes;
-                self.budget.whole.give(before, used.amount());
+                self.budget.whole.count(self.budget.account, before, used.amount());
             }
             CreditKind::Refusal => used.refusals -= 1,
             CreditKind::Cancel => {
@@ -244,8 +305,39 @@ mod tests {
         drop(held);
         assert!(other.request(80).is_ok());
         drop(own);
-        let beyond = *whole.beyond.lock();
-        assert_eq!(beyond, Amount { requests: 0, bytes: 0 }, "all of it came back");
+        assert_eq!(whole.beyond.lock().all, NOTHING, "all of it came back");
+    }
+
+    #[test]
+    fn one_user_leaves_another_half_of_what_is_nobodys_share() {
+        let whole = GlobalBudget::new(Amount { requests: 16, bytes: 160 }, 4);
+        let of = |uid| Budget::of_user(Amount { requests: 99, bytes: 999 }, whole.clone(), uid);
+        for greedy in [Some(1), None] {
+            let (one, two, other) = (of(greedy), of(greedy), of(Some(2)));
+            // Its own 2 requests, and 4 of the 8 that are nobody's.
+            let mut held: Vec<_> = (0..6).map(|_| one.request(1).unwrap()).collect();
+            assert_eq!(refused(&one, 0), Limit::UserRequests);
+            held.extend((0..2).map(|_| two.request(1).unwrap()));
+            assert_eq!(refused(&two, 0), Limit::UserRequests, "{greedy:?}: its connections are counted together");
+            let others: Vec<_> = (0..6).map(|_| other.request(10).unwrap()).collect();
+            drop((held, others));
+        }
+        assert_eq!(refused(&of(Some(1)), 61), Limit::UserBytes);
+        assert!(whole.beyond.lock().of_users.is_empty(), "nothing is kept of who has nothing");
+    }
+
+    #[test]
+    fn a_long_answer_that_nobody_reads_counts_and_keeps_out_the_next_request_of_its_own_connection_only() {
+        let whole = GlobalBudget::new(Amount { requests: 16, bytes: 160 }, 4);
+        let of = |uid| Budget::of_user(Amount { requests: 99, bytes: 100 }, whole.clone(), Some(uid));
+        let (one, other) = (of(1), of(2));
+        let mut credit = one.request(0).unwrap();
+        credit.grow(300);
+        assert_eq!(refused(&one, 0), Limit::Bytes(100));
+        assert_eq!(refused(&other, 21), Limit::AllBytes(160));
+        assert!(other.request(20).is_ok(), "its share is its own, whatever another holds");
+        drop(credit);
+        assert!(one.request(60).is_ok());
     }
 
     #[test]

@@ -33,12 +33,15 @@ use crate::reply::budget::{Budget, Credit};
 const BATCH: usize = 16;
 /// With so many bytes of payload, no more are added to a call.
 const BATCH_BYTES: usize = 64 * 1024;
+/// So many bytes of an answer's header are bounded by the number of requests already.
+const HEADER_OF_A_REQUEST: usize = 1024;
 /// Parts of a call; Linux takes 1024.
 const PARTS: usize = 512;
 
 #[derive(Debug)]
 enum Outgoing {
-    Answer(Box<(Answer, Payload, Option<Credit>)>),
+    /// As bytes from the beginning: what waits is what it costs.
+    Answer(Box<(Rest, Option<Credit>)>),
     Event(Arc<Event>),
     /// What the socket had no room for.
     Rest(Box<Rest>),
@@ -75,62 +78,54 @@ impl Rest {
 impl Outgoing {
     fn take_credit(&mut self) -> Option<Credit> {
         match self {
-            Outgoing::Answer(parts) => parts.2.take(),
+            Outgoing::Answer(parts) => parts.1.take(),
             Outgoing::Event(_) | Outgoing::Rest(_) | Outgoing::End => None,
         }
     }
 
     fn payload(&self) -> usize {
         match self {
-            Outgoing::Answer(parts) => parts.1.len(),
+            Outgoing::Answer(parts) => parts.0.payload.len(),
             Outgoing::Rest(rest) => rest.left(),
             Outgoing::Event(_) | Outgoing::End => 0,
         }
     }
 
-    /// The header line of what is sent: of the message, or of a refusal where no client would take that.
-    fn header(&mut self) -> Vec<u8> {
-        let line = self.line();
-        let Outgoing::Answer(parts) = self else { return line };
-        if line.len() <= DAEMON_HEADER_LIMIT {
-            return line;
-        }
-        // Lists see to it that they fit (dispatch/fitting.rs); this is for what nobody thought of.
-        log::error!("the answer to request {:?} would have a header of {} bytes", parts.0.id, line.len());
-        let why = format!("the answer is longer than the {DAEMON_HEADER_LIMIT} bytes that a header may have");
-        parts.0 = Answer::failure(parts.0.id, Status::InsufficientResources, why);
-        parts.1 = Payload::default();
-        self.line()
-    }
-
-    /// A message's header line. `payload` is the last member, as the manual shows it.
-    fn line(&mut self) -> Vec<u8> {
-        let mut line = match self {
-            Outgoing::Answer(parts) => {
-                let (answer, payload, _) = &mut **parts;
-                answer.shared = payload.shared() as u64;
-                if payload.len() > 0 {
-                    answer.body.insert("payload".to_owned(), payload.len().into());
-                }
-                serde_json::to_vec(answer)
-            }
-            Outgoing::Event(event) => serde_json::to_vec(&**event),
-            Outgoing::Rest(_) | Outgoing::End => return Vec::new(),
-        }
-        .expect("answers and events are plain data");
-        line.push(b'\n');
-        line
-    }
-
     /// As bytes, none of them written yet.
-    fn into_rest(mut self) -> Rest {
-        let header = self.header();
+    fn into_rest(self) -> Rest {
         match self {
-            Outgoing::Answer(parts) => Rest { header, payload: parts.1, written: 0 },
+            Outgoing::Answer(parts) => parts.0,
             Outgoing::Rest(rest) => *rest,
-            Outgoing::Event(_) | Outgoing::End => Rest { header, payload: Payload::default(), written: 0 },
+            Outgoing::Event(event) => Rest { header: line(&*event), payload: Payload::default(), written: 0 },
+            Outgoing::End => Rest { header: Vec::new(), payload: Payload::default(), written: 0 },
         }
     }
+}
+
+/// An answer's bytes: of what it says, or of a refusal where no client would take that.
+fn answer_as_bytes(mut answer: Answer, payload: Payload) -> Rest {
+    answer.shared = payload.shared() as u64;
+    if payload.len() > 0 {
+        // The last member, as the manual shows it.
+        answer.body.insert("payload".to_owned(), payload.len().into());
+    }
+    let header = line(&answer);
+    if header.len() <= DAEMON_HEADER_LIMIT {
+        return Rest { header, payload, written: 0 };
+    }
+    // Lists see to it that they fit (dispatch/truncate.rs); this is for what nobody thought of.
+    log::error!("the answer to request {:?} would have a header of {} bytes", answer.id, header.len());
+    let why = format!("the answer is longer than the {DAEMON_HEADER_LIMIT} bytes that a header may have");
+    let header = line(&Answer::failure(answer.id, Status::InsufficientResources, why));
+    Rest { header, payload: Payload::default(), written: 0 }
+}
+
+fn line(message: &impl serde::Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(message).expect("answers and events are plain data");
+    line.push(b'\n');
+    // What waits holds no more than it says.
+    line.shrink_to_fit();
+    line
 }
 
 #[derive(Debug, Default)]
@@ -170,9 +165,13 @@ pub(crate) fn outbox(stream: UnixStream) -> (Outbox, OutboxReceiver) {
 
 impl Outbox {
     /// An answer; its credit is given back as it is written. Goes nowhere when the connection is over.
-    pub fn answer(&self, answer: Answer, payload: Payload, credit: Option<Credit>) {
+    pub fn answer(&self, answer: Answer, payload: Payload, mut credit: Option<Credit>) {
         let at_once = answer.status == Status::Success;
-        self.shared.put(Outgoing::Answer(Box::new((answer, payload, credit))), at_once);
+        let bytes = answer_as_bytes(answer, payload);
+        if let Some(credit) = &mut credit {
+            credit.grow(bytes.header.len().saturating_sub(HEADER_OF_A_REQUEST) as u64);
+        }
+        self.shared.put(Outgoing::Answer(Box::new((bytes, credit))), at_once);
     }
 
     pub fn event(&self, event: Arc<Event>) {

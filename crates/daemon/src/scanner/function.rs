@@ -4,7 +4,7 @@ use usbscan_usb::{
     ConfigurationDescriptor, DeviceInfo, Direction, EndpointDescriptor, InterfaceDescriptor, InterfaceNumber, Speed,
     TransferType,
 };
-use usbscan_wire::PipeDescription;
+use usbscan_wire::{PipeDescription, printable};
 
 use crate::config::models::{Model, Protocol};
 use crate::pipe::orders::Role;
@@ -44,14 +44,9 @@ pub(crate) fn clamp_descriptors(mut info: DeviceInfo) -> DeviceInfo {
         interface.endpoints.truncate(MOST_ENDPOINTS);
     }
     for name in [&mut info.manufacturer, &mut info.product, &mut info.serial] {
-        *name = name.take().map(|name| printable(&name)).filter(|name| !name.is_empty());
+        *name = name.take().map(|name| printable(&name, NAME_CHARACTERS)).filter(|name| !name.is_empty());
     }
     info
-}
-
-fn printable(name: &str) -> String {
-    let name = name.trim().chars().take(NAME_CHARACTERS);
-    name.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// The scanner in a device, if there is one.
@@ -172,13 +167,6 @@ mod tests {
 
     fn endpoint(address: u8, transfer_type: TransferType, interval: u8) -> EndpointDescriptor {
         EndpointDescriptor { address: EndpointAddress(address), transfer_type, max_packet_size: 512, interval }
-    }
-
-    #[test]
-    fn names_are_cut_and_made_printable() {
-        assert_eq!(printable(" Perfection V850 "), "Perfection V850");
-        assert_eq!(printable("a\u{1b}[31mb\u{7}"), "a\u{fffd}[31mb\u{fffd}");
-        assert_eq!(printable(&"é".repeat(126)).chars().count(), NAME_CHARACTERS);
     }
 
     #[test]

@@ -534,7 +534,7 @@ impl Scanner {
     }
 }
 
-fn users(state: &ScannerState) -> Vec<u32> {
+fn users(state: &ScannerState) -> Vec<Option<u32>> {
     state.sessions.iter().map(|attached| attached.session.peer.uid).collect()
 }
 

@@ -112,7 +112,7 @@ impl Supervisor {
 
     fn abort_job(&mut self, session: &Arc<Session>, armed: Option<Armed>, silent_for: Duration) {
         let name = self.scanner.name.clone();
-        log::info!("{name}: {} ended in the middle of a job; the scanner is recovered", session.label());
+        session.log(format_args!("ended in the middle of a job; {name} is recovered"));
         self.scanner.begin_recovery();
         self.scanner.end_jobs(session.id());
         let clears_event = armed
@@ -177,7 +177,9 @@ impl Supervisor {
         }
         resume(&pipes);
         self.scanner.end_recovery();
-        log::info!("{name}: {} requests cancelled, {}", report.cancelled, in_words(&report));
+        // One that found nothing to do is no news, however often it is asked for.
+        let level = if report.cancelled == 0 { log::Level::Debug } else { log::Level::Info };
+        log::log!(level, "{name}: {} requests cancelled, {}", report.cancelled, in_words(&report));
         self.announce(Event::Idle { name, abort: report.clone() });
         self.release_later();
         self.answer_cancel(responder, &report);

@@ -54,16 +54,21 @@ impl<'a> Connection<'a> {
         // As much as the system allows: less only costs wake-ups.
         let _ = set_socket_send_buffer_size(&stream, usbscan_wire::SOCKET_BUFFER);
         let (outbox, receiver) = outbox::outbox(stream.try_clone()?);
-        let budget = Budget::new(config.each(), core.global_budget.clone());
         let peer = peer::of(&stream, number);
-        let session = Session::new(peer, stream.try_clone()?, outbox, budget.clone());
-        let (label, stall) = (session.label(), config.stall);
-        let write = move || match outbox::write(&receiver, &budget) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                log::warn!("{label} has not read its socket for {} s; disconnected", stall.as_secs());
+        let budget = Budget::of_user(config.each(), core.global_budget.clone(), peer.uid);
+        let log_budget = core.sessions.log_budget(peer.uid);
+        let session = Session::new(peer, stream.try_clone()?, outbox, budget.clone(), log_budget);
+        let (of_whom, stall) = (Arc::downgrade(&session), config.stall);
+        let write = move || {
+            let written = outbox::write(&receiver, &budget);
+            // It is there as long as its reader thread is.
+            let (Err(error), Some(session)) = (written, of_whom.upgrade()) else { return };
+            match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    session.log(format_args!("has not read its socket for {} s; disconnected", stall.as_secs()))
+                }
+                _ => log::debug!("{}: {error}", session.label()),
             }
-            Err(error) => log::debug!("{label}: {error}"),
-            Ok(()) => {}
         };
         let writer = std::thread::Builder::new().name(format!("session {number} out")).spawn(write)?;
         Ok(Connection { core, session, reader: BufReader::with_capacity(READ_AHEAD, stream), writer })
@@ -74,11 +79,11 @@ impl<'a> Connection<'a> {
         let limits = self.core.configured.now().connections();
         let admission = self.core.sessions.add(session.clone(), limits);
         if let Admission::Refused(limit) = admission {
-            log::warn!("{} is refused: {limit}", session.label());
+            session.log(format_args!("is refused: {limit}"));
             self.refuse(None, &Failure::Limit(limit));
         } else {
             match admission {
-                Admission::Reserve(limit) => log::warn!("{} may look and cancel only: {limit}", session.label()),
+                Admission::Reserve(limit) => session.log(format_args!("may look and cancel only: {limit}")),
                 _ => log::debug!("{} begins", session.label()),
             }
             self.hello();
@@ -148,7 +153,7 @@ impl<'a> Connection<'a> {
             Ok(Some(frame)) => frame,
             Ok(None) | Err(FrameError::Io(_)) => return false,
             Err(error) => {
-                log::info!("{}: {error}", self.session.label());
+                self.session.log(format_args!("is disconnected: {error}"));
                 self.refuse(None, &Failure::BadFrame(error));
                 return false;
             }

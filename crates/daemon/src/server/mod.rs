@@ -5,6 +5,7 @@ mod connection;
 mod connections;
 pub(crate) mod idle_exit;
 mod listener;
+pub mod process_limits;
 pub(crate) mod running;
 pub mod socket;
 pub mod systemd;

@@ -23,6 +23,7 @@ use crate::reply::budget::Budget;
 use crate::reply::outbox::Outbox;
 use crate::reply::responder::{Requester, Responder};
 use crate::session::binding::{Binding, ScannerId};
+use crate::session::log_budget::LogBudget;
 use crate::session::ordered::OrderedRequests;
 use crate::session::shared_memory::SessionMemory;
 
@@ -112,6 +113,7 @@ pub(crate) struct Session {
     stream: UnixStream,
     outbox: Outbox,
     budget: Arc<Budget>,
+    log_budget: Arc<LogBudget>,
     outstanding: Mutex<HashMap<u64, RequestLocation>>,
     timeouts: Mutex<Timeouts>,
     binding: Mutex<Option<Arc<Binding>>>,
@@ -135,12 +137,19 @@ pub(crate) struct Session {
 
 impl Session {
     /// A new one, bound to nothing.
-    pub fn new(peer: Peer, stream: UnixStream, outbox: Outbox, budget: Arc<Budget>) -> Arc<Session> {
+    pub fn new(
+        peer: Peer,
+        stream: UnixStream,
+        outbox: Outbox,
+        budget: Arc<Budget>,
+        log_budget: Arc<LogBudget>,
+    ) -> Arc<Session> {
         Arc::new(Session {
             peer,
             stream,
             outbox,
             budget,
+            log_budget,
             outstanding: Mutex::default(),
             timeouts: Mutex::default(),
             binding: Mutex::default(),
@@ -166,12 +175,24 @@ impl Session {
         &self.budget
     }
 
-    /// `session 3 (scanimage, pid 42, user 1000)`, for the log.
+    /// `session 3 (scanimage, pid 42, uid 1000)`, for the log.
     pub fn label(&self) -> String {
-        let Peer { session, pid, uid, program } = &self.peer;
+        let Peer { session, program, .. } = &self.peer;
+        let numbers = self.peer.numbers();
         match program.is_empty() {
-            true => format!("session {session} (pid {pid}, user {uid})"),
-            false => format!("session {session} ({program}, pid {pid}, user {uid})"),
+            true => format!("session {session} ({numbers})"),
+            false => format!("session {session} ({program}, {numbers})"),
+        }
+    }
+
+    /// Says in the log what it does or what becomes of it: as much of that as its user may have logged.
+    pub fn log(&self, what: std::fmt::Arguments<'_>) {
+        match self.log_budget.take() {
+            Some(0) => log::info!("{} {what}", self.label()),
+            Some(left_out) => {
+                log::info!("{} {what} ({left_out} lines of this user left out before)", self.label());
+            }
+            None => {}
         }
     }
 
@@ -236,6 +257,12 @@ impl Session {
     /// Where a request is.
     pub fn find(&self, id: u64) -> Option<RequestLocation> {
         self.outstanding.lock().get(&id).cloned()
+    }
+
+    /// Whether something waits at a pipe, for a lock or for a capture.
+    pub fn has_outstanding(&self) -> bool {
+        let waits = |place: &RequestLocation| !matches!(place, RequestLocation::Dispatching);
+        self.outstanding.lock().values().any(waits)
     }
 
     /// Its requests at pipes.
@@ -459,7 +486,7 @@ impl Session {
         if self.outbox.len() < UNREAD_EVENTS {
             self.outbox.event(event);
         } else {
-            log::warn!("{} reads no events; disconnected", self.label());
+            self.log(format_args!("reads no events; disconnected"));
             self.hang_up();
         }
     }

@@ -8,8 +8,14 @@ use parking_lot::Mutex;
 use usbscan_wire::Event;
 
 use crate::config::ConnectionLimits;
-use crate::failure::Limit;
+use crate::failure::{Limit, UserId};
 use crate::session::handle::Session;
+use crate::session::log_budget::LogBudget;
+
+/// How many of `most` captures one user may have: a quarter is others'. All who are unknown are one user here.
+pub(crate) fn share_of_one_user(most: usize) -> usize {
+    most - most / 4
+}
 
 /// Connections of the reserve, in which only looking and cancelling is possible: so that nobody who has all the others keeps
 /// anybody from cancelling.
@@ -28,16 +34,23 @@ pub(crate) enum Admission {
     Refused(Limit),
 }
 
+const ROOT: Option<u32> = Some(0);
+
 /// Decides for a user, from the users of the connections that there are: ordinary ones, and those of the reserve.
-fn admission(uid: u32, ordinary: &[u32], reserve: &[u32], limits: ConnectionLimits) -> Admission {
-    let of_user = |users: &[u32]| users.iter().filter(|user| **user == uid).count();
+fn admission(
+    uid: Option<u32>,
+    ordinary: &[Option<u32>],
+    reserve: &[Option<u32>],
+    limits: ConnectionLimits,
+) -> Admission {
+    let of_user = |users: &[Option<u32>]| users.iter().filter(|user| **user == uid).count();
     let limit = match (ordinary.len() >= limits.all, of_user(ordinary) >= limits.per_user) {
         (false, false) => return Admission::Full,
         (true, _) => Limit::Connections(limits.all),
-        (false, true) => Limit::UserConnections { uid, connections: limits.per_user },
+        (false, true) => Limit::UserConnections { uid: UserId(uid), connections: limits.per_user },
     };
-    let of_others = reserve.iter().filter(|user| **user != 0).count();
-    let full = reserve.len() >= RESERVE || (uid != 0 && of_others >= RESERVE - RESERVE_OF_ROOT);
+    let of_others = reserve.iter().filter(|user| **user != ROOT).count();
+    let full = reserve.len() >= RESERVE || (uid != ROOT && of_others >= RESERVE - RESERVE_OF_ROOT);
     match full || of_user(reserve) >= RESERVE_OF_A_USER {
         true => Admission::Refused(limit),
         false => Admission::Reserve(limit),
@@ -49,6 +62,8 @@ pub(crate) struct Sessions {
     present: Mutex<HashMap<u64, Arc<Session>>>,
     /// Who wants to know how many there are, whenever that changes.
     counts: Mutex<Option<Sender<usize>>>,
+    /// What each user may have logged: kept when their connections end, or a new one would begin anew.
+    log_budgets: Mutex<HashMap<Option<u32>, Arc<LogBudget>>>,
 }
 
 impl Sessions {
@@ -66,6 +81,11 @@ impl Sessions {
         present.insert(session.id(), session);
         self.tell_count(present.len());
         admission
+    }
+
+    /// What this user may have logged.
+    pub fn log_budget(&self, uid: Option<u32>) -> Arc<LogBudget> {
+        self.log_budgets.lock().entry(uid).or_default().clone()
     }
 
     pub fn remove(&self, id: u64) {
@@ -114,12 +134,17 @@ impl Sessions {
 mod tests {
     use super::*;
 
+    fn admission(uid: u32, ordinary: &[u32], reserve: &[u32], limits: ConnectionLimits) -> Admission {
+        let known = |users: &[u32]| users.iter().copied().map(Some).collect::<Vec<_>>();
+        super::admission(Some(uid), &known(ordinary), &known(reserve), limits)
+    }
+
     const LIMITS: ConnectionLimits = ConnectionLimits { all: 4, per_user: 2 };
 
     #[test]
     fn no_user_has_all_connections_and_everybody_has_some_of_the_reserve() {
         assert_eq!(admission(1000, &[1000, 1001], &[], LIMITS), Admission::Full);
-        let user = Limit::UserConnections { uid: 1000, connections: 2 };
+        let user = Limit::UserConnections { uid: UserId(Some(1000)), connections: 2 };
         assert_eq!(admission(1000, &[1000, 1000], &[1000], LIMITS), Admission::Reserve(user));
         assert_eq!(admission(1000, &[1000, 1000], &[1000, 1000], LIMITS), Admission::Refused(user));
         let all = Limit::Connections(4);

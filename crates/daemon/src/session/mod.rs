@@ -3,6 +3,7 @@
 pub(crate) mod binding;
 pub(crate) mod handle;
 pub(crate) mod list;
+pub(crate) mod log_budget;
 pub(crate) mod ordered;
 pub(crate) mod peer;
 pub(crate) mod shared_memory;

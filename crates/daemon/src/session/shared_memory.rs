@@ -14,7 +14,6 @@ use crate::reply::budget::{Budget, Credit};
 #[derive(Debug)]
 pub(crate) struct SessionMemory {
     memory: Arc<SharedMemory>,
-    _credit: Credit,
 }
 
 impl SessionMemory {
@@ -26,9 +25,11 @@ impl SessionMemory {
         if length == 0 || length as usize > SHARED_LIMIT {
             return Err(Failure::BadValue { field: "length", expected: "a number from 1 to 8388608" });
         }
-        let _credit = budget.memory(u64::from(length))?;
-        let memory = SharedMemory::new(length as usize).map_err(|error| Failure::NoMemory { length, error })?;
-        Ok(SessionMemory { memory: Arc::new(memory), _credit })
+        // It counts until its pages are the system's again, which a transfer that is late can delay.
+        let credit: Credit = budget.memory(u64::from(length))?;
+        let memory = SharedMemory::new_with(length as usize, credit);
+        let memory = memory.map_err(|error| Failure::NoMemory { length, error })?;
+        Ok(SessionMemory { memory: Arc::new(memory) })
     }
 
     /// The memory, whose descriptor the client is sent.

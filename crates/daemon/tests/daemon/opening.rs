@@ -209,7 +209,7 @@ fn status_shows_who_has_it_and_what_is_pending() {
     let device = &status.devices[0];
     assert_eq!(device.state, "busy");
     assert_eq!(device.sessions[0].peer.session, client.session);
-    assert_eq!(device.sessions[0].peer.pid, std::process::id() as i32);
+    assert_eq!(device.sessions[0].peer.pid, Some(std::process::id() as i32));
     let pipe = device.pipes.iter().find(|pipe| pipe.pipe == "read").unwrap();
     let pending = &pipe.pending[0];
     assert_eq!((pending.request, &*pending.command, pending.length), (read, "read", 1000));
@@ -388,7 +388,7 @@ fn a_socket_file_serves_as_any_connection() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let rig = Rig::new(&["loopback"]);
-    let listener = usbscan_daemon::socket::bind(&path, 0o600, "").unwrap();
+    let (listener, _path) = usbscan_daemon::socket::bind(&path, 0o600, "").unwrap();
     rig.daemon.listen(listener).unwrap();
     let mut client = Client::new(std::os::unix::net::UnixStream::connect(&path).unwrap());
     client.open("usbscan0");

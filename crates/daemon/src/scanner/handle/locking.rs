@@ -221,7 +221,7 @@ impl ScannerState {
 
     fn peer(&self, session: u64) -> Peer {
         let attached = self.sessions.iter().find(|attached| attached.session.id() == session);
-        let unknown = || Peer { session, pid: 0, uid: 0, program: String::new() };
+        let unknown = || Peer { session, pid: None, uid: None, program: String::new() };
         attached.map_or_else(unknown, |attached| attached.session.peer.clone())
     }
 }
