@@ -26,6 +26,15 @@ is that a model speaks its protocol differs, so each protocol has up to four lis
 - *assumed*: in the list of a driver that speaks several protocols, in two lists that disagree, or untested there too.
 
 Each name stands before its USB ids, which `lsusb` shows.
+
+## What works with each protocol
+
+As far as the scanner has it, with every protocol: the glass; color, grayscale and lineart; any area and resolution; the
+document feeder, one side and both; and after a cancel, Ctrl-C, `kill -9` or unplugging the next page is right. Besides:
+
+- ESC/I: transparency unit and negatives; 16 bits per sample; gamma, brightness, sharpness, color matrix and focus; buttons.
+- ESC/I-2: JPEG from the scanner; threshold.
+- eSCL: JPEG from the scanner.
 ";
 
 /// The order of the lists, and their headings.
