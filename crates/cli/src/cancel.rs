@@ -1,7 +1,7 @@
 //! `usbscan cancel`.
 
 use serde_json::json;
-use usbscan_wire::{Command, Status};
+use usbscan_wire::{AbortReport, Command, Status};
 
 use super::args::{Cancel, CancelPipeName, RequestNumber};
 use super::context::Context;
@@ -52,8 +52,19 @@ fn pending(context: &Context<'_>, args: &Cancel) -> Result<(), Failure> {
         return Err(Failure::NotIdle { device, step });
     }
     context.print(&json!({ "device": device, "idle": true, "report": report }), |out| {
-        writeln!(out, "{device}: {}; the scanner is idle", cancelled(report.cancelled))
+        writeln!(out, "{device}: {}; the scanner is idle{}", cancelled(report.cancelled), recovered_by(&report))
     })
+}
+
+/// What brought it back, and whether it has shown that.
+fn recovered_by(report: &AbortReport) -> &'static str {
+    match (&*report.method, report.verified) {
+        ("armed", true) => " (abort sequence, verified)",
+        ("port-reset", true) => " (port reset, verified)",
+        ("port-reset", false) => " (port reset)",
+        ("class", true) => " (class requests, verified)",
+        _ => "",
+    }
 }
 
 fn cancelled(requests: u64) -> String {

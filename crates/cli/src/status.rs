@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use serde_json::json;
-use usbscan_wire::{DeviceStatus, LastCancel, PendingRequest, SessionEntry};
+use usbscan_wire::{DeviceStatus, LastCancel, PendingRequest, Recovery, SessionEntry};
 
 use super::args::Device;
 use super::context::Context;
@@ -33,6 +33,10 @@ fn show(out: &mut dyn Write, status: &DeviceStatus) -> io::Result<()> {
     writeln!(out, "{}  {}  {}  {}", device.name, label(device), printable(&device.stable_id), status.state)?;
     if let Some(problem) = &device.problem {
         writeln!(out, "  {}", printable(problem))?;
+    }
+    if let Some(recovery) = &status.recovery {
+        let Recovery { rung, age_ms, drained } = recovery;
+        writeln!(out, "  recovery: {} for {}, {drained} bytes drained", printable(rung), age(*age_ms))?;
     }
     if let Some(LastCancel { by, command, age_seconds }) = &status.last_cancel {
         let (program, ago) = (program(&by.program), age(age_seconds * 1000));

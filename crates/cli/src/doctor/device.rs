@@ -172,6 +172,10 @@ fn of_daemon(host: &Host, device: &Device, entry: Option<&DeviceEntry>) -> Optio
             Finding::problem(&check, "usbscand does not list it; see its log")
                 .with_fix("sudo systemctl restart usbscand.service"),
         ),
+        Some(entry) if entry.unresponsive => {
+            let why = entry.problem.clone().unwrap_or_else(|| "the scanner does not respond".to_owned());
+            Some(Finding::problem(&check, why))
+        }
         Some(entry) if entry.accessible => None,
         Some(entry) => {
             let why = entry.problem.clone().unwrap_or_else(|| "usbscand may not open it".to_owned());

@@ -25,6 +25,8 @@ enum End {
     /// The scanner has no known buttons.
     NoButtons,
     Stopped,
+    /// It does not respond. Only a person opens it: that asks it on the wire.
+    Unresponsive,
 }
 
 /// Stops a button thread from outside.
@@ -57,6 +59,7 @@ pub(super) fn listen(connector: &Connector, device: &DeviceEntry, pressed: &Send
     loop {
         let message = match attempt(connector, device, &report, stop) {
             Ok(End::NoButtons | End::Stopped) => return,
+            Ok(End::Unresponsive) => "the scanner does not respond".to_owned(),
             Err(failure) if is_over(&failure) => return,
             Err(failure) => failure.to_string(),
         };
@@ -87,6 +90,9 @@ fn attempt(connector: &Connector, device: &DeviceEntry, report: &impl Fn(String)
     *stop.session.lock() = Some(session.lock_handle());
     if stop.is_requested() {
         return Ok(End::Stopped);
+    }
+    if session.list()?.iter().any(|listed| listed.stable_id == device.stable_id && listed.unresponsive) {
+        return Ok(End::Unresponsive);
     }
     let opened = session.open(&device.stable_id)?;
     if opened.pipes.iter().any(|pipe| pipe.bound.as_deref() == Some(Pipe::Event.as_str())) {

@@ -263,6 +263,10 @@ fn while_a_reset_is_held_status_says_so_and_a_later_cancel_joins() {
     );
     let second = third.send(cancel_pending());
     third.done(Command::Version {});
+    let mut impatient = bench.client();
+    let open = impatient.send(testkit::rig::open("usbscan0"));
+    assert_eq!(impatient.done(Command::CancelRequest { request: open, session: None }).status, Status::Success);
+    assert_eq!(impatient.answer(open).status, Status::Cancelled, "nobody has to wait for a recovery");
     drop(held);
     let (first, second) = (client.answer(first), third.answer(second));
     assert_eq!(report(&first), report(&second), "one recovery, two answers");
