@@ -146,7 +146,7 @@ fn a_second_signal_ends_at_once_whatever_the_scanner_does() {
     let ended = scan.end();
     // Two that are there at once are heard in either order, so the second may be the one that was sent first.
     assert!(matches!(ended.code, Some(130 | 143)), "{:?}", ended.code);
-    let left_to_the_daemon = "usbscand returns the scanner to idle";
+    let left_to_the_daemon = "usbscand is recovering the scanner";
     assert!(ended.stderr.contains(left_to_the_daemon), "it did not wait for the first's end: {}", ended.stderr);
     assert!(!rig.path("page.png").exists());
 }
@@ -181,7 +181,7 @@ fn on_a_terminal_ctrl_c_says_at_once_what_it_waits_for_and_once_more_leaves_that
         // The scanner is silent, and the driver waits for it until long after the next signal.
         hear("interrupted; returning the scanner to idle (press Ctrl-C again to exit at once)");
         interrupt(&scan);
-        hear("usbscan: interrupted; usbscand returns the scanner to idle");
+        hear("usbscan: interrupted; usbscand is recovering the scanner");
         assert_eq!(scan.wait().expect("it ends").code(), Some(130), "{kind:?}");
     }
 }
@@ -207,6 +207,28 @@ fn a_second_process_ends_a_scan_that_hangs() {
         rig.done(&["reset", "--device"]);
         next_scan_is_right(&rig);
     }
+}
+
+#[test]
+fn whoever_ends_a_scan_of_a_silent_scanner_has_control_again_while_the_daemon_recovers_it() {
+    for (signal, word, code) in
+        [(Signal::INT, "interrupted", 130), (Signal::TERM, "terminated", 143), (Signal::HUP, "terminal closed", 129)]
+    {
+        let rig = Rig::new(SILENT);
+        let (scan, _, _) = hanging(&rig);
+        scan.signal(signal);
+        let ended = scan.end();
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+        let said = format!("{word}; usbscand is recovering the scanner");
+        assert!(ended.stderr.contains(&said), "{}", ended.stderr);
+    }
+    let rig = Rig::new(SILENT);
+    let (scan, _, _) = hanging(&rig);
+    let cancel = Program::start(&mut rig.usbscan(&["cancel"]));
+    let ended = scan.end();
+    assert_eq!(ended.code, Some(6), "{}", ended.stderr);
+    assert!(ended.stderr.contains("cancelled; usbscand is recovering the scanner"), "{}", ended.stderr);
+    cancel.end();
 }
 
 #[test]

@@ -11,6 +11,8 @@ use crate::proxy::{Kill, Proxy};
 use crate::rig::Rig;
 
 const AREA: [&str; 4] = ["-r", "150", "--area", "25.4,25.4,101.6,50.8"];
+/// Sheets as wide as the feeder, which holds them in the middle.
+const SHEET: [&str; 2] = ["--set", "page-width=297.18"];
 const VIEW: View = View { dpi: (150, 150), left: 150, top: 150, width: 600, height: 300 };
 
 fn on_side(side: u32) -> View {
@@ -40,14 +42,14 @@ fn a_page_from_the_glass_is_the_glass() {
 #[test]
 fn the_feeder_gives_all_its_sheets_one_side_or_both() {
     let rig = Rig::new("esci2,sheets=2");
-    scan(&rig, &["--source", "adf", "--mode", "gray", "-o", "front-%d.png"]);
+    scan(&rig, &[&SHEET[..], &["--source", "adf", "--mode", "gray", "-o", "front-%d.png"]].concat());
     for page in 0..2 {
         assert_shows(&rig, &format!("front-{}.png", page + 1), on_side(page), Kind::Gray8);
     }
     // One after the other: a kernel shows both scanners to both daemons.
     drop(rig);
     let rig = Rig::new("esci2,sheets=2");
-    scan(&rig, &["--source", "adf-duplex", "--mode", "color", "-o", "side-%d.png"]);
+    scan(&rig, &[&SHEET[..], &["--source", "adf-duplex", "--mode", "color", "-o", "side-%d.png"]].concat());
     for page in 0..4 {
         assert_shows(&rig, &format!("side-{}.png", page + 1), on_side(page), Kind::Color8);
     }

@@ -12,6 +12,7 @@ mod memory;
 mod output;
 mod page;
 mod pages;
+mod passed;
 mod plug;
 mod program;
 mod proxy;

@@ -72,6 +72,37 @@ fn both_sides_of_a_sheet_come_one_after_the_other_in_each_dialect() {
     }
 }
 
+/// Width and height in the head of a PNG.
+fn png_size(bytes: &[u8]) -> (u32, u32) {
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    (number(16), number(20))
+}
+
+#[test]
+fn scanimage_writes_every_format_from_glass_and_feeder_in_both_protocols() {
+    if !needs::are_there("scanimage: png, jpeg, tiff and pdf", &[&SANE_UTILS]) {
+        return;
+    }
+    let begins: [(&str, &[u8]); 4] =
+        [("png", b"\x89PNG"), ("jpeg", b"\xff\xd8\xff"), ("tiff", b"II*\0"), ("pdf", b"%PDF-")];
+    for spec in ["esci,adf=4", "esci2,sheets=4"] {
+        let bench = Bench::new(&[spec]);
+        for (format, begin) in begins {
+            for source in ["--source=Flatbed", FEEDER] {
+                let options = [&format!("--format={format}"), "--mode=Gray", "--resolution=75", source];
+                let ended = bench.run(&[&options[..], &["--batch=page-%d", "--batch-count=1"]].concat());
+                assert_eq!(ended.code, Some(0), "{spec} {source} {format}: {}", ended.stderr);
+                let page = std::fs::read(bench.path("page-1")).expect("a page");
+                assert!(page.starts_with(begin), "{spec} {source} {format}: {:?}", &page[..page.len().min(8)]);
+                if format == "png" {
+                    let (width, height) = png_size(&page);
+                    assert!(width > 600 && (500..1300).contains(&height), "{spec} {source}: {width} x {height}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_batch_that_is_ended_in_mid_page_leaves_the_scanner_idle() {
     if !needs::are_there("scanimage: a batch ended", &[&SANE_UTILS]) {

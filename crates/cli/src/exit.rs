@@ -163,7 +163,7 @@ fn of_status(status: Status) -> Exit {
 
 fn of_picture(error: &ImageError) -> Exit {
     match error {
-        ImageError::Write(error) | ImageError::Spool(error) | ImageError::Thread(error) => of_io(error),
+        ImageError::Write(error) | ImageError::Spool { source: error, .. } | ImageError::Thread(error) => of_io(error),
         _ => Exit::Io,
     }
 }

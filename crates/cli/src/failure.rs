@@ -96,9 +96,7 @@ pub enum Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceState {
     Idle,
-    /// It did not answer, so its state is unknown.
-    NotResponding,
-    /// The daemon returns it to idle, and this process does not wait for that.
+    /// This process did not wait until it was idle: the daemon goes on.
     Recovering,
 }
 
@@ -106,8 +104,7 @@ impl std::fmt::Display for DeviceState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             DeviceState::Idle => "",
-            DeviceState::NotResponding => "; the scanner is not responding and may not be idle",
-            DeviceState::Recovering => "; usbscand returns the scanner to idle",
+            DeviceState::Recovering => "; usbscand is recovering the scanner",
         })
     }
 }

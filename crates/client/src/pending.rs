@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Select};
 use usbscan_wire::{Answer, Command};
 
 use crate::link::{Link, Reply};
@@ -67,6 +67,21 @@ impl Pending {
     /// As [`Pending::wait`].
     pub fn wait_for(&mut self, timeout: Duration) -> Result<Option<Answer>, Error> {
         self.wait_with_descriptor(timeout).map(|reply| reply.map(|(answer, _)| answer))
+    }
+
+    /// The same, but it also returns `None` as soon as `wake` has a message, which it takes.
+    ///
+    /// # Errors
+    /// As [`Pending::wait`].
+    pub fn wait_unless_woken(&mut self, timeout: Duration, wake: &Receiver<()>) -> Result<Option<Answer>, Error> {
+        let mut select = Select::new();
+        select.recv(&self.answer);
+        select.recv(wake);
+        // Whichever is ready; the answer first, if both are.
+        if select.ready_timeout(timeout).is_ok() && self.answer.is_empty() {
+            let _ = wake.try_recv();
+        }
+        self.wait_for(Duration::ZERO)
     }
 
     /// The same, with the descriptor that came along.

@@ -1,5 +1,7 @@
 //! What a format does with pages whose height is known, or need not be. Bytes are counted by whoever calls.
 
+use std::io::Write;
+
 use usbscan_scan::PageFormat;
 
 use crate::jpeg_file::JpegFile;
@@ -20,6 +22,8 @@ pub enum Encoder {
     Jpeg(JpegFile),
     Tiff(Box<TiffFile>),
     Pdf(Box<PdfFile>),
+    /// A page that came as JPEG.
+    Passed(Out),
     /// Of a format with one page, which is written; or an error came between.
     Over(FileFormat),
 }
@@ -55,6 +59,28 @@ impl Encoder {
         Ok(())
     }
 
+    /// Writes what precedes a page that comes as JPEG.
+    pub fn begin_jpeg(&mut self, page: &PageFormat, height: u32) -> Result<(), ImageError> {
+        if let Encoder::Pdf(file) = self {
+            return file.begin_jpeg(page, height);
+        }
+        let format = self.format();
+        match std::mem::replace(self, Encoder::Over(format)) {
+            Encoder::Waiting(FileFormat::Jpeg, _, out) => *self = Encoder::Passed(out),
+            _ => return Err(ImageError::NotBegun),
+        }
+        Ok(())
+    }
+
+    /// Writes bytes of such a page.
+    pub fn jpeg(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+        match self {
+            Encoder::Passed(out) => out.write_all(bytes).map_err(ImageError::Write),
+            Encoder::Pdf(file) => file.jpeg(bytes),
+            _ => Err(ImageError::NotBegun),
+        }
+    }
+
     /// Writes whole lines.
     pub fn lines(&mut self, lines: &[u8]) -> Result<(), ImageError> {
         match self {
@@ -63,7 +89,7 @@ impl Encoder {
             Encoder::Jpeg(file) => file.lines(lines),
             Encoder::Tiff(file) => file.lines(lines),
             Encoder::Pdf(file) => file.lines(lines),
-            Encoder::Waiting(..) | Encoder::Over(_) => Err(ImageError::NotBegun),
+            Encoder::Waiting(..) | Encoder::Passed(_) | Encoder::Over(_) => Err(ImageError::NotBegun),
         }
     }
 
@@ -79,6 +105,7 @@ impl Encoder {
             Encoder::Png(file) => file.end(),
             Encoder::Pnm(file) => file.end(),
             Encoder::Jpeg(file) => file.end().map(drop),
+            Encoder::Passed(mut out) => out.flush().map_err(ImageError::Write),
             _ => Err(ImageError::NotBegun),
         }
     }
@@ -98,7 +125,7 @@ impl Encoder {
             Encoder::Waiting(format, ..) | Encoder::Over(format) => *format,
             Encoder::Png(_) => FileFormat::Png,
             Encoder::Pnm(_) => FileFormat::Pnm,
-            Encoder::Jpeg(_) => FileFormat::Jpeg,
+            Encoder::Jpeg(_) | Encoder::Passed(_) => FileFormat::Jpeg,
             Encoder::Tiff(_) => FileFormat::Tiff,
             Encoder::Pdf(_) => FileFormat::Pdf,
         }

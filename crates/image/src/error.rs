@@ -1,6 +1,7 @@
 //! Why a picture could not be written.
 
 use std::io;
+use std::path::PathBuf;
 
 use usbscan_scan::Pixels;
 
@@ -13,8 +14,13 @@ pub enum ImageError {
     #[error("write the picture: {0}")]
     Write(#[source] io::Error),
     /// The nameless file that keeps a page until its height is known, or a file until it is whole.
-    #[error("keep the page until it can be written: {0}")]
-    Spool(#[source] io::Error),
+    #[error("keep the page in {} until it can be written: {source}", folder.display())]
+    Spool {
+        /// The folder that the file is in.
+        folder: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// No thread for its encoder.
     #[error("start the encoder: {0}")]
     Thread(#[source] io::Error),

@@ -20,19 +20,15 @@ pub enum FileFormat {
 }
 
 /// How alike a picture must be to what was scanned, in formats that leave a choice: JPEG, and JPEG inside a PDF.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Quality {
+    /// As it came, where the scanner sends JPEG and the file may hold that; else as small as [`Quality::OFFICE`] is.
+    #[default]
+    AsSent,
     /// As small as this quality of JPEG is, from 1 to 100.
     Jpeg(u8),
     /// Every pixel as it was.
     Lossless,
-}
-
-impl Default for Quality {
-    /// Small type of an office page looks as it did, at a tenth of the size.
-    fn default() -> Quality {
-        Quality::Jpeg(85)
-    }
 }
 
 impl FileFormat {
@@ -48,9 +44,13 @@ impl FileFormat {
 }
 
 impl Quality {
+    /// Small type of an office page looks as it did, at a tenth of the size.
+    pub const OFFICE: u8 = 85;
+
     /// The quality, where pixels of this kind become a JPEG.
     pub(crate) fn jpeg(self, pixels: Pixels) -> Option<u8> {
         match self {
+            Quality::AsSent if is_for_jpeg(pixels) => Some(Quality::OFFICE),
             Quality::Jpeg(quality) if is_for_jpeg(pixels) => Some(quality.clamp(1, 100)),
             _ => None,
         }

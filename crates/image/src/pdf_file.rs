@@ -59,7 +59,12 @@ struct Page {
 #[derive(Debug)]
 enum Picture {
     Jpeg(JpegFile),
-    Flate { zlib: Box<ZlibEncoder<Out>>, line: Vec<u8> },
+    /// It comes as a JPEG.
+    Passed(Out),
+    Flate {
+        zlib: Box<ZlibEncoder<Out>>,
+        line: Vec<u8>,
+    },
 }
 
 impl PdfFile {
@@ -68,16 +73,8 @@ impl PdfFile {
     }
 
     pub fn begin(&mut self, format: &PageFormat, height: u32) -> Result<(), ImageError> {
-        let mut out = self.out()?;
-        if out.written() == 0 {
-            // Each of these characters is one byte here.
-            let header: Vec<u8> = HEADER.chars().map(|c| c as u8).collect();
-            out.write_all(&header).map_err(ImageError::Write)?;
-        }
-        let number = FIRST + EACH * self.pages;
         let quality = self.quality.jpeg(format.pixels);
-        self.object(&mut out, number, &picture_dictionary(format, height, number + 1, quality.is_some()))?;
-        let start = out.written();
+        let (out, start) = self.begin_picture(format, height, quality.is_some())?;
         let picture = match quality {
             Some(quality) => Picture::Jpeg(JpegFile::begin(out, format, height, quality)?),
             None => {
@@ -89,10 +86,39 @@ impl PdfFile {
         Ok(())
     }
 
+    /// The same for a page that comes as a JPEG.
+    pub fn begin_jpeg(&mut self, format: &PageFormat, height: u32) -> Result<(), ImageError> {
+        let (out, start) = self.begin_picture(format, height, true)?;
+        self.state = State::Page(Page { format: *format, height, start, picture: Picture::Passed(out) });
+        Ok(())
+    }
+
+    pub fn jpeg(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+        match &mut self.state {
+            State::Page(Page { picture: Picture::Passed(out), .. }) => out.write_all(bytes).map_err(ImageError::Write),
+            _ => Err(ImageError::NotBegun),
+        }
+    }
+
+    /// Writes what precedes a page's picture, and says where that begins.
+    fn begin_picture(&mut self, format: &PageFormat, height: u32, is_jpeg: bool) -> Result<(Out, u64), ImageError> {
+        let mut out = self.out()?;
+        if out.written() == 0 {
+            // Each of these characters is one byte here.
+            let header: Vec<u8> = HEADER.chars().map(|c| c as u8).collect();
+            out.write_all(&header).map_err(ImageError::Write)?;
+        }
+        let number = FIRST + EACH * self.pages;
+        self.object(&mut out, number, &picture_dictionary(format, height, number + 1, is_jpeg))?;
+        let start = out.written();
+        Ok((out, start))
+    }
+
     pub fn lines(&mut self, lines: &[u8]) -> Result<(), ImageError> {
         let State::Page(page) = &mut self.state else { return Err(ImageError::NotBegun) };
         match &mut page.picture {
             Picture::Jpeg(file) => file.lines(lines),
+            Picture::Passed(_) => Err(ImageError::NotBegun),
             Picture::Flate { zlib, line } => {
                 line.clear();
                 lines.chunks(page.format.bytes_per_line()).for_each(|one| differ(page.format.pixels, one, line));
@@ -107,6 +133,7 @@ impl PdfFile {
         };
         let mut out = match page.picture {
             Picture::Jpeg(file) => file.end()?,
+            Picture::Passed(out) => out,
             Picture::Flate { zlib, .. } => zlib.finish().map_err(ImageError::Write)?,
         };
         let length = out.written() - page.start;

@@ -12,6 +12,7 @@ use flate2::write::ZlibEncoder;
 use usbscan_scan::PageFormat;
 
 use crate::out::Out;
+use crate::spool::nameless_file;
 use crate::{FileFormat, ImageError, predictor};
 
 /// Bytes of pixels in a strip, about.
@@ -56,13 +57,18 @@ impl fmt::Debug for Page {
     }
 }
 
+/// The nameless file that keeps everything failed.
+fn spool_error(source: io::Error) -> ImageError {
+    ImageError::Spool { folder: std::env::temp_dir(), source }
+}
+
 impl TiffFile {
     pub fn new(out: Out) -> Result<TiffFile, ImageError> {
         if out.is_file() {
             return Ok(TiffFile { out, kept: None, link: FIRST_LINK, pages: 0, page: None });
         }
-        let file = tempfile::tempfile().map_err(ImageError::Spool)?;
-        let clone = file.try_clone().and_then(Out::file).map_err(ImageError::Spool)?;
+        let file = nameless_file(&std::env::temp_dir())?;
+        let clone = file.try_clone().and_then(Out::file).map_err(spool_error)?;
         Ok(TiffFile { out: clone, kept: Some(Kept { file, to: out }), link: FIRST_LINK, pages: 0, page: None })
     }
 
@@ -115,7 +121,7 @@ impl TiffFile {
     pub fn finish(mut self) -> Result<(), ImageError> {
         self.out.flush().map_err(ImageError::Write)?;
         let Some(Kept { mut file, mut to }) = self.kept else { return Ok(()) };
-        file.seek(SeekFrom::Start(0)).map_err(ImageError::Spool)?;
+        file.seek(SeekFrom::Start(0)).map_err(spool_error)?;
         io::copy(&mut file, &mut to).and_then(|_| to.flush()).map_err(ImageError::Write)
     }
 
@@ -137,7 +143,7 @@ impl TiffFile {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
-        self.out.write_all(bytes).map_err(if self.kept.is_some() { ImageError::Spool } else { ImageError::Write })
+        self.out.write_all(bytes).map_err(if self.kept.is_some() { spool_error } else { ImageError::Write })
     }
 
     fn offset(&self) -> Result<u32, ImageError> {

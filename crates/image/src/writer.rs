@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use usbscan_scan::{Flow, PageFormat, PageSink, SinkError};
 
 use crate::encoder::Encoder;
 use crate::out::Out;
-use crate::spool::Spool;
+use crate::spool::{Spool, nameless_file};
 use crate::{FileFormat, ImageError, Quality};
 
 /// Writes a file: one page, or, where the format has room for them, one after the other.
@@ -16,7 +17,7 @@ use crate::{FileFormat, ImageError, Quality};
 ///              ┌──────────────── end, fill ────────────────┐
 ///              ▼                                           │
 ///   new ──▶ Between ──begin──▶ Announced ──first line──▶ Known, or Spooled where the height is not known yet
-///              └──── finish ─────┘
+///              └──── finish ─────┘                      └──first JPEG──▶ Passed
 /// ```
 #[derive(Debug)]
 pub struct PageWriter {
@@ -28,6 +29,9 @@ pub struct PageWriter {
     bytes: u64,
     whole: u32,
     state: State,
+    /// Where a page is kept whose height is not known yet, and a file that is there for the next.
+    folder: PathBuf,
+    prepared: Option<File>,
 }
 
 #[derive(Debug)]
@@ -39,6 +43,8 @@ enum State {
     /// The encoder is in it.
     Known,
     Spooled(Spool),
+    /// The encoder is in it, and it comes as a JPEG.
+    Passed,
     /// An error came between.
     Broken,
 }
@@ -66,7 +72,28 @@ impl PageWriter {
 
     fn over(format: FileFormat, quality: Quality, out: Out) -> Result<PageWriter, ImageError> {
         let encoder = Encoder::new(format, quality, out)?;
-        Ok(PageWriter { format, quality, encoder, page: None, bytes: 0, whole: 0, state: State::Between })
+        let folder = std::env::temp_dir();
+        let state = State::Between;
+        Ok(PageWriter { format, quality, encoder, page: None, bytes: 0, whole: 0, state, folder, prepared: None })
+    }
+
+    /// Pages whose height is not known yet are kept in this folder, and not in that for temporary files: in the one that the file
+    /// itself is in there is room for them.
+    ///
+    /// # Errors
+    /// [`ImageError::Spool`], at once, if no file can be made there.
+    pub fn keep_in(&mut self, folder: &Path) -> Result<(), ImageError> {
+        if self.format.begins_with_the_height() {
+            self.prepared = Some(nameless_file(folder)?);
+        }
+        folder.clone_into(&mut self.folder);
+        Ok(())
+    }
+
+    /// Whether a page like this, which a scanner sends as JPEG, goes into such a file as it comes.
+    pub fn passes_jpeg(format: FileFormat, quality: Quality, page: &PageFormat) -> bool {
+        let holds_jpeg = matches!(format, FileFormat::Jpeg | FileFormat::Pdf);
+        holds_jpeg && quality == Quality::AsSent && format.check(page, quality).is_ok()
     }
 
     /// What the page looks like that began last, once one has.
@@ -74,8 +101,11 @@ impl PageWriter {
         self.page.as_ref()
     }
 
-    /// Lines that came of it.
+    /// Lines that came of it; of a page that comes as a JPEG all that it will have.
     pub fn lines_taken(&self) -> u32 {
+        if let (State::Passed, Some(PageFormat { height: Some(height), .. })) = (&self.state, self.page) {
+            return height;
+        }
         let line = self.page.map_or(1, |page| page.bytes_per_line().max(1));
         u32::try_from(self.bytes / line as u64).unwrap_or(u32::MAX)
     }
@@ -91,7 +121,9 @@ impl PageWriter {
     /// # Errors
     /// See [`ImageError`].
     pub fn fill(&mut self) -> Result<bool, ImageError> {
-        let Some(page) = self.page.filter(|_| !matches!(self.state, State::Between | State::Announced)) else {
+        // What came of a JPEG can't be filled up.
+        let is_begun = !matches!(self.state, State::Between | State::Announced | State::Passed);
+        let Some(page) = self.page.filter(|_| is_begun) else {
             return Ok(false);
         };
         if let Some(height) = page.height {
@@ -112,7 +144,7 @@ impl PageWriter {
         match self.state {
             State::Between | State::Announced if self.whole > 0 => self.encoder.finish(),
             State::Between | State::Announced => Err(ImageError::Empty),
-            State::Known | State::Spooled(_) | State::Broken => Err(ImageError::NotBegun),
+            State::Known | State::Spooled(_) | State::Passed | State::Broken => Err(ImageError::NotBegun),
         }
     }
 
@@ -147,10 +179,25 @@ impl PageWriter {
         Ok(())
     }
 
+    fn take_jpeg(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+        let page = self.page.ok_or(ImageError::NotBegun)?;
+        match std::mem::replace(&mut self.state, State::Broken) {
+            State::Announced => self.encoder.begin_jpeg(&page, page.height.ok_or(ImageError::NotBegun)?)?,
+            State::Passed => {}
+            _ => return Err(ImageError::NotBegun),
+        }
+        self.encoder.jpeg(bytes)?;
+        self.state = State::Passed;
+        Ok(())
+    }
+
     /// The first line is there.
     fn first(&mut self, page: &PageFormat) -> Result<State, ImageError> {
         match page.height {
-            None if self.format.begins_with_the_height() => Ok(State::Spooled(Spool::new()?)),
+            None if self.format.begins_with_the_height() => {
+                let file = self.prepared.take().map_or_else(|| nameless_file(&self.folder), Ok)?;
+                Ok(State::Spooled(Spool::new(file, &self.folder)))
+            }
             height => self.encoder.begin(page, height.unwrap_or(0)).map(|()| State::Known),
         }
     }
@@ -164,7 +211,7 @@ impl PageWriter {
                 let expected = expected(&page).unwrap_or(self.bytes / line * line);
                 return Err(ImageError::Length { got: self.bytes, expected });
             }
-            State::Known => self.encoder.end_page()?,
+            State::Known | State::Passed => self.encoder.end_page()?,
             State::Spooled(spool) => self.write_spooled(spool, &page)?,
             _ => return Err(ImageError::NotBegun),
         }
@@ -199,6 +246,15 @@ impl PageSink for PageWriter {
     fn end(&mut self) -> Result<(), SinkError> {
         Ok(self.end_page()?)
     }
+
+    fn takes_jpeg(&self, format: &PageFormat) -> bool {
+        PageWriter::passes_jpeg(self.format, self.quality, format)
+    }
+
+    fn jpeg(&mut self, bytes: &[u8]) -> Result<Flow, SinkError> {
+        self.take_jpeg(bytes)?;
+        Ok(Flow::Continue)
+    }
 }
 
 #[cfg(test)]
@@ -224,6 +280,44 @@ mod tests {
             bytes.chunks_mut(line).for_each(|line| *line.last_mut().expect("a line has bytes") &= 0xff << unused);
         }
         bytes
+    }
+
+    #[test]
+    fn a_jpeg_goes_into_a_jpeg_and_a_pdf_byte_for_byte_and_into_nothing_else() {
+        let page = page(Pixels::Rgb8, 8, Some(8));
+        for format in [FileFormat::Jpeg, FileFormat::Pdf] {
+            let memory = Memory::default();
+            let mut writer = PageWriter::new(format, Quality::AsSent, memory.clone()).expect("a writer");
+            assert!(writer.takes_jpeg(&page));
+            writer.begin(&page).expect("it begins");
+            for bytes in [&b"\xff\xd8 not looked"[..], b" at here\xff\xd9"] {
+                assert_eq!(writer.jpeg(bytes).expect("it is written"), Flow::Continue);
+            }
+            assert_eq!(writer.lines_taken(), 8);
+            writer.end().expect("it is whole");
+            writer.finish().expect("a file");
+            let bytes = memory.take();
+            let passed = b"\xff\xd8 not looked at here\xff\xd9";
+            assert_eq!(bytes.windows(passed.len()).filter(|part| part == passed).count(), 1, "{format}");
+            assert!(format == FileFormat::Pdf || bytes == passed);
+        }
+        for (format, quality) in [
+            (FileFormat::Png, Quality::AsSent),
+            (FileFormat::Tiff, Quality::AsSent),
+            (FileFormat::Pdf, Quality::Lossless),
+            (FileFormat::Jpeg, Quality::Jpeg(85)),
+        ] {
+            assert!(!PageWriter::passes_jpeg(format, quality, &page), "{format} {quality:?}");
+        }
+    }
+
+    #[test]
+    fn a_jpeg_that_ends_in_the_middle_is_in_no_file() {
+        let mut writer = PageWriter::new(FileFormat::Jpeg, Quality::AsSent, Memory::default()).expect("a writer");
+        writer.begin(&page(Pixels::Gray8, 8, Some(8))).expect("it begins");
+        let _ = writer.jpeg(b"\xff\xd8").expect("it is written");
+        assert!(!writer.fill().expect("nothing to fill"));
+        assert!(writer.finish().is_err());
     }
 
     /// A file in memory, of which the test keeps a clone.

@@ -2,7 +2,7 @@
 //! without its lock, so that others can use it between two pages; and found again when the daemon was restarted
 //! meanwhile. Between two pages of a document feeder the lock is kept, because the sheets are in the middle of something.
 //!
-//! Runs on a thread of ours ([`crate::apart`]); a scan, on that of its [`crate::job`].
+//! Runs on a thread of ours ([`crate::threads`]); a scan, on that of its [`crate::job`].
 
 use usbscan_client::{LOCK_TIMEOUT, LockHandle, Session};
 use usbscan_scan::{

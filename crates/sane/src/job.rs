@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use usbscan_scan::Options;
+use usbscan_scan::{CLEAN_UP, Options};
 
 use crate::abi::{Parameters, Status};
 use crate::engine::{CancelHandle, Engine};
@@ -29,9 +29,8 @@ use crate::sink::Sink;
 use crate::stream::{Stream, Wait};
 use crate::threads;
 
-/// How long a cancelled scanner may take to say that it has stopped. After that the application gets its thread back: the
-/// session ends, the daemon brings the scanner to idle, and whoever opens it next waits for that.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How much longer than [`CLEAN_UP`], in which the driver hangs up by itself, its thread may take to be back.
+const GRACE: Duration = Duration::from_millis(20);
 
 /// What ends a scan: asked for once, it reaches the driver whenever that can be reached.
 #[derive(Debug, Default)]
@@ -171,8 +170,9 @@ impl Drop for End {
 fn work(mut engine: Engine, options: Option<&Options>, end: &End) -> Engine {
     let scan = &end.scan;
     if let Some(options) = options {
-        let status = engine.scan(options, &mut Sink::new(&scan.stream), &mut |driver| scan.reach(driver));
-        scan.stream.end(status);
+        let mut sink = Sink::new(&scan.stream);
+        let status = engine.scan(options, &mut sink, &mut |driver| scan.reach(driver));
+        scan.stream.end(if status == Status::Eof { sink.deliver() } else { status });
     }
     if engine.is_in_batch() && !scan.will_go_on() {
         engine.end_batch();
@@ -237,7 +237,7 @@ impl Job {
             self.scan.cancel();
         }
         self.scan.go_on();
-        if self.finished.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        if self.finished.recv_timeout(CLEAN_UP + GRACE) == Err(RecvTimeoutError::Timeout) {
             log::error!("the scanner does not stop; left to usbscand");
             self.scan.abandon();
         }

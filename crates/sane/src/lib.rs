@@ -30,6 +30,7 @@ mod handle;
 mod job;
 mod scanner;
 mod sink;
+mod spool;
 mod status;
 mod stream;
 mod table;

@@ -1,8 +1,15 @@
 //! From a driver's lines to SANE's bytes: 1 is black, 16 bits stand in the machine's order. Runs on the scan's thread.
+//!
+//! SANE lets a backend say -1 for the lines of a page whose height is not known, but scanimage writes no PNG, JPEG or PDF of such a
+//! page (it crashes, or makes it 65500 pixels high). So a sheet from a feeder is kept until it is whole, and begins for the
+//! application with its height.
+
+use std::io::{self, Read};
 
 use usbscan_scan::{Flow, PageFormat, PageSink, Pixels, SinkError};
 
-use crate::abi::{self, Frame, Parameters, Word};
+use crate::abi::{self, Frame, Parameters, Status, Word};
+use crate::spool::Spool;
 use crate::stream::{Stopped, Stream};
 
 /// A page as SANE describes it; `None` where a line has more bytes than SANE can count.
@@ -29,12 +36,50 @@ pub struct Sink<'a> {
     format: Option<PageFormat>,
     /// Lines as SANE has them; the room is used again.
     turned: Vec<u8>,
+    /// A page whose height is not known yet.
+    spool: Option<Spool>,
 }
+
+/// Bytes of a kept page that are handed on at once.
+const PIECE: usize = 64 * 1024;
 
 impl Sink<'_> {
     /// Before the page has begun.
     pub fn new(stream: &Stream) -> Sink<'_> {
-        Sink { stream, format: None, turned: Vec::new() }
+        Sink { stream, format: None, turned: Vec::new(), spool: None }
+    }
+}
+
+impl Sink<'_> {
+    /// The scanner is done with the page: one that was kept is handed on now. How it ended for the application.
+    pub fn deliver(&mut self) -> Status {
+        let (Some(spool), Some(format)) = (self.spool.take(), self.format) else { return Status::Eof };
+        let lines = spool.bytes() / format.bytes_per_line().max(1) as u64;
+        let height = u32::try_from(lines).ok();
+        let Some(parameters) = parameters(&PageFormat { height, ..format }) else { return Status::IoError };
+        match self.hand_on(spool, parameters) {
+            Ok(Ok(())) => Status::Eof,
+            Ok(Err(Stopped)) => Status::Cancelled,
+            Err(error) => {
+                log::error!("read the page that was kept: {error}");
+                Status::IoError
+            }
+        }
+    }
+
+    fn hand_on(&self, spool: Spool, parameters: Parameters) -> io::Result<Result<(), Stopped>> {
+        let mut page = spool.read()?;
+        if self.stream.begin(parameters).is_err() {
+            return Ok(Err(Stopped));
+        }
+        let mut piece = vec![0; PIECE];
+        loop {
+            match page.read(&mut piece)? {
+                0 => return Ok(Ok(())),
+                read if self.stream.push(&piece[..read]).is_err() => return Ok(Err(Stopped)),
+                _ => {}
+            }
+        }
     }
 }
 
@@ -42,12 +87,23 @@ impl PageSink for Sink<'_> {
     fn begin(&mut self, format: &PageFormat) -> Result<(), SinkError> {
         let parameters = parameters(format).ok_or_else(|| SinkError::new("the page is too large for SANE"))?;
         self.format = Some(*format);
+        if format.height.is_none() {
+            self.spool = Some(Spool::new());
+            return Ok(());
+        }
         self.stream.begin(parameters).map_err(|Stopped| SinkError::new("the page is not wanted any more"))
     }
 
     fn lines(&mut self, lines: &[u8]) -> Result<Flow, SinkError> {
         let format = self.format.expect("a page begins before its lines");
         let lines = turn(&format, lines, &mut self.turned);
+        if let Some(spool) = &mut self.spool {
+            spool.write(lines).map_err(|error| {
+                log::error!("keep the page in {}: {error}", std::env::temp_dir().display());
+                SinkError::new(error)
+            })?;
+            return Ok(if self.stream.is_over() { Flow::Stop } else { Flow::Continue });
+        }
         match self.stream.push(lines) {
             Ok(()) => Ok(Flow::Continue),
             Err(Stopped) => Ok(Flow::Stop),
@@ -122,6 +178,26 @@ mod tests {
     #[test]
     fn eight_bits_stay_as_they_are() {
         assert_eq!(turned(1, Pixels::Rgb8, &[1, 2, 3]), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_page_whose_height_is_not_known_begins_with_it_once_it_is_whole() {
+        let stream = Stream::new().expect("descriptors are left");
+        let mut sink = Sink::new(&stream);
+        sink.begin(&PageFormat { height: None, ..format(9, Pixels::Bit) }).expect("it begins");
+        for _ in 0..3 {
+            assert_eq!(sink.lines(&[0xff, 0xff, 0, 0]).expect("it is kept"), Flow::Continue);
+        }
+        assert_eq!(stream.parameters(), None, "not yet");
+        assert_eq!(sink.deliver(), Status::Eof);
+        assert_eq!(stream.wait_begun().expect("it has begun").lines, 6);
+        let mut bytes = [0; 100];
+        assert_eq!(stream.read(&mut bytes, crate::stream::Wait::No), Ok(12));
+        assert_eq!(bytes[..4], [0, 0, 0xff, 0x80]);
+        stream.stop();
+        sink.begin(&PageFormat { height: None, ..format(9, Pixels::Bit) }).expect("the next");
+        assert_eq!(sink.lines(&[0xff, 0xff]).expect("it is kept"), Flow::Stop, "nobody wants it any more");
+        assert_eq!(sink.deliver(), Status::Cancelled);
     }
 
     #[test]

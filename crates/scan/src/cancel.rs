@@ -1,36 +1,55 @@
 //! Ending a scan from another thread, at once.
 //!
 //! ```text
-//!           cancel()              heed()                      cancel()
-//!   wanted ─────────▶ cancelled ─────────▶ being cleaned up ─────────▶ abandoned
+//!           cancel()              acknowledge()                 cancel(), or the time for it is over
+//!   wanted ─────────▶ cancelled ───────────────▶ cleaning up ──────────────────────────────────────▶ abandoned
 //! ```
 //!
-//! The first cancel ends the transfer under way and every one that would follow. The driver then heeds it: what it
+//! The first cancel ends the transfer under way and every one that would follow. The driver then acknowledges it: what it
 //! does to bring the scanner back to idle is not cancelled by the cancel that made it necessary. A second cancel
-//! ends that too.
+//! ends that too; and so does [`CLEAN_UP`], after which the person has control again whatever the scanner does. The
+//! transport then ends its session with the abort sequence armed, and the daemon goes on.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Condvar, Mutex};
+
+/// How long a program whose scan ends may take to bring the scanner back to idle itself, or wait for somebody else who does.
+/// A person who waits for a prompt takes 0.3 s for at once.
+pub const CLEAN_UP: Duration = Duration::from_millis(250);
 
 /// It was cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("cancelled")]
 pub struct Cancelled;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    asked: u64,
+    requested: u64,
     acknowledged: u64,
     /// The transfers that would have to be ended.
     under_way: Vec<u64>,
+    /// How long cleaning up may take, and until when it may.
+    clean_up: Duration,
+    deadline: Option<Instant>,
+}
+
+impl State {
+    fn start_clean_up(&mut self) {
+        let length = self.clean_up;
+        self.deadline.get_or_insert_with(|| Instant::now() + length);
+    }
 }
 
 struct Shared {
     state: Mutex<State>,
-    asked: Condvar,
+    changed: Condvar,
+    /// Wakes the transport, which then looks at the deadline.
+    wake: Sender<()>,
+    woken: Receiver<()>,
     interrupt: Box<dyn Fn(u64) + Send + Sync>,
 }
 
@@ -50,7 +69,10 @@ impl Cancel {
     /// For a transport: `interrupt` asks for the transfer of this id to be ended. It is called on the thread
     /// that cancels, or on that which started the transfer, perhaps for one that has ended already.
     pub fn new(interrupt: impl Fn(u64) + Send + Sync + 'static) -> Cancel {
-        let shared = Shared { state: Mutex::default(), asked: Condvar::new(), interrupt: Box::new(interrupt) };
+        let (wake, woken) = crossbeam_channel::bounded(1);
+        let state = State { requested: 0, acknowledged: 0, under_way: Vec::new(), clean_up: CLEAN_UP, deadline: None };
+        let interrupt = Box::new(interrupt);
+        let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), wake, woken, interrupt };
         Cancel { shared: Arc::new(shared) }
     }
 
@@ -59,30 +81,60 @@ impl Cancel {
     pub fn cancel(&self) {
         let under_way = {
             let mut state = self.shared.state.lock();
-            state.asked += 1;
+            state.requested += 1;
+            state.start_clean_up();
             state.under_way.clone()
         };
-        self.shared.asked.notify_all();
+        self.shared.changed.notify_all();
+        // Full: it will wake up anyway.
+        let _ = self.shared.wake.try_send(());
         for id in under_way {
             (self.shared.interrupt)(id);
         }
     }
 
-    /// Whether it was cancelled and the driver has not heeded that yet.
+    /// Whether it was cancelled and the driver has not acknowledged that yet.
     pub fn is_requested(&self) -> bool {
         let state = self.shared.state.lock();
-        state.asked > state.acknowledged
+        state.requested > state.acknowledged
     }
 
     /// Forgets earlier cancels. The owner of a scanner calls it before another scan.
     pub fn reset(&self) {
         self.acknowledge();
+        self.end_clean_up();
+    }
+
+    /// Another length than [`CLEAN_UP`]. Tests take one that is never over, or none.
+    pub fn set_clean_up(&self, length: Duration) {
+        self.shared.state.lock().clean_up = length;
+    }
+
+    /// For drivers: nobody wants the page any more, though it was not cancelled here: its reader is gone, or somebody else
+    /// cancelled it. From now on it is cleaning up, and has as little time as after a cancel.
+    pub fn start_clean_up(&self) {
+        self.shared.state.lock().start_clean_up();
+    }
+
+    /// For drivers: the scanner is idle.
+    pub fn end_clean_up(&self) {
+        self.shared.state.lock().deadline = None;
+    }
+
+    /// For transports: until when cleaning up may take, while it is going on.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.shared.state.lock().deadline
+    }
+
+    /// For transports: has a message after each cancel.
+    pub fn woken(&self) -> Receiver<()> {
+        self.shared.woken.clone()
     }
 
     /// For drivers: the cancel is known, what follows is cleaning up. Only another cancel ends that.
     pub fn acknowledge(&self) {
         let mut state = self.shared.state.lock();
-        state.acknowledged = state.asked;
+        state.acknowledged = state.requested;
     }
 
     /// For drivers: waits, unless or until it is cancelled.
@@ -92,9 +144,9 @@ impl Cancel {
     pub fn pause(&self, length: Duration) -> Result<(), Cancelled> {
         let until = Instant::now() + length;
         let mut state = self.shared.state.lock();
-        while state.asked == state.acknowledged {
-            if self.shared.asked.wait_until(&mut state, until).timed_out() {
-                return if state.asked == state.acknowledged { Ok(()) } else { Err(Cancelled) };
+        while state.requested == state.acknowledged {
+            if self.shared.changed.wait_until(&mut state, until).timed_out() {
+                return if state.requested == state.acknowledged { Ok(()) } else { Err(Cancelled) };
             }
         }
         Err(Cancelled)
@@ -106,7 +158,7 @@ impl Cancel {
     /// [`Cancelled`] when it must not be.
     pub fn starting(&self, id: u64) -> Result<(), Cancelled> {
         let mut state = self.shared.state.lock();
-        if state.asked > state.acknowledged {
+        if state.requested > state.acknowledged {
             return Err(Cancelled);
         }
         state.under_way.push(id);
@@ -220,6 +272,24 @@ mod tests {
                 assert!(way.refused != way.interrupted, "before step {before}, overtaken by {overtaken_by}");
             }
         }
+    }
+
+    #[test]
+    fn cleaning_up_has_a_deadline_from_the_first_sign_that_the_page_is_not_wanted_until_the_scanner_is_idle() {
+        let (cancel, _) = watched();
+        assert_eq!(cancel.deadline(), None);
+        cancel.start_clean_up();
+        let first = cancel.deadline().expect("it is cleaning up");
+        cancel.set_clean_up(Duration::from_secs(3600));
+        cancel.cancel();
+        assert_eq!(cancel.deadline(), Some(first), "a later cancel gives no more time");
+        assert!(cancel.woken().try_recv().is_ok());
+        cancel.end_clean_up();
+        assert_eq!(cancel.deadline(), None);
+        cancel.cancel();
+        assert!(cancel.deadline().is_some_and(|deadline| deadline > first));
+        cancel.reset();
+        assert_eq!((cancel.deadline(), cancel.is_requested()), (None, false));
     }
 
     #[test]

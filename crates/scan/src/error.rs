@@ -8,8 +8,9 @@ use crate::{AreaError, OptionError, ProtocolError, SinkError, TransportError};
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
-    /// It was cancelled, by [`crate::Cancel`].
-    #[error("cancelled{}", if *idle { "" } else { "; the scanner did not answer that and may not be idle" })]
+    /// It was cancelled, by [`crate::Cancel`] or by somebody else. Where `idle` is false the session should end, if it has not: the
+    /// daemon then goes on with what the driver had no time for.
+    #[error("cancelled{}", if *idle { "" } else { "; usbscand is recovering the scanner" })]
     Cancelled {
         /// Whether the scanner said that it has stopped.
         idle: bool,

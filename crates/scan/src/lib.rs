@@ -40,7 +40,7 @@ mod session;
 mod support;
 mod transport;
 
-pub use cancel::{Cancel, Cancelled};
+pub use cancel::{CLEAN_UP, Cancel, Cancelled};
 pub use driver::{Driver, Identity, Outcome, Progress, Scanner};
 pub use error::{DeviceError, ScanError, Unsupported};
 pub use geometry::{Area, AreaError, Dpi, MM_PER_INCH, MaxArea, PixelArea};

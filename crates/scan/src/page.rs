@@ -113,6 +113,23 @@ pub trait PageSink {
     /// # Errors
     /// As `begin`.
     fn end(&mut self) -> Result<(), SinkError>;
+
+    /// Whether a page like this, which the scanner sends as JPEG, is wanted as it comes, without being decoded. It then gets
+    /// [`PageSink::jpeg`] where others get `lines`, and `begin` with the height, also where `format` has none yet.
+    fn takes_jpeg(&self, format: &PageFormat) -> bool {
+        let _ = format;
+        false
+    }
+
+    /// The next bytes of a JPEG file (JFIF) of the size and resolution that `begin` was told. Its entropy-coded data is the
+    /// scanner's, byte for byte, and was found to be undamaged.
+    ///
+    /// # Errors
+    /// As `begin`.
+    fn jpeg(&mut self, bytes: &[u8]) -> Result<Flow, SinkError> {
+        let _ = bytes;
+        Err(SinkError::new("this page is taken as lines"))
+    }
 }
 
 /// Why a sink could not take a page: whatever error it has.

@@ -1,7 +1,8 @@
 //! A transport over a session with usbscand. Runs on the driver's thread; cancels come from any.
 //!
 //! The daemon keeps the time of every transfer. Should it not end one by then, nor soon after, the
-//! transport gives up on the daemon rather than wait for ever.
+//! transport gives up on the daemon rather than wait for ever. When the time for cleaning up is over (see [`Cancel`]), it ends the
+//! session, whatever it waits for: the abort sequence that is armed is then the daemon's to run.
 //!
 //! Blocks come through memory that the daemon shares, where it does.
 
@@ -20,8 +21,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long the daemon may take to bring a scanner to idle, before it tells those whose job that ends.
 const IDLING: Duration = Duration::from_secs(60);
 
-/// How often a waiting thread looks whether the daemon should have answered by now.
-const LOOK_UP: Duration = Duration::from_secs(2);
+/// How long the daemon may take to recover a scanner for us: longer than any phase of a job takes to settle.
+const RECOVERY: Duration = Duration::from_secs(200);
 
 /// Bytes of shared memory: two of the largest blocks, that which comes and that which is being looked at.
 const SHARED: usize = 2 * wire::PAYLOAD_LIMIT;
@@ -140,7 +141,7 @@ impl SessionTransport {
 
     /// The answer, whatever its status.
     fn finish(&mut self, mut reading: Reading) -> Result<Answer, TransportError> {
-        let answer = self.wait(&mut reading);
+        let answer = self.wait(&mut reading.pending, reading.timeout);
         self.cancel.ended(reading.id);
         match answer {
             Err(TransportError::Daemon(usbscan_client::Error::Refused(refusal))) => Ok(refusal.answer),
@@ -148,37 +149,31 @@ impl SessionTransport {
         }
     }
 
-    /// Nothing wakes a thread that waits for a daemon which is stopped, so it looks up now and then.
-    fn wait(&mut self, reading: &mut Reading) -> Result<Answer, TransportError> {
-        let began = Instant::now();
-        let mut cancelled: Option<Instant> = None;
+    /// Waits for an answer, but no longer than cleaning up may take while it is going on.
+    fn wait(&self, pending: &mut Pending, timeout: Duration) -> Result<Answer, TransportError> {
+        let until = Instant::now() + timeout;
+        let woken = self.cancel.woken();
         loop {
-            if let Some(answer) = reading.pending.wait_for(LOOK_UP)? {
+            let end = self.cancel.deadline().map_or(until, |deadline| deadline.min(until));
+            let left = end.saturating_duration_since(Instant::now());
+            if let Some(answer) = pending.wait_unless_woken(left, &woken)? {
                 return Ok(answer);
             }
-            if self.cancel.is_requested() {
-                cancelled.get_or_insert_with(Instant::now);
+            let now = Instant::now();
+            if self.cancel.deadline().is_some_and(|deadline| deadline <= now) {
+                self.session.lock_handle().hang_up();
+                return Err(TransportError::HungUp);
             }
-            if began.elapsed() >= reading.timeout || cancelled.is_some_and(|since| since.elapsed() >= GRACE) {
+            if until <= now {
                 return Err(TransportError::Silent);
             }
         }
     }
 
-    /// For what a cancel does not end, but another one does.
+    /// For what a cancel does not end.
     fn tell(&self, command: Command) -> Result<(), TransportError> {
         let mut pending = self.session.start(command, Vec::new())?;
-        let began = Instant::now();
-        let was_asked = self.cancel.is_requested();
-        while pending.wait_for(LOOK_UP)?.is_none() {
-            if self.cancel.is_requested() && !was_asked {
-                return Err(TransportError::Cancelled);
-            }
-            if began.elapsed() >= IDLING {
-                return Err(TransportError::Silent);
-            }
-        }
-        Ok(())
+        self.wait(&mut pending, IDLING).map(drop)
     }
 
     fn run(
@@ -278,8 +273,13 @@ impl Transport for SessionTransport {
         self.run("pipe reset", Command::ResetPipe { pipe }, &[], GRACE).map(drop)
     }
 
-    fn reset_device(&mut self) -> Result<(), TransportError> {
-        self.run("port reset", Command::ResetDevice { device: None }, &[], GRACE).map(drop)
+    fn recover(&mut self) -> Result<(), TransportError> {
+        let recovered = self.run("recovery", Command::CancelPending { device: None }, &[], RECOVERY);
+        if let Some(steps) = self.armed.take() {
+            self.tell(Command::DisarmAbort {})?;
+            self.arm_abort(steps)?;
+        }
+        recovered.map(drop)
     }
 
     fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), TransportError> {
@@ -301,15 +301,13 @@ impl Transport for SessionTransport {
         self.interface
     }
 
-    /// Should somebody else's cancel have ended our job, then the daemon cancels all that we ask for, until it hears that we
-    /// know. It answers that when it has brought the scanner to idle.
-    fn acknowledge_cancel(&mut self) -> Result<(), TransportError> {
+    /// The daemon cancels all that a session asks for whose job somebody else has ended, until it says that it knows; and answers
+    /// that when the scanner is idle.
+    fn await_recovery(&mut self) -> Result<(), TransportError> {
+        self.cancel.start_clean_up();
         self.cancel.acknowledge();
-        let Some(steps) = self.armed.take() else { return Ok(()) };
-        self.tell(Command::DisarmAbort {})?;
-        self.tell(Command::ArmAbort { steps: steps.clone(), settle: None })?;
-        self.armed = Some(steps);
-        Ok(())
+        self.armed = None;
+        self.tell(Command::DisarmAbort {})
     }
 
     fn cancel_handle(&self) -> Cancel {

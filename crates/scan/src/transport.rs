@@ -63,11 +63,13 @@ pub trait Transport: Send {
     /// See [`TransportError`].
     fn clear_halt(&mut self, pipe: Pipe) -> Result<(), TransportError>;
 
-    /// Resets the device's port: the last resort.
+    /// Asks whoever owns the scanner's port to bring it back to idle, by the abort sequence that is armed and, where that
+    /// does not help, a port reset: for a driver that can't get in sync by itself. Comes back when that is over, however
+    /// it ended; nothing is armed then.
     ///
     /// # Errors
-    /// [`TransportError::NotSupported`] where that can't be done.
-    fn reset_device(&mut self) -> Result<(), TransportError>;
+    /// See [`TransportError`].
+    fn recover(&mut self) -> Result<(), TransportError>;
 
     /// Leaves the steps that bring the scanner back to idle, should we die; replaces those left before.
     ///
@@ -81,15 +83,12 @@ pub trait Transport: Send {
     /// See [`TransportError`].
     fn disarm_abort(&mut self) -> Result<(), TransportError>;
 
-    /// The driver knows that it was cancelled, from here or by somebody else: what follows is cleaning up, which only another
-    /// cancel ends. Comes back when nobody else is at work on the scanner.
+    /// Somebody else cancelled the job, and the scanner is being brought back to idle for them. Comes back when that is over,
+    /// or at the end of [`crate::CLEAN_UP`]; nothing is armed then. The driver puts nothing more on the wire.
     ///
     /// # Errors
-    /// See [`TransportError`].
-    fn acknowledge_cancel(&mut self) -> Result<(), TransportError> {
-        self.cancel_handle().acknowledge();
-        Ok(())
-    }
+    /// See [`TransportError`]; [`TransportError::HungUp`] when it is not over yet.
+    fn await_recovery(&mut self) -> Result<(), TransportError>;
 
     /// Bytes of the bulk-in pipe's packets, or a divisor of that. A read of a multiple of them leaves nothing for the next read.
     fn packet_bytes(&self) -> usize {
@@ -189,6 +188,9 @@ pub enum TransportError {
         /// `event`, `port reset`, …
         tried: &'static str,
     },
+    /// The time for cleaning up is over: the session was ended, and the daemon goes on.
+    #[error("usbscand is recovering the scanner")]
+    HungUp,
     /// The daemon did not end a request by the time it should have.
     #[error("usbscand does not answer")]
     Silent,

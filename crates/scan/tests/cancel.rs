@@ -165,8 +165,8 @@ fn a_mute_scanner_is_given_up_after_a_cancel_and_armed_for_whoever_comes() {
 }
 
 #[test]
-fn a_cancel_that_somebody_else_asked_for_ends_the_scan_the_same_way() {
-    // As `usbscan cancel` from another terminal does: the read comes back cancelled, and nobody asked here.
+fn a_read_that_somebody_else_cancelled_ends_the_scan_the_same_way() {
+    // As `usbscan cancel --request` from another terminal does: the read comes back cancelled, and nobody asked here.
     for dialect in DIALECTS {
         let bench = bench(&format!("esci,dialect={dialect},slow=1000000"));
         let mut scanner = open(&bench).expect("it opens");
@@ -175,6 +175,28 @@ fn a_cancel_that_somebody_else_asked_for_ends_the_scan_the_same_way() {
         bench.lock().foreign_cancel = When::At(at);
         let result = scanner.scan(&mut Page::default(), &mut |_| {});
         assert!(matches!(result, Err(ScanError::Cancelled { idle: true })), "{result:?}");
+        assert!(bench.lock().is_idle());
+        assert!(scan(&mut *scanner, &SMALL).expect("the next page").is_whole);
+    }
+}
+
+#[test]
+fn after_somebody_elses_cancel_of_everything_the_driver_puts_nothing_more_on_the_wire() {
+    for dialect in DIALECTS {
+        let bench = bench(&format!("esci,dialect={dialect},slow=1000000"));
+        let mut scanner = open(&bench).expect("it opens");
+        scanner.options_mut().set_all(SMALL).expect("good options");
+        let at = bench.lock().clock() + Duration::from_millis(200);
+        (bench.lock().foreign_cancel, bench.lock().foreign_cancel_ends_job) = (When::At(at), true);
+        let written = std::cell::Cell::new(0);
+        let result = scanner.scan(&mut Page::default(), &mut |progress| {
+            if progress == Progress::Cancelling {
+                written.set(bench.lock().written.len());
+            }
+        });
+        assert!(matches!(result, Err(ScanError::Cancelled { idle: true })), "{result:?}");
+        let after: Vec<_> = bench.lock().written[written.get()..].to_vec();
+        assert!(after == bench.lock().recovered_with, "all of it is the daemon's: {after:02x?}");
         assert!(bench.lock().is_idle());
         assert!(scan(&mut *scanner, &SMALL).expect("the next page").is_whole);
     }

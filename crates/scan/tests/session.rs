@@ -40,7 +40,7 @@ fn transport(play: impl FnMut(&mut Daemon, Request) + Send + 'static) -> (Sessio
     let reader = BufReader::new(theirs.try_clone().expect("a second descriptor"));
     let mut daemon = Daemon { reader, writer: theirs };
     let limits = Limits { header: 4096, payload: 1 << 20, requests: 64, bytes: 4 << 20 };
-    let hello = Event::Hello { server: "usbscand 9".to_owned(), protocol: 1, session: 1, limits };
+    let hello = Event::Hello { server: "usbscand 9".to_owned(), protocol: wire::PROTOCOL_VERSION, session: 1, limits };
     hello.write_to(&mut daemon.writer).expect("written");
     let mut play = play;
     let daemon = thread::spawn(move || {
@@ -135,7 +135,7 @@ fn a_cancel_ends_the_read_under_way_and_keeps_what_it_had() {
 }
 
 #[test]
-fn after_a_cancel_nothing_is_started_until_it_is_heeded() {
+fn after_a_cancel_nothing_is_started_until_it_is_acknowledged() {
     let (mut transport, daemon) = transport(|daemon, request| {
         assert!(is_read(&request), "{request:?}");
         daemon.say(request.id, Status::Success, b"x");
@@ -213,7 +213,7 @@ fn the_other_commands_say_what_they_mean() {
     transport.clear_halt(Pipe::Read).expect("no error");
     transport.arm_abort(steps.clone()).expect("no error");
     transport.disarm_abort().expect("no error");
-    transport.reset_device().expect("no error");
+    transport.recover().expect("no error");
     drop(transport);
     daemon.join().expect("no panic");
     let requests: Vec<Request> = commands.iter().collect();
@@ -234,30 +234,80 @@ fn the_other_commands_say_what_they_mean() {
         Command::ResetPipe { pipe: Pipe::Read },
         Command::ArmAbort { steps, settle: None },
         Command::DisarmAbort {},
-        Command::ResetDevice { device: None },
+        Command::CancelPending { device: None },
     ];
     assert_eq!(commands, expected);
 }
 
+/// A daemon that answers nothing, and tells when it has heard a request.
+fn silent() -> (SessionTransport, JoinHandle<()>, std::sync::mpsc::Receiver<Command>) {
+    let (heard, commands) = std::sync::mpsc::channel();
+    let (transport, daemon) = transport(move |_, request| heard.send(request.command).expect("the test listens"));
+    (transport, daemon, commands)
+}
+
 #[test]
-fn whoever_heeds_a_cancel_lets_the_job_go_and_leaves_its_sequence_again() {
+fn a_cancel_gives_control_back_though_nothing_is_answered_and_ends_the_session() {
+    let (mut transport, daemon, commands) = silent();
+    let cancel = transport.cancel_handle();
+    cancel.set_clean_up(Duration::ZERO);
+    let finger = thread::spawn(move || {
+        commands.recv().expect("a read");
+        cancel.cancel();
+        commands
+    });
+    let error = transport.read(100, Duration::from_secs(200)).expect_err("it was abandoned");
+    assert!(matches!(error, TransportError::HungUp), "{error:?}");
+    // The daemon sees the end of the session although the driver still has its transport.
+    daemon.join().expect("no panic");
+    finger.join().expect("no panic");
+    assert!(matches!(transport.write(b"x", SECOND), Err(TransportError::Cancelled | TransportError::Daemon(_))));
+}
+
+#[test]
+fn cleaning_up_that_takes_too_long_is_left_to_the_daemon() {
+    let (mut transport, daemon, commands) = silent();
+    let cancel = transport.cancel_handle();
+    cancel.set_clean_up(Duration::ZERO);
+    cancel.cancel();
+    cancel.acknowledge();
+    let error = transport.write(b"\x18", Duration::from_secs(200)).expect_err("it was abandoned");
+    assert!(matches!(error, TransportError::HungUp), "{error:?}");
+    daemon.join().expect("no panic");
+    assert!(matches!(commands.recv(), Ok(Command::Write { .. })));
+}
+
+#[test]
+fn the_recovery_for_somebody_elses_cancel_is_waited_for_no_longer_than_cleaning_up_may_take() {
+    let (mut transport, daemon, commands) = silent();
+    transport.cancel_handle().set_clean_up(Duration::ZERO);
+    let error = transport.await_recovery().expect_err("it is not over");
+    assert!(matches!(error, TransportError::HungUp), "{error:?}");
+    daemon.join().expect("no panic");
+    assert_eq!(commands.iter().collect::<Vec<_>>(), [Command::DisarmAbort {}]);
+}
+
+#[test]
+fn the_recovery_for_somebody_elses_cancel_is_over_when_the_daemon_says_so() {
+    let (mut transport, daemon) = transport(|daemon, request| daemon.say(request.id, Status::Success, b""));
+    transport.await_recovery().expect("it is over");
+    drop(transport);
+    daemon.join().expect("no panic");
+}
+
+#[test]
+fn a_driver_that_has_its_scanner_recovered_is_armed_again_afterwards() {
     let (heard, commands) = std::sync::mpsc::channel();
     let (mut transport, daemon) = transport(move |daemon, request| {
         daemon.say(request.id, Status::Success, b"");
         heard.send(request.command).expect("the test listens");
     });
-    transport.acknowledge_cancel().expect("nothing is armed");
     let steps = vec![AbortStep::Write { bytes: HexBytes(vec![0x18]), timeout: 100 }];
     transport.arm_abort(steps.clone()).expect("no error");
-    transport.cancel_handle().cancel();
-    transport.acknowledge_cancel().expect("no error");
-    transport.write(b"x", SECOND).expect("cleaning up");
-    transport.disarm_abort().expect("no error");
-    transport.acknowledge_cancel().expect("nothing is armed");
+    transport.recover().expect("no error");
     drop(transport);
     daemon.join().expect("no panic");
     let arm = || Command::ArmAbort { steps: steps.clone(), settle: None };
-    let write = Command::Write { offset: None, length: 0, zero_packet: false, timeout: Some(1.0) };
-    let expected = [arm(), Command::DisarmAbort {}, arm(), write, Command::DisarmAbort {}];
+    let expected = [arm(), Command::CancelPending { device: None }, Command::DisarmAbort {}, arm()];
     assert_eq!(commands.iter().collect::<Vec<_>>(), expected);
 }

@@ -9,7 +9,8 @@ use usbscan_virtual::glass::Glass;
 const SCANNERS: [&str; 4] = ["esci", "esci,dialect=esc", "esci,dialect=esc,level=B4", "esci,dialect=esc,level=D8"];
 
 fn page(description: &str, options: &[(&str, &str)]) -> Page {
-    let mut all = vec![("resolution", "50"), ("br-y", "200")];
+    // 400 pixels: every dialect has them all.
+    let mut all = vec![("resolution", "50"), ("br-x", "203.2"), ("br-y", "200")];
     all.extend(options);
     scan(&mut *open(&bench(description)).expect("it opens"), &all).expect("a page")
 }
@@ -76,7 +77,7 @@ fn a_curve_is_forgotten_by_the_next_page() {
     for scanner in SCANNERS {
         let bench = bench(scanner);
         let mut scanner = open(&bench).expect("it opens");
-        let small = [("resolution", "50"), ("br-y", "100"), ("gamma", "custom")];
+        let small = [("resolution", "50"), ("br-x", "203.2"), ("br-y", "100"), ("gamma", "custom")];
         let curved = scan(&mut *scanner, &small).expect("a page");
         assert!(curved.bytes != glass(&curved));
         for gamma in ["linear", "built-in"] {

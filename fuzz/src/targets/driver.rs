@@ -133,7 +133,11 @@ impl Transport for Rubbish {
         self.next().map(drop)
     }
 
-    fn reset_device(&mut self) -> Result<(), TransportError> {
+    fn recover(&mut self) -> Result<(), TransportError> {
+        self.next().map(drop)
+    }
+
+    fn await_recovery(&mut self) -> Result<(), TransportError> {
         self.next().map(drop)
     }
 

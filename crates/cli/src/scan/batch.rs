@@ -122,7 +122,7 @@ pub fn ended(caught: Option<Signal>, error: ScanError) -> Failure {
     match caught {
         Some(signal) => {
             let silent = matches!(error, ScanError::Cancelled { idle: false } | ScanError::Transport(_));
-            Failure::Interrupted { signal, state: if silent { DeviceState::NotResponding } else { DeviceState::Idle } }
+            Failure::Interrupted { signal, state: if silent { DeviceState::Recovering } else { DeviceState::Idle } }
         }
         None => error.into(),
     }

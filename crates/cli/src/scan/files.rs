@@ -124,17 +124,30 @@ impl Files {
         Ok(Kept { destination: &self.destination, complete: self.done, lines, keep_partial }.describe())
     }
 
+    /// Where a page is kept whose height is not known yet: beside the file that it becomes, where there is room for it.
+    fn spool_folder(&self) -> PathBuf {
+        match self.destination.of_page(self.next()) {
+            Some(path) => {
+                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+            }
+            None => {
+                std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty()).map_or("/var/tmp".into(), PathBuf::from)
+            }
+        }
+    }
+
     fn open_next(&self) -> Result<Open, Failure> {
         let output = match self.destination.of_page(self.next()) {
             None => Output::stdout()?,
             Some(path) => Output::create(&path, &self.temp_file)?,
         };
         let file = output.writer()?;
-        let writer = if output.is_regular() {
+        let mut writer = if output.is_regular() {
             PageWriter::to_file(self.format, self.quality, file)?
         } else {
             PageWriter::new(self.format, self.quality, file)?
         };
+        writer.keep_in(&self.spool_folder())?;
         Ok(Open { output, writer })
     }
 
@@ -178,6 +191,14 @@ impl PageSink for Files {
 
     fn end(&mut self) -> Result<(), SinkError> {
         self.writer()?.end()
+    }
+
+    fn takes_jpeg(&self, format: &PageFormat) -> bool {
+        PageWriter::passes_jpeg(self.format, self.quality, format)
+    }
+
+    fn jpeg(&mut self, bytes: &[u8]) -> Result<Flow, SinkError> {
+        self.writer()?.jpeg(bytes)
     }
 }
 

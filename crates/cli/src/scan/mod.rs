@@ -87,6 +87,8 @@ fn quality(args: &Scan, format: FileFormat) -> Result<Quality, Failure> {
         Some(Quality::Lossless) if format == FileFormat::Jpeg => {
             Err(Failure::Unwritable(usbscan_image::ImageError::Lossy))
         }
+        // Lines of a page that fails can be kept; a part of a JPEG as it came can't.
+        None if args.keep_partial => Ok(Quality::Jpeg(Quality::OFFICE)),
         quality => Ok(quality.unwrap_or_default()),
     }
 }

@@ -68,6 +68,21 @@ impl Batch {
         Err(status.problem.unwrap_or(DeviceError::Feeder).into())
     }
 
+    /// Has the page that was scanned put out, or its sheet turned over, where the scanner waits to be told: only then it says whether
+    /// there is another (docs/esc-i.md, "Level D7 with extended commands").
+    pub(super) fn eject_page(&mut self, dialogue: &mut Dialogue) -> Result<(), ScanError> {
+        dialogue.channel.arm_abort(resync::while_feeding())?;
+        self.is_moving = true;
+        let accepted = dialogue.one_byte(FF, dialogue.channel.timeouts.feed)?;
+        self.is_moving = false;
+        if !accepted {
+            log::info!("the feeder ejects no page");
+        }
+        // Of a sheet that was turned over the back is still to come.
+        self.has_sheet = self.has_page_ahead();
+        Ok(())
+    }
+
     /// Ends the batch: ejects the sheet in the path, takes the feeder out of use.
     pub(super) fn end(self, dialogue: &mut Dialogue, effort: Effort) -> Result<(), ScanError> {
         let timeouts = dialogue.channel.timeouts;

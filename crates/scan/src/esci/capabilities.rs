@@ -5,6 +5,7 @@ use super::identity::{EscIdentity, FsIdentity, Hardware, Units, true_platen};
 use super::levels;
 use super::status::Installed;
 use crate::options::sources;
+use crate::support::alignment::Alignment;
 use crate::{Dpi, MM_PER_INCH, MaxArea, Unsupported};
 
 /// Which commands make a scan.
@@ -111,6 +112,8 @@ pub(super) struct Capabilities {
     pub area_dpi: u32,
     /// The feeder must be told to load each page.
     pub loads_pages: bool,
+    /// The feeder must be told to put each page out, and forgets its settings with it.
+    pub ejects_pages: bool,
     /// It has buttons to be asked for.
     pub has_button: bool,
     /// Pixels that a line may have, where the scanner says so.
@@ -123,6 +126,8 @@ pub(super) struct Capabilities {
     pub has_focus: bool,
     /// Its feeder can tell when it takes two sheets at once.
     pub detects_double_feed: bool,
+    /// Where its feeder holds a sheet.
+    pub alignment: Alignment,
     /// It may be asked for large blocks: until it refuses them. How much it can hold it does not say.
     pub takes_large_blocks: bool,
 }
@@ -183,12 +188,15 @@ impl Capabilities {
             ),
             area_dpi: identity.base_dpi,
             loads_pages: identity.kind.is_page_type() && !identity.feeds_by_itself,
+            // So the maker's driver does it with a WF-3620.
+            ejects_pages: feeder.is_some() && levels::lacks_color_processing(identity.level),
             has_button: identity.kind.has_button() && has_button_command(identity.level),
             longest_line: Some(identity.longest_line).filter(|longest| *longest > 0),
             sixteen_bits: identity.depth >= 16,
             spacing: sensor.map_or(Spacing::NONE, Spacing::of),
             has_focus,
             detects_double_feed: feeder.is_some() && identity.detects_double_feed,
+            alignment: identity.feeder_alignment,
             takes_large_blocks: true,
         }
     }
@@ -219,6 +227,7 @@ impl Capabilities {
             area_dpi: u32::from(identity.highest()),
             // PF came with B8.
             loads_pages: units.kind.is_page_type() && identity.level >= *b"B8",
+            ejects_pages: false,
             has_button: units.kind.has_button() && has_button_command(identity.level),
             longest_line: None,
             sixteen_bits,
@@ -226,6 +235,7 @@ impl Capabilities {
             has_focus,
             // There is no command for it.
             detects_double_feed: false,
+            alignment: Alignment::Left,
             takes_large_blocks: false,
         })
     }
@@ -240,6 +250,10 @@ impl Capabilities {
     pub(super) fn max_area(&self, place: Place) -> MaxArea {
         let mm = |pixels: u32| f64::from(pixels) / f64::from(self.area_dpi) * MM_PER_INCH;
         MaxArea { width: mm(place.area.0), height: mm(place.area.1) }
+    }
+
+    pub(super) fn alignment_of(&self, place: Place) -> Alignment {
+        if place.source.is_feeder() { self.alignment } else { Alignment::Left }
     }
 
     /// The same in pixels at a resolution.
@@ -283,12 +297,14 @@ pub(super) mod tests {
             places: vec![Place { source: Source::Flatbed, area: (40_800, 56_160) }],
             area_dpi: 4800,
             loads_pages: false,
+            ejects_pages: false,
             has_button: true,
             longest_line: Some(40_800),
             sixteen_bits: true,
             spacing: Spacing::NONE,
             has_focus: false,
             detects_double_feed: false,
+            alignment: Alignment::Left,
             takes_large_blocks: true,
         }
     }

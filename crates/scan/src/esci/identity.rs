@@ -1,6 +1,7 @@
 //! What a scanner says it is: ESC I, FS I, and the name in ESC f. Bytes in, values out.
 
 use crate::ProtocolError;
+use crate::support::alignment::Alignment;
 
 /// ESC I: the level, the resolutions, the platen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub struct FsIdentity {
     pub feeds_by_itself: bool,
     /// Its feeder can tell when it takes two sheets at once.
     pub detects_double_feed: bool,
+    /// The side on which the feeder holds a sheet.
+    pub(super) feeder_alignment: Alignment,
     /// Its name, without padding.
     pub model: String,
     /// The version of its firmware.
@@ -234,6 +237,11 @@ impl FsIdentity {
             model: text(&bytes[46..62]),
             firmware: text(&bytes[62..66]),
             depth: bytes[67],
+            feeder_alignment: match bytes[76] & 0x03 {
+                2 => Alignment::Center,
+                3 => Alignment::Right,
+                _ => Alignment::Left,
+            },
         })
     }
 }

@@ -97,11 +97,6 @@ impl ImageStream {
         self.state
     }
 
-    /// The scanner's state is not known any more.
-    pub(super) fn lose_track(&mut self) {
-        self.state = StreamState::Unknown;
-    }
-
     /// Says that a block came well. Then the next one, or its header, is already being read while the last is looked at.
     pub(super) fn go_on(&mut self, dialogue: &mut Dialogue) -> Result<(), ScanError> {
         // Until the write is known to have worked.

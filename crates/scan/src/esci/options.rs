@@ -3,7 +3,8 @@
 use super::capabilities::{Capabilities, Resolutions, Source};
 use super::codes::{CRT_CORRECTION, DOWNLOADED_CORRECTION, NEGATIVE, NO_CORRECTION, POSITIVE};
 use crate::options::names;
-use crate::support::options::{edges, edges_of, modes, one_of, while_one_of};
+use crate::support::alignment::Alignment;
+use crate::support::options::{edges, edges_of, modes, one_of, page_width, while_one_of};
 use crate::{Constraint, Dependence, OptionDescriptor, Options, Unit, Value};
 
 pub(super) const COLOR: &str = modes::COLOR;
@@ -32,6 +33,8 @@ impl Capabilities {
     pub(super) fn options(&self) -> Options {
         let mut all = vec![self.mode(), self.source(), self.depth(), self.resolution()];
         all.extend(edges(self.max_area(self.place(None))));
+        let aligned = self.places.iter().find(|place| self.alignment_of(**place) != Alignment::Left);
+        all.extend(aligned.map(|place| page_width(self.max_area(*place))));
         let has_film = self.places.iter().any(|place| place.source.is_film());
         let more = [
             (self.has(b'L'), brightness as fn() -> OptionDescriptor),

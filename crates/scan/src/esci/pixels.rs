@@ -20,7 +20,7 @@ impl LineConverter {
     /// The lines of the page that a block makes whole. Those that are already as a page has them are not copied.
     pub(super) fn page_lines<'a>(&'a mut self, plan: &Plan, block: &'a Block) -> &'a [u8] {
         let (comes, keep) = (plan.asked.line_bytes, plan.page.bytes_per_line());
-        if plan.distance == 0 && keep >= comes && is_in_order(plan, block.is_green_first) {
+        if plan.distance == 0 && keep == comes && is_in_order(plan, block.is_green_first) {
             return &block.bytes;
         }
         self.changed.clear();
@@ -30,7 +30,7 @@ impl LineConverter {
             let bytes = std::mem::take(&mut self.changed);
             self.changed = self.together(plan, &bytes);
         }
-        crop(&mut self.changed, comes, keep);
+        fit(&mut self.changed, comes, keep);
         &self.changed
     }
 
@@ -82,12 +82,20 @@ fn put_in_order(plan: &Plan, is_green_first: bool, bytes: &mut [u8]) {
     }
 }
 
-/// Keeps the first `keep` bytes of every `line` bytes.
-fn crop(bytes: &mut Vec<u8>, line: usize, keep: usize) {
-    if keep >= line || line == 0 {
+/// Cuts every `line` bytes to `keep`, or fills them up with white.
+fn fit(bytes: &mut Vec<u8>, line: usize, keep: usize) {
+    if keep == line || line == 0 {
         return;
     }
     let lines = bytes.len() / line;
+    if keep > line {
+        bytes.resize(lines * keep, 0xff);
+        for at in (0..lines).rev() {
+            bytes.copy_within(at * line..(at + 1) * line, at * keep);
+            bytes[at * keep + line..(at + 1) * keep].fill(0xff);
+        }
+        return;
+    }
     for at in 1..lines {
         bytes.copy_within(at * line..at * line + keep, at * keep);
     }
@@ -125,11 +133,11 @@ mod tests {
         let line = |n: u8| [100 + n, 149 + n, 198 + n].repeat(plan.asked.line_bytes / 3);
         let expected: Vec<u8> = (0..3u8).flat_map(|n| [100 + n, 150 + n, 200 + n].repeat(8)).collect();
         for cut in 0..5 {
-            let mut delivery = LineConverter::default();
+            let mut converter = LineConverter::default();
             let (one, other): (Vec<u8>, Vec<u8>) =
                 ((0..cut).flat_map(line).collect(), (cut..5).flat_map(line).collect());
-            let mut page = delivery.page_lines(&plan, &block(one, false)).to_vec();
-            page.extend(delivery.page_lines(&plan, &block(other, false)));
+            let mut page = converter.page_lines(&plan, &block(one, false)).to_vec();
+            page.extend(converter.page_lines(&plan, &block(other, false)));
             assert_eq!(page, expected, "cut before line {cut}");
         }
     }
@@ -139,6 +147,18 @@ mod tests {
         let color = plan(&[]);
         let block = block(vec![7; color.asked.line_bytes], false);
         assert_eq!(LineConverter::default().page_lines(&color, &block).as_ptr(), block.bytes.as_ptr());
+    }
+
+    #[test]
+    fn a_line_is_cut_or_filled_up_with_white() {
+        let fitted = |keep| {
+            let mut lines = vec![1, 2, 3, 4, 5, 6];
+            fit(&mut lines, 3, keep);
+            lines
+        };
+        assert_eq!(fitted(3), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(fitted(2), [1, 2, 4, 5]);
+        assert_eq!(fitted(5), [1, 2, 3, 255, 255, 4, 5, 6, 255, 255]);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use super::capabilities::{Capabilities, Dialect, Source};
 use super::codes::{NO_CORRECTION, POSITIVE};
 use super::options::{CORRECTIONS, CUSTOM, DOUBLE_FEEDS, FILMS, FOCUSES, GRAY, LINEAR, LINEART, TABLE};
 use crate::options::names;
-use crate::{Area, AreaError, Dpi, Options, PageFormat, PixelArea, Pixels};
+use crate::support::options::chosen_pixels;
+use crate::{AreaError, Dpi, Options, PageFormat, PixelArea, Pixels};
 
 /// Image data that is asked for at once. Two blocks are held: one being read, one being looked at. What is longer has fewer
 /// pauses between blocks; but after a cancel the rest of a block is waited for: 512 KiB are half a second of a slow USB 2
@@ -63,15 +64,14 @@ impl Plan {
     pub(super) fn new(capabilities: &Capabilities, options: &Options) -> Result<Plan, AreaError> {
         let pixels = pixels(options);
         let dpi = Dpi(options.int(names::RESOLUTION).and_then(|dpi| u32::try_from(dpi).ok()).unwrap_or(300));
-        let edge = |name| options.fixed(name).unwrap_or(0.0);
-        let wanted = Area::between(edge(names::TL_X), edge(names::TL_Y), edge(names::BR_X), edge(names::BR_Y));
         let place = capabilities.place(options.text(names::SOURCE));
         let most = capabilities.most_pixels(place, dpi);
-        let mut wanted = wanted.pixels((dpi, dpi), capabilities.max_area(place), most)?;
+        let (alignment, max_area) = (capabilities.alignment_of(place), capabilities.max_area(place));
+        let mut wanted = chosen_pixels(options, alignment, max_area, (dpi, dpi), most)?;
         let distance = if pixels.channels() == 3 { capabilities.spacing.at(dpi) } else { 0 };
         keep_colors(&mut wanted, distance, most.1)?;
         let area = fit(capabilities, pixels, wanted, most.0)?;
-        let (width, height) = (wanted.width.min(area.width), area.height);
+        let (width, height) = (wanted.width, area.height);
         // The colours of a line come with lines above and below it.
         let area = PixelArea { y: area.y - distance, height: height + 2 * distance, ..area };
         Ok(Plan {
@@ -169,7 +169,7 @@ fn fit(capabilities: &Capabilities, pixels: Pixels, wanted: PixelArea, most: u32
         let room = most / 8 * 8;
         area.width = wanted.width.next_multiple_of(8);
         if wanted.x.saturating_add(area.width) > room {
-            // Rather some pixels less at the right edge than others than were asked for.
+            // Of the right edge some pixels less than were asked for; white is put behind them.
             area.width = room.saturating_sub(wanted.x) / 8 * 8;
         }
         if area.width < 8 {
@@ -225,9 +225,11 @@ mod tests {
     }
 
     #[test]
-    fn at_the_right_edge_of_the_glass_eights_cost_some_pixels() {
+    fn the_paper_that_was_asked_for_is_the_paper_that_comes_whatever_multiple_the_scanner_wants() {
         let whole = plan(&v850(), &[("mode", "lineart")]).expect("the glass");
-        assert_eq!((whole.page.width, whole.area.width), (2544, 2544));
+        assert_eq!((whole.page.width, whole.area.width), (2550, 2544));
+        let coarse = plan(&v850(), &[("mode", "lineart"), ("resolution", "75")]).expect("the glass");
+        assert_eq!((coarse.page.width, coarse.area.width), (637, 632));
         let sliver = plan(&v850(), &[("mode", "lineart"), ("tl-x", "215.5")]);
         assert_eq!(sliver, Err(AreaError::TooSmall { width: 5, height: 3510, least_width: 8 }));
     }

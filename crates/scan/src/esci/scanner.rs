@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::resync::{self, Effort};
 use super::status;
 use crate::support::Timeouts;
-use crate::support::channel::is_gone;
+use crate::support::channel::{is_gone, or_cancelled};
 use crate::{
     Cancel, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ReadEnd, ScanError, Scanner,
     Transport,
@@ -127,7 +127,7 @@ impl EsciScanner {
         progress: Tell<'_>,
     ) -> Result<(), ScanError> {
         self.wait_until_ready(began, progress)?;
-        if self.is_set_up {
+        if self.is_set_up && !self.capabilities.ejects_pages {
             return match self.capabilities.dialect {
                 Dialect::Fs => Ok(()),
                 Dialect::Esc if self.capabilities.has(b'd') => self.set(&parameters[parameters.len() - 1..]),
@@ -198,6 +198,7 @@ impl EsciScanner {
             }
             let lines = delivery.page_lines(plan, &block);
             if !lines.is_empty() && sink.lines(lines).map_err(ScanError::Sink)? == Flow::Stop {
+                self.dialogue.channel.cancel.start_clean_up();
                 return Ok(Outcome::Stopped);
             }
             // No page has more lines than its height.
@@ -254,33 +255,29 @@ impl EsciScanner {
     fn clean_up(&mut self, error: ScanError, stream: Option<&mut ImageStream>, progress: Tell<'_>) -> ScanError {
         if is_gone(&error) {
             (self.dialogue.in_sync, self.batch) = (false, None);
-            return error;
+            return or_cancelled(error);
         }
         let is_cancel = matches!(error, ScanError::Cancelled { .. });
-        let is_ours = self.dialogue.channel.cancel.is_requested();
         let effort = if is_cancel { Effort::Brief } else { Effort::Thorough };
         if is_cancel {
-            self.dialogue.channel.acknowledge_cancel();
+            self.dialogue.channel.cancel.acknowledge();
             progress(Progress::Cancelling);
+        }
+        if is_cancel || matches!(error, ScanError::Sink(_)) {
+            self.dialogue.channel.cancel.start_clean_up();
         }
         let error = self.cause(error, stream.as_deref());
         let settled = match stream {
-            Some(stream) => {
-                if is_cancel && !is_ours {
-                    // Somebody else cancelled what was under way, and may be bringing the scanner to idle too.
-                    stream.lose_track();
-                }
-                self.settle(stream, effort)
-            }
+            Some(stream) => self.settle(stream, effort),
             // The feeder's answer is waited for.
             None if self.dialogue.in_sync || self.batch.is_some() => Ok(self.dialogue.in_sync),
             None => self.dialogue.resync(effort).map(|()| true),
         };
         let settled = self.end_batch_after(settled, effort);
-        let idle = settled.unwrap_or_else(|error| {
-            log::warn!("bring the scanner back to idle: {error}");
-            false
-        });
+        let idle = match settled {
+            Ok(idle) => idle,
+            Err(error) => self.dialogue.channel.is_recovered(&error),
+        };
         if is_cancel { ScanError::Cancelled { idle } } else { error }
     }
 
@@ -358,6 +355,9 @@ impl EsciScanner {
         self.settle(stream, Effort::Thorough)?;
         if let Some(batch) = &mut self.batch {
             batch.page_ended();
+            if self.capabilities.ejects_pages && outcome == Outcome::Complete {
+                batch.eject_page(&mut self.dialogue)?;
+            }
         }
         Ok(outcome)
     }
@@ -409,6 +409,9 @@ impl Scanner for EsciScanner {
         if self.capabilities.takes_large_blocks && result.as_ref().is_err_and(refuses_parameters) {
             result = self.page_in_small_blocks(&plan, sink, progress);
         }
+        if self.dialogue.in_sync {
+            self.dialogue.channel.cancel.end_clean_up();
+        }
         match (self.dialogue.in_sync, &self.batch) {
             // Should this be the end of us, the sheet is put out.
             (true, Some(_)) => {
@@ -428,7 +431,7 @@ impl Scanner for EsciScanner {
             return Ok(());
         }
         // Of all that can be cancelled the batch is what is ending.
-        self.dialogue.channel.acknowledge_cancel();
+        self.dialogue.channel.cancel.acknowledge();
         self.is_set_up = false;
         self.end_any_batch(Effort::Thorough)?;
         self.dialogue.channel.disarm_abort();

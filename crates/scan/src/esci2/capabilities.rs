@@ -2,7 +2,8 @@
 
 use super::message::{Token, Value as Word};
 use crate::options::{names, sources};
-use crate::support::options::{edges, edges_of, modes, one_of, while_one_of};
+use crate::support::alignment::Alignment;
+use crate::support::options::{edges, edges_of, modes, one_of, page_width, while_one_of};
 use crate::{
     Constraint, Dpi, Identity, MM_PER_INCH, MaxArea, OptionDescriptor, Options, ProtocolError, Unit, Value, Variant,
 };
@@ -47,6 +48,8 @@ pub(super) struct Place {
     pub source: Source,
     pub area: (u32, u32),
     pub most_dpi: u32,
+    /// Where a sheet lies.
+    pub alignment: Alignment,
 }
 
 impl Place {
@@ -190,7 +193,15 @@ fn places(information: &[Token], capabilities: &[Token]) -> Vec<Place> {
     let place = |key: &[u8; 4], source| {
         let area = after(information, key, b"AREA").or(after(information, key, b"AMAX")).and_then(pair)?;
         let most_dpi = after(information, key, b"RESO").and_then(|values| number(values.first()?));
-        Some(Place { source, area, most_dpi: most_dpi.unwrap_or(u32::MAX) })
+        let alignment = match after(information, key, b"ALGN").and_then(|values| values.first()) {
+            Some(Word::Word(word)) if source != Source::Flatbed => match word {
+                b"CNTR" => Alignment::Center,
+                b"RIGT" => Alignment::Right,
+                _ => Alignment::Left,
+            },
+            _ => Alignment::Left,
+        };
+        Some(Place { source, area, most_dpi: most_dpi.unwrap_or(u32::MAX), alignment })
     };
     let feeder = place(b"#ADF", Source::Feeder);
     let duplex = after(capabilities, b"#ADF", b"DPLX").is_some();
@@ -266,6 +277,8 @@ impl Capabilities {
             self.resolution(&first),
         ];
         all.extend(edges(first.max_area()));
+        let aligned = self.places.iter().find(|place| place.alignment != Alignment::Left);
+        all.extend(aligned.map(|place| page_width(place.max_area())));
         if let Some(threshold) = &self.threshold {
             all.push(OptionDescriptor {
                 active_when: Some(while_one_of(names::MODE, &[modes::LINEART])),
@@ -353,7 +366,7 @@ pub(super) mod tests {
 
     /// What a PX-M7050 and a DS-530 answer, as far as it matters here.
     const M7050: (&str, &str) = (
-        "#ADFTYPEFEED#ADFDPLX1SCN#ADFAREAi0001170i0001700#ADFAMAXi0001170i0002000#ADFRESOd600#FB ALGNLEFT\
+        "#ADFTYPEFEED#ADFDPLX1SCN#ADFALGNCNTR#ADFAREAi0001170i0001700#ADFAMAXi0001170i0002000#ADFRESOd600#FB ALGNLEFT\
          #FB AREAi0001170i0001700#FB RESOi0001200#IMXi0065535i0065535#PRDh010PID 08BC        #VERh010FB      SPECF   ",
         "#ADFDPLX#ADFPEDT#ADFRSMSLISTd600#COLLISTC024M001M008#FMTLISTRAW JPG #JPGRANGd001d100#THRRANGd000d255\
          #GMMLISTUG10UG18#RSMLISTd075d150d300d600i0001200#RSSLISTd075d150d300d400d600i0001200i0002400",

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tempfile::SpooledTempFile;
 
 use super::dialogue::{Dialogue, SessionState};
+use super::lines::ImageSource;
 use super::plan::Plan;
 use super::reply_info::{Side, Start};
 use crate::jpeg::Source;
@@ -22,6 +23,7 @@ const READ_BACK: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub start: Start,
+    height: u32,
     file: SpooledTempFile,
 }
 
@@ -43,12 +45,19 @@ impl Source for Waiting {
     }
 }
 
+impl ImageSource for Waiting {
+    fn height(&self) -> Option<u32> {
+        Some(self.height)
+    }
+}
+
 /// Where one side's image is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Image {
     NotYet,
     Begun(Start),
-    Ended(Start),
+    /// With so many lines.
+    Ended(Start, u32),
 }
 
 #[derive(Debug)]
@@ -90,7 +99,7 @@ impl Job {
     }
 
     fn is_whole(&self) -> bool {
-        let ended = |image| matches!(image, Image::Ended(_));
+        let ended = |image| matches!(image, Image::Ended(..));
         ended(self.front) && (self.images < 2 || ended(self.back))
     }
 
@@ -115,11 +124,11 @@ impl Job {
             if !data.is_empty() && !matches!(self.image(side), Image::Begun(_)) {
                 return Err(ProtocolError::Order("before it says how large the image is").into());
             }
-            if info.end.is_some() {
+            if let Some(height) = info.end {
                 let Image::Begun(start) = *self.image(side) else {
                     return Err(ProtocolError::Order("that ends before it begins").into());
                 };
-                *self.image(side) = Image::Ended(start);
+                *self.image(side) = Image::Ended(start, height);
             }
             if self.is_whole() {
                 self.over = true;
@@ -165,7 +174,7 @@ impl Job {
     pub(super) fn front(&mut self, dialogue: &mut Dialogue) -> Result<(Start, Option<Bytes>), ScanError> {
         loop {
             let data = self.pull_front(dialogue)?;
-            if let Image::Begun(start) | Image::Ended(start) = self.front {
+            if let Image::Begun(start) | Image::Ended(start, _) = self.front {
                 return Ok((start, data));
             }
         }
@@ -176,9 +185,9 @@ impl Job {
         while !self.over {
             self.pull_front(dialogue)?;
         }
-        let Image::Ended(start) = self.back else { return Ok(None) };
+        let Image::Ended(start, height) = self.back else { return Ok(None) };
         let file = self.spool.take().unwrap_or_else(|| SpooledTempFile::new(IN_MEMORY));
-        Ok(Some(Waiting { start, file }))
+        Ok(Some(Waiting { start, height, file }))
     }
 }
 
@@ -196,11 +205,20 @@ impl Source for Front<'_> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
-        while !matches!(self.job.front, Image::Ended(_)) {
+        while !matches!(self.job.front, Image::Ended(..)) {
             if let Some(data) = self.job.pull_front(self.dialogue)? {
                 return Ok(Some(data));
             }
         }
         Ok(None)
+    }
+}
+
+impl ImageSource for Front<'_> {
+    fn height(&self) -> Option<u32> {
+        match self.job.front {
+            Image::Ended(_, height) => Some(height),
+            _ => None,
+        }
     }
 }

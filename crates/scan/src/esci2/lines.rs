@@ -8,30 +8,34 @@ use super::reply_info::Start;
 use crate::jpeg::{Decoder, Source};
 use crate::{Pixels, ProtocolError, ScanError};
 
+/// An image's data, and its height once the scanner has told it: behind the last of the data.
+pub(super) trait ImageSource: Source<Error = ScanError> {
+    fn height(&self) -> Option<u32>;
+}
+
 /// The lines of one image.
 #[derive(Debug)]
 pub(super) struct Lines {
     form: Form,
-    /// Bytes of a line as it comes, of it as the page has it.
+    /// Bytes of a line as it comes, of those its pixels, and of it as the page has it.
     stride: usize,
+    line: usize,
     keep: usize,
-    /// Lines that may still come.
-    left: u32,
+    /// Lines that may come, and that came.
+    asked: u32,
+    came: u32,
 }
 
 #[derive(Debug)]
 enum Form {
     Raw(Raw),
-    Jpeg(Box<Decoder>),
+    /// With the last row of MCUs, which is held back: how many of its lines are of the page, what comes behind them tells.
+    Jpeg(Box<Decoder>, Vec<u8>),
 }
 
 impl Lines {
     /// Of an image that begins so; JPEG data is read up to its first pixel.
-    pub(super) fn new(
-        plan: &Plan,
-        start: Start,
-        source: &mut dyn Source<Error = ScanError>,
-    ) -> Result<Lines, ScanError> {
+    pub(super) fn new(plan: &Plan, start: Start, source: &mut dyn ImageSource) -> Result<Lines, ScanError> {
         let expected = plan.area.width;
         if start.width != expected {
             return Err(ProtocolError::Width { expected, got: start.width }.into());
@@ -43,7 +47,7 @@ impl Lines {
             if frame.width != expected || frame.channels != plan.page.pixels.channels() {
                 return Err(ProtocolError::Width { expected, got: frame.width }.into());
             }
-            Form::Jpeg(Box::new(decoder))
+            Form::Jpeg(Box::new(decoder), Vec::new())
         } else {
             Form::Raw(Raw::default())
         };
@@ -52,32 +56,44 @@ impl Lines {
         if stride > line_bytes + 65_536 {
             return Err(ProtocolError::Width { expected, got: u32::MAX }.into());
         }
-        Ok(Lines { form, stride, keep: plan.page.bytes_per_line(), left: plan.area.height })
+        Ok(Lines { form, stride, line: line_bytes, keep: plan.page.bytes_per_line(), asked: plan.area.height, came: 0 })
     }
 
     /// The lines of the page that there are next; `None` behind the last.
-    pub(super) fn next(&mut self, source: &mut dyn Source<Error = ScanError>) -> Result<Option<Bytes>, ScanError> {
+    pub(super) fn next(&mut self, source: &mut dyn ImageSource) -> Result<Option<Bytes>, ScanError> {
         let lines = match &mut self.form {
-            Form::Jpeg(decoder) => {
+            Form::Jpeg(decoder, held) => loop {
                 let mut lines = Vec::new();
-                if !decoder.lines(source, &mut lines)? {
+                if decoder.lines(source, &mut lines)? {
+                    let before = std::mem::replace(held, lines);
+                    if !before.is_empty() {
+                        break before.into();
+                    }
+                } else if held.is_empty() {
                     return Ok(None);
+                } else {
+                    // What is behind the picture has no pixels, but the height comes with it.
+                    while source.more()?.is_some() {}
+                    let last = std::mem::take(held);
+                    break cut(last, self.stride, self.came, source.height())?;
                 }
-                lines.into()
-            }
+            },
             Form::Raw(raw) => match raw.lines(self.stride, source)? {
                 Some(lines) => lines,
                 None => return Ok(None),
             },
         };
         let count = (lines.len() / self.stride) as u32;
-        self.left = self.left.checked_sub(count).ok_or(ProtocolError::Endless)?;
-        Ok(Some(crop(lines, self.stride, self.keep)))
+        self.came += count;
+        if self.came > self.asked {
+            return Err(ProtocolError::Endless.into());
+        }
+        Ok(Some(fit(lines, self.stride, self.line, self.keep)))
     }
 
     /// Lines that did not come.
     pub(super) fn missing(&self) -> u32 {
-        self.left
+        self.asked - self.came
     }
 }
 
@@ -92,7 +108,7 @@ struct Raw {
 
 impl Raw {
     /// At least one line.
-    fn lines(&mut self, stride: usize, source: &mut dyn Source<Error = ScanError>) -> Result<Option<Bytes>, ScanError> {
+    fn lines(&mut self, stride: usize, source: &mut dyn ImageSource) -> Result<Option<Bytes>, ScanError> {
         loop {
             if self.begun.is_empty() && self.came.len() >= stride {
                 return Ok(Some(self.came.split_to(self.came.len() / stride * stride)));
@@ -111,12 +127,37 @@ impl Raw {
     }
 }
 
-/// The first `keep` bytes of every `stride` bytes.
-fn crop(lines: Bytes, stride: usize, keep: usize) -> Bytes {
-    if keep >= stride {
+/// Of the last row of MCUs, in front of which so many lines came, those that are on the sheet.
+fn cut(mut last: Vec<u8>, stride: usize, came: u32, height: Option<u32>) -> Result<Bytes, ScanError> {
+    let row = (last.len() / stride) as u32;
+    let height = nearest_height(height.unwrap_or(came + row), came + row, row)?;
+    last.truncate(height.saturating_sub(came) as usize * stride);
+    Ok(last.into())
+}
+
+/// The height of a page of which the data has so many lines, and the scanner says another number. The data has whole rows of MCUs,
+/// and the scanner counts some lines fewer or more; by more than a row it means another picture.
+pub(super) fn nearest_height(told: u32, lines: u32, row: u32) -> Result<u32, ProtocolError> {
+    if told > lines + row {
+        return Err(ProtocolError::EndedEarly { missing: told - lines });
+    }
+    if told + 2 * row < lines {
+        return Err(ProtocolError::Endless);
+    }
+    Ok(told.min(lines))
+}
+
+/// The first `line` bytes of every `stride` bytes, cut or filled up with white to `keep` bytes.
+fn fit(lines: Bytes, stride: usize, line: usize, keep: usize) -> Bytes {
+    if keep == stride {
         return lines;
     }
-    lines.chunks_exact(stride).flat_map(|line| &line[..keep]).copied().collect()
+    let mut all = Vec::with_capacity(lines.len() / stride * keep);
+    for one in lines.chunks_exact(stride) {
+        all.extend_from_slice(&one[..keep.min(line)]);
+        all.resize(all.len() + keep.saturating_sub(line), 0xff);
+    }
+    all.into()
 }
 
 /// Bytes of the largest piece of a page that is handed on at once.

@@ -11,7 +11,7 @@
 //! | `capabilities`, `plan` | options of people to parameters for the scanner |
 //! | `dialogue` | a request and its reply; where in a session the scanner is |
 //! | `job` | the images of one job as they come, and the one that has to wait |
-//! | `lines` | raw and JPEG data to lines of the page |
+//! | `lines`, `pass` | raw and JPEG data to lines of the page; JPEG as it came |
 //! | `resync` | back in sync from any state, by us or by the daemon |
 //! | `scanner` | the whole of a page |
 
@@ -20,6 +20,7 @@ mod dialogue;
 mod job;
 mod lines;
 pub mod message;
+mod pass;
 mod plan;
 pub mod reply_info;
 mod resync;

@@ -5,14 +5,15 @@ use bytes::Bytes;
 use super::capabilities::{self, Capabilities};
 use super::dialogue::{Dialogue, SessionState, Tell};
 use super::job::{Front, Job, Waiting};
-use super::lines::{Lines, piece};
+use super::lines::{ImageSource, Lines, piece};
 use super::message::tokens;
+use super::pass::pass;
 use super::plan::Plan;
 use super::reply_info;
 use super::resync::{self, Effort};
 use crate::jpeg::Source;
 use crate::support::Timeouts;
-use crate::support::channel::{is_gone, is_out_of_sync};
+use crate::support::channel::{is_gone, is_out_of_sync, or_cancelled};
 use crate::{
     Cancel, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError, ScanError, Scanner,
     Transport,
@@ -105,6 +106,9 @@ impl Esci2Scanner {
         let (start, first) = job.front(&mut self.dialogue)?;
         let mut front = Front { job: &mut job, dialogue: &mut self.dialogue, first };
         let outcome = copy(plan, start, &mut front, sink, progress)?;
+        if outcome == Outcome::Stopped {
+            self.dialogue.channel.cancel.start_clean_up();
+        }
         if outcome == Outcome::Complete {
             // What is left of the job: usually the word that it is over, and of a sheet with two sides the other one.
             self.back = job.finish(&mut self.dialogue)?.map(|back| (plan.clone(), back));
@@ -152,31 +156,26 @@ impl Esci2Scanner {
         self.back = None;
         if is_gone(&error) {
             self.dialogue.state = SessionState::Unknown;
-            return error;
+            return or_cancelled(error);
         }
         let is_cancel = matches!(error, ScanError::Cancelled { .. });
-        let is_ours = self.dialogue.channel.cancel.is_requested();
         let effort = if is_cancel { Effort::Brief } else { Effort::Thorough };
         if is_cancel {
-            self.dialogue.channel.acknowledge_cancel();
+            self.dialogue.channel.cancel.acknowledge();
             progress(Progress::Cancelling);
         }
-        let settled = if is_cancel && !is_ours {
-            // Somebody else cancelled what was under way, and may be bringing the scanner to idle too.
-            self.dialogue.resync(effort)
-        } else {
-            match self.settle() {
-                Err(error) if is_out_of_sync(&error) => {
-                    log::info!("end the job: {error}");
-                    self.dialogue.resync(effort)
-                }
-                settled => settled,
-            }
-        };
-        if let Err(error) = &settled {
-            log::warn!("bring the scanner back to idle: {error}");
+        if is_cancel || matches!(error, ScanError::Sink(_)) {
+            self.dialogue.channel.cancel.start_clean_up();
         }
-        if is_cancel { ScanError::Cancelled { idle: settled.is_ok() } } else { error }
+        let settled = match self.settle() {
+            Err(error) if is_out_of_sync(&error) => {
+                log::info!("end the job: {error}");
+                self.dialogue.resync(effort)
+            }
+            settled => settled,
+        };
+        let idle = settled.map_or_else(|error| self.dialogue.channel.is_recovered(&error), |()| true);
+        if is_cancel { ScanError::Cancelled { idle } } else { error }
     }
 }
 
@@ -193,10 +192,13 @@ fn identify(dialogue: &mut Dialogue, progress: Tell<'_>) -> Result<(Identity, Ca
 fn copy(
     plan: &Plan,
     start: reply_info::Start,
-    source: &mut dyn Source<Error = ScanError>,
+    source: &mut dyn ImageSource,
     sink: &mut dyn PageSink,
     progress: Tell<'_>,
 ) -> Result<Outcome, ScanError> {
+    if plan.is_jpeg && sink.takes_jpeg(&plan.page) {
+        return pass(plan, start, source, sink, progress);
+    }
     let mut lines = Lines::new(plan, start, source)?;
     sink.begin(&plan.page).map_err(ScanError::Sink)?;
     let line_bytes = plan.page.bytes_per_line();
@@ -220,7 +222,7 @@ fn copy(
 
 /// A source that ends when it is cancelled: one that waits for nothing would not notice.
 struct Watched<'a> {
-    source: &'a mut dyn Source<Error = ScanError>,
+    source: &'a mut dyn ImageSource,
     cancel: &'a Cancel,
 }
 
@@ -229,6 +231,12 @@ impl Source for Watched<'_> {
 
     fn more(&mut self) -> Result<Option<Bytes>, ScanError> {
         if self.cancel.is_requested() { Err(ScanError::Cancelled { idle: true }) } else { self.source.more() }
+    }
+}
+
+impl ImageSource for Watched<'_> {
+    fn height(&self) -> Option<u32> {
+        self.source.height()
     }
 }
 
@@ -256,6 +264,7 @@ impl Scanner for Esci2Scanner {
         }
         let result = self.try_page(&plan, sink, progress).map_err(|error| self.clean_up(error, progress));
         if self.dialogue.state == SessionState::Outside {
+            self.dialogue.channel.cancel.end_clean_up();
             // Otherwise they are for the daemon, should this be the end of us.
             self.dialogue.channel.disarm_abort();
         }

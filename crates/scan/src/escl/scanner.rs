@@ -134,7 +134,7 @@ impl EsclScanner {
         }
         let is_cancel = matches!(error, ScanError::Cancelled { .. });
         if is_cancel {
-            self.client.pages.channel.acknowledge_cancel();
+            self.client.pages.channel.cancel.acknowledge();
             progress(Progress::Cancelling);
         }
         let settled = self.settle();

@@ -16,6 +16,9 @@ pub(super) struct Bits {
     invented: u32,
     /// The marker at which the bits end.
     marker: Option<u8>,
+    /// Bytes taken from the source, and how many there were before the marker.
+    consumed: u64,
+    marker_at: u64,
 }
 
 impl Bits {
@@ -23,11 +26,22 @@ impl Bits {
         loop {
             if let Some(byte) = self.chunk.get(self.at) {
                 self.at += 1;
+                self.consumed += 1;
                 return Ok(*byte);
             }
             self.chunk = source.more()?.ok_or(JpegError::Truncated)?;
             self.at = 0;
         }
+    }
+
+    /// Bytes that were taken from the source.
+    pub(super) fn consumed(&self) -> u64 {
+        self.consumed
+    }
+
+    /// The same, without a marker that was taken and not dealt with.
+    pub(super) fn data_consumed(&self) -> u64 {
+        if self.marker.is_some() { self.marker_at } else { self.consumed }
     }
 
     /// The next two, the higher first.
@@ -61,6 +75,7 @@ impl Bits {
                 return Ok(0xff);
             }
             self.marker = Some(next);
+            self.marker_at = self.consumed - 2;
         }
         self.invented += 8;
         Ok(0)
@@ -79,10 +94,16 @@ impl Bits {
         if self.have < self.invented { Err(JpegError::Damaged("a part of it is missing")) } else { Ok(()) }
     }
 
-    /// Whether the data ends here, at a marker that no data follows.
-    pub(super) fn is_at_marker<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<bool, S::Error> {
+    /// Whether the data ends here, at a marker that no data follows. What is left of the last byte is filled with ones
+    /// (T.81, F.1.2.3), with which no code begins that fits in there: none consists of ones only (C.2).
+    pub(super) fn is_at_end<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<bool, S::Error> {
         self.prepare(source, 8)?;
-        Ok(self.have.saturating_sub(self.invented) < 8 && !matches!(self.marker, Some(0xd0..=0xd7)))
+        let left = self.have.saturating_sub(self.invented);
+        if left >= 8 || matches!(self.marker, Some(0xd0..=0xd7)) {
+            return Ok(false);
+        }
+        let ones = (1 << left) - 1;
+        Ok(self.bits >> self.invented.min(self.have) & ones == ones)
     }
 
     /// The marker at which the data has ended, taken.

@@ -2,8 +2,8 @@
 //! that scans; no I/O of its own.
 //!
 //! What scanners send is sequential JPEG with Huffman coding and 8 bits a sample (ITU-T T.81, SOF0 and SOF1), gray or with
-//! three components, all in one scan; any sampling factors, restart intervals, and a height that is told only at the end
-//! (DNL). The rest of the standard is refused in words: a progressive picture could not be decoded without holding all of it.
+//! three components, all in one scan; any sampling factors, restart intervals, a height that is told only at the end
+//! (DNL), and data that ends (EOI) before the height that was told, behind a whole row of MCUs. The rest of the standard is refused in words: a progressive picture could not be decoded without holding all of it.
 //!
 //! Why not a library: those in safe Rust hold the page, and libjpeg's C reports errors by unwinding through its own frames, in
 //! the middle of whatever application has loaded our SANE backend.
@@ -17,10 +17,12 @@
 //! | `bits`, `huffman` | bytes to bits to symbols |
 //! | `transform` | 64 coefficients to 64 samples |
 //! | `strip` | planes of samples to lines of pixels |
+//! | [`Rewriter`] | the same picture as a file, not decoded |
 
 mod bits;
 mod headers;
 mod huffman;
+mod rewrite;
 mod strip;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ mod transform;
 use ::bytes::Bytes;
 use bits::Bits;
 use headers::Headers;
+pub use rewrite::Rewriter;
 use strip::Plane;
 
 /// Why bytes are no picture.
@@ -65,10 +68,18 @@ pub trait Source {
 pub struct Frame {
     /// Pixels of a line.
     pub width: u32,
-    /// Lines, where they are told at the beginning.
+    /// Lines, where they are told at the beginning; at most: scanners with a feeder write the height that was asked for, and end the
+    /// data where the sheet ends.
     pub height: Option<u32>,
     /// 1: gray. 3: red, green, blue.
     pub channels: u32,
+}
+
+/// What becomes of coefficients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blocks {
+    Decoded,
+    Skipped,
 }
 
 /// A picture being decoded.
@@ -85,6 +96,8 @@ pub struct Decoder {
     lines: u32,
     /// All of it was decoded.
     over: bool,
+    /// Where the data ended, in bytes from the first.
+    data_end: Option<u64>,
 }
 
 impl Decoder {
@@ -98,7 +111,7 @@ impl Decoder {
         let planes = headers.components.iter().map(|component| Plane::new(&headers, component)).collect();
         let dc = vec![0; headers.components.len()];
         let until_restart = headers.restart_interval;
-        Ok(Decoder { bits, headers, planes, dc, until_restart, restarts: 0, lines: 0, over: false })
+        Ok(Decoder { bits, headers, planes, dc, until_restart, restarts: 0, lines: 0, over: false, data_end: None })
     }
 
     /// What it looks like.
@@ -115,28 +128,48 @@ impl Decoder {
     /// # Errors
     /// [`JpegError`], and those of the source.
     pub fn lines<S: Source + ?Sized>(&mut self, source: &mut S, into: &mut Vec<u8>) -> Result<bool, S::Error> {
+        let Some(count) = self.row(source, Blocks::Decoded)? else { return Ok(false) };
+        strip::pixels(&self.headers, &self.planes, count, into);
+        Ok(true)
+    }
+
+    /// Goes through the next row of MCUs and makes no pixels of it. False: there are none any more. Unlike [`Decoder::lines`] it
+    /// looks for the end of the data behind the last.
+    fn walk<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<bool, S::Error> {
+        let has_row = self.row(source, Blocks::Skipped)?.is_some();
+        if self.over && self.data_end.is_none() {
+            if !self.bits.is_at_end(source)? {
+                return Err(JpegError::Damaged("it has more data than lines").into());
+            }
+            self.data_end = Some(self.bits.data_consumed());
+        }
+        Ok(has_row)
+    }
+
+    /// The next row of MCUs: how many lines it has.
+    fn row<S: Source + ?Sized>(&mut self, source: &mut S, blocks: Blocks) -> Result<Option<u32>, S::Error> {
         if self.over {
-            return Ok(false);
+            return Ok(None);
         }
         for mcu in 0..self.headers.mcus_across {
             self.restart(source)?;
-            self.mcu(source, mcu)?;
+            self.mcu(source, mcu, blocks)?;
         }
         let mut count = self.headers.mcu_height();
-        if self.headers.height == 0 {
-            if self.bits.is_at_marker(source)? {
-                self.over = true;
-                if let Some(height) = headers::number_of_lines(&mut self.bits, source)? {
-                    count = count.min(height.saturating_sub(self.lines));
-                }
-            }
-        } else {
+        if self.headers.height > 0 {
             count = count.min(self.headers.height - self.lines);
             self.over = self.lines + count == self.headers.height;
         }
-        strip::pixels(&self.headers, &self.planes, count, into);
+        // A sheet may have been shorter than the scanner thought when it wrote the height.
+        if !self.over && self.bits.is_at_end(source)? {
+            self.over = true;
+            self.data_end = Some(self.bits.data_consumed());
+            if let Some(height) = headers::number_of_lines(&mut self.bits, source)? {
+                count = count.min(height.saturating_sub(self.lines));
+            }
+        }
         self.lines += count;
-        Ok(true)
+        Ok(Some(count))
     }
 
     /// At a restart interval's end: the marker, and everything begins anew.
@@ -154,7 +187,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn mcu<S: Source + ?Sized>(&mut self, source: &mut S, mcu: u32) -> Result<(), S::Error> {
+    fn mcu<S: Source + ?Sized>(&mut self, source: &mut S, mcu: u32, blocks: Blocks) -> Result<(), S::Error> {
         for (at, component) in self.headers.components.iter().enumerate() {
             let tables = (&self.headers.dc[component.dc], &self.headers.ac[component.ac]);
             let quantization = &self.headers.quantization[component.quantization];
@@ -162,6 +195,9 @@ impl Decoder {
                 for column in 0..component.across {
                     let (mut block, is_flat) =
                         huffman::block(&mut self.bits, source, tables, quantization, &mut self.dc[at])?;
+                    if blocks == Blocks::Skipped {
+                        continue;
+                    }
                     transform::inverse(&mut block, is_flat);
                     self.planes[at].put(mcu * component.across + column, row, &block);
                 }

@@ -147,6 +147,117 @@ fn a_height_that_is_told_at_the_end_or_not_at_all_is_found() {
     assert_eq!(decode(&unknown, 1 << 20).expect("a picture").1, lines);
 }
 
+/// The same picture with another height in its frame header.
+fn with_height(bytes: &[u8], height: u16) -> Vec<u8> {
+    let (mut bytes, at) = (bytes.to_vec(), height_at(bytes));
+    bytes[at..at + 2].copy_from_slice(&height.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn a_picture_whose_data_ends_before_the_height_that_was_told_has_the_lines_that_are_there() {
+    // As an ES-60W sends every sheet that is shorter than the area: measured by its owner (docs/esc-i2.md).
+    let factors = [SamplingFactor::F_1_1, SamplingFactor::F_2_1, SamplingFactor::F_2_2];
+    for (factor, restarts) in factors.into_iter().flat_map(|factor| [0, 1, 3, 7].map(|rows| (factor, rows))) {
+        for (color, channels) in [(ColorType::Luma, 1), (ColorType::Rgb, 3)] {
+            let (width, height) = (100_u16, 64_u16);
+            let across = if factor == SamplingFactor::F_1_1 || channels == 1 { 13 } else { 7 };
+            let whole = encode(&picture(100, 64, channels), width, height, color, |e| {
+                e.set_sampling_factor(factor);
+                e.set_restart_interval(restarts * across);
+            });
+            let (_, lines) = decode(&whole, 333).expect("a picture");
+            for told in [65, 72, 80, 4200, 65_535] {
+                let (frame, short) = decode(&with_height(&whole, told), 333).expect("a picture");
+                assert_eq!(frame.height, Some(told.into()));
+                assert!(short == lines, "{factor:?} {restarts} {color:?} {told}: {} bytes", short.len());
+            }
+            // A part that is missing in the middle is no end.
+            let at = whole.len() * 2 / 3;
+            let torn = [&whole[..at], &[0xff, 0xd9]].concat();
+            assert!(decode(&torn, 333).is_err() || decode(&torn, 333).is_ok_and(|(_, part)| part.len() < lines.len()));
+        }
+    }
+}
+
+/// The picture as a file of this size, and its data alone.
+fn rewrite(
+    bytes: &[u8],
+    most: usize,
+    width: u32,
+    height: impl Fn(&Rewriter) -> u32,
+) -> Result<(Vec<u8>, Vec<u8>), JpegError> {
+    let mut source = Chunks { bytes, most };
+    let mut rewriter = Rewriter::new(&mut source)?;
+    assert!(rewriter.has_width(width));
+    let mut data = Vec::new();
+    while let Some(more) = rewriter.next(&mut source)? {
+        data.extend_from_slice(&more);
+    }
+    let height = rewriter.fit_height(height(&rewriter));
+    let file = [&rewriter.head(width, height, (300, 150)), &data[..], Rewriter::tail()].concat();
+    Ok((file, data))
+}
+
+/// The data of a picture: behind its scan's header, before its end.
+fn data(bytes: &[u8]) -> &[u8] {
+    let scan = bytes.windows(2).position(|pair| pair == [0xff, 0xda]).expect("a scan");
+    let length = usize::from(u16::from_be_bytes([bytes[scan + 2], bytes[scan + 3]]));
+    bytes[scan + 2 + length..].strip_suffix(&[0xff, 0xd9]).expect("an end")
+}
+
+#[test]
+fn a_page_passes_as_it_came_byte_for_byte_with_its_size_and_resolution_set_right() {
+    for factor in [SamplingFactor::F_1_1, SamplingFactor::F_2_1, SamplingFactor::F_2_2] {
+        for (color, channels) in [(ColorType::Luma, 1), (ColorType::Rgb, 3)] {
+            for restarts in [0, 1, 13] {
+                let whole = encode(&picture(104, 48, channels), 104, 48, color, |e| {
+                    e.set_sampling_factor(factor);
+                    e.set_restart_interval(restarts);
+                    e.add_app_segment(3, b"serial 4711").expect("it is short");
+                });
+                // Padded from 102 pixels, and as high as was asked for, not as the sheet was.
+                let sent = with_height(&whole, 4200);
+                for most in [1, 7, 1 << 20] {
+                    let (file, coded) = rewrite(&sent, most, 102, |_| 46).expect("a picture");
+                    assert!(coded == data(&whole), "{factor:?} {color:?} {restarts} {most}");
+                    let text = String::from_utf8_lossy(&file);
+                    assert!(!text.contains("4711"));
+                    assert_eq!(file[..18], *b"\xff\xd8\xff\xe0\x00\x10JFIF\0\x01\x01\x01\x01\x2c\x00\x96");
+                    let (frame, ours) = decode(&file, 4096).expect("a picture");
+                    assert_eq!((frame.width, frame.height), (102, Some(46)));
+                    let (most, mean) = difference(&ours, &by_others(&file, channels));
+                    assert!(factor != SamplingFactor::F_1_1 || most <= 3 && mean < 0.1, "{most}, {mean}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_height_that_is_told_behind_the_data_goes_into_the_head() {
+    let whole = encode(&picture(40, 21, 1), 40, 21, ColorType::Luma, |_| ());
+    let mut told = with_height(&whole, 0);
+    let end = told.len() - 2;
+    told.splice(end..end, [0xff, 0xdc, 0, 4, 0, 21]);
+    let (file, coded) = rewrite(&told, 9, 40, Rewriter::lines).expect("a picture");
+    assert!(coded == data(&whole), "without DNL");
+    assert_eq!(decode(&file, 100).expect("a picture"), decode(&whole, 100).expect("a picture"));
+}
+
+#[test]
+fn a_page_that_is_damaged_does_not_pass() {
+    let whole = encode(&picture(104, 48, 3), 104, 48, ColorType::Rgb, |e| e.set_restart_interval(13));
+    let passes = |bytes: &[u8]| rewrite(bytes, 100, 104, |_| 48).map(drop);
+    passes(&whole).expect("it is whole");
+    assert_eq!(passes(&whole[..whole.len() - 2]), Err(JpegError::Truncated));
+    assert!(passes(&whole[..whole.len() / 2]).is_err());
+    let marker = whole.windows(2).position(|pair| pair == [0xff, 0xd2]).expect("a restart marker");
+    assert!(passes(&[&whole[..marker], &whole[marker + 2..]].concat()).is_err());
+    // Fewer lines in the head than there is data for.
+    assert_eq!(passes(&with_height(&whole, 24)), Err(JpegError::Damaged("it has more data than lines")));
+}
+
 #[test]
 fn a_picture_that_ends_early_is_refused_wherever_it_ends() {
     let bytes = encode(&picture(60, 40, 3), 60, 40, ColorType::Rgb, |_| ());

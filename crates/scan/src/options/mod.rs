@@ -30,6 +30,8 @@ pub mod names {
     pub const BR_X: &str = "br-x";
     /// Lower edge.
     pub const BR_Y: &str = "br-y";
+    /// Width of the sheet in the feeder.
+    pub const PAGE_WIDTH: &str = "page-width";
     /// Lighter or darker.
     pub const BRIGHTNESS: &str = "brightness";
     /// Weaker or stronger.

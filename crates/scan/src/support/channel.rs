@@ -119,17 +119,39 @@ impl Channel {
         }
     }
 
-    /// From here on it is cleaning up, which the cancel that made it necessary does not end.
-    pub(crate) fn acknowledge_cancel(&mut self) {
-        if let Err(error) = self.transport.acknowledge_cancel() {
-            log::info!("acknowledge the cancel: {error}");
+    /// Whether the scanner is idle all the same when cleaning up ended like this. Where nobody asked here for it to be cancelled,
+    /// somebody else's cancel has ended the job: nothing more is put on the wire, and the daemon recovers the scanner.
+    pub(crate) fn is_recovered(&mut self, error: &ScanError) -> bool {
+        if !matches!(error, ScanError::Cancelled { .. }) || self.cancel.is_requested() {
+            log::warn!("bring the scanner back to idle: {error}");
+            return false;
+        }
+        match self.transport.await_recovery() {
+            Ok(()) => true,
+            Err(error) => {
+                log::info!("wait for the scanner to be recovered: {error}");
+                false
+            }
         }
     }
 }
 
 /// Whether there is no scanner or no daemon left to talk to.
 pub(crate) fn is_gone(error: &ScanError) -> bool {
-    matches!(error, ScanError::Transport(TransportError::NoDevice | TransportError::Silent | TransportError::Daemon(_)))
+    matches!(
+        error,
+        ScanError::Transport(
+            TransportError::NoDevice | TransportError::HungUp | TransportError::Silent | TransportError::Daemon(_)
+        )
+    )
+}
+
+/// What a scan ended with that was abandoned: not by an error of the scanner, but since cleaning up took too long.
+pub(crate) fn or_cancelled(error: ScanError) -> ScanError {
+    match error {
+        ScanError::Transport(TransportError::HungUp) => ScanError::Cancelled { idle: false },
+        other => other,
+    }
 }
 
 /// Whether an error may come of a scanner that is in the middle of something else.

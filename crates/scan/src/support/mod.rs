@@ -1,6 +1,7 @@
 //! What the drivers of all protocols share: timeouts, transfers in sync and out of it, reassembly of what comes in pieces,
 //! the abort sequence of a job, and the options that most scanners have. Knows no protocol.
 
+pub(crate) mod alignment;
 pub(crate) mod channel;
 pub(crate) mod options;
 pub(crate) mod reassembly;

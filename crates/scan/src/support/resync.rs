@@ -29,7 +29,8 @@ pub(crate) trait Resync {
     fn attempt(&mut self, wait: Duration, heard: bool) -> Result<Attempt, ScanError>;
 }
 
-/// Brings a scanner to where it waits for a command, whatever it is doing.
+/// Brings a scanner to where it waits for a command, whatever it is doing. Where nothing helps, the daemon is asked to recover it:
+/// only that may reset a port, since it knows whom else that would harm.
 ///
 /// Cancelled, gone, or [`ScanError::OutOfSync`].
 pub(crate) fn resync(driver: &mut impl Resync, effort: Effort) -> Result<(), ScanError> {
@@ -38,10 +39,10 @@ pub(crate) fn resync(driver: &mut impl Resync, effort: Effort) -> Result<(), Sca
         return Ok(());
     }
     if effort == Effort::Thorough {
-        match driver.channel().transport.reset_device() {
+        match driver.channel().transport.recover() {
             Ok(()) if attempts(driver, effort)? => return Ok(()),
             Ok(()) | Err(TransportError::NotSupported { .. }) => {}
-            Err(error) => log::warn!("reset the scanner's port: {error}"),
+            Err(error) => log::warn!("have the scanner recovered: {error}"),
         }
     }
     Err(ScanError::OutOfSync)

@@ -13,7 +13,7 @@ use crate::{ReadEnd, ScanError, Transport, TransportError};
 pub(crate) enum Effort {
     /// Somebody waits for a cancel: one attempt with short waits.
     Brief,
-    /// Everything, the reset of the port included.
+    /// Everything, the daemon's recovery included.
     Thorough,
 }
 

@@ -322,7 +322,12 @@ impl Transport for Wire {
         Ok(())
     }
 
-    fn reset_device(&mut self) -> Result<(), TransportError> {
+    fn await_recovery(&mut self) -> Result<(), TransportError> {
+        self.cancel_handle().acknowledge();
+        Ok(())
+    }
+
+    fn recover(&mut self) -> Result<(), TransportError> {
         panic!("drivers reset no port")
     }
 

@@ -42,6 +42,9 @@ impl Cable {
             return Err(TransportError::NoDevice);
         }
         self.press(&mut rig);
+        if rig.job_ended {
+            return Err(TransportError::Cancelled);
+        }
         rig.transfers += 1;
         let id = rig.transfers;
         drop(rig);
@@ -94,6 +97,7 @@ impl Transport for Cable {
             let foreign = rig.has_come(rig.foreign_cancel);
             if foreign {
                 rig.foreign_cancel = When::Never;
+                rig.job_ended |= rig.foreign_cancel_ends_job;
             }
             rig.dead |= rig.has_come(rig.die);
             foreign || rig.dead || cable.interrupted.load(Ordering::SeqCst) == id
@@ -136,18 +140,18 @@ impl Transport for Cable {
         Ok(())
     }
 
-    fn reset_device(&mut self) -> Result<(), TransportError> {
+    fn recover(&mut self) -> Result<(), TransportError> {
         let id = self.begin()?;
-        let mut rig = self.bench.lock();
-        if rig.refuses_reset {
-            return Err(TransportError::NotSupported { tried: "port reset" });
-        }
-        rig.resets += 1;
-        rig.frozen = false;
-        rig.carry.clear();
-        rig.link.reset();
-        drop(rig);
+        self.bench.lock().recover();
         self.cancel.ended(id);
+        Ok(())
+    }
+
+    fn await_recovery(&mut self) -> Result<(), TransportError> {
+        self.cancel.acknowledge();
+        let mut rig = self.bench.lock();
+        rig.recover();
+        (rig.armed, rig.touched, rig.job_ended) = (None, false, false);
         Ok(())
     }
 

@@ -24,6 +24,29 @@ pub fn expected(glass: &Glass, format: &PageFormat, left: u32, top: u32, thresho
     }
 }
 
+/// Whether a page shows what lies there. Of a scanner that counts pixels in eights the last columns at its right edge can't be had:
+/// they are white.
+pub fn shows(page: &Page, glass: &Glass, left: u32, top: u32, threshold: u8) -> bool {
+    let format = page.format.expect("a page");
+    let expected = expected(glass, &format, left, top, threshold);
+    let bytes = without_padding(page);
+    (0..8).any(|columns| bytes == with_white_edge(expected.clone(), &format, columns))
+}
+
+/// The same with so many white columns at the right.
+fn with_white_edge(mut bytes: Vec<u8>, format: &PageFormat, columns: u32) -> Vec<u8> {
+    let line = format.bytes_per_line();
+    let first = format.width - columns.min(format.width);
+    let bits = u64::from(first) * u64::from(format.pixels.channels() * format.pixels.bits_per_sample());
+    let end = u64::from(format.width) * u64::from(format.pixels.channels() * format.pixels.bits_per_sample());
+    for line in bytes.chunks_mut(line) {
+        for bit in bits..end {
+            line[(bit / 8) as usize] |= 0x80 >> (bit % 8);
+        }
+    }
+    bytes
+}
+
 fn pack(line: &[u16]) -> Vec<u8> {
     line.chunks(8)
         .map(|bits| bits.iter().enumerate().fold(0, |byte, (at, bit)| byte | (*bit as u8) << (7 - at)))

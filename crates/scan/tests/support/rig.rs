@@ -43,7 +43,12 @@ pub struct Rig {
     pub cancel: When,
     /// Somebody else's, of the read under way.
     pub foreign_cancel: When,
+    /// It is a `cancel-pending`: from then on all is cancelled, until the driver says that it knows.
+    pub foreign_cancel_ends_job: bool,
+    pub(super) job_ended: bool,
     pub resets: u32,
+    /// What the last recovery wrote.
+    pub recovered_with: Vec<Vec<u8>>,
     pub refuses_reset: bool,
     pub most_read: usize,
 }
@@ -91,7 +96,10 @@ impl Rig {
             die: When::Never,
             cancel: When::Never,
             foreign_cancel: When::Never,
+            foreign_cancel_ends_job: false,
+            job_ended: false,
             resets: 0,
+            recovered_with: Vec::new(),
             refuses_reset: false,
             most_read: 0,
         }
@@ -258,6 +266,28 @@ impl Rig {
                 }
             }
         }
+    }
+
+    /// What the daemon does for somebody's cancel, or when a driver asks for it: what is armed, then a port reset where that does
+    /// not help.
+    pub fn recover(&mut self) {
+        let before = self.written.len();
+        self.run_ladder();
+        self.recovered_with = self.written[before..].to_vec();
+    }
+
+    fn run_ladder(&mut self) {
+        let steps = self.armed.clone().unwrap_or_default();
+        self.carry.clear();
+        if !steps.is_empty() && self.run_steps(&steps) || self.refuses_reset {
+            return;
+        }
+        self.resets += 1;
+        self.frozen = false;
+        self.carry.clear();
+        self.link.reset();
+        self.run_steps(&steps);
+        self.carry.clear();
     }
 
     /// What the daemon does when the session of a dead client is armed. Whether what was expected came.
