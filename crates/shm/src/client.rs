@@ -159,7 +159,8 @@ impl LentSlot {
     }
 }
 
-/// Bytes that lie in shared memory. Dropped, their place is free again.
+/// Bytes that lie in shared memory. Dropped, their place is free again. They are to be used while the connection lives: at its
+/// end the daemon takes the pages back, and what lay there reads as zeros.
 #[derive(Debug)]
 pub struct ShmBytes {
     slot: Slot,
@@ -278,11 +279,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_outlives_the_arena() {
-        let (memory, arena) = both(1);
-        memory.region(0..4).unwrap().copy_from(b"page");
-        let loaded = arena.alloc(4).unwrap().lend().reclaim(4).unwrap();
-        drop((memory, arena));
-        assert_eq!(loaded.as_ref(), b"page");
+    fn what_was_taken_outlives_the_arena_but_not_what_the_daemon_takes_back() {
+        for is_left in [true, false] {
+            let (memory, arena) = both(1);
+            memory.region(0..4).unwrap().copy_from(b"page");
+            let loaded = arena.alloc(4).unwrap().lend().reclaim(4).unwrap();
+            drop(arena);
+            assert_eq!(loaded.as_ref(), b"page");
+            if is_left {
+                memory.leave_pages();
+            }
+            drop(memory);
+            assert_eq!(loaded.as_ref(), if is_left { b"page" } else { b"\0\0\0\0" });
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, ftruncate, memfd_create};
@@ -22,6 +23,8 @@ pub struct SharedMemory {
 struct Pages {
     descriptor: OwnedFd,
     mapping: MmapRaw,
+    /// See [`SharedMemory::leave_pages`].
+    are_left: AtomicBool,
     /// Dropped when the pages have gone.
     _held: Box<dyn Held>,
 }
@@ -35,6 +38,9 @@ impl Drop for Pages {
     fn drop(&mut self) {
         // No region is left, so no transfer writes here any more. The seals allow a hole; without it the memory would last as
         // long as the client's descriptor. Only a file system without holes refuses, and a memfd's has them.
+        if self.are_left.load(Ordering::Relaxed) {
+            return;
+        }
         let whole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let punched = fallocate(&self.descriptor, whole, 0, self.mapping.len() as u64);
         debug_assert!(punched.is_ok(), "{punched:?}");
@@ -64,12 +70,19 @@ impl SharedMemory {
         fallocate(&descriptor, FallocateFlags::empty(), 0, length as u64)?;
         fcntl_add_seals(&descriptor, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let mapping = MmapOptions::new().len(length).map_raw(&descriptor)?;
-        Ok(SharedMemory { pages: Arc::new(Pages { descriptor, mapping, _held: Box::new(held) }) })
+        Ok(SharedMemory {
+            pages: Arc::new(Pages { descriptor, mapping, are_left: AtomicBool::new(false), _held: Box::new(held) }),
+        })
     }
 
     /// What the client maps: see [`crate::ShmArena::new`].
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.pages.descriptor.as_fd()
+    }
+
+    /// The pages are not taken back: this process ends, and a client that means well may be in the middle of what it read.
+    pub fn leave_pages(&self) {
+        self.pages.are_left.store(true, Ordering::Relaxed);
     }
 
     /// Length in bytes.

@@ -221,7 +221,7 @@ mod tests {
             (r#""cancel-pipe","pipe":3"#, r#"cancel-pipe: "pipe" must be a string, not 3"#),
             (
                 r#""subscribe","events":["idle","hello"]"#,
-                r#"subscribe: "events" may have arrival, removal, cancel-io, idle, not "hello""#,
+                r#"subscribe: "events" may have arrival, removal, cancel-io, idle, unresponsive, not "hello""#,
             ),
             (r#""subscribe","events":"idle""#, r#"subscribe: "events" must be a list, not "idle""#),
         ] {

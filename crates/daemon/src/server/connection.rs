@@ -93,6 +93,10 @@ impl<'a> Connection<'a> {
             }
             self.serve_requests();
             session.end_capture();
+            // The daemon's end is no reason to spoil what a client is in the middle of; the memory goes with both processes.
+            if self.core.is_ending() && !session.has_hung_up() {
+                session.leave_shared_memory();
+            }
             leave(self.core, &session, CloseReason::Died);
             self.core.sessions.remove(session.id());
             log::debug!("{} ends", session.label());

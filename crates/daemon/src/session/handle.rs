@@ -362,6 +362,13 @@ impl Session {
         self.sharing.lock().clone()
     }
 
+    /// What the client has read of that memory stays there when the session ends.
+    pub fn leave_shared_memory(&self) {
+        if let Some(sharing) = self.sharing() {
+            sharing.memory().leave_pages();
+        }
+    }
+
     pub fn timeouts(&self) -> Timeouts {
         *self.timeouts.lock()
     }
