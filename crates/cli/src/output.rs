@@ -23,7 +23,7 @@ pub enum OutputError {
     #[error("can't write the page: {0}")]
     Writer(#[source] io::Error),
     /// Numbered files of an earlier batch.
-    #[error("{} exists{}; --overwrite replaces it, --start continues after it", path.display(), and_more(*others))]
+    #[error("{} exists{}; use --overwrite to replace, or --start to continue after them", path.display(), and_more(*others))]
     Exists { path: PathBuf, others: usize },
     /// The file exists and can be written, but not replaced: it is a mount point, or another user's in a folder with the
     /// sticky bit.

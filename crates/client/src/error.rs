@@ -12,7 +12,7 @@ use usbscan_wire::{Answer, FrameError, Status};
 #[non_exhaustive]
 pub enum Error {
     /// Nothing listens at the socket, or we may not connect.
-    #[error("usbscand is not reachable at {}: {}", path.display(), connect_hint(source))]
+    #[error("can't connect to {}: {}", path.display(), connect_hint(source))]
     Unreachable {
         /// The socket.
         path: PathBuf,
@@ -89,11 +89,9 @@ pub enum Error {
 
 fn connect_hint(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => {
-            "there is no such socket; is usbscand running? `usbscan doctor` finds out".to_owned()
-        }
+        io::ErrorKind::NotFound => "no such socket: usbscand is not running (try `usbscan doctor`)".to_owned(),
         io::ErrorKind::ConnectionRefused => {
-            "nobody listens there; is usbscand running? `usbscan doctor` finds out".to_owned()
+            "connection refused: usbscand is not running (try `usbscan doctor`)".to_owned()
         }
         io::ErrorKind::PermissionDenied => "permission denied. Only root and group \"scanner\" may scan: \
              sudo usermod --append --groups scanner USER, then log in again"
