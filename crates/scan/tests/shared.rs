@@ -101,7 +101,7 @@ fn daemon(description: &str, sharing: Sharing) -> (SessionTransport, JoinHandle<
     let bench = bench(description);
     let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
     let limits = Limits { header: 4096, payload: 1 << 20, requests: 64, bytes: 4 << 20 };
-    let hello = Event::Hello { server: "usbscand 9".to_owned(), protocol: 1, session: 1, limits };
+    let hello = Event::Hello { server: "usbscand 9".to_owned(), protocol: wire::PROTOCOL_VERSION, session: 1, limits };
     hello.write_to(&mut theirs).expect("written");
     let daemon = Daemon { stream: theirs, memory: None, heard: Heard::default() };
     let daemon = thread::spawn(move || daemon.serve(&bench, sharing));

@@ -200,7 +200,7 @@ fn a_vendor_request_is_answered_as_it_was() {
 #[test]
 fn what_can_not_be_replayed_is_refused_in_words() {
     let refusal = |bytes: Vec<u8>| Replay::of_bytes(bytes, None).unwrap_err().to_string();
-    assert!(refusal(Vec::new()).contains("does not begin as a pcapng file"));
+    assert!(refusal(Vec::new()).contains("does not begin as a pcapng or pcap file"));
     let whole = File::new().0;
     assert!(refusal(whole[..whole.len() - 1].to_vec()).contains("cut off"));
     assert!(refusal(whole[..48].to_vec()).contains("does not show what the device is"));
