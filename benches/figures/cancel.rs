@@ -89,7 +89,13 @@ pub fn cancels(
         let started: Result<Vec<Pending>, usbscan_client::Error> = (0..queued)
             .map(|_| {
                 session.start(
-                    Command::Read { offset: None, length: LENGTH, return_partial: false, timeout: None },
+                    Command::Read {
+                        endpoint: None,
+                        offset: None,
+                        length: LENGTH,
+                        return_partial: false,
+                        timeout: None,
+                    },
                     Vec::new(),
                 )
             })

@@ -117,8 +117,10 @@ fn requests(count: usize) -> Outcome<f64> {
     let began = Instant::now();
     let started: Result<Vec<Pending>, usbscan_client::Error> = (0..count)
         .map(|_| {
-            road.session
-                .start(Command::Read { offset: None, length: 512, return_partial: false, timeout: None }, Vec::new())
+            road.session.start(
+                Command::Read { endpoint: None, offset: None, length: 512, return_partial: false, timeout: None },
+                Vec::new(),
+            )
         })
         .collect();
     let started = started?;
@@ -146,7 +148,7 @@ fn scanners(count: usize) -> Outcome<f64> {
     let mut reads = Vec::new();
     for session in &sessions {
         reads.push(session.start(
-            Command::Read { offset: None, length: 1 << 20, return_partial: false, timeout: None },
+            Command::Read { endpoint: None, offset: None, length: 1 << 20, return_partial: false, timeout: None },
             Vec::new(),
         )?);
     }

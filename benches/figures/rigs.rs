@@ -99,7 +99,13 @@ pub fn move_bytes(session: &Session, way: Way, bytes: usize, queued: usize, size
         }
         outstanding.push_back(match way {
             Way::In => {
-                let read = Command::Read { offset: None, length: size as u32, return_partial: false, timeout: None };
+                let read = Command::Read {
+                    endpoint: None,
+                    offset: None,
+                    length: size as u32,
+                    return_partial: false,
+                    timeout: None,
+                };
                 session.start(read, Vec::new())?
             }
             // Whatever the bytes are: those of the bare loop are not filled in either.

@@ -27,7 +27,10 @@ fn while_one_hangs_in_a_read_another_lists_looks_waits_and_cancels() {
     let hanging = rig.session();
     hanging.open("usbscan0").expect("it opens");
     let read = hanging
-        .start(Command::Read { offset: None, length: 512, return_partial: false, timeout: None }, Vec::new())
+        .start(
+            Command::Read { endpoint: None, offset: None, length: 512, return_partial: false, timeout: None },
+            Vec::new(),
+        )
         .expect("sent");
     let event = Program::start(&mut rig.usbscan(&["wait-event"]));
 

@@ -249,7 +249,7 @@ fn a_daemon_with_a_read_and_a_listener_pending_sleeps_while_nothing_happens() {
     let mut client = daemon.client();
     client.open("usbscan0");
     let read = client.read(512);
-    let event = client.send(usbscan_wire::Command::WaitEvent { timeout: None });
+    let event = client.send(usbscan_wire::Command::WaitEvent { endpoint: None, timeout: None });
     client.until_pending(&[(read, "in-flight"), (event, "in-flight")]);
     // A thread that polls never comes to rest, however often one looks.
     let at_rest = || {

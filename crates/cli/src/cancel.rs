@@ -31,7 +31,8 @@ fn pipe(context: &Context<'_>, args: &Cancel, name: CancelPipeName) -> Result<()
     let session = context.connect()?;
     let device = select_device(&session, &args.device)?;
     let pipe: usbscan_wire::Pipe = name.into();
-    let answer = session.call(Command::CancelPipe { pipe, device: Some(device.clone()) }, Vec::new())?;
+    let answer = session
+        .call(Command::CancelPipe { pipe: Some(pipe), endpoint: None, device: Some(device.clone()) }, Vec::new())?;
     context.print(&json!({ "device": device, "pipe": pipe, "cancelled": answer.information }), |out| {
         let pipe = if name == CancelPipeName::All { "all pipes".to_owned() } else { format!("{pipe} pipe") };
         writeln!(out, "{device}: {pipe}: {}", cancelled(answer.information))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use usbscan_wire::{
     AbortReport, AbortStep, Answer, ChannelSizesBody, Command, ControlDirection, DescriptorBody, DeviceDescriptorBody,
-    DeviceEntry, DeviceStatus, EventName, ListBody, OpenBody, Pipe, PipeConfigurationBody, PipeDescription,
+    DeviceEntry, DeviceStatus, EventName, Faults, ListBody, OpenBody, Pipe, PipeConfigurationBody, PipeDescription,
     RequestKind, RequestRecipient, StatusBody, VersionBody,
 };
 
@@ -104,7 +104,49 @@ impl Session {
     /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn open_at(&self, device: &str, endpoints: Endpoints) -> Result<OpenBody, Error> {
         let Endpoints { event, read, write, interface } = endpoints;
-        self.ask_for(Command::Open { device: device.to_owned(), event, read, write, interface })
+        self.ask_for(Command::Open { device: device.to_owned(), event, read, write, interface, faults: Faults::Freeze })
+    }
+
+    /// Opens a scanner by name, stable id, or an unambiguous beginning of either, for a driver that takes faults as libusb tells
+    /// them: none freezes a pipe, and reads ask for exactly as many bytes as they say.
+    pub fn open_plain(&self, device: &str) -> Result<OpenBody, Error> {
+        let (event, read, write, interface, faults) = (None, None, None, None, Faults::Pass);
+        self.ask_for(Command::Open { device: device.to_owned(), event, read, write, interface, faults })
+    }
+
+    /// Takes one interface more of the open scanner, in this alternate setting or in the one that it is in; or another setting of
+    /// one that this session has. Its endpoints are used by address, see [`Session::read_from`].
+    pub fn claim(&self, interface: u8, alternate: Option<u8>) -> Result<(), Error> {
+        self.ask(Command::Claim { interface, alternate }).map(drop)
+    }
+
+    /// Gives it back.
+    pub fn release(&self, interface: u8) -> Result<(), Error> {
+        self.ask(Command::Release { interface }).map(drop)
+    }
+
+    /// As [`Session::read`], from an endpoint of an interface that this session has.
+    ///
+    /// # Errors
+    /// As [`Session::read`], and `not-found` where it has no such endpoint.
+    pub fn read_from(&self, endpoint: u8, length: u32, timeout: Option<Duration>) -> Result<Bytes, Error> {
+        let (endpoint, timeout) = (Some(endpoint), seconds(timeout));
+        let command = Command::Read { endpoint, offset: None, length, return_partial: false, timeout };
+        self.ask(command).map(|answer| answer.payload)
+    }
+
+    /// As [`Session::write`], to an endpoint of an interface that this session has.
+    ///
+    /// # Errors
+    /// As [`Session::write`], and `not-found` where it has no such endpoint.
+    pub fn write_to(&self, endpoint: u8, bytes: &[u8], timeout: Option<Duration>) -> Result<(), Error> {
+        let (endpoint, timeout) = (Some(endpoint), seconds(timeout));
+        self.call(Command::Write { endpoint, offset: None, length: 0, zero_packet: false, timeout }, bytes).map(drop)
+    }
+
+    /// Cancels what is pending on an endpoint's pipe, clears its halt, throws surplus bytes away.
+    pub fn reset_endpoint(&self, endpoint: u8) -> Result<(), Error> {
+        self.ask(Command::ResetPipe { pipe: None, endpoint: Some(endpoint) }).map(drop)
     }
 
     /// Ends what `open` began.
@@ -120,7 +162,8 @@ impl Session {
     /// # Errors
     /// A refusal with the status `timeout` carries what had come in its answer's payload.
     pub fn read(&self, length: u32, timeout: Option<Duration>) -> Result<Bytes, Error> {
-        let command = Command::Read { offset: None, length, return_partial: false, timeout: seconds(timeout) };
+        let command =
+            Command::Read { endpoint: None, offset: None, length, return_partial: false, timeout: seconds(timeout) };
         self.ask(command).map(|answer| answer.payload)
     }
 
@@ -129,8 +172,11 @@ impl Session {
     /// # Errors
     /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn write(&self, bytes: &[u8], timeout: Option<Duration>) -> Result<(), Error> {
-        self.call(Command::Write { offset: None, length: 0, zero_packet: false, timeout: seconds(timeout) }, bytes)
-            .map(drop)
+        self.call(
+            Command::Write { endpoint: None, offset: None, length: 0, zero_packet: false, timeout: seconds(timeout) },
+            bytes,
+        )
+        .map(drop)
     }
 
     /// Waits for one interrupt packet.
@@ -138,7 +184,7 @@ impl Session {
     /// # Errors
     /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn wait_event(&self, timeout: Option<Duration>) -> Result<Bytes, Error> {
-        self.ask(Command::WaitEvent { timeout: seconds(timeout) }).map(|answer| answer.payload)
+        self.ask(Command::WaitEvent { endpoint: None, timeout: seconds(timeout) }).map(|answer| answer.payload)
     }
 
     /// A control request; gives back the data of an IN request.
@@ -230,7 +276,7 @@ impl Session {
     /// # Errors
     /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn reset_pipe(&self, pipe: Pipe) -> Result<(), Error> {
-        self.ask(Command::ResetPipe { pipe }).map(drop)
+        self.ask(Command::ResetPipe { pipe: Some(pipe), endpoint: None }).map(drop)
     }
 
     /// Resets the port of a scanner, the open one when none is named.
@@ -266,7 +312,7 @@ impl Session {
     /// # Errors
     /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
     pub fn cancel_pipe(&self, pipe: Pipe, device: Option<&str>) -> Result<(), Error> {
-        self.ask(Command::CancelPipe { pipe, device: device.map(str::to_owned) }).map(drop)
+        self.ask(Command::CancelPipe { pipe: Some(pipe), endpoint: None, device: device.map(str::to_owned) }).map(drop)
     }
 
     /// Cancels everything on a scanner, the open one when none is named, and brings it back to idle.

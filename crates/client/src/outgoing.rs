@@ -38,7 +38,7 @@ impl Outgoing {
         let Outgoing { link, slot, length } = self;
         let lent = slot.lend();
         let (offset, length) = (Some(offset_of(&lent)), length as u32);
-        let command = Command::Write { offset, length, zero_packet, timeout: seconds(timeout) };
+        let command = Command::Write { endpoint: None, offset, length, zero_packet, timeout: seconds(timeout) };
         Pending::start_with(&link, link.new_id(), &command, &[], ReplyExtra::Slot { lent, most: 0 })
     }
 }

@@ -107,7 +107,7 @@ fn short_requests_and_those_that_find_no_room_go_through_the_socket() {
     daemon.payload(id, &vec![7; PLACE]);
     assert!(pending.wait().expect("an answer").payload == vec![7; PLACE]);
     let bytes = vec![5; PLACE];
-    let write = Command::Write { offset: None, length: 0, zero_packet: false, timeout: None };
+    let write = Command::Write { endpoint: None, offset: None, length: 0, zero_packet: false, timeout: None };
     session.start(write.clone(), &bytes).expect("sent").detach();
     let request = daemon.hear();
     assert!(request.command == write && request.payload == bytes);
@@ -119,10 +119,13 @@ fn short_requests_and_those_that_find_no_room_go_through_the_socket() {
 fn bytes_to_write_are_in_shared_memory_until_the_answer() {
     let (session, mut daemon, memory) = sharing();
     let bytes: Vec<u8> = (0..50_000_u32).map(|n| n as u8).collect();
-    let wrong = Command::Write { offset: Some(4711), length: 9, zero_packet: true, timeout: None };
+    let wrong = Command::Write { endpoint: None, offset: Some(4711), length: 9, zero_packet: true, timeout: None };
     let copied = session.start(wrong, &bytes).expect("sent");
     let request = daemon.hear();
-    assert_eq!(request.command, Command::Write { offset: Some(0), length: 50_000, zero_packet: true, timeout: None });
+    assert_eq!(
+        request.command,
+        Command::Write { endpoint: None, offset: Some(0), length: 50_000, zero_packet: true, timeout: None }
+    );
     assert!(request.payload.is_empty() && memory.region(0..50_000).expect("inside").to_vec() == bytes);
 
     let mut outgoing = session.outgoing(3).expect("room");
@@ -130,7 +133,8 @@ fn bytes_to_write_are_in_shared_memory_until_the_answer() {
     let filled = outgoing.start(false, Some(Duration::from_secs(2))).expect("sent");
     let second = daemon.hear();
     let at = 53_248;
-    let expected = Command::Write { offset: Some(at), length: 3, zero_packet: false, timeout: Some(2.0) };
+    let expected =
+        Command::Write { endpoint: None, offset: Some(at), length: 3, zero_packet: false, timeout: Some(2.0) };
     assert_eq!((second.command, second.payload.len()), (expected, 0));
     assert_eq!(memory.region(at as usize..at as usize + 3).expect("inside").to_vec(), b"job");
 
@@ -218,7 +222,7 @@ fn an_answer_with_more_than_its_request_had_room_for_ends_the_connection() {
 
 #[test]
 fn bytes_in_shared_memory_for_a_request_that_named_no_place_end_the_connection() {
-    let write = Command::Write { offset: None, length: 0, zero_packet: false, timeout: None };
+    let write = Command::Write { endpoint: None, offset: None, length: 0, zero_packet: false, timeout: None };
     for (command, payload) in
         [(read(9), vec![]), (Command::List { device: None, descriptors: false }, vec![]), (write, vec![7; PLACE])]
     {

@@ -199,9 +199,20 @@ pub(crate) enum Failure {
         /// Which was asked for.
         interface: u8,
     },
-    /// An interface that this session has not claimed.
-    #[error("\"index\": interface {interface} is not the one that is open")]
+    #[error("\"alternate\": interface {interface} of {device} has no alternate setting {alternate}")]
+    BadAlternate { device: Arc<str>, interface: u8, alternate: u8 },
+    /// An interface that this session has not.
+    #[error("\"index\": this session has not claimed interface {interface}")]
     ForeignInterface { interface: u8 },
+    #[error("\"interface\": this session has not claimed interface {interface} of {device}")]
+    NotClaimed { device: Arc<str>, interface: u8 },
+    /// No interface of this session's has it, in the setting that it is in.
+    #[error("\"endpoint\": no interface that this session has claimed of {device} has endpoint {endpoint} for that")]
+    NoEndpoint { device: Arc<str>, endpoint: EndpointAddress },
+    #[error("interface {interface} of {device} is used by {} ({}, session {})", named(.holder), .holder.numbers(), .holder.session)]
+    InterfaceInUse { device: Arc<str>, interface: u8, holder: Peer },
+    #[error("interface {interface} of {device} has requests pending; cancel them first")]
+    InterfaceBusy { device: Arc<str>, interface: u8 },
     /// A number out of its range.
     #[error("\"{field}\" must be {expected}")]
     BadValue {
@@ -282,6 +293,8 @@ impl Failure {
             Failure::HostStuck { .. } | Failure::Unresponsive { .. } | Failure::Released { .. } => Status::IoError,
             Failure::OthersHold { .. } | Failure::NotReset { .. } => Status::Busy,
             Failure::Locked { .. }
+            | Failure::InterfaceInUse { .. }
+            | Failure::InterfaceBusy { .. }
             | Failure::InUse { .. }
             | Failure::Unlocking { .. }
             | Failure::ControlPending { .. }
@@ -291,6 +304,8 @@ impl Failure {
             | Failure::NotShared
             | Failure::NotCapturing
             | Failure::NoSuchRequest { .. }
+            | Failure::NoEndpoint { .. }
+            | Failure::NotClaimed { .. }
             | Failure::NoSuchSession { .. } => Status::NotFound,
             Failure::NoPipe { .. } | Failure::NotResettable { .. } => Status::NotSupported,
             Failure::Limit(_) | Failure::Reserve { .. } | Failure::NoMemory { .. } => Status::InsufficientResources,
@@ -301,6 +316,7 @@ impl Failure {
             | Failure::OwnCapture
             | Failure::BadIndex { .. }
             | Failure::BadInterface { .. }
+            | Failure::BadAlternate { .. }
             | Failure::ForeignInterface { .. }
             | Failure::BadValue { .. }
             | Failure::BadTimeout { .. }

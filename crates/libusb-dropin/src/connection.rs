@@ -391,7 +391,7 @@ mod tests {
     }
 
     fn wait_event() -> Command {
-        Command::WaitEvent { timeout: None }
+        Command::WaitEvent { endpoint: None, timeout: None }
     }
 
     #[test]

@@ -148,6 +148,11 @@ impl Configuration {
         Some(Endpoint { transfer_type: found.bytes[3] & 3, max_packet_size: word(&found.bytes, 4) })
     }
 
+    /// Whether an interface has such a setting.
+    pub fn has_setting(&self, number: u8, alternate: u8) -> bool {
+        self.settings.iter().any(|setting| setting.bytes[2..4] == [number, alternate])
+    }
+
     /// Whether there is such an interface.
     pub fn has_interface(&self, number: u8) -> bool {
         self.settings.iter().any(|setting| setting.bytes[2] == number)

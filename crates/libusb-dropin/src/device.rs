@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use usbscan_wire::DeviceEntry;
 
 use crate::abi::DeviceDescriptor;
-use crate::descriptors::{self, Configuration, Endpoint};
+use crate::descriptors::{self, Configuration};
 
 /// See the head of this file. A `libusb_device *` is an `Arc` of one, and its references are counted by that.
 #[derive(Debug)]
@@ -89,11 +89,6 @@ impl Device {
         self.configuration_of(self.configuration).map(Configuration::parse)
     }
 
-    /// An endpoint of the active configuration.
-    pub fn endpoint(&self, address: u8) -> Option<Endpoint> {
-        self.active()?.endpoint(address, None)
-    }
-
     /// The string with this index, where the daemon has told it already.
     pub fn string(&self, index: u8) -> Option<&str> {
         let d = &self.descriptor;
@@ -141,7 +136,8 @@ pub(crate) mod tests {
         let device = Device::new(&entry()).unwrap();
         assert_eq!((device.bus, device.address, device.ports.as_slice(), device.speed), (200, 7, &[1, 4][..], 3));
         assert_eq!((device.descriptor.idVendor, device.configurations().len()), (0x1209, 1));
-        assert_eq!(device.endpoint(0x83).map(|endpoint| endpoint.transfer_type), Some(3));
+        let interrupt = device.active().and_then(|active| active.endpoint(0x83, None));
+        assert_eq!(interrupt.map(|endpoint| endpoint.transfer_type), Some(3));
         assert_eq!((device.string(2), device.string(0), device.string(9)), (Some("Loopback"), None, None));
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::abi;
+use crate::descriptors::Endpoint;
 use crate::device::Device;
 use crate::session::Session;
 
@@ -67,7 +68,7 @@ impl Handle {
             let session = match &mut state.session {
                 Some(session) if !session.connection().is_usable() => return Err(abi::ERROR_NO_DEVICE),
                 Some(session) => session,
-                none => none.insert(Session::open(device, None)?),
+                none => none.insert(Session::open(device)?),
             };
             work(device, session, &mut state.claimed)
         })
@@ -85,16 +86,26 @@ impl Handle {
 
 /// What a program does to an open device, besides moving data.
 impl Handle {
-    /// Takes an interface. One that it has already is a success, as it is with libusb.
+    /// Takes an interface. One that it has already is a success, as it is with libusb. With its first one a program has the
+    /// scanner alone.
     ///
     /// # Errors
     /// libusb's codes; `BUSY` when another session has the scanner.
     pub fn claim(&self, interface: u8) -> Result<(), c_int> {
-        self.with_session(|device, session, claimed| {
+        self.with_session(|_, session, claimed| {
             if claimed.contains_key(&interface) {
                 return Ok(());
             }
-            session.claim(device, interface)?;
+            if claimed.is_empty() {
+                session.lock()?;
+            }
+            // Of a scanner that is not used its interfaces are in their first settings.
+            if let Err(code) = session.claim(interface, Some(0)) {
+                if claimed.is_empty() {
+                    session.unlock()?;
+                }
+                return Err(code);
+            }
             claimed.insert(interface, 0);
             Ok(())
         })
@@ -107,7 +118,11 @@ impl Handle {
     pub fn release(&self, interface: u8) -> Result<(), c_int> {
         self.with_session(|_, session, claimed| {
             claimed.remove(&interface).ok_or(abi::ERROR_NOT_FOUND)?;
-            session.release()
+            let released = session.release(interface);
+            if claimed.is_empty() {
+                session.unlock()?;
+            }
+            released
         })
     }
 
@@ -116,10 +131,29 @@ impl Handle {
     /// # Errors
     /// `NOT_FOUND` where it does not have the interface, or that has no such setting.
     pub fn set_alternate(&self, interface: u8, alternate: u8) -> Result<(), c_int> {
-        self.with_session(|_, _, claimed| match claimed.get(&interface) {
-            Some(setting) if *setting == alternate => Ok(()),
-            Some(_) => Err(abi::ERROR_NOT_SUPPORTED),
-            None => Err(abi::ERROR_NOT_FOUND),
+        self.with_session(|device, session, claimed| {
+            let setting = claimed.get_mut(&interface).ok_or(abi::ERROR_NOT_FOUND)?;
+            if !device.active().is_some_and(|active| active.has_setting(interface, alternate)) {
+                return Err(abi::ERROR_NOT_FOUND);
+            }
+            session.claim(interface, Some(alternate))?;
+            *setting = alternate;
+            Ok(())
+        })
+    }
+
+    /// How the bytes of an endpoint of an interface that it has are moved, and its largest packet.
+    ///
+    /// # Errors
+    /// `IO` where it has none such, as the kernel's refusal becomes one in libusb.
+    pub fn endpoint(&self, address: u8) -> Result<Endpoint, c_int> {
+        self.with(|device, state| {
+            let active = device.active().ok_or(abi::ERROR_IO)?;
+            let found = state
+                .claimed
+                .iter()
+                .find_map(|(interface, alternate)| active.endpoint(address, Some((*interface, *alternate))));
+            found.ok_or(abi::ERROR_IO)
         })
     }
 

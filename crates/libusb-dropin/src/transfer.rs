@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libc::pollfd;
-use usbscan_wire::{Answer, Command, MAX_TIMEOUT_SECONDS, PAYLOAD_LIMIT, Pipe, Status};
+use usbscan_wire::{Answer, Command, MAX_TIMEOUT_SECONDS, PAYLOAD_LIMIT, Status};
 
 use crate::abi;
 use crate::connection::{Call, Connection};
@@ -58,13 +58,26 @@ impl CallerBuffer {
     }
 }
 
+/// Which request moves the bytes of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Bulk in.
+    Read,
+    /// Interrupt in, a packet a request.
+    Event,
+    /// Bulk or interrupt out.
+    Write,
+}
+
 /// What is to be moved.
 #[derive(Debug, Clone)]
 pub(crate) enum Job {
     /// Bulk or interrupt.
     Pipe {
-        /// On which pipe.
-        pipe: Pipe,
+        /// Its address.
+        endpoint: u8,
+        /// What it is.
+        kind: Kind,
         /// Its largest packet: a transfer that brings a whole number of these goes on.
         packet: usize,
     },
@@ -114,16 +127,23 @@ impl Transfer {
     fn ask(&mut self) -> Result<(), c_int> {
         let most = f64::from(MAX_TIMEOUT_SECONDS);
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs_f64());
-        let timeout = Some(left.unwrap_or(most).min(most));
+        // Infinity is no timeout.
+        let timeout = Some(left.map_or(f64::INFINITY, |left| left.min(most)));
         let length = (self.buffer.length - self.moved).min(PAYLOAD_LIMIT);
         let (command, payload) = match &self.job {
-            Job::Pipe { pipe: Pipe::Read, .. } => {
-                (Command::Read { length: length as u32, offset: None, return_partial: false, timeout }, Vec::new())
-            }
-            Job::Pipe { pipe: Pipe::Event, .. } => (Command::WaitEvent { timeout }, Vec::new()),
-            Job::Pipe { .. } => {
-                let write = Command::Write { offset: None, length: 0, zero_packet: false, timeout };
-                (write, self.buffer.part(self.moved, length))
+            Job::Pipe { endpoint, kind, .. } => {
+                let endpoint = Some(*endpoint);
+                match kind {
+                    Kind::Read => {
+                        let length = length as u32;
+                        (Command::Read { endpoint, length, offset: None, return_partial: false, timeout }, Vec::new())
+                    }
+                    Kind::Event => (Command::WaitEvent { endpoint, timeout }, Vec::new()),
+                    Kind::Write => {
+                        let write = Command::Write { endpoint, offset: None, length: 0, zero_packet: false, timeout };
+                        (write, self.buffer.part(self.moved, length))
+                    }
+                }
             }
             Job::Control(command) => {
                 let mut command = command.clone();
@@ -171,7 +191,7 @@ impl Transfer {
         let code = status::code(answer.status);
         let mut fits = true;
         let moved = match &self.job {
-            Job::Pipe { pipe: Pipe::Write, .. } => answer.information as usize,
+            Job::Pipe { kind: Kind::Write, .. } => answer.information as usize,
             Job::Control(Command::UsbRequest { direction: usbscan_wire::ControlDirection::Out, .. }) => {
                 answer.information as usize
             }
@@ -206,7 +226,7 @@ impl Transfer {
             return false;
         }
         match &self.job {
-            Job::Pipe { pipe: Pipe::Event, packet } => moved == *packet,
+            Job::Pipe { kind: Kind::Event, packet, .. } => moved == *packet,
             Job::Pipe { .. } => moved == asked,
             Job::Control(_) => false,
         }

@@ -20,6 +20,15 @@ impl Claims {
         self.ours.lock().insert(interface, alternate);
     }
 
+    pub(crate) fn remove(&self, interface: InterfaceNumber) {
+        self.ours.lock().remove(&interface);
+    }
+
+    /// The setting that an interface of ours is in.
+    pub(crate) fn alternate(&self, interface: InterfaceNumber) -> Option<u8> {
+        self.ours.lock().get(&interface).copied()
+    }
+
     pub(crate) fn contains(&self, interface: InterfaceNumber) -> bool {
         self.ours.lock().contains_key(&interface)
     }

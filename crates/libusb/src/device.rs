@@ -103,6 +103,31 @@ impl Device for LibusbDevice {
         Ok(())
     }
 
+    fn release(&mut self, interface: InterfaceNumber) -> Result<(), Error> {
+        let tried = format!("release interface {interface}");
+        let shared = &self.shared;
+        if !shared.claims.contains(interface) {
+            return Err(shared.error(ErrorKind::NotFound, &tried));
+        }
+        let concerned: Vec<EndpointAddress> =
+            settings(&shared.info, interface).into_iter().flat_map(|s| &s.endpoints).map(|e| e.address).collect();
+        let alone = shared
+            .open_handle
+            .enter_exclusive(|in_flight| in_flight.is_control() || concerned.contains(&in_flight))
+            .map_err(|refusal| shared.refused(refusal, &tried))?;
+        let released = self.handle().release_interface(interface.0);
+        drop(alone);
+        shared.claims.remove(interface);
+        match released {
+            Ok(()) | Err(rusb::Error::NotFound) => Ok(()),
+            Err(error) => Err(self.failed(error, &tried)),
+        }
+    }
+
+    fn alternate(&self, interface: InterfaceNumber) -> u8 {
+        self.shared.claims.alternate(interface).unwrap_or(0)
+    }
+
     fn endpoint(
         &mut self,
         address: EndpointAddress,

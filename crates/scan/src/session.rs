@@ -208,8 +208,13 @@ fn failure(tried: &'static str, command: &'static str, timeout: Duration, answer
 
 impl Transport for SessionTransport {
     fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), TransportError> {
-        let command =
-            Command::Write { offset: None, length: 0, zero_packet: false, timeout: Some(timeout.as_secs_f64()) };
+        let command = Command::Write {
+            endpoint: None,
+            offset: None,
+            length: 0,
+            zero_packet: false,
+            timeout: Some(timeout.as_secs_f64()),
+        };
         self.run("write", command, bytes, timeout).map(drop)
     }
 
@@ -219,8 +224,13 @@ impl Transport for SessionTransport {
             self.share();
         }
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        let command =
-            Command::Read { offset: None, length, return_partial: true, timeout: Some(timeout.as_secs_f64()) };
+        let command = Command::Read {
+            endpoint: None,
+            offset: None,
+            length,
+            return_partial: true,
+            timeout: Some(timeout.as_secs_f64()),
+        };
         self.reading = Some(match self.start(command, &[], timeout) {
             Ok(reading) => Started::Reading(reading),
             Err(TransportError::Cancelled) => Started::Not,
@@ -266,11 +276,11 @@ impl Transport for SessionTransport {
     }
 
     fn wait_event(&mut self, timeout: Duration) -> Result<Bytes, TransportError> {
-        self.run("event", Command::WaitEvent { timeout: Some(timeout.as_secs_f64()) }, &[], timeout)
+        self.run("event", Command::WaitEvent { endpoint: None, timeout: Some(timeout.as_secs_f64()) }, &[], timeout)
     }
 
     fn clear_halt(&mut self, pipe: Pipe) -> Result<(), TransportError> {
-        self.run("pipe reset", Command::ResetPipe { pipe }, &[], GRACE).map(drop)
+        self.run("pipe reset", Command::ResetPipe { pipe: Some(pipe), endpoint: None }, &[], GRACE).map(drop)
     }
 
     fn recover(&mut self) -> Result<(), TransportError> {

@@ -59,7 +59,8 @@ fn is_read(request: &Request) -> bool {
 fn a_read_hands_over_what_came_however_it_ended() {
     let mut ends = [(Status::Success, "all"), (Status::Timeout, "some"), (Status::Cancelled, "few")].into_iter();
     let (mut transport, daemon) = transport(move |daemon, request| {
-        let expected = Command::Read { offset: None, length: 100, return_partial: true, timeout: Some(1.0) };
+        let expected =
+            Command::Read { endpoint: None, offset: None, length: 100, return_partial: true, timeout: Some(1.0) };
         assert_eq!(request.command, expected);
         let (status, bytes) = ends.next().expect("three reads");
         daemon.say(request.id, status, bytes.as_bytes());
@@ -199,7 +200,7 @@ fn the_other_commands_say_what_they_mean() {
         daemon.say(request.id, Status::Success, b"answer");
         heard.send(request).expect("the test listens");
     });
-    let steps = vec![AbortStep::Write { bytes: HexBytes(vec![0x18]), timeout: 100 }];
+    let steps = vec![AbortStep::Write { endpoint: None, bytes: HexBytes(vec![0x18]), timeout: 100 }];
     let control = ControlRequest {
         kind: wire::RequestKind::Class,
         recipient: wire::RequestRecipient::Interface,
@@ -230,8 +231,8 @@ fn the_other_commands_say_what_they_mean() {
             recipient: wire::RequestRecipient::Interface,
             timeout: Some(1.0),
         },
-        Command::WaitEvent { timeout: Some(1.0) },
-        Command::ResetPipe { pipe: Pipe::Read },
+        Command::WaitEvent { endpoint: None, timeout: Some(1.0) },
+        Command::ResetPipe { pipe: Some(Pipe::Read), endpoint: None },
         Command::ArmAbort { steps, settle: None },
         Command::DisarmAbort {},
         Command::CancelPending { device: None },
@@ -302,7 +303,7 @@ fn a_driver_that_has_its_scanner_recovered_is_armed_again_afterwards() {
         daemon.say(request.id, Status::Success, b"");
         heard.send(request.command).expect("the test listens");
     });
-    let steps = vec![AbortStep::Write { bytes: HexBytes(vec![0x18]), timeout: 100 }];
+    let steps = vec![AbortStep::Write { endpoint: None, bytes: HexBytes(vec![0x18]), timeout: 100 }];
     transport.arm_abort(steps.clone()).expect("no error");
     transport.recover().expect("no error");
     drop(transport);

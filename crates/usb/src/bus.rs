@@ -146,6 +146,16 @@ pub trait Device: Send {
     /// [`crate::ErrorKind::Busy`] with the holder.
     fn claim(&mut self, interface: InterfaceNumber) -> Result<(), Error>;
 
+    /// Gives an interface back, and its kernel driver returns. Nothing may be in flight on it. The kernel puts it into its first
+    /// setting.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] when it is not claimed.
+    fn release(&mut self, interface: InterfaceNumber) -> Result<(), Error>;
+
+    /// The alternate setting that a claimed interface is in; 0 for one that is not claimed.
+    fn alternate(&self, interface: InterfaceNumber) -> u8;
+
     /// An endpoint of a claimed interface, or endpoint zero ([`EndpointAddress::CONTROL`], which
     /// needs no claim). Its completions go to `completions`, which must be unbounded.
     ///

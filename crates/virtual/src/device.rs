@@ -153,7 +153,7 @@ impl OpenDevice {
     }
 
     /// Transfers are asked back, interfaces become free. Harmless when done twice.
-    fn release(&self) {
+    fn release_all(&self) {
         self.slot.cancel_all(|route| route.device == self.id);
         self.slot.claims.lock().ours.retain(|_, holder| *holder != self.id);
     }
@@ -185,6 +185,25 @@ impl Device for OpenDevice {
                 Ok(())
             }
         }
+    }
+
+    fn release(&mut self, interface: InterfaceNumber) -> Result<(), Error> {
+        let tried = format!("release interface {interface}");
+        if !self.has_claimed(interface) {
+            return Err(self.error(ErrorKind::NotFound, &tried));
+        }
+        if self.alternate(interface) != 0 {
+            // As Linux does. A device that is gone has nothing to give back.
+            let _ = self.slot.port.set_alternate(interface, 0);
+        }
+        let mut claims = self.slot.claims.lock();
+        claims.ours.remove(&interface);
+        claims.alternates.remove(&interface);
+        Ok(())
+    }
+
+    fn alternate(&self, interface: InterfaceNumber) -> u8 {
+        self.slot.claims.lock().alternates.get(&interface).copied().unwrap_or(0)
     }
 
     fn endpoint(
@@ -252,7 +271,7 @@ impl Device for OpenDevice {
 
 impl Drop for OpenDevice {
     fn drop(&mut self) {
-        self.release();
+        self.release_all();
     }
 }
 

@@ -71,10 +71,22 @@ pub enum RequestRecipient {
     /// The device (0).
     #[default]
     Device,
-    /// 1: the interface in the low byte of `index`, which must be the one that is claimed.
+    /// 1: the interface in the low byte of `index`, which must be one that this session has.
     Interface,
     /// An endpoint (2).
     Endpoint,
+}
+
+/// What a fault does to a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Faults {
+    /// What stands behind it is refused until the pipe is reset, so that no byte is taken for one that belongs elsewhere.
+    #[default]
+    Freeze,
+    /// It is told, and the pipe goes on, as with libusb: reads ask for exactly as many bytes as they say, and vendor requests
+    /// are not looked at.
+    Pass,
 }
 
 /// One step of the program that brings a scanner back to idle. Times are milliseconds, 1 to 10,000.
@@ -83,6 +95,9 @@ pub enum RequestRecipient {
 pub enum AbortStep {
     /// Write these bytes to the bulk-out pipe.
     Write {
+        /// The address of the endpoint; without it, the bulk-out pipe that `open` bound.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoint: Option<u8>,
         /// At most 512 bytes.
         bytes: HexBytes,
         /// How long the device may take.
@@ -90,6 +105,9 @@ pub enum AbortStep {
     },
     /// Read up to `length` bytes; nothing, or less, is as good, unless something is expected.
     Read {
+        /// The address of the endpoint; without it, the bulk-in pipe that `open` bound.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoint: Option<u8>,
         /// At most 1 MiB.
         length: u32,
         /// How long to wait for them.
@@ -100,6 +118,9 @@ pub enum AbortStep {
     },
     /// Read and throw away until the device has been quiet for `quiet`. It goes on for as long as bytes come.
     Drain {
+        /// As for a read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoint: Option<u8>,
         /// Silence that counts as the end.
         quiet: u32,
         /// The most that the step may take while no byte comes.
@@ -135,8 +156,17 @@ pub enum AbortStep {
     /// Clear the halt of the read, write or event pipe.
     ClearHalt {
         /// `read`, `write` or `event`.
-        pipe: Pipe,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pipe: Option<Pipe>,
+        /// Or the address of its endpoint.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoint: Option<u8>,
     },
+}
+
+/// Seconds, or `null` for ever.
+fn seconds<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<f64>, D::Error> {
+    Option::<f64>::deserialize(value).map(|seconds| Some(seconds.unwrap_or(f64::INFINITY)))
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -183,6 +213,23 @@ pub enum Command {
         /// Interface, where a device has several that are scanners.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         interface: Option<u8>,
+        /// What a fault does to a pipe of this session.
+        #[serde(default, skip_serializing_if = "is_default")]
+        faults: Faults,
+    },
+    /// One interface more of the open scanner for this session, in a setting of its choice; or another setting of one that it
+    /// has. Its endpoints are used by address.
+    Claim {
+        /// `bInterfaceNumber`.
+        interface: u8,
+        /// `bAlternateSetting`; without it, the setting that the interface is in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alternate: Option<u8>,
+    },
+    /// Gives an interface back.
+    Release {
+        /// `bInterfaceNumber`.
+        interface: u8,
     },
     /// Ends what `open` began; the connection may open another.
     Close {},
@@ -194,6 +241,9 @@ pub enum Command {
     },
     /// Bulk in: `ReadFile`. The answer's payload is what came.
     Read {
+        /// The address of an endpoint of an interface that this session has claimed; without it, the one that `open` bound.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoint: Option<u8>,
         /// Bytes wanted; a short packet ends it sooner. At most [`crate::PAYLOAD_LIMIT`].
         length: u32,
         /// Where in the shared memory to put them, instead of a payload. They are written there as they come, up to the
@@ -204,12 +254,16 @@ pub enum Command {
         /// If it is cancelled, send what had come by then as the payload of the `cancelled` answer.
         #[serde(default, skip_serializing_if = "is_default")]
         return_partial: bool,
-        /// Seconds until it ends with `timeout`; this session's `set-timeout` when not named.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// Seconds until it ends with `timeout`; this session's `set-timeout` when not named; infinity, which is `null` on the
+        /// wire, is none.
+        #[serde(default, deserialize_with = "seconds", skip_serializing_if = "Option::is_none")]
         timeout: Option<f64>,
     },
     /// Bulk out: `WriteFile`. The payload is what to write.
     Write {
+        /// The address of an endpoint of an interface that this session has claimed; without it, the one that `open` bound.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoint: Option<u8>,
         /// Where in the shared memory the bytes are, instead of a payload. They must stay as they are until the answer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         offset: Option<u32>,
@@ -219,14 +273,19 @@ pub enum Command {
         /// End with a zero-length packet when the length is a multiple of the packet size.
         #[serde(default, skip_serializing_if = "is_default")]
         zero_packet: bool,
-        /// Seconds until it ends with `timeout`; this session's `set-timeout` when not named.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// Seconds until it ends with `timeout`; this session's `set-timeout` when not named; infinity, which is `null` on the
+        /// wire, is none.
+        #[serde(default, deserialize_with = "seconds", skip_serializing_if = "Option::is_none")]
         timeout: Option<f64>,
     },
     /// One interrupt packet: `IOCTL_WAIT_ON_DEVICE_EVENT`.
     WaitEvent {
-        /// Seconds until it ends with `timeout`; this session's `set-timeout` when not named.
+        /// The address of an endpoint of an interface that this session has claimed; without it, the one that `open` bound.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoint: Option<u8>,
+        /// Seconds until it ends with `timeout`; this session's `set-timeout` when not named; infinity, which is `null` on the
+        /// wire, is none.
+        #[serde(default, deserialize_with = "seconds", skip_serializing_if = "Option::is_none")]
         timeout: Option<f64>,
     },
     /// A control request: `IOCTL_SEND_USB_REQUEST`. OUT data is the payload; an IN answer's payload is the data.
@@ -250,8 +309,9 @@ pub enum Command {
         /// Device unless said otherwise.
         #[serde(default, skip_serializing_if = "is_default")]
         recipient: RequestRecipient,
-        /// Seconds until it ends with `timeout`; this session's `set-timeout` when not named.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// Seconds until it ends with `timeout`; this session's `set-timeout` when not named; infinity, which is `null` on the
+        /// wire, is none.
+        #[serde(default, deserialize_with = "seconds", skip_serializing_if = "Option::is_none")]
         timeout: Option<f64>,
     },
     /// `IOCTL_READ_REGISTERS`: vendor IN, bRequest 0x04 (0x0c for one byte).
@@ -304,7 +364,11 @@ pub enum Command {
     /// Cancels what is pending, clears the halt, data toggle to 0: `IOCTL_RESET_PIPE`.
     ResetPipe {
         /// Any but `control`, which has no halt.
-        pipe: Pipe,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pipe: Option<Pipe>,
+        /// Or the address of its endpoint.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoint: Option<u8>,
     },
     /// Resets the port; every session's requests are cancelled first.
     ResetDevice {
@@ -329,7 +393,11 @@ pub enum Command {
     /// Everything pending on a pipe, whoever issued it: `IOCTL_CANCEL_IO`, `IOCTL_ABORT_PIPE`.
     CancelPipe {
         /// Which pipe.
-        pipe: Pipe,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pipe: Option<Pipe>,
+        /// Or the address of its endpoint.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoint: Option<u8>,
         /// Of which device; the open one when none is named.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<String>,
@@ -399,6 +467,8 @@ impl Command {
             Command::List { .. } => "list",
             Command::Status { .. } => "status",
             Command::Open { .. } => "open",
+            Command::Claim { .. } => "claim",
+            Command::Release { .. } => "release",
             Command::Close {} => "close",
             Command::ShareMemory { .. } => "share-memory",
             Command::Read { .. } => "read",
@@ -435,12 +505,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_timeout_of_null_is_none_and_one_that_is_not_named_is_the_sessions() {
+        let command = |json: &str| serde_json::from_str::<Command>(json).unwrap();
+        let wait = |timeout| Command::WaitEvent { endpoint: None, timeout };
+        for (json, timeout) in [
+            (r#"{"command":"wait-event"}"#, None),
+            (r#"{"command":"wait-event","timeout":null}"#, Some(f64::INFINITY)),
+            (r#"{"command":"wait-event","timeout":0.5}"#, Some(0.5)),
+        ] {
+            assert_eq!(command(json), wait(timeout));
+            assert_eq!(serde_json::to_string(&wait(timeout)).unwrap(), json);
+        }
+    }
+
+    #[test]
     fn the_name_of_each_command_is_its_tag() {
         let commands = [
             Command::Version {},
-            Command::WaitEvent { timeout: None },
-            Command::CancelPipe { pipe: Pipe::All, device: None },
-            Command::ArmAbort { steps: vec![AbortStep::Drain { quiet: 200, timeout: 2000 }], settle: Some(3000) },
+            Command::WaitEvent { endpoint: None, timeout: None },
+            Command::CancelPipe { pipe: Some(Pipe::All), endpoint: None, device: None },
+            Command::ArmAbort {
+                steps: vec![AbortStep::Drain { endpoint: None, quiet: 200, timeout: 2000 }],
+                settle: Some(3000),
+            },
             Command::Capture { device: "usbscan0".to_owned() },
             Command::ReadCapture {},
             Command::StopCapture {},

@@ -17,7 +17,7 @@
 //! ```
 //! use usbscan_wire::{Command, Request};
 //!
-//! let request = Request { id: 7, command: Command::Read { offset: None, length: 65536, return_partial: false, timeout: None }, payload: vec![] };
+//! let request = Request { id: 7, command: Command::Read { endpoint: None, offset: None, length: 65536, return_partial: false, timeout: None }, payload: vec![] };
 //! let mut bytes = Vec::new();
 //! request.write_to(&mut bytes).unwrap();
 //! assert_eq!(bytes, b"{\"id\":7,\"command\":\"read\",\"length\":65536}\n");
@@ -53,7 +53,7 @@ pub use body::{
     LastCancel, ListBody, OpenBody, Peer, PendingRequest, PipeConfigurationBody, PipeDescription, PipeState,
     ReadCaptureBody, Recovery, SessionEntry, StatusBody, VersionBody,
 };
-pub use command::{AbortStep, Command, ControlDirection, Pipe, RequestKind, RequestRecipient};
+pub use command::{AbortStep, Command, ControlDirection, Faults, Pipe, RequestKind, RequestRecipient};
 pub use device_name::{NameMatch, match_name};
 pub use event::{Event, EventName, Limits};
 pub use frame::{Frame, FrameError, read_frame};

@@ -237,7 +237,10 @@ mod tests {
         assert!(scan.starts_with(r#"there is no command "scan"; there are: version, list, "#), "{scan}");
         assert_eq!(refusal(r#"{"id":3,"command":"read"}"#), r#"read: "length" is missing"#);
         let misspelt = refusal(r#"{"id":3,"command":"read","return-part":true}"#);
-        assert_eq!(misspelt, r#"read: there is no "return-part"; there are: length, offset, return-partial, timeout"#);
+        assert_eq!(
+            misspelt,
+            r#"read: there is no "return-part"; there are: endpoint, length, offset, return-partial, timeout"#
+        );
         let surplus = refusal(r#"{"id":3,"command":"version","all":true}"#);
         assert_eq!(surplus, r#"version: there is no "all", and nothing else to say"#);
     }

@@ -47,7 +47,14 @@ pub fn requests(bytes: &[u8]) {
 
 fn send(stream: &mut UnixStream, bytes: &[u8]) -> BTreeMap<u64, usize> {
     let mut sent = BTreeMap::new();
-    let open = Command::Open { device: "usbscan0".to_owned(), event: None, read: None, write: None, interface: None };
+    let open = Command::Open {
+        device: "usbscan0".to_owned(),
+        event: None,
+        read: None,
+        write: None,
+        interface: None,
+        faults: usbscan_wire::Faults::Freeze,
+    };
     let commands = std::iter::once((1, open, Vec::new())).chain(bytes.chunks_exact(2).take(MOST).map(understand));
     for (id, command, payload) in commands {
         let mut message = Vec::new();
@@ -65,21 +72,21 @@ fn understand(pair: &[u8]) -> (u64, Command, Vec<u8>) {
     let pipe = [Pipe::Read, Pipe::Write, Pipe::Event, Pipe::All][usize::from(number % 4)];
     let length = u32::from(number) * 37;
     let command = match kind {
-        0..=2 => Command::Read { offset: None, length, return_partial: number % 2 == 0, timeout: None },
-        3 => Command::Read { offset: None, length, return_partial: false, timeout: Some(0.001) },
+        0..=2 => Command::Read { endpoint: None, offset: None, length, return_partial: number % 2 == 0, timeout: None },
+        3 => Command::Read { endpoint: None, offset: None, length, return_partial: false, timeout: Some(0.001) },
         4 | 5 => {
             return (
                 id,
-                Command::Write { offset: None, length: 0, zero_packet: number % 2 == 0, timeout: None },
+                Command::Write { endpoint: None, offset: None, length: 0, zero_packet: number % 2 == 0, timeout: None },
                 vec![number; length as usize],
             );
         }
-        6 => Command::WaitEvent { timeout: None },
+        6 => Command::WaitEvent { endpoint: None, timeout: None },
         7 | 8 => Command::CancelRequest { request: u64::from(number / 8) + 2, session: None },
-        9 => Command::CancelPipe { pipe, device: None },
+        9 => Command::CancelPipe { pipe: Some(pipe), endpoint: None, device: None },
         10 => Command::CancelPending { device: None },
         11 => Command::CancelSession { session: None },
-        12 => Command::ResetPipe { pipe },
+        12 => Command::ResetPipe { pipe: Some(pipe), endpoint: None },
         13 => {
             let (kind, recipient) = Default::default();
             let (direction, value) = (ControlDirection::Out, u16::from(number));
@@ -87,7 +94,14 @@ fn understand(pair: &[u8]) -> (u64, Command, Vec<u8>) {
             Command::UsbRequest { request, value, index: 0, direction, length: 0, kind, recipient, timeout: None }
         }
         14 => Command::Close {},
-        _ => Command::Open { device: "usbscan0".to_owned(), event: None, read: None, write: None, interface: None },
+        _ => Command::Open {
+            device: "usbscan0".to_owned(),
+            event: None,
+            read: None,
+            write: None,
+            interface: None,
+            faults: usbscan_wire::Faults::Freeze,
+        },
     };
     (id, command, Vec::new())
 }

@@ -159,11 +159,14 @@ impl Client {
     }
 
     pub fn read(&mut self, length: u32) -> u64 {
-        self.send(Command::Read { offset: None, length, return_partial: false, timeout: None })
+        self.send(Command::Read { endpoint: None, offset: None, length, return_partial: false, timeout: None })
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> u64 {
-        self.send_with(Command::Write { offset: None, length: 0, zero_packet: false, timeout: None }, bytes.to_vec())
+        self.send_with(
+            Command::Write { endpoint: None, offset: None, length: 0, zero_packet: false, timeout: None },
+            bytes.to_vec(),
+        )
     }
 
     // ---- hearing
@@ -322,7 +325,14 @@ impl Client {
 }
 
 pub fn open(device: &str) -> Command {
-    Command::Open { device: device.to_owned(), event: None, read: None, write: None, interface: None }
+    Command::Open {
+        device: device.to_owned(),
+        event: None,
+        read: None,
+        write: None,
+        interface: None,
+        faults: usbscan_wire::Faults::Freeze,
+    }
 }
 
 /// A vendor request of the loopback device, see its model.

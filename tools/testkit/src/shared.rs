@@ -55,22 +55,22 @@ impl ClientMemory {
     /// What to say instead of this, so that its bytes come or go through the memory.
     pub fn through(&mut self, id: u64, command: Command, payload: Vec<u8>) -> (Command, Vec<u8>) {
         match command {
-            Command::Read { offset: None, length, return_partial, timeout } => {
+            Command::Read { endpoint, offset: None, length, return_partial, timeout } => {
                 let Some(slot) = self.arena.alloc(length as usize) else {
-                    return (Command::Read { offset: None, length, return_partial, timeout }, payload);
+                    return (Command::Read { endpoint, offset: None, length, return_partial, timeout }, payload);
                 };
                 let offset = Some(slot.offset() as u32);
                 self.lent.insert(id, slot.lend());
-                (Command::Read { offset, length, return_partial, timeout }, payload)
+                (Command::Read { endpoint, offset, length, return_partial, timeout }, payload)
             }
-            Command::Write { offset: None, length: 0, zero_packet, timeout } => {
+            Command::Write { endpoint, offset: None, length: 0, zero_packet, timeout } => {
                 let Some(mut slot) = self.arena.alloc(payload.len()) else {
-                    return (Command::Write { offset: None, length: 0, zero_packet, timeout }, payload);
+                    return (Command::Write { endpoint, offset: None, length: 0, zero_packet, timeout }, payload);
                 };
                 slot.bytes_mut()[..payload.len()].copy_from_slice(&payload);
                 let (offset, length) = (Some(slot.offset() as u32), payload.len() as u32);
                 self.lent.insert(id, slot.lend());
-                (Command::Write { offset, length, zero_packet, timeout }, Vec::new())
+                (Command::Write { endpoint, offset, length, zero_packet, timeout }, Vec::new())
             }
             other => (other, payload),
         }

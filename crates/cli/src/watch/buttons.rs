@@ -122,7 +122,7 @@ fn packets(session: &Session, report: &impl Fn(String), stop: &Stop) -> Result<E
                 // No button was pressed; or a cancel of everything, which does not concern the watch.
                 Some(Status::Timeout | Status::Cancelled) => {}
                 Some(Status::Stall) => {
-                    session.call(Command::ResetPipe { pipe: Pipe::Event }, Vec::new())?;
+                    session.call(Command::ResetPipe { pipe: Some(Pipe::Event), endpoint: None }, Vec::new())?;
                     return Err(error.into());
                 }
                 _ => return Err(error.into()),

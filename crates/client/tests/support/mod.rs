@@ -70,5 +70,5 @@ pub fn session() -> (Session, Daemon) {
 }
 
 pub fn read(length: u32) -> Command {
-    Command::Read { offset: None, length, return_partial: false, timeout: None }
+    Command::Read { endpoint: None, offset: None, length, return_partial: false, timeout: None }
 }

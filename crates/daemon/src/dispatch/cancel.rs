@@ -1,9 +1,10 @@
 //! The cancel family, resets, and abort sequences.
 
-use std::fmt::Arguments;
+use std::fmt::{self, Arguments};
 use std::sync::Arc;
 use std::time::Duration;
 
+use usbscan_usb::EndpointAddress;
 use usbscan_wire::{AbortStep, MAX_SETTLE_MS, Pipe};
 
 use super::{Handler, Opened};
@@ -109,21 +110,22 @@ impl Handler<'_> {
         Scanner::cancel(&pipes, CancelTarget::Session(id), &by);
     }
 
-    pub(super) fn cancel_pipe(&self, responder: Responder, pipe: Pipe, device: Option<&str>) {
+    pub(super) fn cancel_pipe(&self, responder: Responder, named: NamedPipe, device: Option<&str>) {
         let scanner = or_fail!(responder, self.scanner(device));
         or_fail!(responder, scanner.check());
-        let of_scanner = || scanner.pipes().into_iter().filter(|handle| handle.role.is_named_by(pipe)).collect();
-        let pipes: Vec<PipeHandle> = match (pipe, self.session.binding()) {
+        let pipes = match (named, self.session.binding()) {
             // Windows' meaning: the pipe that this handle is bound to.
-            (Pipe::Event | Pipe::Read | Pipe::Write | Pipe::Control, Some(binding)) if device.is_none() => {
-                binding.pipes().filter(|handle| handle.role.is_named_by(pipe)).cloned().collect()
+            (NamedPipe::Role(Pipe::Event | Pipe::Read | Pipe::Write | Pipe::Control), Some(binding))
+                if device.is_none() =>
+            {
+                named.among(binding.bound_pipes())
             }
-            _ => of_scanner(),
+            _ => named.among(scanner.pipes().iter()),
         };
-        if pipes.is_empty() && !has_pipe(&scanner, pipe) {
-            return responder.fail(&Failure::NoPipe { device: scanner.name.clone(), pipe });
+        if pipes.is_empty() && !named.exists(&scanner) {
+            return responder.fail(&named.failure(scanner.name.clone()));
         }
-        self.note(&scanner, format_args!("cancels everything on {} of", in_words(pipe)));
+        self.note(&scanner, format_args!("cancels everything on {named} of"));
         let device = scanner.name.clone();
         let by = Cancellation::new(move |sum| finish(responder, sum.host_stuck, Some(device)));
         Scanner::cancel(&pipes, CancelTarget::All, &by);
@@ -145,19 +147,22 @@ impl Handler<'_> {
         scanner.cancel_pending(self.session, self.pending_cancel(responder));
     }
 
-    pub(super) fn reset_pipe(&self, responder: Responder, pipe: Pipe) {
+    pub(super) fn reset_pipe(&self, responder: Responder, named: NamedPipe) {
         let Opened { scanner, binding } = or_fail!(responder, self.opened());
-        if pipe == Pipe::Control {
+        if let NamedPipe::Role(pipe @ Pipe::Control) = named {
             return responder.fail(&Failure::NotResettable { pipe });
         }
-        let named = binding.pipes().filter(|handle| handle.role.is_named_by(pipe));
-        let pipes: Vec<PipeHandle> = named.filter(|handle| handle.role != Role::Control).cloned().collect();
+        let mut pipes = match named {
+            NamedPipe::Role(Pipe::Event | Pipe::Read | Pipe::Write) => named.among(binding.bound_pipes()),
+            _ => named.among(binding.pipes()),
+        };
+        pipes.retain(|handle| handle.role != Role::Control);
         if pipes.is_empty() {
-            return responder.fail(&Failure::NoPipe { device: binding.device.clone(), pipe });
+            return responder.fail(&named.failure(binding.device.clone()));
         }
         let (session, id) = (self.session, responder.id());
         or_fail!(responder, scanner.admit(session, || session.set_location(id, RequestLocation::Reset)));
-        self.note(&scanner, format_args!("resets {} of", in_words(pipe)));
+        self.note(&scanner, format_args!("resets {named} of"));
         // Its end is the supervisor's to tell; until then it only holds the requests' answers before its own.
         let by = Cancellation::new(|_| ());
         Scanner::cancel(&pipes, CancelTarget::All, &by);
@@ -175,7 +180,7 @@ impl Handler<'_> {
 
     pub(super) fn arm_abort(&self, responder: Responder, steps: Vec<AbortStep>, settle: Option<u32>) {
         let Opened { scanner, binding } = or_fail!(responder, self.opened());
-        or_fail!(responder, abort_steps::check(&steps, binding.interface));
+        or_fail!(responder, abort_steps::check(&steps, &binding));
         if settle.is_some_and(|settle| settle > MAX_SETTLE_MS) {
             let expected = "a number of milliseconds, from 0 to 30000";
             return responder.fail(&Failure::BadValue { field: "settle", expected });
@@ -200,21 +205,62 @@ fn finish(responder: Responder, host_stuck: bool, device: Option<Arc<str>>) {
     }
 }
 
-/// Which pipes, in a sentence.
-fn in_words(pipe: Pipe) -> &'static str {
-    match pipe {
-        Pipe::Event => "the event pipe",
-        Pipe::Read => "the read pipe",
-        Pipe::Write => "the write pipe",
-        Pipe::Control => "the control pipe",
-        Pipe::All => "all pipes",
+/// The pipe, or the pipes, that a command names.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NamedPipe {
+    Role(Pipe),
+    Endpoint(EndpointAddress),
+}
+
+impl NamedPipe {
+    /// One of both has to be named.
+    pub fn of(pipe: Option<Pipe>, endpoint: Option<u8>) -> Result<NamedPipe, Failure> {
+        match (pipe, endpoint) {
+            (Some(pipe), None) => Ok(NamedPipe::Role(pipe)),
+            (None, Some(endpoint)) => Ok(NamedPipe::Endpoint(EndpointAddress(endpoint))),
+            (None, None) => Err(Failure::BadValue { field: "pipe", expected: "there, or \"endpoint\"" }),
+            (Some(_), Some(_)) => {
+                Err(Failure::BadValue { field: "pipe", expected: "absent: the endpoint says which pipe" })
+            }
+        }
+    }
+
+    fn among<'a>(self, pipes: impl Iterator<Item = &'a PipeHandle>) -> Vec<PipeHandle> {
+        let is_it = |pipe: &&PipeHandle| match self {
+            NamedPipe::Role(named) => pipe.role.is_named_by(named),
+            NamedPipe::Endpoint(address) => pipe.address == address,
+        };
+        pipes.filter(is_it).cloned().collect()
+    }
+
+    fn failure(self, device: Arc<str>) -> Failure {
+        match self {
+            NamedPipe::Role(pipe) => Failure::NoPipe { device, pipe },
+            NamedPipe::Endpoint(endpoint) => Failure::NoEndpoint { device, endpoint },
+        }
+    }
+
+    /// Whether the scanner's interface has such a pipe, claimed or not.
+    fn exists(self, scanner: &Scanner) -> bool {
+        let info = scanner.info();
+        let endpoints = function::endpoints(&info, scanner.function);
+        match self {
+            NamedPipe::Role(Pipe::All | Pipe::Control) => true,
+            NamedPipe::Role(pipe) => {
+                endpoints.iter().any(|one| function::role(one).is_some_and(|role| role.is_named_by(pipe)))
+            }
+            NamedPipe::Endpoint(address) => endpoints.iter().any(|one| one.address == address),
+        }
     }
 }
 
-/// Whether the scanner's interface has such a pipe, claimed or not.
-fn has_pipe(scanner: &Scanner, pipe: Pipe) -> bool {
-    let info = scanner.info();
-    let endpoints = function::endpoints(&info, scanner.function);
-    let named = |endpoint| function::role(endpoint).is_some_and(|role| role.is_named_by(pipe));
-    matches!(pipe, Pipe::All | Pipe::Control) || endpoints.iter().any(named)
+/// In a sentence.
+impl fmt::Display for NamedPipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NamedPipe::Role(Pipe::All) => f.write_str("all pipes"),
+            NamedPipe::Role(pipe) => write!(f, "the {pipe} pipe"),
+            NamedPipe::Endpoint(endpoint) => write!(f, "endpoint {endpoint}"),
+        }
+    }
 }

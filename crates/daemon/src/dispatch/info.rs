@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, select};
+use usbscan_usb::InterfaceNumber;
 use usbscan_wire::{
     ChannelSizesBody, DeviceDescriptorBody, ListBody, OpenBody, PROTOCOL_VERSION, Pipe, PipeConfigurationBody,
     PipeDescription, StatusBody, VersionBody,
@@ -138,6 +139,50 @@ pub(super) fn close(core: &Core, session: &Arc<Session>) {
     }
 }
 
+/// `claim`, likewise. Cancelled, it goes on, and nobody waits for that.
+pub(super) fn claim(core: &Core, session: &Arc<Session>, interface: u8, alternate: Option<u8>) {
+    let of_scanner = |scanner: &Scanner| {
+        let (session, interface) = (session.clone(), InterfaceNumber(interface));
+        ask(scanner, |done| Message::Claim { session, interface, alternate, done })
+    };
+    let done = with_scanner(core, session, "claim", of_scanner);
+    answer_ordered(session, done);
+}
+
+/// `release`, likewise. What the session has pending there is cancelled first.
+pub(super) fn release(core: &Core, session: &Arc<Session>, interface: u8) {
+    let interface = InterfaceNumber(interface);
+    let pipes = session.binding().and_then(|binding| binding.claims.get(&interface).cloned()).unwrap_or_default();
+    recovery::cancel_session_on(&pipes, session.id());
+    let of_scanner = |scanner: &Scanner| {
+        let session = session.clone();
+        ask(scanner, |done| Message::Release { session, interface, done })
+    };
+    let done = with_scanner(core, session, "release", of_scanner);
+    answer_ordered(session, done);
+}
+
+/// Asks the supervisor of the scanner that a session has open.
+fn with_scanner(
+    core: &Core,
+    session: &Arc<Session>,
+    command: &'static str,
+    ask: impl FnOnce(&Scanner) -> Option<Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let binding = session.binding().ok_or(Failure::NotOpen { command })?;
+    let scanner = core.registry.scanner_of(&binding)?;
+    ask(&scanner).unwrap_or_else(|| Err(Failure::Gone { device: scanner.name.clone() }))
+}
+
+/// Answers the one that is carried out, unless it was cancelled.
+fn answer_ordered(session: &Session, done: Result<(), Failure>) {
+    match (session.ordered.done(), done) {
+        (Some(responder), Ok(())) => responder.done(),
+        (Some(responder), Err(failure)) => responder.fail(&failure),
+        (None, _) => {}
+    }
+}
+
 /// A session leaves its scanner.
 pub(crate) fn leave(core: &Core, session: &Arc<Session>, reason: CloseReason) {
     let Some(binding) = session.binding() else { return };
@@ -165,7 +210,7 @@ fn describe_pipes(scanner: &Scanner, binding: &Binding) -> Vec<PipeDescription> 
         Some(other) if binding.interface != scanner.function.interface => other,
         _ => scanner.function,
     };
-    let bound = |address| binding.pipes().any(|pipe| pipe.address == address);
+    let bound = |address| binding.bound_pipes().any(|pipe| pipe.address == address);
     let endpoints = function::endpoints(&info, function).iter().enumerate();
     endpoints.map(|(at, e)| function::describe(at, e, info.speed, bound(e.address))).collect()
 }

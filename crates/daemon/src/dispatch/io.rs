@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use usbscan_usb::{Direction, Setup};
-use usbscan_wire::{MAX_TIMEOUT_SECONDS, PAYLOAD_LIMIT, RequestRecipient};
+use usbscan_usb::{Direction, EndpointAddress, InterfaceNumber, Setup, SetupKind};
+use usbscan_wire::{Faults, MAX_TIMEOUT_SECONDS, PAYLOAD_LIMIT, RequestRecipient};
 
 use super::{Handler, Opened};
 use crate::failure::Failure;
@@ -15,6 +15,14 @@ use crate::reply::responder::Responder;
 use crate::session::binding::Binding;
 use crate::session::handle::{JobOver, RequestLocation};
 use crate::session::shared_memory::SessionMemory;
+
+/// A read that a client wants.
+pub(super) struct Reading {
+    pub length: u32,
+    /// Where in the shared memory.
+    pub offset: Option<u32>,
+    pub return_partial: bool,
+}
 
 /// A control request that a client wants.
 pub(super) struct Control {
@@ -28,9 +36,16 @@ pub(super) struct Control {
 }
 
 impl Handler<'_> {
-    fn pipe(&self, binding: &Binding, role: Role) -> Result<PipeHandle, Failure> {
-        let none = || Failure::NoPipe { device: binding.device.clone(), pipe: role.pipe() };
-        binding.pipe(role).cloned().ok_or_else(none)
+    /// The pipe of an endpoint that this session has, where it is of this role; the bound one where none is named.
+    fn pipe(&self, binding: &Binding, role: Role, endpoint: Option<u8>) -> Result<PipeHandle, Failure> {
+        let device = || binding.device.clone();
+        match endpoint.map(EndpointAddress) {
+            None => binding.pipe(role).cloned().ok_or_else(|| Failure::NoPipe { device: device(), pipe: role.pipe() }),
+            Some(endpoint) => {
+                let found = binding.pipe_at(endpoint).filter(|pipe| pipe.role == role).cloned();
+                found.ok_or_else(|| Failure::NoEndpoint { device: device(), endpoint })
+            }
+        }
     }
 
     pub(super) fn share_memory(&self, responder: Responder, length: u32) {
@@ -38,16 +53,10 @@ impl Handler<'_> {
         responder.done_with(u64::from(length), Payload::from(memory));
     }
 
-    pub(super) fn read(
-        &self,
-        responder: Responder,
-        length: u32,
-        offset: Option<u32>,
-        return_partial: bool,
-        timeout: Option<f64>,
-    ) {
+    pub(super) fn read(&self, responder: Responder, endpoint: Option<u8>, reading: Reading, timeout: Option<f64>) {
+        let Reading { length, offset, return_partial } = reading;
         let opened = or_fail!(responder, self.opened());
-        let pipe = or_fail!(responder, self.pipe(&opened.binding, Role::Read));
+        let pipe = or_fail!(responder, self.pipe(&opened.binding, Role::Read, endpoint));
         if length as usize > PAYLOAD_LIMIT {
             return responder.fail(&Failure::BadValue { field: "length", expected: "a number from 0 to 1048576" });
         }
@@ -77,18 +86,25 @@ impl Handler<'_> {
         }
     }
 
-    pub(super) fn write(&self, responder: Responder, data: Data, zero_packet: bool, timeout: Option<f64>) {
+    pub(super) fn write(
+        &self,
+        responder: Responder,
+        endpoint: Option<u8>,
+        data: Data,
+        zero_packet: bool,
+        timeout: Option<f64>,
+    ) {
         let opened = or_fail!(responder, self.opened());
-        let pipe = or_fail!(responder, self.pipe(&opened.binding, Role::Write));
+        let pipe = or_fail!(responder, self.pipe(&opened.binding, Role::Write, endpoint));
         let timeout = or_fail!(responder, duration("timeout", timeout, self.session.timeouts().write));
         let length = data.len() as u64;
         self.use_scanner(Reply::Client(responder), &opened, &pipe, length, Work::Write { data, zero_packet }, timeout);
     }
 
-    pub(super) fn wait_event(&self, responder: Responder, timeout: Option<f64>) {
+    pub(super) fn wait_event(&self, responder: Responder, endpoint: Option<u8>, timeout: Option<f64>) {
         let Opened { scanner, binding } = or_fail!(responder, self.opened());
         or_fail!(responder, scanner.check());
-        let pipe = or_fail!(responder, self.pipe(&binding, Role::Event));
+        let pipe = or_fail!(responder, self.pipe(&binding, Role::Event, endpoint));
         let timeout = or_fail!(responder, duration("timeout", timeout, self.session.timeouts().event));
         let id = responder.id();
         let pending = RequestInfo::new(self.session.id(), id, self.command, 0, pipe.address);
@@ -193,7 +209,8 @@ fn submit(
 ) {
     let device = binding.device.clone();
     let (received, cancelled_by) = (Payload::default(), Vec::new());
-    pipe.request(IoRequest { pending, device, work, timeout, reply, received, cancelled_by });
+    let plain = binding.faults == Faults::Pass;
+    pipe.request(IoRequest { pending, device, work, timeout, plain, reply, received, cancelled_by });
 }
 
 fn fail(reply: Reply, failure: &Failure) {
@@ -230,16 +247,22 @@ fn control(wanted: Control, binding: &Binding) -> Result<(Setup, Vec<u8>), Failu
     if setup.is_reserved_for_host() {
         return Err(Failure::ReservedForHost);
     }
-    if recipient == RequestRecipient::Interface && index as u8 != binding.interface.0 {
+    // libusb looks at the interface of class and standard requests only.
+    let is_looked_at = binding.faults == Faults::Freeze || setup.kind() != SetupKind::Vendor;
+    if is_looked_at && recipient == RequestRecipient::Interface && !binding.has(InterfaceNumber(index as u8)) {
         return Err(Failure::ForeignInterface { interface: index as u8 });
     }
     Ok((setup, payload))
 }
 
+/// As good as none: 136 years.
+const NO_TIMEOUT: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// Seconds from a client.
 fn duration(field: &'static str, seconds: Option<f64>, default: Duration) -> Result<Duration, Failure> {
     match seconds {
         None => Ok(default),
+        Some(f64::INFINITY) if field == "timeout" => Ok(NO_TIMEOUT),
         Some(seconds) if (0.0..=f64::from(MAX_TIMEOUT_SECONDS)).contains(&seconds) => {
             Ok(Duration::from_secs_f64(seconds))
         }
@@ -260,6 +283,14 @@ mod tests {
         assert_eq!(seconds(Some(0.25)), Some(Duration::from_millis(250)));
         assert_eq!(seconds(Some(214.1)), None);
         assert_eq!(seconds(Some(-1.0)), None);
+        assert_eq!(seconds(Some(f64::NAN)), None);
+    }
+
+    #[test]
+    fn a_request_may_have_no_timeout_and_a_session_always_has_one() {
+        let default = Duration::from_secs(120);
+        assert_eq!(duration("timeout", Some(f64::INFINITY), default).ok(), Some(NO_TIMEOUT));
+        assert!(duration("read", Some(f64::INFINITY), default).is_err());
     }
 
     #[test]

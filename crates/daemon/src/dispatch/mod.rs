@@ -30,9 +30,10 @@ use crate::scanner::handle::Scanner;
 use crate::session::binding::Binding;
 use crate::session::handle::Session;
 
+use cancel::NamedPipe;
 pub(crate) use info::leave;
 use info::version;
-use io::Control;
+use io::{Control, Reading};
 
 /// Carries a request out, or sends it on its way.
 pub(crate) fn dispatch(core: &Core, session: &Arc<Session>, responder: Responder, request: Request) {
@@ -42,16 +43,18 @@ pub(crate) fn dispatch(core: &Core, session: &Arc<Session>, responder: Responder
         Command::Version {} => version(responder),
         Command::List { device, descriptors } => handler.list(responder, device.as_deref(), descriptors),
         Command::Status { device } => handler.status(responder, device.as_deref()),
-        Command::Open { .. } | Command::Close {} => unreachable!("ordered.rs carries them out"),
+        Command::Open { .. } | Command::Close {} | Command::Claim { .. } | Command::Release { .. } => {
+            unreachable!("ordered.rs carries them out")
+        }
         Command::ShareMemory { length } => handler.share_memory(responder, length),
-        Command::Read { length, offset, return_partial, timeout } => {
-            handler.read(responder, length, offset, return_partial, timeout)
+        Command::Read { endpoint, length, offset, return_partial, timeout } => {
+            handler.read(responder, endpoint, Reading { length, offset, return_partial }, timeout);
         }
-        Command::Write { offset, length, zero_packet, timeout } => {
+        Command::Write { endpoint, offset, length, zero_packet, timeout } => {
             let data = or_fail!(responder, handler.data(payload, offset, length));
-            handler.write(responder, data, zero_packet, timeout);
+            handler.write(responder, endpoint, data, zero_packet, timeout);
         }
-        Command::WaitEvent { timeout } => handler.wait_event(responder, timeout),
+        Command::WaitEvent { endpoint, timeout } => handler.wait_event(responder, endpoint, timeout),
         Command::UsbRequest { request, value, index, direction, length, kind, recipient, timeout } => {
             let request_type = abort_steps::request_type(direction, kind, recipient);
             let wanted = Control { request_type, request, value, index, length, recipient, payload };
@@ -66,11 +69,17 @@ pub(crate) fn dispatch(core: &Core, session: &Arc<Session>, responder: Responder
             handler.usb_descriptor(responder, descriptor_type, index, language);
         }
         Command::SetTimeout { read, write, event } => handler.set_timeout(responder, read, write, event),
-        Command::ResetPipe { pipe } => handler.reset_pipe(responder, pipe),
+        Command::ResetPipe { pipe, endpoint } => {
+            let named = or_fail!(responder, NamedPipe::of(pipe, endpoint));
+            handler.reset_pipe(responder, named);
+        }
         Command::ResetDevice { device } => handler.reset_device(responder, device.as_deref()),
         Command::CancelRequest { request, session } => handler.cancel_request(responder, request, session),
         Command::CancelSession { session } => handler.cancel_session(responder, session),
-        Command::CancelPipe { pipe, device } => handler.cancel_pipe(responder, pipe, device.as_deref()),
+        Command::CancelPipe { pipe, endpoint, device } => {
+            let named = or_fail!(responder, NamedPipe::of(pipe, endpoint));
+            handler.cancel_pipe(responder, named, device.as_deref());
+        }
         Command::CancelPending { device } => handler.cancel_pending(responder, device.as_deref()),
         Command::Lock { wait, if_unused } => handler.lock(responder, wait, if_unused),
         Command::Unlock {} => handler.unlock(responder),
@@ -90,7 +99,7 @@ pub(crate) fn dispatch(core: &Core, session: &Arc<Session>, responder: Responder
 pub(crate) fn bytes_held(request: &Request) -> u64 {
     let asked_for = match request.command {
         // What lies in shared memory is counted with that.
-        Command::Read { offset: None, length, .. } => u64::from(length).min(PAYLOAD_LIMIT as u64),
+        Command::Read { endpoint: None, offset: None, length, .. } => u64::from(length).min(PAYLOAD_LIMIT as u64),
         Command::ReadCapture {} => PAYLOAD_LIMIT as u64,
         Command::UsbRequest { length, .. } | Command::ReadRegisters { length, .. } => u64::from(length),
         _ => 0,

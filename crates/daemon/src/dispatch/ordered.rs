@@ -1,4 +1,4 @@
-//! `open` and `close` may take long: behind a recovery, a hung ioctl, somebody's last request. So they are carried out on a thread
+//! `open`, `close`, `claim` and `release` may take long: behind a recovery, a hung ioctl, somebody's last request. So they are carried out on a thread
 //! of their own, `session N open`, while the connection's reader goes on: cancels and looking pass them by, what needs the
 //! scanner waits behind them and is carried out on that thread, in order. It ends when nothing waits.
 
@@ -9,7 +9,7 @@ use usbscan_wire::{Command, Request};
 
 use crate::dispatch::core::Core;
 use crate::dispatch::dispatch;
-use crate::dispatch::info::{close, open};
+use crate::dispatch::info::{claim, close, open, release};
 use crate::reply::responder::Responder;
 use crate::scanner::message::OpenOptions;
 use crate::session::handle::{RequestLocation, Session};
@@ -62,9 +62,11 @@ fn take(core: &Core, session: &Arc<Session>, turn: Turn) {
             session.set_location(responder.id(), RequestLocation::Dispatching);
             dispatch(core, session, responder, request);
         }
-        Turn::Long(Command::Open { device, event, read, write, interface }, cancelled) => {
-            open(core, session, &device, OpenOptions { event, read, write, interface }, &cancelled);
+        Turn::Long(Command::Open { device, event, read, write, interface, faults }, cancelled) => {
+            open(core, session, &device, OpenOptions { event, read, write, interface, faults }, &cancelled);
         }
+        Turn::Long(Command::Claim { interface, alternate }, _) => claim(core, session, interface, alternate),
+        Turn::Long(Command::Release { interface }, _) => release(core, session, interface),
         Turn::Long(..) => close(core, session),
     }
 }

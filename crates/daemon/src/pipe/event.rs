@@ -233,10 +233,17 @@ impl Events {
         if self.dead.is_some() {
             return;
         }
-        self.frozen = true;
-        self.halted.store(true, Ordering::Relaxed);
-        self.end_all(Outcome::Fault(fault));
-        (self.notify)(PipeEvent::Halted);
+        let waiting = self.waiters.drain();
+        // Those that take faults as libusb's programs do clear the halt themselves.
+        let freezes = waiting.is_empty() || waiting.iter().any(|waiting| !waiting.request.plain);
+        for waiting in waiting {
+            waiting.request.end(Outcome::Fault(fault), 0);
+        }
+        if freezes {
+            self.frozen = true;
+            self.halted.store(true, Ordering::Relaxed);
+            (self.notify)(PipeEvent::Halted);
+        }
     }
 
     fn find_dead(&mut self, outcome: Outcome, notify: PipeEvent) {

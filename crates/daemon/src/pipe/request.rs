@@ -140,16 +140,18 @@ pub(crate) enum Work {
 
 impl Work {
     /// What the queue must know of it. `packet` is the endpoint's largest.
-    pub fn need(&self, packet: usize) -> Need {
+    pub fn need(&self, packet: usize, plain: bool) -> Need {
         match self {
-            Work::Read { length, .. } => Need { bytes: *length, empty_packet: false },
+            Work::Read { length, .. } => Need { bytes: *length, empty_packet: false, plain },
             Work::Write { data, zero_packet } => {
                 let empty_packet = data.len() == 0 || (*zero_packet && data.len() % packet == 0);
-                Need { bytes: data.len(), empty_packet }
+                Need { bytes: data.len(), empty_packet, plain }
             }
             // A request without a data stage is a transfer all the same.
-            Work::Control { setup, .. } => Need { bytes: usize::from(setup.length), empty_packet: setup.length == 0 },
-            Work::Event => Need { bytes: packet, empty_packet: false },
+            Work::Control { setup, .. } => {
+                Need { bytes: usize::from(setup.length), empty_packet: setup.length == 0, plain }
+            }
+            Work::Event => Need { bytes: packet, empty_packet: false, plain },
         }
     }
 }
@@ -181,6 +183,8 @@ pub(crate) struct IoRequest {
     pub work: Work,
     /// How long it may take once it is its turn.
     pub timeout: Duration,
+    /// As with libusb: it is not rounded up to whole packets, and a fault of it freezes nothing.
+    pub plain: bool,
     pub reply: Reply,
     /// What it has read.
     pub received: Payload,

@@ -199,7 +199,7 @@ impl Stream {
     }
 
     fn push(&mut self, whose: Whose, request: IoRequest) {
-        let need = request.work.need(self.io.packet());
+        let need = request.work.need(self.io.packet(), request.plain);
         self.queue(whose).push(request, need);
     }
 
@@ -331,7 +331,7 @@ impl Stream {
         request.pending.set_state(RequestState::InFlight);
         Some(match &mut request.work {
             Work::Read { into, .. } => {
-                let rounded = length.next_multiple_of(packet);
+                let rounded = if request.plain { length } else { length.next_multiple_of(packet) };
                 // Where the memory ends inside the last packet, a buffer of ours has room for that.
                 let part = into.as_ref().and_then(|region| region.subregion(offset..offset + rounded));
                 part.map_or_else(|| pool.take(rounded).into(), Buffer::Shared)

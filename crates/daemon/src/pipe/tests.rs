@@ -129,6 +129,7 @@ impl Hand {
             device: "test".into(),
             work,
             timeout: DEADLINE,
+            plain: false,
             reply: Reply::Own(reply),
             received: Payload::default(),
             cancelled_by: Vec::new(),

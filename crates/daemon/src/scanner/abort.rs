@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{after, bounded, never, select};
 use usbscan_usb::{Direction, InterfaceNumber, Setup};
-use usbscan_wire::{AbortReport, AbortStep, Pipe};
+use usbscan_wire::{AbortReport, AbortStep};
 
 use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
 use crate::pipe::endpoint_io::WATCHDOG;
-use crate::pipe::orders::{Order, PipeHandle};
+use crate::pipe::orders::{Order, PipeHandle, Role};
 use crate::pipe::request::{Data, IoRequest, Reply, Report, RequestInfo, Work};
 use crate::scanner::abort_steps::{control, verifying};
 use crate::scanner::claim::Claimed;
@@ -52,6 +52,8 @@ pub(crate) struct AbortContext<'a> {
     pub read: Option<PipeHandle>,
     pub write: Option<PipeHandle>,
     pub event: Option<PipeHandle>,
+    /// Those of the interfaces that the session has claimed.
+    pub claimed_pipes: Vec<PipeHandle>,
     /// Whether the interface is of the still image class, which has requests for cancelling.
     pub still_image: bool,
     /// Whether halts are cleared on the wire.
@@ -89,7 +91,7 @@ impl AbortContext<'_> {
         // An answer may come late, but within the settle time; then it is asked again.
         while !self.clock.is_silent(Instant::now()) && !self.clock.is_over(Instant::now()) {
             let heard = report.drained;
-            if self.drain(self.drain_quiet, report).is_err() {
+            if self.drain(self.read.clone(), self.drain_quiet, report).is_err() {
                 break;
             }
             if report.drained > heard && self.ask(verifying, report).is_ok() {
@@ -140,7 +142,7 @@ impl AbortContext<'_> {
             return self.by_class(report);
         }
         set_method(report, "drain");
-        match self.drain(self.drain_quiet, report) {
+        match self.drain(self.read.clone(), self.drain_quiet, report) {
             Ok(()) => Verdict::Unverified,
             Err(why) => Verdict::Failed(format!("drain: {why}")),
         }
@@ -148,14 +150,14 @@ impl AbortContext<'_> {
 
     /// Throws away what still comes; a scanner that sends without an end shows that to the next who reads.
     pub fn empty(&mut self, report: &mut AbortReport) {
-        let _ = self.drain(self.drain_quiet, report);
+        let _ = self.drain(self.read.clone(), self.drain_quiet, report);
     }
 
     /// What the still image class offers. A device that refuses its requests is drained, and that is all.
     fn by_class(&mut self, report: &mut AbortReport) -> Verdict {
         set_method(report, "class");
         let cancel = self.class(CANCEL_REQUEST, Direction::Out, &CANCELLATION, 0);
-        if let Err(why) = self.drain(self.drain_quiet, report) {
+        if let Err(why) = self.drain(self.read.clone(), self.drain_quiet, report) {
             return Verdict::Failed(format!("drain: {why}"));
         }
         match cancel.outcome {
@@ -193,35 +195,52 @@ impl AbortContext<'_> {
         let ms = |timeout: u32| Duration::from_millis(u64::from(timeout));
         let left = |clock: &RecoveryClock, timeout: u32| limit(clock, ms(timeout), Instant::now());
         match step {
-            AbortStep::Write { bytes, timeout } => {
+            AbortStep::Write { endpoint, bytes, timeout } => {
                 let work = Work::Write { data: Data::Own(bytes.0.clone()), zero_packet: false };
                 let timeout = left(self.clock, *timeout);
-                ("write", self.write_step(work, timeout))
+                ("write", self.write_step(self.pipe_at(*endpoint, Role::Write), work, timeout))
             }
-            AbortStep::Read { length, timeout, expect } => {
+            AbortStep::Read { endpoint, length, timeout, expect } => {
                 let timeout = left(self.clock, *timeout);
-                ("read", self.read_step(*length as usize, timeout, &expect.0, report))
+                let pipe = self.pipe_at(*endpoint, Role::Read);
+                ("read", self.read_step(pipe, *length as usize, timeout, &expect.0, report))
             }
-            AbortStep::Drain { quiet, .. } => ("drain", self.drain(ms(*quiet), report)),
+            AbortStep::Drain { endpoint, quiet, .. } => {
+                ("drain", self.drain(self.pipe_at(*endpoint, Role::Read), ms(*quiet), report))
+            }
             AbortStep::Control { timeout, .. } => {
                 let (setup, data) = control(step).expect("it is a control step");
                 let work = Work::Control { setup, data: data.to_vec() };
                 let timeout = left(self.clock, *timeout);
                 ("control", result(self.own(&self.control.clone(), "abort", work, timeout).outcome))
             }
-            AbortStep::ClearHalt { pipe } => {
-                let handle = self.pipe(*pipe);
+            AbortStep::ClearHalt { pipe, endpoint } => {
+                let handle = match (pipe, endpoint) {
+                    (_, Some(endpoint)) => self.pipes().find(|handle| handle.address.0 == *endpoint).cloned(),
+                    (Some(pipe), None) => self.pipes().find(|handle| handle.role.pipe() == *pipe).cloned(),
+                    (None, None) => None,
+                };
                 ("clear-halt", handle.map_or(Err("there is no such pipe"), |handle| self.clear_halt(&handle)))
             }
         }
     }
 
-    fn pipe(&self, pipe: Pipe) -> Option<PipeHandle> {
-        [&self.read, &self.write, &self.event].into_iter().flatten().find(|handle| handle.role.pipe() == pipe).cloned()
+    /// The bound pipes first.
+    fn pipes(&self) -> impl Iterator<Item = &PipeHandle> {
+        [&self.read, &self.write, &self.event].into_iter().flatten().chain(&self.claimed_pipes)
     }
 
-    fn write_step(&mut self, work: Work, timeout: Duration) -> StepResult {
-        let Some(pipe) = self.write.clone() else { return Err("there is no such pipe") };
+    /// The pipe of an endpoint, or the bound one of a role.
+    fn pipe_at(&self, endpoint: Option<u8>, role: Role) -> Option<PipeHandle> {
+        let bound = if role == Role::Write { &self.write } else { &self.read };
+        match endpoint {
+            None => bound.clone(),
+            Some(endpoint) => self.pipes().find(|pipe| pipe.address.0 == endpoint && pipe.role == role).cloned(),
+        }
+    }
+
+    fn write_step(&mut self, pipe: Option<PipeHandle>, work: Work, timeout: Duration) -> StepResult {
+        let Some(pipe) = pipe else { return Err("there is no such pipe") };
         let outcome = self.own(&pipe, "abort", work, timeout).outcome;
         self.takes_nothing |= outcome == Outcome::Timeout;
         self.unhalt(&pipe);
@@ -229,8 +248,15 @@ impl AbortContext<'_> {
     }
 
     /// Nothing, or less than there was room for, is as good, unless something is expected at its end.
-    fn read_step(&mut self, length: usize, timeout: Duration, expect: &[u8], report: &mut AbortReport) -> StepResult {
-        let Some(pipe) = self.read.clone() else { return Err("there is no such pipe") };
+    fn read_step(
+        &mut self,
+        pipe: Option<PipeHandle>,
+        length: usize,
+        timeout: Duration,
+        expect: &[u8],
+        report: &mut AbortReport,
+    ) -> StepResult {
+        let Some(pipe) = pipe else { return Err("there is no such pipe") };
         let read = self.own(&pipe, "abort", Work::Read { length, return_partial: true, into: None }, timeout);
         self.unhalt(&pipe);
         self.count_drained(read.moved, report);
@@ -243,8 +269,8 @@ impl AbortContext<'_> {
     }
 
     /// Reads until the device is quiet, for as long as the recovery may take.
-    fn drain(&mut self, quiet: Duration, report: &mut AbortReport) -> StepResult {
-        let Some(pipe) = self.read.clone() else { return Ok(()) };
+    fn drain(&mut self, pipe: Option<PipeHandle>, quiet: Duration, report: &mut AbortReport) -> StepResult {
+        let Some(pipe) = pipe else { return Ok(()) };
         let mut last_byte = Instant::now();
         loop {
             let left = self.clock.left_of_all(quiet, Instant::now());
@@ -320,6 +346,7 @@ impl AbortContext<'_> {
             device: self.scanner.name.clone(),
             work,
             timeout,
+            plain: false,
             reply: Reply::Own(reply),
             received: Payload::default(),
             cancelled_by: Vec::new(),

@@ -1,9 +1,10 @@
 //! The steps of an abort sequence as values: which a client may leave, and which of them show that the scanner is idle.
 
-use usbscan_usb::{InterfaceNumber, Setup};
+use usbscan_usb::{EndpointAddress, InterfaceNumber, Setup};
 use usbscan_wire::{AbortStep, ControlDirection, Pipe, RequestKind, RequestRecipient};
 
 use crate::failure::Failure;
+use crate::session::binding::Binding;
 
 /// The longest time of a step, in milliseconds.
 const LONGEST_STEP: u32 = 10_000;
@@ -14,17 +15,40 @@ const LONGEST_WRITE: usize = 512;
 ///
 /// # Errors
 /// The first that makes no sense.
-pub(crate) fn check(steps: &[AbortStep], interface: InterfaceNumber) -> Result<(), Failure> {
+pub(crate) fn check(steps: &[AbortStep], binding: &Binding) -> Result<(), Failure> {
+    let interfaces: Vec<_> = binding.claims.keys().copied().chain([binding.interface]).collect();
+    let endpoints: Vec<_> = binding.pipes().map(|pipe| pipe.address).collect();
+    check_within(steps, &interfaces, &endpoints)
+}
+
+fn check_within(
+    steps: &[AbortStep],
+    interfaces: &[InterfaceNumber],
+    endpoints: &[EndpointAddress],
+) -> Result<(), Failure> {
     if steps.len() > usbscan_wire::ABORT_STEPS_LIMIT {
         return Err(Failure::TooManySteps);
     }
     for (at, step) in steps.iter().enumerate() {
-        problem(step, interface).map_or(Ok(()), |problem| Err(Failure::BadStep { number: at + 1, problem }))?;
+        let problem = problem(step, interfaces).or_else(|| foreign_endpoint(step, endpoints));
+        problem.map_or(Ok(()), |problem| Err(Failure::BadStep { number: at + 1, problem }))?;
     }
     Ok(())
 }
 
-fn problem(step: &AbortStep, interface: InterfaceNumber) -> Option<&'static str> {
+fn foreign_endpoint(step: &AbortStep, endpoints: &[EndpointAddress]) -> Option<&'static str> {
+    let endpoint = match step {
+        AbortStep::Write { endpoint, .. }
+        | AbortStep::Read { endpoint, .. }
+        | AbortStep::Drain { endpoint, .. }
+        | AbortStep::ClearHalt { endpoint, .. } => EndpointAddress((*endpoint)?),
+        AbortStep::Control { .. } => return None,
+    };
+    let known = !endpoint.is_control() && endpoints.contains(&endpoint);
+    (!known).then_some("\"endpoint\" must be one of an interface that this session has")
+}
+
+fn problem(step: &AbortStep, interfaces: &[InterfaceNumber]) -> Option<&'static str> {
     let bad_time = |timeout: u32| !(1..=LONGEST_STEP).contains(&timeout);
     match step {
         AbortStep::Write { timeout, .. }
@@ -45,9 +69,9 @@ fn problem(step: &AbortStep, interface: InterfaceNumber) -> Option<&'static str>
         }
         AbortStep::Control { bytes, length, direction, .. } => {
             let (setup, _) = control(step)?;
-            let foreign = setup.request_type & 0x1f == 1 && setup.index as u8 != interface.0;
+            let foreign = setup.request_type & 0x1f == 1 && !interfaces.contains(&InterfaceNumber(setup.index as u8));
             match direction {
-                _ if foreign => Some("\"index\" must be the interface that is open"),
+                _ if foreign => Some("\"index\" must be an interface that this session has"),
                 _ if setup.is_reserved_for_host() => Some("this standard request has a command of its own"),
                 ControlDirection::In if *length > Setup::MAX_DATA => Some("\"length\" is at most 4096"),
                 ControlDirection::Out if bytes.0.len() > usize::from(Setup::MAX_DATA) => {
@@ -56,7 +80,13 @@ fn problem(step: &AbortStep, interface: InterfaceNumber) -> Option<&'static str>
                 _ => None,
             }
         }
-        AbortStep::ClearHalt { pipe: Pipe::All | Pipe::Control } => Some("\"pipe\" must be read, write or event"),
+        AbortStep::ClearHalt { pipe: Some(Pipe::All | Pipe::Control), .. } => {
+            Some("\"pipe\" must be read, write or event")
+        }
+        AbortStep::ClearHalt { pipe: None, endpoint: None } => Some("\"pipe\" or \"endpoint\" is missing"),
+        AbortStep::ClearHalt { pipe: Some(_), endpoint: Some(_) } => {
+            Some("\"pipe\" and \"endpoint\" exclude each other")
+        }
         _ => None,
     }
 }
@@ -107,7 +137,9 @@ mod tests {
     use super::*;
 
     fn refusal(step: AbortStep) -> Option<String> {
-        check(&[step], InterfaceNumber(1)).err().map(|failure| failure.to_string())
+        check_within(&[step], &[InterfaceNumber(1)], &[EndpointAddress(0x81), EndpointAddress::CONTROL])
+            .err()
+            .map(|failure| failure.to_string())
     }
 
     fn class_request(index: u16) -> AbortStep {
@@ -128,20 +160,24 @@ mod tests {
     fn steps_out_of_bounds_are_refused_with_their_number() {
         assert_eq!(refusal(class_request(1)), None);
         for step in [
-            AbortStep::Write { bytes: HexBytes(vec![0; 513]), timeout: 1 },
-            AbortStep::Write { bytes: HexBytes(vec![]), timeout: 0 },
-            AbortStep::Read { length: 2 << 20, timeout: 1, expect: HexBytes::default() },
-            AbortStep::Read { length: 1, timeout: 10_001, expect: HexBytes::default() },
-            AbortStep::Read { length: 1, timeout: 1, expect: HexBytes(vec![6, 6]) },
-            AbortStep::Drain { quiet: 0, timeout: 1 },
-            AbortStep::ClearHalt { pipe: Pipe::All },
+            AbortStep::Write { endpoint: None, bytes: HexBytes(vec![0; 513]), timeout: 1 },
+            AbortStep::Write { endpoint: None, bytes: HexBytes(vec![]), timeout: 0 },
+            AbortStep::Read { endpoint: None, length: 2 << 20, timeout: 1, expect: HexBytes::default() },
+            AbortStep::Read { endpoint: None, length: 1, timeout: 10_001, expect: HexBytes::default() },
+            AbortStep::Read { endpoint: None, length: 1, timeout: 1, expect: HexBytes(vec![6, 6]) },
+            AbortStep::Drain { endpoint: None, quiet: 0, timeout: 1 },
+            AbortStep::ClearHalt { pipe: Some(Pipe::All), endpoint: None },
+            AbortStep::ClearHalt { pipe: None, endpoint: None },
+            AbortStep::ClearHalt { pipe: None, endpoint: Some(0x82) },
+            AbortStep::ClearHalt { pipe: None, endpoint: Some(0) },
+            AbortStep::Drain { endpoint: Some(0x82), quiet: 1, timeout: 1 },
             class_request(0),
         ] {
             let refused = refusal(step.clone()).unwrap_or_else(|| panic!("{step:?} is refused"));
             assert!(refused.contains("step 1: "), "{refused}");
         }
-        let many = vec![AbortStep::ClearHalt { pipe: Pipe::Read }; 17];
-        assert!(matches!(check(&many, InterfaceNumber(0)), Err(Failure::TooManySteps)));
+        let many = vec![AbortStep::ClearHalt { pipe: Some(Pipe::Read), endpoint: None }; 17];
+        assert!(matches!(check_within(&many, &[], &[]), Err(Failure::TooManySteps)));
     }
 
     #[test]
@@ -152,9 +188,14 @@ mod tests {
 
     #[test]
     fn what_verifies_is_the_question_before_the_last_expectation_and_all_behind_it() {
-        let read = |expect: &[u8]| AbortStep::Read { length: 8, timeout: 1, expect: HexBytes(expect.to_vec()) };
-        let write = |byte| AbortStep::Write { bytes: HexBytes(vec![byte]), timeout: 1 };
-        let drain = AbortStep::Drain { quiet: 1, timeout: 1 };
+        let read = |expect: &[u8]| AbortStep::Read {
+            endpoint: None,
+            length: 8,
+            timeout: 1,
+            expect: HexBytes(expect.to_vec()),
+        };
+        let write = |byte| AbortStep::Write { endpoint: None, bytes: HexBytes(vec![byte]), timeout: 1 };
+        let drain = AbortStep::Drain { endpoint: None, quiet: 1, timeout: 1 };
         let steps = [drain.clone(), write(0x18), read(&[]), write(0x1b), read(&[6]), drain.clone()];
         assert_eq!(verifying(&steps), Some(&steps[3..]));
         assert_eq!(verifying(&steps[..3]), None, "nothing is expected");

@@ -1,11 +1,12 @@
 //! A claimed scanner: the open device, its interfaces, a worker for each endpoint that somebody uses. The scanner's
 //! supervisor owns it; opening and closing may take a while, and nobody else waits for them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, unbounded};
-use usbscan_usb::{Device, EndpointAddress, EndpointDescriptor, Error, ErrorKind, TransferType};
+use usbscan_usb::{Device, EndpointAddress, EndpointDescriptor, Error, ErrorKind, InterfaceNumber, TransferType};
 
 use crate::capture::Tap;
 use crate::config::PipeDefaults;
@@ -35,7 +36,8 @@ pub(crate) enum ResetEnd {
 pub(crate) struct Claimed {
     /// `None` while a port reset has it.
     device: Option<Box<dyn Device>>,
-    interfaces: Vec<Function>,
+    /// Those that are ours, each with the setting that it is in.
+    interfaces: BTreeMap<InterfaceNumber, u8>,
     workers: Vec<Worker>,
     scanner: Arc<Scanner>,
     defaults: PipeDefaults,
@@ -49,7 +51,7 @@ impl Claimed {
     pub fn open(scanner: &Arc<Scanner>, defaults: PipeDefaults) -> Result<Claimed, Error> {
         let device = Some(scanner.bus.open(&scanner.info().location)?);
         let mut claimed =
-            Claimed { device, interfaces: Vec::new(), workers: Vec::new(), scanner: scanner.clone(), defaults };
+            Claimed { device, interfaces: BTreeMap::new(), workers: Vec::new(), scanner: scanner.clone(), defaults };
         match claimed.begin() {
             Ok(()) => Ok(claimed),
             Err(error) => {
@@ -69,14 +71,76 @@ impl Claimed {
         self.scanner.model.as_ref().map_or_else(Quirks::default, |model| model.quirks)
     }
 
-    /// Claims another interface, or the same again.
+    /// Claims another interface in the setting in which it is a scanner, or the same again.
     pub fn interface(&mut self, function: Function) -> Result<(), Error> {
-        if self.interfaces.iter().any(|claimed| claimed.interface == function.interface) {
+        if self.interfaces.contains_key(&function.interface) {
             return Ok(());
         }
-        claim(self.device()?, function)?;
-        self.interfaces.push(function);
+        if self.take(function.interface)? != function.alternate {
+            self.set_alternate(function.interface, function.alternate)?;
+        }
         Ok(())
+    }
+
+    /// Claims an interface, or the same again; says which setting it is in.
+    pub fn take(&mut self, interface: InterfaceNumber) -> Result<u8, Error> {
+        if let Some(alternate) = self.interfaces.get(&interface) {
+            return Ok(*alternate);
+        }
+        let device = self.device()?;
+        device.claim(interface)?;
+        let alternate = device.alternate(interface);
+        self.interfaces.insert(interface, alternate);
+        Ok(alternate)
+    }
+
+    /// The setting that an interface of ours is in.
+    pub fn alternate(&self, interface: InterfaceNumber) -> Option<u8> {
+        self.interfaces.get(&interface).copied()
+    }
+
+    /// Another setting of an interface of ours, or the same again, on whose pipes nothing is pending. They end.
+    pub fn set_alternate(&mut self, interface: InterfaceNumber, alternate: u8) -> Result<(), Error> {
+        self.retire(interface)?;
+        self.device()?.set_alternate(interface, alternate)?;
+        self.interfaces.insert(interface, alternate);
+        Ok(())
+    }
+
+    /// Gives an interface back, on whose pipes nothing is pending. They end.
+    pub fn give_back(&mut self, interface: InterfaceNumber) -> Result<(), Error> {
+        self.retire(interface)?;
+        self.interfaces.remove(&interface);
+        self.device()?.release(interface)
+    }
+
+    /// The pipes of the setting that an interface of ours is in, those left out that usbscan has no use for.
+    pub fn pipes_of(&mut self, interface: InterfaceNumber) -> Result<Vec<PipeHandle>, Error> {
+        let info = self.scanner.info();
+        let alternate = self.alternate(interface);
+        let setting = function::settings(&info, interface).find(|setting| Some(setting.alternate) == alternate);
+        let endpoints = setting.iter().flat_map(|setting| &setting.endpoints);
+        endpoints.filter(|one| function::role_when_claimed(one).is_some()).map(|one| self.pipe(one)).collect()
+    }
+
+    /// Ends the workers of the setting that an interface is in.
+    fn retire(&mut self, interface: InterfaceNumber) -> Result<(), Error> {
+        let info = self.scanner.info();
+        let alternate = self.alternate(interface);
+        let setting = function::settings(&info, interface).find(|setting| Some(setting.alternate) == alternate);
+        let has = |address| setting.is_some_and(|setting| setting.endpoints.iter().any(|one| one.address == address));
+        let (retiring, staying): (Vec<_>, Vec<_>) =
+            self.workers.drain(..).partition(|worker| has(worker.handle.address));
+        self.workers = staying;
+        retiring.iter().for_each(|worker| worker.handle.tell(Order::Retire));
+        let deadline = Instant::now() + WATCHDOG;
+        // Each is joined, also behind one that did not end in time.
+        let mut all_ended = true;
+        for worker in retiring {
+            all_ended &= worker.join(deadline);
+        }
+        let stuck = || Error::new(ErrorKind::HostStuck, format!("end the pipes of interface {interface}"));
+        if all_ended { Ok(()) } else { Err(stuck()) }
     }
 
     fn device(&mut self) -> Result<&mut dyn Device, Error> {
@@ -92,7 +156,7 @@ impl Claimed {
             return Ok(worker.handle.clone());
         }
         let unfit = || Error::new(ErrorKind::NotSupported, format!("use endpoint {}", endpoint.address));
-        self.start(function::role(endpoint).ok_or_else(unfit)?, endpoint.address)
+        self.start(function::role_when_claimed(endpoint).ok_or_else(unfit)?, endpoint.address)
     }
 
     pub fn control(&self) -> &PipeHandle {
@@ -152,8 +216,9 @@ impl Claimed {
         if !self.quirks().set_alt_before_clear {
             return;
         }
-        let function = self.scanner.function;
-        let chosen = self.device().and_then(|device| device.set_alternate(function.interface, function.alternate));
+        let interface = self.scanner.function.interface;
+        let alternate = self.alternate(interface).unwrap_or(self.scanner.function.alternate);
+        let chosen = self.device().and_then(|device| device.set_alternate(interface, alternate));
         if let Err(error) = chosen {
             log::debug!("{error}");
         }
@@ -190,8 +255,8 @@ impl Claimed {
     fn after_reset(&mut self, mut device: Box<dyn Device>, result: Result<(), Error>) -> ResetEnd {
         // A reset puts every interface back into its first setting.
         let restored = result.and_then(|()| {
-            let mut others = self.interfaces.iter().filter(|function| function.alternate != 0);
-            others.try_for_each(|function| device.set_alternate(function.interface, function.alternate))
+            let mut others = self.interfaces.iter().filter(|(_, alternate)| **alternate != 0);
+            others.try_for_each(|(interface, alternate)| device.set_alternate(*interface, *alternate))
         });
         match restored {
             Err(error) if error.kind == ErrorKind::NoDevice => {
@@ -226,7 +291,7 @@ impl Claimed {
     }
 
     fn reopen_with(&self, device: &mut dyn Device) -> Result<(), Error> {
-        self.interfaces.iter().try_for_each(|function| claim(device, *function))?;
+        self.interfaces.iter().try_for_each(|(interface, alternate)| claim(device, *interface, *alternate))?;
         for worker in &self.workers {
             let (completions, done) = unbounded();
             let address = worker.handle.address;
@@ -268,10 +333,10 @@ impl Claimed {
     }
 }
 
-fn claim(device: &mut dyn Device, function: Function) -> Result<(), Error> {
-    device.claim(function.interface)?;
+fn claim(device: &mut dyn Device, interface: InterfaceNumber, alternate: u8) -> Result<(), Error> {
+    device.claim(interface)?;
     // The first setting is chosen already, and choosing it again makes some devices print garbage.
-    if function.alternate == 0 { Ok(()) } else { device.set_alternate(function.interface, function.alternate) }
+    if alternate == 0 { Ok(()) } else { device.set_alternate(interface, alternate) }
 }
 
 /// A pipe tells something: it concerns all pipes at once, and then the supervisor.

@@ -106,6 +106,18 @@ pub(crate) fn endpoints(info: &DeviceInfo, function: Function) -> &[EndpointDesc
     interfaces.iter().find(its).map_or(&[], |interface| &interface.endpoints)
 }
 
+/// The settings of an interface.
+pub(crate) fn settings(info: &DeviceInfo, interface: InterfaceNumber) -> impl Iterator<Item = &InterfaceDescriptor> {
+    let all = info.configuration.iter().flat_map(|configuration| &configuration.interfaces);
+    all.filter(move |setting| setting.number == interface)
+}
+
+/// What an endpoint of a claimed interface is used as: interrupts out are written like anything else.
+pub(crate) fn role_when_claimed(endpoint: &EndpointDescriptor) -> Option<Role> {
+    let out = endpoint.transfer_type == TransferType::Interrupt && endpoint.address.direction() == Direction::Out;
+    if out { Some(Role::Write) } else { role(endpoint) }
+}
+
 /// What an endpoint is used as.
 pub(crate) fn role(endpoint: &EndpointDescriptor) -> Option<Role> {
     Role::of(endpoint.transfer_type, endpoint.address.direction()).filter(|role| *role != Role::Control)

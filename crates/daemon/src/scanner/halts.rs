@@ -11,6 +11,7 @@ use crate::pipe::orders::{Order, PipeHandle, Role};
 use crate::reply::responder::Responder;
 use crate::scanner::abort;
 use crate::scanner::gates::{NotQuiet, quiesce, resume};
+use crate::scanner::handle::Scanner;
 use crate::scanner::supervisor::Supervisor;
 
 /// How long a reset waits for another's control request before it says who is in the way.
@@ -45,24 +46,15 @@ impl Supervisor {
         resume(&halted);
     }
 
-    /// No control request may be pending while a halt is cleared: the kernel holds the device's lock for the time of it,
-    /// and everybody else's cancels would wait.
     fn clear_quiet_halts(&mut self, pipes: &[PipeHandle]) -> Result<(), Failure> {
-        let control: Vec<_> = self.scanner.pipes().into_iter().filter(|pipe| pipe.role == Role::Control).collect();
-        let (quiet, is_quiet) = bounded(control.len());
-        control.iter().for_each(|pipe| pipe.tell(Order::Quiesce { cancel: None, quiet: quiet.clone() }));
-        drop(quiet);
-        let still = is_quiet.recv_timeout(CONTROL_PATIENCE);
         let on_the_wire = self.clears_halts();
-        if let (Ok(()), Some(claimed)) = (still, self.claimed.as_mut()) {
-            claimed.prepare_to_clear();
-        }
-        let cleared = match still {
-            Ok(()) => pipes.iter().try_for_each(|pipe| Ok(abort::clear_halt(pipe, on_the_wire)?)),
-            Err(_) => Err(Failure::ControlPending { device: self.scanner.name.clone() }),
-        };
-        resume(&control);
-        cleared
+        let scanner = self.scanner.clone();
+        with_control_quiet(&scanner, || {
+            if let Some(claimed) = self.claimed.as_mut() {
+                claimed.prepare_to_clear();
+            }
+            pipes.iter().try_for_each(|pipe| Ok(abort::clear_halt(pipe, on_the_wire)?))
+        })
     }
 
     /// Whether halts are cleared on the wire: some models take it badly.
@@ -79,4 +71,22 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// Does something for which the kernel holds the device's lock, while no control request is pending: everybody's cancels would
+/// wait behind one.
+pub(super) fn with_control_quiet<T>(
+    scanner: &Scanner,
+    work: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let control: Vec<_> = scanner.pipes().into_iter().filter(|pipe| pipe.role == Role::Control).collect();
+    let (quiet, is_quiet) = bounded(control.len());
+    control.iter().for_each(|pipe| pipe.tell(Order::Quiesce { cancel: None, quiet: quiet.clone() }));
+    drop(quiet);
+    let done = match is_quiet.recv_timeout(CONTROL_PATIENCE) {
+        Ok(()) => work(),
+        Err(_) => Err(Failure::ControlPending { device: scanner.name.clone() }),
+    };
+    resume(&control);
+    done
 }

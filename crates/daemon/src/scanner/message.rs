@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use usbscan_usb::Device;
-use usbscan_wire::Peer;
+use usbscan_usb::{Device, InterfaceNumber};
+use usbscan_wire::{Faults, Peer};
 
 use crate::failure::Failure;
 use crate::pipe::cancellation::{CancelCount, Cancellation};
@@ -22,6 +22,7 @@ pub(crate) struct OpenOptions {
     pub read: Option<u8>,
     pub write: Option<u8>,
     pub interface: Option<u8>,
+    pub faults: Faults,
 }
 
 /// How a session leaves a scanner.
@@ -58,6 +59,20 @@ pub(crate) enum Message {
         /// What its end has cancelled.
         cut_short: CutShort,
         done: Sender<()>,
+    },
+    /// A session wants an interface, or another setting of one that it has.
+    Claim {
+        session: Arc<Session>,
+        interface: InterfaceNumber,
+        /// Without it, the setting that the interface is in.
+        alternate: Option<u8>,
+        done: Sender<Result<(), Failure>>,
+    },
+    /// A session gives an interface back. It has nothing pending there.
+    Release {
+        session: Arc<Session>,
+        interface: InterfaceNumber,
+        done: Sender<Result<(), Failure>>,
     },
     /// Everything is cancelled and the scanner brought back to idle.
     CancelPending(PendingCancel),

@@ -8,6 +8,7 @@ pub(crate) mod function;
 mod gates;
 mod halts;
 pub(crate) mod handle;
+mod interfaces;
 mod lock;
 pub(crate) mod message;
 mod names;

@@ -57,6 +57,8 @@ struct Pipes {
     read: Option<PipeHandle>,
     write: Option<PipeHandle>,
     event: Option<PipeHandle>,
+    /// Those of the interfaces that the session has claimed.
+    claimed_pipes: Vec<PipeHandle>,
 }
 
 /// Cancels what a session has outstanding, and waits for the end of that. On the session's own thread, so that a supervisor
@@ -74,6 +76,14 @@ pub(crate) fn cancel_session(scanner: &Scanner, binding: &Binding, session: &Ses
     let requests = wait(&sum);
     wait(&rest);
     CutShort { requests, silent_for }
+}
+
+/// Cancels what a session has outstanding on these pipes, and waits for the end of that.
+pub(crate) fn cancel_session_on(pipes: &[PipeHandle], id: u64) {
+    let (by, sum) = cancellation();
+    Scanner::cancel(pipes, CancelTarget::Session(id), &by);
+    drop(by);
+    wait(&sum);
 }
 
 impl Supervisor {
@@ -95,6 +105,9 @@ impl Supervisor {
         session.disarm();
         self.scanner.tell_pipes(|| Order::DropSurplus { session: Some(id) });
         self.scanner.detach(session);
+        if let Some(binding) = session.binding() {
+            self.release_claims_of(&binding);
+        }
         if self.scanner.check().is_ok() && self.claimed.is_some() && self.scanner.sessions().is_empty() {
             self.clear_halts(self.scanner.pipes());
         }
@@ -115,9 +128,9 @@ impl Supervisor {
         session.log(format_args!("ended in the middle of a job; {name} is recovered"));
         self.scanner.begin_recovery();
         self.scanner.end_jobs(session.id());
-        let clears_event = armed
-            .as_ref()
-            .is_some_and(|armed| armed.steps.iter().any(|s| matches!(s, AbortStep::ClearHalt { pipe: Pipe::Event })));
+        let clears_event = armed.as_ref().is_some_and(|armed| {
+            armed.steps.iter().any(|s| matches!(s, AbortStep::ClearHalt { pipe: Some(Pipe::Event), .. }))
+        });
         let pipes: Vec<_> =
             self.scanner.pipes().into_iter().filter(|pipe| pipe.role != Role::Event || clears_event).collect();
         let (by, sum) = cancellation();
@@ -391,7 +404,7 @@ impl Supervisor {
     fn context<'a>(&'a mut self, pipes: Pipes, clock: &'a mut RecoveryClock) -> AbortContext<'a> {
         let quirks = self.scanner.model.as_ref().map(|model| model.quirks).unwrap_or_default();
         let quiet = self.environment.configured.now().recovery.drain_quiet;
-        let Pipes { interface, control, read, write, event } = pipes;
+        let Pipes { interface, control, read, write, event, claimed_pipes } = pipes;
         AbortContext {
             scanner: self.scanner.clone(),
             interface,
@@ -399,6 +412,7 @@ impl Supervisor {
             read,
             write,
             event,
+            claimed_pipes,
             still_image: self.scanner.function.still_image,
             clears_halts: self.clears_halts(),
             claimed: self.claimed.as_mut(),
@@ -421,7 +435,8 @@ impl Supervisor {
         let (read, write) = (pipe(Role::Read)?, pipe(Role::Write)?);
         let (control, handles) = (claimed.control().clone(), claimed.handles());
         scanner.set_claim_state(ClaimState::Claimed, handles);
-        Ok(Pipes { interface: scanner.function.interface, control, read, write, event: None })
+        let interface = scanner.function.interface;
+        Ok(Pipes { interface, control, read, write, event: None, claimed_pipes: Vec::new() })
     }
 
     // ---- the end of the ladder
@@ -489,6 +504,7 @@ fn pipes_of(binding: &Binding) -> Pipes {
         read: binding.read.clone(),
         write: binding.write.clone(),
         event: binding.event.clone(),
+        claimed_pipes: binding.claims.values().flatten().cloned().collect(),
     }
 }
 

@@ -8,6 +8,7 @@
 //!                               └ a transfer is not given back: HostStuck ──it is, after all──▶ Closed
 //! ```
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -138,6 +139,12 @@ impl Supervisor {
                 self.leave(&session, reason, cut_short);
                 let _ = done.send(());
             }
+            Message::Claim { session, interface, alternate, done } => {
+                let _ = done.send(self.claim_interface(&session, interface, alternate));
+            }
+            Message::Release { session, interface, done } => {
+                let _ = done.send(self.release_interface(&session, interface));
+            }
             Message::CancelPending(pending) => self.cancel_pending(pending),
             Message::ResetPipes { pipes, by, responder } => self.reset_pipes(pipes, by, responder),
             Message::ResetDevice(pending) => self.reset_device(pending),
@@ -178,7 +185,10 @@ impl Supervisor {
         let (scanner, device) = (self.scanner.id, self.scanner.name.clone());
         let lock_awaited = self.scanner.lock_awaited.clone();
         let claim = self.scanner.claim_number();
-        Ok(Arc::new(Binding { scanner, device, claim, lock_awaited, interface, control, event, read, write }))
+        let (claims, faults) = (BTreeMap::new(), options.faults);
+        let binding =
+            Binding { scanner, device, claim, lock_awaited, interface, control, event, read, write, claims, faults };
+        Ok(Arc::new(binding))
     }
 
     fn wanted_function(&self, options: OpenOptions) -> Result<Function, Failure> {
@@ -358,6 +368,9 @@ fn refuse_the_rest(inbox: &Receiver<Message>, scanner: &Scanner) {
             Message::Detach { session, done, .. } => {
                 scanner.detach(&session);
                 let _ = done.send(());
+            }
+            Message::Claim { done, .. } | Message::Release { done, .. } => {
+                let _ = done.send(Err(gone()));
             }
             Message::CancelPending(pending) | Message::ResetDevice(pending) => pending.responder.fail(&gone()),
             Message::ResetPipes { responder, .. } => responder.fail(&gone()),

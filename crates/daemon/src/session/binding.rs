@@ -1,9 +1,12 @@
-//! What a session has open: a scanner, an interface of it, and one pipe of each role.
+//! What a session has open: a scanner, an interface of it and one pipe of each role, and the interfaces that it has claimed
+//! besides.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use usbscan_usb::InterfaceNumber;
+use usbscan_usb::{EndpointAddress, InterfaceNumber};
+use usbscan_wire::Faults;
 
 use crate::pipe::orders::{PipeHandle, Role};
 
@@ -13,7 +16,7 @@ use crate::pipe::orders::{PipeHandle, Role};
 pub(crate) struct ScannerId(pub u64);
 
 /// What this session has open.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Binding {
     /// The scanner: its number, by which the registry finds it.
     pub scanner: ScannerId,
@@ -29,6 +32,10 @@ pub(crate) struct Binding {
     pub event: Option<PipeHandle>,
     pub read: Option<PipeHandle>,
     pub write: Option<PipeHandle>,
+    /// The interfaces that it has claimed, with the pipes of the setting that each is in.
+    pub claims: BTreeMap<InterfaceNumber, Vec<PipeHandle>>,
+    /// What a fault does to its requests' pipes.
+    pub faults: Faults,
 }
 
 impl Binding {
@@ -42,9 +49,25 @@ impl Binding {
         }
     }
 
+    /// The pipe of an endpoint of an interface that it has.
+    pub fn pipe_at(&self, endpoint: EndpointAddress) -> Option<&PipeHandle> {
+        self.pipes().find(|pipe| pipe.address == endpoint)
+    }
+
+    /// Whether it has this interface.
+    pub fn has(&self, interface: InterfaceNumber) -> bool {
+        self.interface == interface || self.claims.contains_key(&interface)
+    }
+
+    /// The pipes that `open` bound, control first.
+    pub fn bound_pipes(&self) -> impl Iterator<Item = &PipeHandle> {
+        [Role::Control, Role::Write, Role::Read, Role::Event].into_iter().filter_map(|role| self.pipe(role))
+    }
+
     /// All its pipes, control first: the order in which they are cancelled.
     pub fn pipes(&self) -> impl Iterator<Item = &PipeHandle> {
-        [Role::Control, Role::Write, Role::Read, Role::Event].into_iter().filter_map(|role| self.pipe(role))
+        let is_bound = |pipe: &&PipeHandle| self.bound_pipes().any(|bound| bound.address == pipe.address);
+        self.bound_pipes().chain(self.claims.values().flatten().filter(move |pipe| !is_bound(pipe)))
     }
 }
 

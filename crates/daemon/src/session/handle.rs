@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use usbscan_shm::SharedMemory;
-use usbscan_wire::{AbortStep, DEFAULT_TIMEOUT_SECONDS, Event, EventName, Peer};
+use usbscan_wire::{AbortStep, DEFAULT_TIMEOUT_SECONDS, Event, EventName, Faults, Peer};
 
 use crate::capture::{Capture, Taps};
 use crate::failure::{Failure, Limit};
@@ -98,6 +98,9 @@ pub(crate) struct Armed {
 #[derive(Debug, Default)]
 pub(crate) struct Job {
     armed: Option<Armed>,
+    /// It has claimed interfaces and takes faults as libusb's programs do: none of those says when a job begins, or that one is
+    /// over.
+    claims: bool,
     /// Somebody has done so, or is about to.
     is_over: bool,
 }
@@ -305,6 +308,12 @@ impl Session {
         *self.binding.lock() = Some(binding);
     }
 
+    /// What it has of its scanner has changed. Only the scanner's supervisor does, while the reader thread waits for that.
+    pub fn rebind(&self, binding: Binding) {
+        self.job.lock().claims = binding.faults == Faults::Pass && !binding.claims.is_empty();
+        *self.binding.lock() = Some(Arc::new(binding));
+    }
+
     /// Closes. Only the reader thread does.
     pub fn unbind(&self) {
         self.binding.lock().take();
@@ -395,7 +404,7 @@ impl Session {
     /// Takes it back: no job any more.
     pub fn disarm(&self) {
         let mut job = self.job.lock();
-        *job = Job::default();
+        *job = Job { claims: job.claims, ..Job::default() };
         self.armed.store(false, Ordering::SeqCst);
         self.mark_idle();
     }
@@ -419,7 +428,7 @@ impl Session {
     /// is cancelled, until it has disarmed; what it asked for before is with the pipes already, for that cancel to find.
     pub fn end_job(&self) {
         let mut job = self.job.lock();
-        job.is_over = job.armed.is_some();
+        job.is_over = job.armed.is_some() || job.claims;
         self.armed.store(false, Ordering::SeqCst);
     }
 

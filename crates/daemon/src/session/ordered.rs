@@ -1,4 +1,4 @@
-//! Requests that need the scanner while an `open` or `close` of the same connection is carried out, which may take long: they
+//! Requests that need the scanner while an `open`, `close`, `claim` or `release` of the same connection is carried out, which may take long: they
 //! wait for its end, in order. Cancels and looking pass them by. Each of them can be cancelled, and so can the one that is
 //! carried out.
 //!
@@ -18,7 +18,7 @@ use crate::reply::responder::Responder;
 /// What is to be carried out.
 #[derive(Debug)]
 pub(crate) enum Turn {
-    /// An `open` or `close`, whose answer is kept here until [`OrderedRequests::done`]. What comes closes when it is cancelled.
+    /// An `open`, `close`, `claim` or `release`, whose answer is kept here until [`OrderedRequests::done`]. What comes closes when it is cancelled.
     Long(Command, Receiver<()>),
     /// Another request.
     Short(Responder, Request),
@@ -51,7 +51,7 @@ struct Running {
 
 /// Whether a request may take long.
 pub(crate) fn takes_long(command: &Command) -> bool {
-    matches!(command, Command::Open { .. } | Command::Close {})
+    matches!(command, Command::Open { .. } | Command::Close {} | Command::Claim { .. } | Command::Release { .. })
 }
 
 impl State {

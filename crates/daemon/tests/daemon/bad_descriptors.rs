@@ -124,13 +124,13 @@ fn questions() -> Vec<(Command, Vec<u8>)> {
         (descriptor(1), vec![]),
         (descriptor(2), vec![]),
         (descriptor(3), vec![]),
-        (Command::Write { offset: None, length: 0, zero_packet: false, timeout }, vec![7; 1000]),
-        (Command::Write { offset: None, length: 0, zero_packet: true, timeout }, vec![7; 1024]),
-        (Command::Read { offset: None, length: 1, return_partial: true, timeout }, vec![]),
-        (Command::Read { offset: None, length: 100_000, return_partial: false, timeout }, vec![]),
-        (Command::WaitEvent { timeout }, vec![]),
-        (Command::ResetPipe { pipe: Pipe::Read }, vec![]),
-        (Command::CancelPipe { pipe: Pipe::Read, device: None }, vec![]),
+        (Command::Write { endpoint: None, offset: None, length: 0, zero_packet: false, timeout }, vec![7; 1000]),
+        (Command::Write { endpoint: None, offset: None, length: 0, zero_packet: true, timeout }, vec![7; 1024]),
+        (Command::Read { endpoint: None, offset: None, length: 1, return_partial: true, timeout }, vec![]),
+        (Command::Read { endpoint: None, offset: None, length: 100_000, return_partial: false, timeout }, vec![]),
+        (Command::WaitEvent { endpoint: None, timeout }, vec![]),
+        (Command::ResetPipe { pipe: Some(Pipe::Read), endpoint: None }, vec![]),
+        (Command::CancelPipe { pipe: Some(Pipe::Read), endpoint: None, device: None }, vec![]),
         (Command::CancelPending { device: None }, vec![]),
         (Command::ResetDevice { device: None }, vec![]),
         (Command::Status { device: None }, vec![]),
@@ -242,7 +242,7 @@ fn a_stream_without_an_end_gives_what_was_asked_for_and_is_given_up_when_its_rea
     if is_said(&mut next, open("usbscan1"), Vec::new(), "after a death") {
         is_said(
             &mut next,
-            Command::Read { offset: None, length: 4096, return_partial: true, timeout: None },
+            Command::Read { endpoint: None, offset: None, length: 4096, return_partial: true, timeout: None },
             Vec::new(),
             "after a death",
         );
@@ -260,11 +260,12 @@ fn babble_rubbish_and_stalls_are_errors_in_words_until_they_end() {
         assert!(is_a_scanner(&mut client));
         client.open("usbscan1");
         for _ in 0..3 {
-            let read = Command::Read { offset: None, length: 4096, return_partial: false, timeout: None };
+            let read =
+                Command::Read { endpoint: None, offset: None, length: 4096, return_partial: false, timeout: None };
             assert!(!is_said(&mut client, read, Vec::new(), what), "{what}");
-            is_said(&mut client, Command::ResetPipe { pipe: Pipe::Read }, Vec::new(), what);
+            is_said(&mut client, Command::ResetPipe { pipe: Some(Pipe::Read), endpoint: None }, Vec::new(), what);
         }
-        is_said(&mut client, Command::WaitEvent { timeout: Some(0.05) }, Vec::new(), what);
+        is_said(&mut client, Command::WaitEvent { endpoint: None, timeout: Some(0.05) }, Vec::new(), what);
         is_said(&mut client, Command::CancelPending { device: None }, Vec::new(), what);
         honest_one_works(&rig, what);
     }
@@ -353,7 +354,7 @@ fn interrupt_packets_in_a_flood_are_taken_while_somebody_listens_and_by_nobody_e
     }
     assert_eq!(taken.load(Ordering::SeqCst), 0);
     for _ in 0..LISTENED {
-        let event = client.done(Command::WaitEvent { timeout: None });
+        let event = client.done(Command::WaitEvent { endpoint: None, timeout: None });
         assert_eq!(event.payload, &b"!!!"[..]);
     }
     for _ in 0..100 {

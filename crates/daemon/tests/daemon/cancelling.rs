@@ -9,7 +9,7 @@ use usbscan_daemon::Config;
 use usbscan_daemon::quirks::ResetPolicy;
 
 fn read(return_partial: bool) -> Command {
-    Command::Read { offset: None, length: 65536, return_partial, timeout: None }
+    Command::Read { endpoint: None, offset: None, length: 65536, return_partial, timeout: None }
 }
 
 fn cancel_request(request: u64) -> Command {
@@ -17,7 +17,7 @@ fn cancel_request(request: u64) -> Command {
 }
 
 fn cancel_pipe(pipe: Pipe) -> Command {
-    Command::CancelPipe { pipe, device: None }
+    Command::CancelPipe { pipe: Some(pipe), endpoint: None, device: None }
 }
 
 fn hang() -> Command {
@@ -121,7 +121,12 @@ fn cancel_session_ends_what_the_session_issued_and_nothing_else() {
         let (mut one, mut two) = (rig.open(), rig.open());
         let kept = two.read(512);
         two.until_pending(&[(kept, "in-flight")]);
-        let mine = [one.read(512), one.send(Command::WaitEvent { timeout: None }), one.send(hang()), one.read(512)];
+        let mine = [
+            one.read(512),
+            one.send(Command::WaitEvent { endpoint: None, timeout: None }),
+            one.send(hang()),
+            one.read(512),
+        ];
         let cancel = one.send(Command::CancelSession { session: None });
         assert_eq!(one.answer(cancel).status, Status::Success);
         mine.iter().for_each(|id| assert_cancelled(&mut one, *id));
@@ -152,7 +157,7 @@ fn cancel_pipe_ends_everybodys_requests_on_that_pipe() {
     for depth in [1, 4] {
         let rig = Rig::depth(depth);
         let (mut one, mut two) = (rig.open(), rig.open());
-        let event = one.send(Command::WaitEvent { timeout: None });
+        let event = one.send(Command::WaitEvent { endpoint: None, timeout: None });
         let behind = if depth == 1 { "queued" } else { "in-flight" };
         let mine = [one.read(512), one.read(512)];
         one.until_pending(&[(mine[0], "in-flight"), (mine[1], behind)]);
@@ -175,9 +180,9 @@ fn cancel_pipe_ends_everybodys_requests_on_that_pipe() {
 fn cancel_pipe_all_ends_everything_on_the_device_control_included() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.client());
-    let all = [one.read(512), one.send(Command::WaitEvent { timeout: None }), one.send(hang())];
+    let all = [one.read(512), one.send(Command::WaitEvent { endpoint: None, timeout: None }), one.send(hang())];
     one.until_pending(&all.map(|id| (id, "in-flight")));
-    two.done(Command::CancelPipe { pipe: Pipe::All, device: Some("usbscan0".to_owned()) });
+    two.done(Command::CancelPipe { pipe: Some(Pipe::All), endpoint: None, device: Some("usbscan0".to_owned()) });
     all.iter().for_each(|id| assert_cancelled(&mut one, *id));
 }
 
@@ -186,12 +191,12 @@ fn cancel_pipe_all_ends_what_is_pending_on_pipes_that_the_callers_handle_is_not_
     let rig = Rig::new(&["loopback,endpoints=2"]);
     let (mut low, mut high) = (rig.client(), rig.open());
     let (device, event, read, write) = ("usbscan0".to_owned(), Some(2), Some(0), Some(1));
-    low.done(Command::Open { device, event, read, write, interface: None });
+    low.done(Command::Open { device, event, read, write, interface: None, faults: usbscan_wire::Faults::Freeze });
     let pending = [
         low.read(512),
         low.write(b"taken by nobody"),
-        low.send(Command::WaitEvent { timeout: None }),
-        low.send(Command::Read { offset: None, length: 512, return_partial: false, timeout: None }),
+        low.send(Command::WaitEvent { endpoint: None, timeout: None }),
+        low.send(Command::Read { endpoint: None, offset: None, length: 512, return_partial: false, timeout: None }),
     ];
     low.until_pending(&[(pending[0], "in-flight"), (pending[1], "in-flight")]);
     high.done(cancel_pipe(Pipe::Read));
@@ -206,9 +211,9 @@ fn cancel_pipe_all_ends_what_is_pending_on_pipes_that_the_callers_handle_is_not_
 fn reset_pipe_begins_the_data_toggles_anew_on_both_sides() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.open();
-    client.done(Command::ResetPipe { pipe: Pipe::Read });
-    client.done(Command::ResetPipe { pipe: Pipe::Event });
-    client.done(Command::ResetPipe { pipe: Pipe::All });
+    client.done(Command::ResetPipe { pipe: Some(Pipe::Read), endpoint: None });
+    client.done(Command::ResetPipe { pipe: Some(Pipe::Event), endpoint: None });
+    client.done(Command::ResetPipe { pipe: Some(Pipe::All), endpoint: None });
     let [read, write, event] =
         [0x81, 0x02, 0x83].map(|endpoint| vendor(HALTS_CLEARED, ControlDirection::In, endpoint, 1));
     let mut cleared = |request| client.done(request).payload[0];
@@ -223,7 +228,7 @@ fn cancelling_an_empty_pipe_succeeds_and_one_that_is_not_there_is_not_supported(
     client.done(cancel_pipe(Pipe::Read));
     assert_eq!(client.call(cancel_pipe(Pipe::Event)).status, Status::NotSupported);
     client.done(Command::Close {});
-    let named = |pipe| Command::CancelPipe { pipe, device: Some("usbscan0".to_owned()) };
+    let named = |pipe| Command::CancelPipe { pipe: Some(pipe), endpoint: None, device: Some("usbscan0".to_owned()) };
     client.done(named(Pipe::Write));
     assert_eq!(client.call(named(Pipe::Event)).status, Status::NotSupported);
 }
@@ -252,8 +257,10 @@ fn a_write_that_hangs_is_cancelled() {
 fn an_event_that_is_cancelled_for_one_session_stays_for_the_other() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());
-    let (mine, others) =
-        (one.send(Command::WaitEvent { timeout: None }), two.send(Command::WaitEvent { timeout: None }));
+    let (mine, others) = (
+        one.send(Command::WaitEvent { endpoint: None, timeout: None }),
+        two.send(Command::WaitEvent { endpoint: None, timeout: None }),
+    );
     one.until_pending(&[(mine, "in-flight"), (others, "in-flight")]);
     one.done(Command::CancelSession { session: None });
     assert_cancelled(&mut one, mine);
@@ -268,15 +275,18 @@ fn reset_pipe_cancels_clears_the_halt_and_throws_surplus_away() {
     client.write_all(b"surplus");
     assert_eq!(client.read_all(1), b"s");
     client.done(vendor_out(HALT, 0x81));
-    client.done(Command::ResetPipe { pipe: Pipe::Read });
+    client.done(Command::ResetPipe { pipe: Some(Pipe::Read), endpoint: None });
     let pending = client.read(512);
-    let reset = client.send(Command::ResetPipe { pipe: Pipe::All });
+    let reset = client.send(Command::ResetPipe { pipe: Some(Pipe::All), endpoint: None });
     assert_eq!(client.answer(reset).status, Status::Success);
     assert_cancelled(&mut client, pending);
     assert_order(&client, &[pending, reset]);
     client.write_all(b"fresh");
     assert_eq!(client.read_all(512), b"fresh");
-    assert_eq!(client.call(Command::ResetPipe { pipe: Pipe::Control }).status, Status::NotSupported);
+    assert_eq!(
+        client.call(Command::ResetPipe { pipe: Some(Pipe::Control), endpoint: None }).status,
+        Status::NotSupported
+    );
 }
 
 #[test]
@@ -285,7 +295,7 @@ fn reset_device_cancels_everything_and_the_device_begins_anew() {
     let mut client = rig.open();
     client.write_all(b"forgotten by the reset");
     client.done(vendor_out(HALT, 0x02));
-    let event = client.send(Command::WaitEvent { timeout: None });
+    let event = client.send(Command::WaitEvent { endpoint: None, timeout: None });
     client.done(Command::ResetDevice { device: None });
     assert_cancelled(&mut client, event);
     client.write_all(b"new");
@@ -305,7 +315,12 @@ fn cancel_pending_ends_everything_tells_the_sessions_and_leaves_the_scanner_usab
         let (mut one, mut two) = (rig.open(), rig.client());
         two.done(Command::Subscribe { events: vec![EventName::Idle] });
         one.write_all(&[3; 4096]);
-        let all = [one.read(1 << 20), one.read(512), one.send(Command::WaitEvent { timeout: None }), one.send(hang())];
+        let all = [
+            one.read(1 << 20),
+            one.read(512),
+            one.send(Command::WaitEvent { endpoint: None, timeout: None }),
+            one.send(hang()),
+        ];
         one.until_pending(&[(all[0], "in-flight"), (all[2], "in-flight"), (all[3], "in-flight")]);
         let answer = two.done(Command::CancelPending { device: Some("usbscan0".to_owned()) });
         assert_eq!(report(&answer).failed_step, None);
@@ -324,7 +339,8 @@ fn cancel_pending_counts_each_request_once() {
     for depth in [1, 4] {
         let rig = Rig::depth(depth);
         let mut client = rig.open();
-        let pending = [client.read(512), client.read(512), client.send(Command::WaitEvent { timeout: None })];
+        let pending =
+            [client.read(512), client.read(512), client.send(Command::WaitEvent { endpoint: None, timeout: None })];
         client.until_pending(&[(pending[0], "in-flight"), (pending[2], "in-flight")]);
         // It is told to the pipes at once and again when their gates close, and by then nothing in flight has ended.
         let answer = rig.client().done(Command::CancelPending { device: Some("usbscan0".to_owned()) });
@@ -339,9 +355,9 @@ fn cancel_pending_runs_the_sequence_that_is_armed() {
     let mut client = rig.open();
     client.done(Command::ArmAbort {
         steps: vec![
-            AbortStep::Write { bytes: HexBytes(b"CAN".to_vec()), timeout: 1000 },
-            AbortStep::Read { length: 16, timeout: 1000, expect: HexBytes(b"AN".to_vec()) },
-            AbortStep::Read { length: 16, timeout: 1, expect: HexBytes::default() },
+            AbortStep::Write { endpoint: None, bytes: HexBytes(b"CAN".to_vec()), timeout: 1000 },
+            AbortStep::Read { endpoint: None, length: 16, timeout: 1000, expect: HexBytes(b"AN".to_vec()) },
+            AbortStep::Read { endpoint: None, length: 16, timeout: 1, expect: HexBytes::default() },
         ],
         settle: None,
     });
@@ -367,7 +383,7 @@ fn a_step_that_fails_is_named_and_the_others_are_tried() {
                 length: 0,
                 timeout: 1000,
             },
-            AbortStep::Write { bytes: HexBytes(b"still".to_vec()), timeout: 1000 },
+            AbortStep::Write { endpoint: None, bytes: HexBytes(b"still".to_vec()), timeout: 1000 },
         ],
         settle: None,
     });
@@ -379,8 +395,8 @@ fn a_step_that_fails_is_named_and_the_others_are_tried() {
 
 #[test]
 fn a_scanner_that_does_not_answer_as_its_sequence_expects_is_not_called_idle() {
-    let write = AbortStep::Write { bytes: HexBytes(b"nak".to_vec()), timeout: 1000 };
-    let read = AbortStep::Read { length: 16, timeout: 50, expect: HexBytes(b"ack".to_vec()) };
+    let write = AbortStep::Write { endpoint: None, bytes: HexBytes(b"nak".to_vec()), timeout: 1000 };
+    let read = AbortStep::Read { endpoint: None, length: 16, timeout: 50, expect: HexBytes(b"ack".to_vec()) };
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.open();
     client.done(Command::ArmAbort { steps: vec![write, read], settle: None });
@@ -397,8 +413,8 @@ fn a_second_cancel_pending_joins_the_first() {
     let (mut one, mut two) = (rig.open(), rig.open());
     one.done(Command::ArmAbort {
         steps: vec![
-            AbortStep::Write { bytes: HexBytes(b"once".to_vec()), timeout: 1000 },
-            AbortStep::Drain { quiet: 300, timeout: 2000 },
+            AbortStep::Write { endpoint: None, bytes: HexBytes(b"once".to_vec()), timeout: 1000 },
+            AbortStep::Drain { endpoint: None, quiet: 300, timeout: 2000 },
         ],
         settle: None,
     });
@@ -413,15 +429,18 @@ fn a_second_cancel_pending_joins_the_first() {
 fn a_job_that_somebody_else_cancels_is_over_until_it_is_disarmed() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());
-    let arm = || Command::ArmAbort { steps: vec![AbortStep::Drain { quiet: 20, timeout: 2000 }], settle: None };
-    let write = || Command::Write { offset: None, length: 0, zero_packet: false, timeout: None };
+    let arm = || Command::ArmAbort {
+        steps: vec![AbortStep::Drain { endpoint: None, quiet: 20, timeout: 2000 }],
+        settle: None,
+    };
+    let write = || Command::Write { endpoint: None, offset: None, length: 0, zero_packet: false, timeout: None };
     for end in [Command::CancelPending { device: None }, Command::ResetDevice { device: None }] {
         one.done(arm());
         two.done(end);
         // It had nothing pending, so nothing has told it; nothing that it asks for may reach the idle scanner.
         for command in [
             write(),
-            Command::Read { offset: None, length: 512, return_partial: true, timeout: None },
+            Command::Read { endpoint: None, offset: None, length: 512, return_partial: true, timeout: None },
             vendor_out(EVENT, 0),
             arm(),
         ] {
@@ -442,7 +461,10 @@ fn a_job_that_somebody_else_cancels_is_over_until_it_is_disarmed() {
 fn a_job_is_disarmed_only_when_the_cancel_that_ended_it_is_over() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());
-    one.done(Command::ArmAbort { steps: vec![AbortStep::Drain { quiet: 300, timeout: 2000 }], settle: None });
+    one.done(Command::ArmAbort {
+        steps: vec![AbortStep::Drain { endpoint: None, quiet: 300, timeout: 2000 }],
+        settle: None,
+    });
     let cancel = two.send(Command::CancelPending { device: None });
     assert!(matches!(one.event(), Event::CancelIo { .. }), "it is under way");
     one.done(Command::DisarmAbort {});
@@ -460,7 +482,10 @@ fn a_job_is_disarmed_only_when_the_cancel_that_ended_it_is_over() {
 fn what_is_asked_during_a_cancel_pending_waits_behind_the_gate_and_is_not_cancelled() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());
-    one.done(Command::ArmAbort { steps: vec![AbortStep::Drain { quiet: 200, timeout: 2000 }], settle: None });
+    one.done(Command::ArmAbort {
+        steps: vec![AbortStep::Drain { endpoint: None, quiet: 200, timeout: 2000 }],
+        settle: None,
+    });
     let cancel = one.send(Command::CancelPending { device: None });
     assert!(matches!(two.event(), Event::CancelIo { .. }));
     two.write_all(b"not drained");
@@ -494,7 +519,7 @@ fn status_says_who_cancelled_what_others_do() {
     let cancels = [
         Command::CancelRequest { request: read, session },
         Command::CancelSession { session },
-        Command::CancelPipe { pipe: Pipe::Read, device: device.clone() },
+        Command::CancelPipe { pipe: Some(Pipe::Read), endpoint: None, device: device.clone() },
         Command::CancelPending { device: device.clone() },
         Command::ResetDevice { device },
     ];

@@ -31,7 +31,7 @@ fn under_any_mixture_of_faults_every_request_ends_once_and_the_other_scanner_wor
             sent.push(client.send(vendor(COUNT, ControlDirection::In, 1, 8)));
         }
         sent.push(client.read(512));
-        sent.push(client.send(Command::WaitEvent { timeout: None }));
+        sent.push(client.send(Command::WaitEvent { endpoint: None, timeout: None }));
         // The cancel comes over another connection, so at any moment of all that.
         let cancel = watcher.call(Command::CancelPending { device: Some("1209:0001:LOOP0001".to_owned()) });
         println!("{seed}: {} {:?}", cancel.status, cancel.message);

@@ -13,7 +13,10 @@ use usbscan_wire::{AbortStep, Answer, Command, ControlDirection, Event, FromDaem
 use testkit::rig::{Client, DEADLINE, HANG, PATTERN, Rig, open, vendor, vendor_out};
 
 fn arm(bytes: &[u8]) -> Command {
-    Command::ArmAbort { steps: vec![AbortStep::Write { bytes: HexBytes(bytes.to_vec()), timeout: 1000 }], settle: None }
+    Command::ArmAbort {
+        steps: vec![AbortStep::Write { endpoint: None, bytes: HexBytes(bytes.to_vec()), timeout: 1000 }],
+        settle: None,
+    }
 }
 
 fn answers(messages: Vec<FromDaemon>) -> Vec<Answer> {
@@ -159,7 +162,11 @@ fn a_bad_command_with_an_id_is_refused_and_the_connection_goes_on() {
 fn an_id_that_is_outstanding_is_refused_and_the_first_request_stays() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.open();
-    client.send_as(500, Command::Read { offset: None, length: 512, return_partial: false, timeout: None }, vec![]);
+    client.send_as(
+        500,
+        Command::Read { endpoint: None, offset: None, length: 512, return_partial: false, timeout: None },
+        vec![],
+    );
     client.send_as(500, Command::Version {}, vec![]);
     assert_eq!(client.answer(500).status, Status::InvalidParameter);
     client.write_all(b"x");
@@ -228,7 +235,7 @@ fn unplugging_ends_every_request_with_no_device() {
         let pending = [
             client.read(512),
             client.read(512),
-            client.send(Command::WaitEvent { timeout: None }),
+            client.send(Command::WaitEvent { endpoint: None, timeout: None }),
             client.send(vendor(HANG, ControlDirection::In, 0, 1)),
         ];
         client.until_pending(&[(pending[0], "in-flight"), (pending[3], "in-flight")]);
@@ -238,11 +245,11 @@ fn unplugging_ends_every_request_with_no_device() {
         }
         assert!(matches!(client.event(), Event::Removal { .. }), "who has it open is told");
         for command in [
-            Command::Read { offset: None, length: 1, return_partial: false, timeout: None },
-            Command::WaitEvent { timeout: None },
+            Command::Read { endpoint: None, offset: None, length: 1, return_partial: false, timeout: None },
+            Command::WaitEvent { endpoint: None, timeout: None },
             Command::PipeConfiguration {},
-            Command::ResetPipe { pipe: Pipe::All },
-            Command::CancelPipe { pipe: Pipe::All, device: None },
+            Command::ResetPipe { pipe: Some(Pipe::All), endpoint: None },
+            Command::CancelPipe { pipe: Some(Pipe::All), endpoint: None, device: None },
             Command::CancelPending { device: None },
             Command::ResetDevice { device: None },
             Command::Lock { wait: true, if_unused: false },
@@ -288,7 +295,7 @@ fn bus_errors_and_surplus_have_their_own_statuses_and_freeze_the_pipe() {
         let (read, behind) = (client.read(4096), client.read(512));
         assert_eq!(client.answer(read).status, status, "{fault}");
         assert_eq!(client.answer(behind).status, Status::Stall, "{fault}: the pipe is frozen");
-        client.done(Command::ResetPipe { pipe: Pipe::Read });
+        client.done(Command::ResetPipe { pipe: Some(Pipe::Read), endpoint: None });
         assert!(!client.read_all(512).is_empty(), "{fault}");
     }
 }
@@ -353,7 +360,7 @@ fn the_orderly_end_answers_every_request_and_runs_armed_sequences() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.open();
     client.done(arm(b"abort"));
-    let pending = [client.read(512), client.send(Command::WaitEvent { timeout: None })];
+    let pending = [client.read(512), client.send(Command::WaitEvent { endpoint: None, timeout: None })];
     client.until_pending(&pending.map(|id| (id, "in-flight")));
     let daemon = rig.daemon;
     assert!(daemon.stop(Duration::from_secs(30)), "everything ends in time");

@@ -98,6 +98,14 @@ impl Device for LatchedDevice {
         self.inner.claim(interface)
     }
 
+    fn release(&mut self, interface: InterfaceNumber) -> Result<(), Error> {
+        self.inner.release(interface)
+    }
+
+    fn alternate(&self, interface: InterfaceNumber) -> u8 {
+        self.inner.alternate(interface)
+    }
+
     fn endpoint(
         &mut self,
         address: EndpointAddress,

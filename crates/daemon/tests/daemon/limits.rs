@@ -44,7 +44,7 @@ fn at_the_limit_of_all_requests_together_cancels_are_taken_all_the_same() {
     while client.call(Command::List { device: None, descriptors: false }).status == Status::Success {
         reads.push(client.read(512));
     }
-    client.done(Command::CancelPipe { pipe: usbscan_wire::Pipe::Read, device: None });
+    client.done(Command::CancelPipe { pipe: Some(usbscan_wire::Pipe::Read), endpoint: None, device: None });
     assert!(reads.into_iter().all(|read| client.answer(read).status == Status::Cancelled));
 }
 

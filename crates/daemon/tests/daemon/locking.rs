@@ -13,7 +13,10 @@ const WAIT: Command = Command::Lock { wait: true, if_unused: false };
 const POLL: Command = Command::Lock { wait: false, if_unused: true };
 
 fn arm(bytes: &[u8]) -> Command {
-    Command::ArmAbort { steps: vec![AbortStep::Write { bytes: HexBytes(bytes.to_vec()), timeout: 1000 }], settle: None }
+    Command::ArmAbort {
+        steps: vec![AbortStep::Write { endpoint: None, bytes: HexBytes(bytes.to_vec()), timeout: 1000 }],
+        settle: None,
+    }
 }
 
 fn cancel_all() -> Command {
@@ -84,7 +87,7 @@ fn writes_that_another_has_queued_never_go_out_inside_the_holders_job() {
 fn an_event_that_another_waits_for_keeps_nobody_off_the_lock() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());
-    let event = one.send(Command::WaitEvent { timeout: None });
+    let event = one.send(Command::WaitEvent { endpoint: None, timeout: None });
     two.done(LOCK);
     assert!(!one.has(event));
 }
@@ -102,7 +105,7 @@ fn while_the_lock_is_waited_for_new_requests_of_others_are_busy_and_cancels_are_
         busy(&client.call(arm(b"late")), "waits for the lock");
         busy(&client.call(LOCK), "");
     }
-    three.done(Command::CancelPipe { pipe: Pipe::Read, device: None });
+    three.done(Command::CancelPipe { pipe: Some(Pipe::Read), endpoint: None, device: None });
     cancelled(&one.answer(read));
     granted(&mut two, waiting);
 }
@@ -208,7 +211,7 @@ fn unlock_cancels_what_its_session_has_pending_and_answers_after_that() {
         let (mut one, mut two) = (rig.open(), rig.open());
         one.done(LOCK);
         let reads = [one.read(512), one.read(512)];
-        let event = one.send(Command::WaitEvent { timeout: None });
+        let event = one.send(Command::WaitEvent { endpoint: None, timeout: None });
         one.until_pending(&[(reads[0], "in-flight")]);
         let waiting = wait_in_line(&mut two);
         let unlock = one.send(Command::Unlock {});
@@ -391,7 +394,7 @@ fn only_a_cancel_of_everything_ends_the_lock_and_never_ones_own() {
     one.until_pending(&[(read, "in-flight")]);
     two.done(Command::CancelRequest { request: read, session: Some(one.session) });
     two.done(Command::CancelSession { session: Some(one.session) });
-    two.done(Command::CancelPipe { pipe: Pipe::All, device: None });
+    two.done(Command::CancelPipe { pipe: Some(Pipe::All), endpoint: None, device: None });
     one.done(Command::CancelPending { device: None });
     one.done(Command::ResetDevice { device: None });
     assert_eq!(holder(&mut two), Some(one.session));

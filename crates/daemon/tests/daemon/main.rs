@@ -5,6 +5,7 @@ mod bad_descriptors;
 mod cancelling;
 mod capturing;
 mod chaos;
+mod claims;
 mod ending;
 mod hostile;
 mod idle_exit;

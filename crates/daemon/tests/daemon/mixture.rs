@@ -100,9 +100,10 @@ impl Arena {
 
     fn ask(&mut self, kind: Kind, timeout: Option<f64>) -> Asked {
         let id = match kind {
-            Kind::Write { length } => self
-                .user
-                .send_with(Command::Write { offset: None, length: 0, zero_packet: false, timeout }, vec![0x55; length]),
+            Kind::Write { length } => self.user.send_with(
+                Command::Write { endpoint: None, offset: None, length: 0, zero_packet: false, timeout },
+                vec![0x55; length],
+            ),
             Kind::Control { length } => self.user.send(Command::UsbRequest {
                 request: COUNT,
                 value: 7,
@@ -113,7 +114,7 @@ impl Arena {
                 recipient: RequestRecipient::Device,
                 timeout,
             }),
-            Kind::Event => self.user.send(Command::WaitEvent { timeout }),
+            Kind::Event => self.user.send(Command::WaitEvent { endpoint: None, timeout }),
         };
         Asked { id, kind }
     }
@@ -154,8 +155,10 @@ impl Arena {
             Member::RequestFromElsewhere => there(self, Command::CancelRequest { request, session }),
             Member::Session => here(self, Command::CancelSession { session: None }),
             Member::SessionFromElsewhere => there(self, Command::CancelSession { session }),
-            Member::Pipe(pipe) => here(self, Command::CancelPipe { pipe, device: None }),
-            Member::PipeFromElsewhere(pipe) => there(self, Command::CancelPipe { pipe, device: None }),
+            Member::Pipe(pipe) => here(self, Command::CancelPipe { pipe: Some(pipe), endpoint: None, device: None }),
+            Member::PipeFromElsewhere(pipe) => {
+                there(self, Command::CancelPipe { pipe: Some(pipe), endpoint: None, device: None })
+            }
             Member::Pending => there(self, Command::CancelPending { device: None }),
             Member::Close => here(self, Command::Close {}),
             Member::Deadline => None,

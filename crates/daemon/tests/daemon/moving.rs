@@ -5,7 +5,7 @@ use usbscan_wire::{Command, ControlDirection, Status};
 use testkit::rig::{COUNT, Client, EVENT, HALT, PATTERN, Rig, vendor, vendor_out};
 
 fn timed_read(length: u32, seconds: f64) -> Command {
-    Command::Read { offset: None, length, return_partial: false, timeout: Some(seconds) }
+    Command::Read { endpoint: None, offset: None, length, return_partial: false, timeout: Some(seconds) }
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_short_packet_ends_a_read_and_an_empty_one_is_a_success_of_nothing() {
     assert_eq!(client.read_all(4096), [7; 700]);
     client.write_all(b"");
     assert_eq!(client.read_all(4096), b"");
-    let zero_packet = Command::Write { offset: None, length: 0, zero_packet: true, timeout: None };
+    let zero_packet = Command::Write { endpoint: None, offset: None, length: 0, zero_packet: true, timeout: None };
     assert_eq!(client.call_with(zero_packet, vec![1; 512]).information, 512);
     assert_eq!(client.read_all(512), [1; 512]);
     assert_eq!(client.read_all(512), b"", "the packet that ends the write");
@@ -109,9 +109,9 @@ fn set_timeout_stands_for_later_requests_and_214_seconds_are_the_most() {
 fn set_timeout_leaves_requests_that_are_pending_as_they_are() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.open();
-    let before = client.send(Command::WaitEvent { timeout: None });
+    let before = client.send(Command::WaitEvent { endpoint: None, timeout: None });
     client.done(Command::SetTimeout { read: None, write: None, event: Some(0.02) });
-    assert_eq!(client.call(Command::WaitEvent { timeout: None }).status, Status::Timeout);
+    assert_eq!(client.call(Command::WaitEvent { endpoint: None, timeout: None }).status, Status::Timeout);
     assert!(!client.has(before), "that one has 120 seconds");
     press(&mut client, b"now");
     assert_eq!(client.answer(before).payload[..], *b"now");
@@ -193,9 +193,9 @@ fn requests_reserved_for_the_host_are_refused() {
 fn every_session_that_waits_gets_the_event() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());
-    let first = one.send(Command::WaitEvent { timeout: None });
-    let second = one.send(Command::WaitEvent { timeout: None });
-    let other = two.send(Command::WaitEvent { timeout: None });
+    let first = one.send(Command::WaitEvent { endpoint: None, timeout: None });
+    let second = one.send(Command::WaitEvent { endpoint: None, timeout: None });
+    let other = two.send(Command::WaitEvent { endpoint: None, timeout: None });
     one.until_pending(&[(first, "in-flight"), (second, "in-flight"), (other, "in-flight")]);
     press(&mut one, b"button 1");
     assert_eq!(one.answer(first).payload[..], *b"button 1");
@@ -212,24 +212,30 @@ fn press(client: &mut Client, packet: &[u8]) {
 fn waiting_for_an_event_times_out() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.open();
-    assert_eq!(client.call(Command::WaitEvent { timeout: Some(0.02) }).status, Status::Timeout);
+    assert_eq!(client.call(Command::WaitEvent { endpoint: None, timeout: Some(0.02) }).status, Status::Timeout);
     press(&mut client, b"x");
-    assert_eq!(client.done(Command::WaitEvent { timeout: None }).payload[..], *b"x", "nothing was lost to the timeout");
+    assert_eq!(
+        client.done(Command::WaitEvent { endpoint: None, timeout: None }).payload[..],
+        *b"x",
+        "nothing was lost to the timeout"
+    );
 }
 
 #[test]
 fn a_stall_of_the_event_pipe_is_told_to_everybody_who_waits_and_ends_with_a_reset() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());
-    let (first, second) =
-        (one.send(Command::WaitEvent { timeout: None }), two.send(Command::WaitEvent { timeout: None }));
+    let (first, second) = (
+        one.send(Command::WaitEvent { endpoint: None, timeout: None }),
+        two.send(Command::WaitEvent { endpoint: None, timeout: None }),
+    );
     one.until_pending(&[(first, "in-flight"), (second, "in-flight")]);
     one.done(vendor_out(HALT, 0x83));
     assert_eq!((one.answer(first).status, two.answer(second).status), (Status::Stall, Status::Stall));
-    assert_eq!(two.call(Command::WaitEvent { timeout: None }).status, Status::Stall);
-    two.done(Command::ResetPipe { pipe: usbscan_wire::Pipe::Event });
+    assert_eq!(two.call(Command::WaitEvent { endpoint: None, timeout: None }).status, Status::Stall);
+    two.done(Command::ResetPipe { pipe: Some(usbscan_wire::Pipe::Event), endpoint: None });
     press(&mut one, b"again");
-    assert_eq!(one.done(Command::WaitEvent { timeout: None }).payload[..], *b"again");
+    assert_eq!(one.done(Command::WaitEvent { endpoint: None, timeout: None }).payload[..], *b"again");
 }
 
 #[test]
@@ -245,7 +251,7 @@ fn a_stall_freezes_the_pipe_until_it_is_reset() {
         }
         let refused = client.read(512);
         assert_eq!(client.answer(refused).status, Status::Stall);
-        client.done(Command::ResetPipe { pipe: usbscan_wire::Pipe::Read });
+        client.done(Command::ResetPipe { pipe: Some(usbscan_wire::Pipe::Read), endpoint: None });
         client.write_all(b"again");
         assert_eq!(client.read_all(512), b"again");
     }

@@ -115,14 +115,34 @@ fn open_binds_the_highest_numbered_endpoints_or_those_that_are_named() {
     let bound: Vec<_> = body.pipes.iter().map(|pipe| (pipe.index, pipe.endpoint, pipe.bound.as_deref())).collect();
     assert_eq!(bound, [(0, 0x81, Some("read")), (1, 0x02, Some("write")), (2, 0x83, Some("event"))]);
     client.done(Command::Close {});
-    let wrong = Command::Open { device: "usb".into(), event: None, read: Some(1), write: None, interface: None };
+    let wrong = Command::Open {
+        device: "usb".into(),
+        event: None,
+        read: Some(1),
+        write: None,
+        interface: None,
+        faults: usbscan_wire::Faults::Freeze,
+    };
     let refused = client.call(wrong);
     assert_eq!(refused.status, Status::InvalidParameter);
     assert!(refused.message.unwrap().contains("index 1"));
-    let none = Command::Open { device: "usb".into(), event: None, read: None, write: None, interface: Some(3) };
+    let none = Command::Open {
+        device: "usb".into(),
+        event: None,
+        read: None,
+        write: None,
+        interface: Some(3),
+        faults: usbscan_wire::Faults::Freeze,
+    };
     assert_eq!(client.call(none).status, Status::InvalidParameter);
-    let right =
-        Command::Open { device: "usb".into(), event: Some(2), read: Some(0), write: Some(1), interface: Some(0) };
+    let right = Command::Open {
+        device: "usb".into(),
+        event: Some(2),
+        read: Some(0),
+        write: Some(1),
+        interface: Some(0),
+        faults: usbscan_wire::Faults::Freeze,
+    };
     client.done(right);
 }
 
@@ -137,7 +157,10 @@ fn of_several_endpoints_of_a_type_the_one_with_the_highest_number_is_bound() {
     assert_eq!(client.read_all(512), b"the last of each");
     client.done(Command::Close {});
     let (device, event, read, write) = ("usbscan0".to_owned(), Some(5), Some(0), None);
-    let body: OpenBody = client.done(Command::Open { device, event, read, write, interface: None }).body().unwrap();
+    let body: OpenBody = client
+        .done(Command::Open { device, event, read, write, interface: None, faults: usbscan_wire::Faults::Freeze })
+        .body()
+        .unwrap();
     let bound = body.pipes.iter().filter_map(|pipe| Some((pipe.endpoint, pipe.bound.as_deref()?)));
     assert_eq!(bound.collect::<Vec<_>>(), [(0x81, "read"), (0x86, "event"), (0x08, "write")]);
 }
@@ -158,14 +181,14 @@ fn commands_that_need_an_open_scanner_say_so() {
     let rig = Rig::new(&["loopback"]);
     let mut client = rig.client();
     for command in [
-        Command::Read { offset: None, length: 1, return_partial: false, timeout: None },
+        Command::Read { endpoint: None, offset: None, length: 1, return_partial: false, timeout: None },
         Command::Close {},
-        Command::WaitEvent { timeout: None },
+        Command::WaitEvent { endpoint: None, timeout: None },
         Command::PipeConfiguration {},
         Command::ChannelSizes {},
         Command::DeviceDescriptor {},
         Command::Lock { wait: false, if_unused: false },
-        Command::CancelPipe { pipe: Pipe::All, device: None },
+        Command::CancelPipe { pipe: Some(Pipe::All), endpoint: None, device: None },
         Command::CancelPending { device: None },
         Command::DisarmAbort {},
     ] {
@@ -227,7 +250,7 @@ fn status_fits_its_header_however_much_is_pending() {
             client.open(&format!("usbscan{number}"));
             for _ in 0..200 {
                 client.read(1);
-                client.send(Command::WaitEvent { timeout: None });
+                client.send(Command::WaitEvent { endpoint: None, timeout: None });
                 client.send(testkit::rig::vendor(testkit::rig::HANG, usbscan_wire::ControlDirection::In, 0, 1));
             }
             client
@@ -357,7 +380,11 @@ fn the_lock_keeps_others_off_the_pipes_and_says_who_has_it() {
     assert!(message.contains(&format!("pid {}", std::process::id())), "{message}");
     let read = two.read(512);
     assert_eq!(two.answer(read).status, Status::Busy);
-    assert_eq!(two.call(Command::WaitEvent { timeout: Some(0.01) }).status, Status::Timeout, "events need no lock");
+    assert_eq!(
+        two.call(Command::WaitEvent { endpoint: None, timeout: Some(0.01) }).status,
+        Status::Timeout,
+        "events need no lock"
+    );
     assert!(status(&mut two).devices[0].sessions.iter().any(|s| s.locked && s.peer.session == one.session));
     one.write_all(b"mine");
     assert_eq!(one.read_all(512), b"mine");

@@ -31,7 +31,10 @@ fn held_open(rig: &LatchedRig) -> (Client, u64) {
 fn held_reset(rig: &LatchedRig) -> (Client, Client, u64) {
     let (mut client, mut other) = (rig.client(), rig.client());
     client.open("usbscan0");
-    client.done(Command::ArmAbort { steps: vec![AbortStep::Drain { quiet: 20, timeout: 2000 }], settle: None });
+    client.done(Command::ArmAbort {
+        steps: vec![AbortStep::Drain { endpoint: None, quiet: 20, timeout: 2000 }],
+        settle: None,
+    });
     rig.resets.close();
     let reset = other.send(Command::ResetDevice { device: Some("usbscan0".to_owned()) });
     rig.resets.until_reached();

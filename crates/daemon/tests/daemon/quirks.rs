@@ -42,7 +42,7 @@ fn halts_are_cleared_at_the_open_where_the_model_wants_that() {
     let mut client = rig.open();
     client.write_all(b"open");
     assert_eq!(client.read_all(512), b"open");
-    client.done(Command::ResetPipe { pipe: Pipe::All });
+    client.done(Command::ResetPipe { pipe: Some(Pipe::All), endpoint: None });
     client.write_all(b"cleared");
     assert_eq!(client.read_all(512), b"cleared");
 }
@@ -55,11 +55,14 @@ fn the_alternate_setting_is_chosen_again_before_every_clearing_of_a_halt_where_t
         let chosen = || rig.bus.times_chosen(&location).expect("it is plugged in");
         let mut client = rig.open();
         let before = chosen();
-        client.done(Command::ResetPipe { pipe: Pipe::Read });
+        client.done(Command::ResetPipe { pipe: Some(Pipe::Read), endpoint: None });
         let after_reset = chosen();
         assert_eq!(after_reset > before, wanted, "reset-pipe");
         // A step of an abort sequence, and the halt that the sequence finds.
-        client.done(Command::ArmAbort { steps: vec![AbortStep::ClearHalt { pipe: Pipe::Write }], settle: None });
+        client.done(Command::ArmAbort {
+            steps: vec![AbortStep::ClearHalt { pipe: Some(Pipe::Write), endpoint: None }],
+            settle: None,
+        });
         client.done(vendor_out(HALT, 0x81));
         let read = client.read(512);
         assert_eq!(client.answer(read).status, Status::Stall);
@@ -77,7 +80,7 @@ fn a_model_whose_halts_must_not_be_cleared_keeps_them() {
     client.done(vendor_out(HALT, 0x81));
     let read = client.read(512);
     assert_eq!(client.answer(read).status, Status::Stall);
-    client.done(Command::ResetPipe { pipe: Pipe::Read });
+    client.done(Command::ResetPipe { pipe: Some(Pipe::Read), endpoint: None });
     let read = client.read(512);
     assert_eq!(client.answer(read).status, Status::Stall, "the device was not told");
 }

@@ -147,7 +147,13 @@ impl Arena {
         while !left.is_empty() || wrote.is_none() || !struck {
             match dice.below(3) {
                 0 if !left.is_empty() => {
-                    let read = Command::Read { offset: None, length: left.remove(0), return_partial: false, timeout };
+                    let read = Command::Read {
+                        endpoint: None,
+                        offset: None,
+                        length: left.remove(0),
+                        return_partial: false,
+                        timeout,
+                    };
                     reads.push(self.reader.send(read));
                 }
                 1 if wrote.is_none() => wrote = Some(self.other.write(&words(0, written))),
@@ -176,7 +182,7 @@ impl Arena {
         let session = Some(self.reader.session);
         let here = |client: &mut Client, command| Some((true, client.send(command)));
         let there = |client: &mut Client, command| Some((false, client.send(command)));
-        let pipe = Command::CancelPipe { pipe: Pipe::Read, device: None };
+        let pipe = Command::CancelPipe { pipe: Some(Pipe::Read), endpoint: None, device: None };
         match member {
             Member::Request => here(&mut self.reader, Command::CancelRequest { request, session: None }),
             Member::RequestFromElsewhere => there(&mut self.other, Command::CancelRequest { request, session }),
@@ -185,7 +191,7 @@ impl Arena {
             Member::Pipe => here(&mut self.reader, pipe),
             Member::PipeFromElsewhere => there(&mut self.other, pipe),
             Member::Pending => there(&mut self.other, Command::CancelPending { device: None }),
-            Member::ResetPipe => here(&mut self.reader, Command::ResetPipe { pipe: Pipe::Read }),
+            Member::ResetPipe => here(&mut self.reader, Command::ResetPipe { pipe: Some(Pipe::Read), endpoint: None }),
             Member::Close => here(&mut self.reader, Command::Close {}),
             Member::Deadline => None,
             Member::Death => {
@@ -243,7 +249,7 @@ impl Arena {
             _ => {}
         }
         self.other.done(vendor_out(FORGET, 0));
-        self.reader.done(Command::ResetPipe { pipe: Pipe::Read });
+        self.reader.done(Command::ResetPipe { pipe: Some(Pipe::Read), endpoint: None });
         self.other.done(vendor_out(FORGET, 0));
     }
 }

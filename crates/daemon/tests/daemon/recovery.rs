@@ -23,9 +23,9 @@ const NEVER: Duration = Duration::from_secs(3600);
 /// A question that the loopback answers, if it is not silent.
 fn verifying() -> Vec<AbortStep> {
     vec![
-        AbortStep::Drain { quiet: 10, timeout: 1000 },
-        AbortStep::Write { bytes: HexBytes(b"are you there".to_vec()), timeout: 1000 },
-        AbortStep::Read { length: 64, timeout: 300, expect: HexBytes(b"there".to_vec()) },
+        AbortStep::Drain { endpoint: None, quiet: 10, timeout: 1000 },
+        AbortStep::Write { endpoint: None, bytes: HexBytes(b"are you there".to_vec()), timeout: 1000 },
+        AbortStep::Read { endpoint: None, length: 64, timeout: 300, expect: HexBytes(b"there".to_vec()) },
     ]
 }
 
@@ -164,7 +164,7 @@ fn waits_for_events_outlive_a_port_reset() {
     for reset in [Reset::Stays, Reset::Moves] {
         let bench = Bench::with(reset, quick(), |_| ());
         let (mut client, mut watch) = (bench.open(), bench.open());
-        let wait = watch.send(Command::WaitEvent { timeout: None });
+        let wait = watch.send(Command::WaitEvent { endpoint: None, timeout: None });
         watch.until_pending(&[(wait, "in-flight")]);
         arm(&mut client, None);
         bench.hand.fall_silent();
@@ -307,7 +307,10 @@ fn a_daemon_that_shuts_down_does_not_wait_out_a_recovery() {
     let bench = Bench::with(Reset::Stays, config, |_| ());
     let mut client = bench.open();
     client.done(Command::ArmAbort {
-        steps: vec![AbortStep::Read { length: 64, timeout: 10_000, expect: HexBytes(b"never".to_vec()) }; 16],
+        steps: vec![
+            AbortStep::Read { endpoint: None, length: 64, timeout: 10_000, expect: HexBytes(b"never".to_vec()) };
+            16
+        ],
         settle: Some(30_000),
     });
     bench.hand.fall_silent();
@@ -338,8 +341,10 @@ fn a_scanner_that_nothing_revives_is_unresponsive_and_everybody_is_told() {
     assert_eq!((&*status.state, status.device.unresponsive, status.pipes.len()), ("unresponsive", true, 0));
     assert!(status.device.problem.is_some_and(|problem| problem.contains("switch it off and on")));
     // The wire is left alone, and whoever asks is told at once.
-    for command in [Command::Read { offset: None, length: 512, return_partial: false, timeout: None }, cancel_pending()]
-    {
+    for command in [
+        Command::Read { endpoint: None, offset: None, length: 512, return_partial: false, timeout: None },
+        cancel_pending(),
+    ] {
         let answer = client.call(command);
         assert_eq!(answer.status, Status::IoError, "{:?}", answer.message);
     }

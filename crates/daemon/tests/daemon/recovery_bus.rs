@@ -161,6 +161,14 @@ impl Device for HeldDevice {
         self.device.claim(interface)
     }
 
+    fn release(&mut self, interface: InterfaceNumber) -> Result<(), Error> {
+        self.device.release(interface)
+    }
+
+    fn alternate(&self, interface: InterfaceNumber) -> u8 {
+        self.device.alternate(interface)
+    }
+
     fn endpoint(&mut self, at: EndpointAddress, to: Sender<Completion>) -> Result<Box<dyn Endpoint>, Error> {
         self.device.endpoint(at, to)
     }

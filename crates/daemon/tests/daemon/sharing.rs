@@ -20,11 +20,11 @@ fn sharing(rig: &Rig) -> (Client, OwnedFd) {
 }
 
 fn read_at(at: u32, length: u32) -> Command {
-    Command::Read { offset: Some(at), length, return_partial: false, timeout: None }
+    Command::Read { endpoint: None, offset: Some(at), length, return_partial: false, timeout: None }
 }
 
 fn write_at(at: u32, length: u32) -> Command {
-    Command::Write { offset: Some(at), length, zero_packet: false, timeout: None }
+    Command::Write { endpoint: None, offset: Some(at), length, zero_packet: false, timeout: None }
 }
 
 /// What stands in the memory now.
@@ -121,10 +121,11 @@ fn a_cancelled_read_says_what_had_come_and_returns_it_where_that_was_asked_for()
     let rig = Rig::new(&["loopback"]);
     let (mut client, memory) = sharing(&rig);
     for return_partial in [false, true] {
-        let read = client.send(Command::Read { offset: Some(0), length: 4096, return_partial, timeout: None });
+        let read =
+            client.send(Command::Read { endpoint: None, offset: Some(0), length: 4096, return_partial, timeout: None });
         client.write_all(&[return_partial.into(); 512]);
         client.until_the_device_has_caught_up();
-        client.done(Command::CancelPipe { pipe: Pipe::Read, device: None });
+        client.done(Command::CancelPipe { pipe: Some(Pipe::Read), endpoint: None, device: None });
         let answer = client.answer(read);
         let expected = (Status::Cancelled, 0, 512, if return_partial { 512 } else { 0 }, 0);
         let said = (answer.status, answer.information, answer.discarded, answer.shared, answer.payload.len());
@@ -140,8 +141,13 @@ fn a_timeout_and_a_fault_hand_over_what_had_come() {
     let rig = Rig::new(&["loopback"]);
     let (mut client, memory) = sharing(&rig);
     client.write_all(&[3; 512]);
-    let answer =
-        client.call(Command::Read { offset: Some(512), length: 4096, return_partial: false, timeout: Some(0.05) });
+    let answer = client.call(Command::Read {
+        endpoint: None,
+        offset: Some(512),
+        length: 4096,
+        return_partial: false,
+        timeout: Some(0.05),
+    });
     assert_eq!((answer.status, answer.information, answer.shared), (Status::Timeout, 512, 512));
     assert_eq!(look(&memory, 512, 512), [3; 512]);
     let read = client.send(read_at(8192, 4096));
@@ -170,7 +176,8 @@ fn without_memory_and_outside_of_it_nothing_is_read_or_written() {
     }
     let both = client.call_with(write_at(0, 1), vec![1]);
     assert!(both.message.is_some_and(|message| message.contains("payload")), "{:?}", both.status);
-    let length = client.call(Command::Write { offset: None, length: 5, zero_packet: false, timeout: None });
+    let length =
+        client.call(Command::Write { endpoint: None, offset: None, length: 5, zero_packet: false, timeout: None });
     assert!(length.message.is_some_and(|message| message.contains("length")));
     client.write_all(b"it goes on");
     assert_eq!(client.read_all(512), b"it goes on");

@@ -8,8 +8,10 @@ use super::share;
 use crate::abi;
 use crate::blocked;
 use crate::handle::Handle;
-use crate::transfer::{CallerBuffer, Job, Transfer};
+use crate::transfer::{CallerBuffer, Job, Kind, Transfer};
 
+/// Bit 7 of an endpoint's address, and of `bmRequestType`: device to host.
+const DIRECTION_IN: u8 = 0x80;
 /// As much as Linux moves with one control transfer.
 const MOST_CONTROL: u16 = 4096;
 
@@ -30,10 +32,15 @@ unsafe fn start_pipe(asked: Asked, endpoint: u8) -> Result<Transfer, c_int> {
     let length = usize::try_from(asked.length).map_err(|_| abi::ERROR_INVALID_PARAM)?;
     // SAFETY: as libusb.h demands.
     let buffer = unsafe { CallerBuffer::new(asked.data, length) };
-    let packet = handle.device.endpoint(endpoint).map_or(1, |found| usize::from(found.max_packet_size & 0x7ff).max(1));
-    let (connection, job) = handle.with_session(|_, session, _| {
-        Ok((session.connection().clone(), Job::Pipe { pipe: session.pipe(endpoint)?, packet }))
-    })?;
+    let found = handle.endpoint(endpoint)?;
+    let kind = match (endpoint & DIRECTION_IN != 0, found.transfer_type) {
+        (false, _) => Kind::Write,
+        (true, abi::TRANSFER_TYPE_INTERRUPT) => Kind::Event,
+        (true, _) => Kind::Read,
+    };
+    let packet = usize::from(found.max_packet_size & 0x7ff).max(1);
+    let connection = handle.with_session(|_, session, _| Ok(session.connection().clone()))?;
+    let job = Job::Pipe { endpoint, kind, packet };
     Transfer::start(connection, job, buffer, asked.timeout)
 }
 
@@ -106,7 +113,7 @@ unsafe fn start_control(asked: Asked, setup: Setup) -> Result<Transfer, c_int> {
         // A count of zero bytes is a success, which as a code it is too.
         return Err(done.map_or_else(|code| code, |()| abi::SUCCESS));
     }
-    let direction = if setup.request_type & 0x80 != 0 { ControlDirection::In } else { ControlDirection::Out };
+    let direction = if setup.request_type & DIRECTION_IN != 0 { ControlDirection::In } else { ControlDirection::Out };
     let command = Command::UsbRequest {
         request: setup.request,
         value: setup.value,

@@ -112,20 +112,23 @@ const WRITE_MS: u32 = 1000;
 const EJECT_MS: u32 = 8000;
 
 fn write(bytes: Vec<u8>) -> AbortStep {
-    AbortStep::Write { bytes: HexBytes(bytes), timeout: WRITE_MS }
+    AbortStep::Write { endpoint: None, bytes: HexBytes(bytes), timeout: WRITE_MS }
 }
 
 fn read() -> AbortStep {
-    AbortStep::Read { length: 512, timeout: REPLY_MS, expect: HexBytes::default() }
+    AbortStep::Read { endpoint: None, length: 512, timeout: REPLY_MS, expect: HexBytes::default() }
 }
 
 /// ESC @, and the ACK by which a scanner shows that it is back.
 fn reset() -> [AbortStep; 2] {
-    [write(RESET.bytes.to_vec()), AbortStep::Read { length: 512, timeout: REPLY_MS, expect: HexBytes(vec![ACK]) }]
+    [
+        write(RESET.bytes.to_vec()),
+        AbortStep::Read { endpoint: None, length: 512, timeout: REPLY_MS, expect: HexBytes(vec![ACK]) },
+    ]
 }
 
 fn drain(quiet: u32) -> AbortStep {
-    AbortStep::Drain { quiet, timeout: BLOCK_MS }
+    AbortStep::Drain { endpoint: None, quiet, timeout: BLOCK_MS }
 }
 
 /// For the time in which parameters are set, the longest of them `longest` bytes: the scanner is idle, or in (d).
@@ -150,7 +153,10 @@ pub(super) fn while_feeding() -> Vec<AbortStep> {
 }
 
 fn eject() -> [AbortStep; 2] {
-    [write(vec![FF.byte]), AbortStep::Read { length: 512, timeout: EJECT_MS, expect: HexBytes::default() }]
+    [
+        write(vec![FF.byte]),
+        AbortStep::Read { endpoint: None, length: 512, timeout: EJECT_MS, expect: HexBytes::default() },
+    ]
 }
 
 /// For the time from the start of the scan to its end: idle, (b) or (c). CAN twice, for a block may come in pieces so slow that
@@ -181,11 +187,13 @@ mod tests {
             assert!(steps.len() <= usbscan_client::wire::ABORT_STEPS_LIMIT);
             for step in &steps {
                 match step {
-                    AbortStep::Write { bytes, timeout } => {
+                    AbortStep::Write { endpoint: None, bytes, timeout } => {
                         assert!(bytes.0.len() <= 512 && (1..=10_000).contains(timeout));
                     }
                     AbortStep::Read { length, timeout, .. } => assert!(*length <= 1 << 20 && *timeout <= 10_000),
-                    AbortStep::Drain { quiet, timeout } => assert!(quiet < timeout && *timeout <= 10_000),
+                    AbortStep::Drain { endpoint: None, quiet, timeout } => {
+                        assert!(quiet < timeout && *timeout <= 10_000)
+                    }
                     other => panic!("{other:?}"),
                 }
             }

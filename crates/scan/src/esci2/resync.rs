@@ -124,15 +124,15 @@ const REPLY_MS: u32 = 1000;
 const WRITE_MS: u32 = 1000;
 
 fn write(bytes: Vec<u8>) -> AbortStep {
-    AbortStep::Write { bytes: HexBytes(bytes), timeout: WRITE_MS }
+    AbortStep::Write { endpoint: None, bytes: HexBytes(bytes), timeout: WRITE_MS }
 }
 
 fn read() -> AbortStep {
-    AbortStep::Read { length: 512, timeout: REPLY_MS, expect: HexBytes::default() }
+    AbortStep::Read { endpoint: None, length: 512, timeout: REPLY_MS, expect: HexBytes::default() }
 }
 
 fn drain(quiet: u32) -> AbortStep {
-    AbortStep::Drain { quiet, timeout: CHUNK_MS }
+    AbortStep::Drain { endpoint: None, quiet, timeout: CHUNK_MS }
 }
 
 /// For the time in which a block of so many bytes of parameters is set: the scanner is outside, in the session, or waits for

@@ -29,12 +29,17 @@ const ANSWER_BYTES: u32 = 4_096;
 
 /// What the daemon does should this program die while a job is being made or is open.
 pub(super) fn while_open(job: Option<&JobPath>) -> Vec<AbortStep> {
-    let mut steps = vec![AbortStep::Drain { quiet: QUIET_MS, timeout: DRAIN_MS }];
+    let mut steps = vec![AbortStep::Drain { endpoint: None, quiet: QUIET_MS, timeout: DRAIN_MS }];
     let request = job.and_then(|job| Request::delete(job.as_str())).map(|request| request.to_bytes());
     if let Some(bytes) = request.filter(|bytes| bytes.len() <= STEP_BYTES) {
-        steps.push(AbortStep::Write { bytes: HexBytes(bytes), timeout: STEP_MS });
-        steps.push(AbortStep::Read { length: ANSWER_BYTES, timeout: STEP_MS, expect: HexBytes(Vec::new()) });
-        steps.push(AbortStep::Drain { quiet: 200, timeout: STEP_MS });
+        steps.push(AbortStep::Write { endpoint: None, bytes: HexBytes(bytes), timeout: STEP_MS });
+        steps.push(AbortStep::Read {
+            endpoint: None,
+            length: ANSWER_BYTES,
+            timeout: STEP_MS,
+            expect: HexBytes(Vec::new()),
+        });
+        steps.push(AbortStep::Drain { endpoint: None, quiet: 200, timeout: STEP_MS });
     }
     steps
 }

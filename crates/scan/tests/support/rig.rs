@@ -295,13 +295,13 @@ impl Rig {
         let mut as_expected = true;
         for step in steps {
             match step {
-                AbortStep::Write { bytes, timeout } => {
+                AbortStep::Write { endpoint: None, bytes, timeout } => {
                     let _ = self.write(&bytes.0, ms(*timeout));
                 }
-                AbortStep::Read { length, timeout, expect } => {
+                AbortStep::Read { endpoint: None, length, timeout, expect } => {
                     as_expected &= self.take(*length as usize, ms(*timeout)).ends_with(&expect.0);
                 }
-                AbortStep::Drain { quiet, timeout } => {
+                AbortStep::Drain { endpoint: None, quiet, timeout } => {
                     let deadline = self.now + ms(*timeout);
                     while self.now < deadline && !self.take(64 * 1024, ms(*quiet)).is_empty() {}
                 }

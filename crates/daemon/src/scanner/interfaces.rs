@@ -1,0 +1,187 @@
+//! `claim` and `release`: the interfaces that a session has besides the one that it opened, each in a setting of its choice.
+//! Two sessions may have one interface in the same setting; no setting changes while another session has the interface.
+
+use std::sync::Arc;
+
+use usbscan_usb::InterfaceNumber;
+
+use crate::failure::Failure;
+use crate::pipe::orders::{PipeHandle, Role};
+use crate::scanner::function;
+use crate::scanner::halts::with_control_quiet;
+use crate::scanner::handle::ClaimState;
+use crate::scanner::supervisor::Supervisor;
+use crate::session::binding::Binding;
+use crate::session::handle::Session;
+
+impl Supervisor {
+    /// `claim`. A session that has the interface already gets the setting that it names, sent anew: both sides' data toggles
+    /// begin again, as after libusb's `set_interface_alt_setting`.
+    pub(super) fn claim_interface(
+        &mut self,
+        session: &Arc<Session>,
+        interface: InterfaceNumber,
+        alternate: Option<u8>,
+    ) -> Result<(), Failure> {
+        self.scanner.check()?;
+        let scanner = self.scanner.clone();
+        let device = || scanner.name.clone();
+        let binding = session.binding().ok_or(Failure::NotOpen { command: "claim" })?;
+        let settings: Vec<u8> =
+            function::settings(&scanner.info(), interface).map(|setting| setting.alternate).collect();
+        if settings.is_empty() {
+            return Err(Failure::BadInterface { device: device(), interface: interface.0 });
+        }
+        if let Some(alternate) = alternate.filter(|wanted| !settings.contains(wanted)) {
+            return Err(Failure::BadAlternate { device: device(), interface: interface.0, alternate });
+        }
+        let is_again = binding.claims.contains_key(&interface);
+        let present = self.claim()?.take(interface)?;
+        let wanted = alternate.unwrap_or(present);
+        if wanted != present || (is_again && alternate.is_some()) {
+            self.change_setting(session, interface, wanted)?;
+        }
+        let pipes = self.claim()?.pipes_of(interface)?;
+        let mut binding = Binding::clone(&binding);
+        if interface == binding.interface {
+            bind_again(&mut binding, &pipes);
+        }
+        binding.claims.insert(interface, pipes);
+        session.rebind(binding);
+        self.tell_pipes_again()
+    }
+
+    fn change_setting(
+        &mut self,
+        session: &Arc<Session>,
+        interface: InterfaceNumber,
+        alternate: u8,
+    ) -> Result<(), Failure> {
+        self.check_alone(session, interface)?;
+        let device = self.scanner.name.clone();
+        let changed = with_control_quiet(&self.scanner.clone(), || match self.claimed.as_mut() {
+            Some(claimed) => Ok(claimed.set_alternate(interface, alternate)?),
+            None => Err(Failure::Gone { device }),
+        });
+        // The pipes of the old setting have ended, whether there is a new one or not.
+        self.tell_pipes_again()?;
+        changed
+    }
+
+    /// Nobody else has the interface, and nothing is pending on its pipes.
+    fn check_alone(&self, session: &Arc<Session>, interface: InterfaceNumber) -> Result<(), Failure> {
+        let device = || self.scanner.name.clone();
+        let uses = |other: &Arc<Session>| other.binding().is_some_and(|binding| binding.has(interface));
+        let others = self.scanner.sessions().into_iter().filter(|other| other.id() != session.id());
+        if let Some(holder) = others.into_iter().find(uses) {
+            return Err(Failure::InterfaceInUse {
+                device: device(),
+                interface: interface.0,
+                holder: holder.peer.clone(),
+            });
+        }
+        let info = self.scanner.info();
+        let settings = function::settings(&info, interface);
+        let endpoints: Vec<_> = settings.flat_map(|setting| &setting.endpoints).map(|one| one.address).collect();
+        match session.pending().iter().any(|request| endpoints.contains(&request.endpoint)) {
+            true => Err(Failure::InterfaceBusy { device: device(), interface: interface.0 }),
+            false => Ok(()),
+        }
+    }
+
+    /// `release`. What the session had pending there has been cancelled.
+    pub(super) fn release_interface(
+        &mut self,
+        session: &Arc<Session>,
+        interface: InterfaceNumber,
+    ) -> Result<(), Failure> {
+        let binding = session.binding().ok_or(Failure::NotOpen { command: "release" })?;
+        let mut binding = Binding::clone(&binding);
+        let not_claimed = || Failure::NotClaimed { device: self.scanner.name.clone(), interface: interface.0 };
+        binding.claims.remove(&interface).ok_or_else(not_claimed)?;
+        let is_last = binding.claims.is_empty();
+        session.rebind(binding);
+        if is_last {
+            session.disarm();
+        }
+        self.give_back_if_unused(interface)
+    }
+
+    /// A session has left: what it alone had is given back.
+    pub(super) fn release_claims_of(&mut self, binding: &Binding) {
+        for interface in binding.claims.keys() {
+            if let Err(failure) = self.give_back_if_unused(*interface) {
+                log::warn!("{failure}");
+            }
+        }
+    }
+
+    /// An interface that nobody has any more goes back to its kernel driver; the scanner's own goes back to its own setting.
+    fn give_back_if_unused(&mut self, interface: InterfaceNumber) -> Result<(), Failure> {
+        let own = self.scanner.function;
+        let is_own = interface == own.interface;
+        let uses = |session: &Arc<Session>| {
+            session.binding().is_some_and(|binding| match is_own {
+                true => binding.claims.contains_key(&interface),
+                false => binding.has(interface),
+            })
+        };
+        if self.scanner.check().is_err() || self.scanner.sessions().iter().any(uses) {
+            return Ok(());
+        }
+        let Some(present) = self.claimed.as_ref().and_then(|claimed| claimed.alternate(interface)) else {
+            return Ok(());
+        };
+        if is_own && present == own.alternate {
+            return Ok(());
+        }
+        let scanner = self.scanner.clone();
+        let done = with_control_quiet(&scanner, || match self.claimed.as_mut() {
+            Some(claimed) if is_own => Ok(claimed.set_alternate(interface, own.alternate)?),
+            Some(claimed) => Ok(claimed.give_back(interface)?),
+            None => Ok(()),
+        });
+        if is_own {
+            self.bind_own_again();
+        }
+        self.tell_pipes_again()?;
+        done
+    }
+
+    /// Sessions that have the scanner's own interface open have new pipes there.
+    fn bind_own_again(&mut self) {
+        let own = self.scanner.function.interface;
+        let Some(pipes) = self.claimed.as_mut().and_then(|claimed| claimed.pipes_of(own).ok()) else { return };
+        for session in self.scanner.sessions() {
+            let Some(binding) = session.binding().filter(|binding| binding.interface == own) else { continue };
+            let mut binding = Binding::clone(&binding);
+            bind_again(&mut binding, &pipes);
+            session.rebind(binding);
+        }
+    }
+
+    /// Whoever cancels on the scanner's pipes knows those that there are now.
+    fn tell_pipes_again(&mut self) -> Result<(), Failure> {
+        if let Some(claimed) = self.claimed.as_ref() {
+            self.scanner.set_claim_state(ClaimState::Claimed, claimed.handles());
+        }
+        Ok(())
+    }
+}
+
+/// The bound pipes of an interface that has new ones: of each role that with the highest number.
+fn bind_again(binding: &mut Binding, pipes: &[PipeHandle]) {
+    let highest = |role: Role| {
+        let of_role = pipes.iter().filter(|pipe| pipe.role == role);
+        of_role.max_by_key(|pipe| pipe.address.number()).cloned()
+    };
+    // Those that were bound by index stay, where they are still there.
+    let keep = |old: &Option<PipeHandle>, role: Role| {
+        let same =
+            old.as_ref().and_then(|old| pipes.iter().find(|pipe| pipe.address == old.address && pipe.role == role));
+        same.cloned().or_else(|| highest(role))
+    };
+    binding.event = keep(&binding.event, Role::Event);
+    binding.read = keep(&binding.read, Role::Read);
+    binding.write = keep(&binding.write, Role::Write);
+}
