@@ -22,6 +22,15 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Kind; 5] = [Kind::Color8, Kind::Color16, Kind::Gray8, Kind::Gray16, Kind::Lineart];
 
+    /// The sample of white.
+    pub fn white(self) -> u16 {
+        match self {
+            Kind::Color8 | Kind::Gray8 => 0xff,
+            Kind::Color16 | Kind::Gray16 => 0xffff,
+            Kind::Lineart => 1,
+        }
+    }
+
     /// For `usbscan scan`.
     pub fn arguments(self) -> &'static [&'static str] {
         match self {
@@ -133,6 +142,23 @@ impl Page {
             }
         };
         Page { kind, width, height, density, samples }
+    }
+
+    /// Panics with the first sample that differs, if more than the last few columns do, all of which must be white.
+    pub fn assert_shows_but_for_a_white_edge(&self, expected: &Page, most: usize) {
+        let channels = if matches!(self.kind, Kind::Color8 | Kind::Color16) { 3 } else { 1 };
+        let (white, line) = (self.kind.white(), self.width as usize * channels);
+        let with_edge = |columns: usize| {
+            let mut samples = expected.samples.clone();
+            samples.chunks_exact_mut(line).for_each(|line| {
+                let from = line.len() - columns * channels;
+                line[from..].fill(white);
+            });
+            samples
+        };
+        if !(1..=most).any(|columns| self.samples == with_edge(columns)) {
+            self.assert_shows(expected);
+        }
     }
 
     /// Panics with the first sample that differs.

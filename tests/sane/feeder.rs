@@ -84,7 +84,7 @@ fn scanimage_writes_every_format_from_glass_and_feeder_in_both_protocols() {
         return;
     }
     let begins: [(&str, &[u8]); 4] =
-        [("png", b"\x89PNG"), ("jpeg", b"\xff\xd8\xff"), ("tiff", b"II*\0"), ("pdf", b"%PDF-")];
+        [("png", b"\x89PNG"), ("jpeg", b"\xff\xd8\xff"), ("tiff", b"MM\0*"), ("pdf", b"%PDF-")];
     for spec in ["esci,adf=4", "esci2,sheets=4"] {
         let bench = Bench::new(&[spec]);
         for (format, begin) in begins {
