@@ -71,7 +71,7 @@ pub enum Command {
     Watch(Watch),
     /// Record a scanner's USB traffic to a pcapng file
     Capture(Capture),
-    /// Run the configured [[action]] commands on button presses, as usbscan-actions.service does
+    /// Run the commands that are configured as actions on button presses, as usbscan-actions.service does
     Actions(Actions),
     /// Reset a pipe or the USB port, after cancelling what is pending
     Reset(Reset),

@@ -258,7 +258,7 @@ fn a_payload_for_a_request_that_named_a_place_is_taken_and_the_place_comes_back(
 }
 
 #[test]
-fn what_came_outlives_the_connection_and_the_session() {
+fn what_came_outlives_a_daemon_that_ends_and_the_session() {
     let (session, mut daemon, memory) = sharing();
     let came = start(&session);
     let asked = place_of_next(&mut daemon);
@@ -266,6 +266,8 @@ fn what_came_outlives_the_connection_and_the_session() {
     let bytes = came.wait().expect("an answer").payload;
     let (lent, abandoned) = (start(&session), start(&session));
     abandoned.detach();
+    // As a daemon does when it ends; of a session that ends it takes the pages back.
+    memory.leave_pages();
     drop((daemon, memory));
     assert!(matches!(lent.wait(), Err(Error::Gone { why: GoneWhy::Closed, .. })));
     drop(session);
