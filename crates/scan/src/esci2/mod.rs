@@ -7,7 +7,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`words`], [`reply info`] | the scanner's words as values; public, for fuzzing |
+//! | [`message`], [`reply_info`] | requests and replies as values; public, for fuzzing |
 //! | `capabilities`, `plan` | options of people to parameters for the scanner |
 //! | `dialogue` | a request and its reply; where in a session the scanner is |
 //! | `job` | the images of one job as they come, and the one that has to wait |
