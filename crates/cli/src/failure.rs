@@ -1,12 +1,15 @@
-//! Errors of the commands, with their messages. exit.rs maps them to exit codes.
+//! Errors of the commands, with their messages and exit codes.
+
+mod exit;
 
 use std::io;
 
 use usbscan_image::FileFormat;
 use usbscan_wire::DeviceEntry;
 
-use super::interrupt::Signal;
+use super::label::label;
 use super::output::OutputError;
+use super::signal::Signal;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -114,7 +117,6 @@ fn after(kept: Option<&str>) -> String {
 }
 
 fn names(devices: &[DeviceEntry]) -> String {
-    let names: Vec<String> =
-        devices.iter().map(|device| format!("{} ({})", device.name, super::device::label(device))).collect();
+    let names: Vec<String> = devices.iter().map(|device| format!("{} ({})", device.name, label(device))).collect();
     names.join(", ")
 }

@@ -14,6 +14,7 @@ mod exit;
 mod failure;
 mod hex;
 mod interrupt;
+mod label;
 mod list;
 mod options;
 mod output;
@@ -21,6 +22,7 @@ mod progress;
 mod raw;
 mod reset;
 mod scan;
+mod signal;
 mod status;
 mod table;
 mod wait_event;
@@ -35,9 +37,10 @@ use args::{Arguments, Command, Global};
 use context::Context;
 use exit::Exit;
 use failure::{DeviceState, Failure};
-use interrupt::{Interrupts, Signal};
+use interrupt::Interrupts;
 use output::TempFileGuard;
 use progress::Bar;
+use signal::Signal;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {

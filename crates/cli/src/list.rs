@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::context::Context;
-use super::device::label;
 use super::failure::Failure;
+use super::label::label;
 use super::table::{Table, printable};
 
 /// Lists the scanners. An empty list is no failure.

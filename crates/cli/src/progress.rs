@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::Mutex;
 use usbscan_scan::Progress;
 
-use super::interrupt::Signal;
+use super::signal::Signal;
 
 /// How often the bar is drawn.
 const TICK: Duration = Duration::from_millis(100);

@@ -7,8 +7,8 @@ use usbscan_wire::{DeviceStatus, LastCancel, PendingRequest, Recovery, SessionEn
 
 use super::args::Device;
 use super::context::Context;
-use super::device::label;
 use super::failure::Failure;
+use super::label::label;
 use super::table::{Table, printable};
 
 /// Shows one scanner or all of them.

@@ -3,8 +3,8 @@
 use usbscan_scan::{DeviceError, ScanError, Scanner};
 
 use super::super::failure::{DeviceState, Failure};
-use super::super::interrupt::Signal;
 use super::super::progress::Bar;
+use super::super::signal::Signal;
 use super::files::{Files, Written};
 
 pub enum NextPage<'a> {

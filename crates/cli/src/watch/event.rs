@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use usbscan_wire::{AbortReport, DeviceEntry, Event, Peer};
 
-use crate::device::label;
+use crate::label::label;
 use crate::table::printable;
 
 /// An event. Its JSON has the member names of the protocol's events.
