@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use rustix::io::Errno;
 
 use crate::abi;
-use crate::bell::Bell;
+use crate::event_fd::EventFd;
 
 /// Scanners that one process may have open at a time.
 pub const MOST_OPEN: usize = 64;
@@ -16,7 +16,7 @@ pub const MOST_OPEN: usize = 64;
 /// Bits of a handle that name the slot (from 1 on, so that no handle is null); the rest counts its uses.
 const SLOT_BITS: u32 = 8;
 
-/// One open scanner's place. Slots live as long as the process, and so does a slot's bell: a `sane_cancel` that comes
+/// One open scanner's place. Slots live as long as the process, and so does a slot's eventfd: a `sane_cancel` that comes
 /// too late rings in an empty room, never on a descriptor that is another's by now.
 #[derive(Debug)]
 pub struct Slot {
@@ -29,7 +29,7 @@ pub struct Slot {
     uses: AtomicUsize,
     /// How often `sane_cancel` was called on it.
     cancels: AtomicU64,
-    bell: OnceLock<Bell>,
+    event_fd: OnceLock<EventFd>,
 }
 
 impl Slot {
@@ -39,7 +39,7 @@ impl Slot {
             owner: AtomicU32::new(0),
             uses: AtomicUsize::new(0),
             cancels: AtomicU64::new(0),
-            bell: OnceLock::new(),
+            event_fd: OnceLock::new(),
         }
     }
 
@@ -49,8 +49,8 @@ impl Slot {
     }
 
     /// Rings at each cancel.
-    pub fn bell(&self) -> &Bell {
-        self.bell.get().expect("a slot has its bell before its first handle")
+    pub fn event_fd(&self) -> &EventFd {
+        self.event_fd.get().expect("a slot has its eventfd before its first handle")
     }
 }
 
@@ -65,7 +65,7 @@ pub struct HandleId(usize);
 pub enum Refused {
     /// All slots are taken.
     TooMany,
-    /// The process has no descriptor left for the bell.
+    /// The process has no descriptor left for the eventfd.
     NoDescriptor(Errno),
 }
 
@@ -75,9 +75,9 @@ impl HandleId {
         let free = SLOTS.iter().position(|slot| slot.current.load(Ordering::Acquire) == 0);
         let index = free.ok_or(Refused::TooMany)?;
         let slot = &SLOTS[index];
-        if slot.bell.get().is_none() {
-            let bell = Bell::new().map_err(Refused::NoDescriptor)?;
-            slot.bell.set(bell).expect("one thread at a time opens");
+        if slot.event_fd.get().is_none() {
+            let event_fd = EventFd::new().map_err(Refused::NoDescriptor)?;
+            slot.event_fd.set(event_fd).expect("one thread at a time opens");
         }
         let uses = slot.uses.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let handle = uses << SLOT_BITS | (index + 1);
@@ -119,8 +119,8 @@ impl HandleId {
 pub fn cancel(handle: abi::Handle) {
     let Some(slot) = slot_of(handle as usize) else { return };
     slot.cancels.fetch_add(1, Ordering::AcqRel);
-    if let Some(bell) = slot.bell.get() {
-        bell.ring();
+    if let Some(event_fd) = slot.event_fd.get() {
+        event_fd.notify();
     }
 }
 

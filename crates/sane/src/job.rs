@@ -4,11 +4,11 @@
 //!   sane_read ◀── Stream ◀── scanning thread ◀── driver ◀── daemon
 //!                   ▲ stop                          ▲ cancel
 //!                   └───────── watching thread ─────┘
-//!                                    ▲ bell
+//!                                    ▲ event_fd
 //!                               sane_cancel
 //! ```
 //!
-//! The scanning thread ends when the scanner is idle; it rings the bell too, so that the watching thread ends with it. Behind
+//! The scanning thread ends when the scanner is idle; it notifies the eventfd too, so that the watching thread ends with it. Behind
 //! a page from the document feeder it stays until the next page is asked for, or until the batch is cancelled: then it is
 //! the one that puts the sheets out.
 
@@ -139,13 +139,13 @@ impl Scan {
         Ok(())
     }
 
-    /// The watching thread: from one ring of the bell to the next.
+    /// The watching thread: from one notification to the next.
     fn watch(&self) {
         while !self.done.load(Ordering::Acquire) {
             if self.is_cancelled() {
                 return self.cancel();
             }
-            self.slot.bell().wait();
+            self.slot.event_fd().wait();
         }
     }
 }
@@ -162,7 +162,7 @@ impl Drop for End {
         // It stays as it ended, unless the thread panicked.
         self.scan.stream.end(Status::IoError);
         self.scan.done.store(true, Ordering::Release);
-        self.scan.slot.bell().ring();
+        self.scan.slot.event_fd().notify();
     }
 }
 

@@ -10,7 +10,7 @@
 //!   sane_control_option ─▶ scanner ─▶ table, choice, value
 //!   sane_start ────────▶ scanner ─▶ job ─▶ scanning thread ─▶ driver ─▶ open, lock, read, write
 //!   sane_read ◀──────────────────── stream ◀── sink ◀───────────┘
-//!   sane_cancel ─▶ handle (a counter, a bell) ─▶ watching thread ─▶ cancel-request
+//!   sane_cancel ─▶ handle (a counter, an eventfd) ─▶ watching thread ─▶ cancel-request
 //! ```
 //!
 //! The C interface's `unsafe` is here, and no other: [`entry`] and `value` turn pointers into values, `table` and `devices`
@@ -19,7 +19,7 @@
 
 pub mod abi;
 mod backend;
-mod bell;
+mod event_fd;
 mod button;
 mod convert;
 mod debug;

@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use rustix::io::Errno;
 
 use crate::abi::{Parameters, Status};
-use crate::bell::Bell;
+use crate::event_fd::EventFd;
 
 /// Bytes that wait for the application at most: some blocks of the scanner, so that it need not stop its carriage while
 /// the application is busy for a moment.
@@ -37,7 +37,7 @@ pub struct Stream {
     state: Mutex<State>,
     changed: Condvar,
     /// Rung while `read` would not wait: what `sane_get_select_fd` gives out.
-    ready: Bell,
+    ready: EventFd,
 }
 
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Stream {
     /// One that has not begun. Fails where the process has no descriptors left.
     pub fn new() -> Result<Stream, Errno> {
         let state = State { parameters: None, ended: None, bytes: VecDeque::new() };
-        Ok(Stream { state: Mutex::new(state), changed: Condvar::new(), ready: Bell::new()? })
+        Ok(Stream { state: Mutex::new(state), changed: Condvar::new(), ready: EventFd::new()? })
     }
 
     /// The page has begun, and this is what it will be.
@@ -79,7 +79,7 @@ impl Stream {
             }
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             if state.bytes.is_empty() {
-                self.ready.ring();
+                self.ready.notify();
                 self.changed.notify_all();
             }
             state.bytes.extend(now);
@@ -94,7 +94,7 @@ impl Stream {
         let mut state = self.state.lock();
         if state.ended.is_none() {
             state.ended = Some(status);
-            self.ready.ring();
+            self.ready.notify();
             self.changed.notify_all();
         }
     }
@@ -105,7 +105,7 @@ impl Stream {
         if state.ended != Some(Status::Eof) || !state.bytes.is_empty() {
             state.ended = Some(Status::Cancelled);
             state.bytes = VecDeque::new();
-            self.ready.ring();
+            self.ready.notify();
             self.changed.notify_all();
         }
     }
@@ -148,7 +148,7 @@ impl Stream {
         let was_full = state.bytes.len() == CAPACITY;
         let count = take(&mut state.bytes, room);
         if state.bytes.is_empty() && state.ended.is_none() {
-            self.ready.quiet();
+            self.ready.clear();
         }
         if was_full {
             self.changed.notify_all();
@@ -157,7 +157,7 @@ impl Stream {
     }
 
     /// Readable while [`Stream::read`] would not wait.
-    pub fn ready(&self) -> &Bell {
+    pub fn ready(&self) -> &EventFd {
         &self.ready
     }
 }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     fn readable(stream: &Stream) -> bool {
-        // SAFETY: the stream is borrowed, so its bell's descriptor stays open.
+        // SAFETY: the stream is borrowed, so its eventfd stays open.
         let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(stream.ready().descriptor()) };
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&now)).expect("poll works") == 1

@@ -13,12 +13,13 @@ const HEAD: &str = "\
 
 <!-- Made from quirks/*.toml by tools/generate. To add a model: CONTRIBUTING.md, \"Adding a scanner\". -->
 
-Every USB scanner whose interface says that it is one (class 6/1/1, still image, or 7/1/4, IPP over USB) is listed, can be
-used through the socket, and can be cancelled. Pages come from those that speak a protocol for which usbscan has a driver.
-A model that is not here and speaks one of these needs an entry in `/etc/usbscan/quirks.d`, see usbscand.toml(5).
+Every USB scanner whose interface says that it is one (class 6/1/1, still image, or 7/1/4, IPP over USB) is listed, can
+be used through the socket, and can be cancelled. Pages come from those that speak a protocol for which usbscan has a
+driver. A model that is not here and speaks one of these needs an entry in `/etc/usbscan/quirks.d`, see
+usbscand.toml(5).
 
-**No model has been tried with usbscan yet**: the drivers are tested against virtual scanners and other drivers. How sure it
-is that a model speaks its protocol differs, so each protocol has up to four lists:
+**No model has been tried with usbscan yet**: the drivers are tested against virtual scanners and other drivers. How
+sure it is that a model speaks its protocol differs, so each protocol has up to four lists:
 
 - *described*: the entry was made by hand, and its notes in `quirks/` say from what;
 - *replies published*: an owner, or another driver's test data, has published what the model replies;
@@ -32,7 +33,8 @@ Each name stands before its USB ids, which `lsusb` shows.
 As far as the scanner has it, with every protocol: the glass; color, grayscale and lineart; any area and resolution; the
 document feeder, one side and both; and after a cancel, Ctrl-C, `kill -9` or unplugging the next page is right. Besides:
 
-- ESC/I: transparency unit and negatives; 16 bits per sample; gamma, brightness, sharpness, color matrix and focus; buttons.
+- ESC/I: transparency unit and negatives; 16 bits per sample; gamma, brightness, sharpness, color matrix and focus;
+  buttons.
 - ESC/I-2: JPEG from the scanner; threshold.
 - eSCL: JPEG from the scanner.
 ";
