@@ -266,3 +266,28 @@ fn the_tests_that_documents_name_exist() {
     }
     assert_none(&found, "tests that a document names and nobody wrote");
 }
+
+/// The paths that a document names in backticks: those with a folder's slash or the ending of a file of ours.
+fn paths_named_in(document: &str) -> Vec<&str> {
+    let is_path = |text: &&str| {
+        let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
+        let ours = ["crates/", "docs/", "quirks/", "src/", "systemd/", "tests/", "tools/", "udev/"];
+        plain && (text.ends_with(".rs") || ours.iter().any(|folder| text.starts_with(folder)))
+    };
+    document.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).filter(is_path).collect()
+}
+
+#[test]
+fn the_files_that_documents_name_exist() {
+    let sources = sources();
+    // `queue/mod.rs` may stand for the file of that name in any crate.
+    let exists = |path: &str| root().join(path).exists() || sources.iter().any(|(source, _)| source.ends_with(path));
+    let mut found = Vec::new();
+    for document in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/windows.md"] {
+        let text = fs::read_to_string(root().join(document)).expect("a document reads");
+        let missing = paths_named_in(&text).into_iter().filter(|path| !exists(path));
+        found.extend(missing.map(|path| format!("{document}: {path}")));
+    }
+    assert_none(&found, "files that a document names and that are not there");
+    assert_eq!(paths_named_in("`a/b.rs`, `crates/c` and `list`\n`tests/*.rs`"), ["a/b.rs", "crates/c"]);
+}

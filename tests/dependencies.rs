@@ -23,8 +23,10 @@ fn every_direct_dependency_has_one_line_that_says_what_it_is_for_and_nothing_els
     command.manifest_path(root().join("Cargo.toml")).no_deps().other_options(["--offline".to_owned()]);
     let metadata = command.exec().expect("cargo describes the workspace");
     let dependencies = metadata.packages.iter().flat_map(|package| &package.dependencies);
-    let direct: BTreeSet<&str> =
-        dependencies.filter(|dependency| dependency.path.is_none()).map(|dependency| dependency.name.as_str()).collect();
+    let direct: BTreeSet<&str> = dependencies
+        .filter(|dependency| dependency.path.is_none())
+        .map(|dependency| dependency.name.as_str())
+        .collect();
     assert!(direct.len() > 20, "the workspace has dependencies: {direct:?}");
     let document = fs::read_to_string(root().join("docs/dependencies.md")).expect("the document");
     let lines = listed(&document);

@@ -1,11 +1,11 @@
-//! Throughput and processor time of bulk transfers: the whole road against a bare loop with four transfers of 256 KiB
+//! Throughput and processor time of bulk transfers: usbscand against a bare loop with four transfers of 256 KiB
 //! queued, and against one synchronous transfer of 64 KiB after another, which is how most scanner programs read.
 
 use usbscan_daemon::Config;
 use usbscan_virtual::Model;
 
 use crate::report::{Aim, Report, Series};
-use crate::rigs::{Bare, REQUEST, REQUESTS, Road, Took, Way};
+use crate::rigs::{Bare, Direction, REQUEST, REQUESTS, ThroughDaemon, Took};
 use crate::source::Source;
 use crate::{Outcome, Wishes};
 
@@ -22,7 +22,7 @@ struct Wire {
 }
 
 /// Of the real wires, what a host controller moves at best. Memory is none: its bare loop moves no byte further than the
-/// device's copy of it, so what the road adds there is the road's own cost, and no aim.
+/// device's copy of it, so what usbscand adds there is its own cost, and no aim.
 const WIRES: &[Wire] = &[
     Wire { name: "USB 2 (43 MB/s)", bytes_per_second: Some(43e6), bytes: 16 << 20 },
     Wire { name: "USB 3 (400 MB/s)", bytes_per_second: Some(400e6), bytes: 128 << 20 },
@@ -40,41 +40,41 @@ impl Wire {
 
 pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     for wire in WIRES {
-        for (way, name) in [(Way::In, "in"), (Way::Out, "out")] {
-            one(wishes, report, wire, way, name)?;
+        for (direction, name) in [(Direction::In, "in"), (Direction::Out, "out")] {
+            one(wishes, report, wire, direction, name)?;
         }
     }
     Ok(())
 }
 
-fn one(wishes: &Wishes, report: &mut Report, wire: &Wire, way: Way, name: &str) -> Outcome<()> {
+fn one(wishes: &Wishes, report: &mut Report, wire: &Wire, direction: Direction, name: &str) -> Outcome<()> {
     let title = |what: &str| Series::new(format!("bulk-{name}, {}: {what}", wire.name));
-    let mut road = Candidate::new(title("whole road, 4 x 1 MiB queued"));
+    let mut via_daemon = Candidate::new(title("usbscand, 4 x 1 MiB queued"));
     let mut bare = Candidate::new(title("bare loop, 4 x 256 KiB queued"));
     let mut slow = Candidate::new(title("synchronous, 64 KiB at a time"));
-    let whole = Road::new(Config::default(), wire.device("ROAD"))?;
+    let whole = ThroughDaemon::new(Config::default(), wire.device("ROAD"))?;
     let mut alone = Bare::new(wire.device("BARE"))?;
     for round in 0..=wishes.rounds(10) {
-        let of_road = Took::by(|| whole.move_bytes(way, wire.bytes, REQUESTS, REQUEST))?;
-        let of_bare = Took::by(|| alone.move_bytes(way, wire.bytes, QUEUED, SIZE))?;
-        let of_slow = Took::by(|| alone.move_bytes(way, wire.bytes, 1, SYNCHRONOUS))?;
+        let of_daemon = Took::by(|| whole.move_bytes(direction, wire.bytes, REQUESTS, REQUEST))?;
+        let of_bare = Took::by(|| alone.move_bytes(direction, wire.bytes, QUEUED, SIZE))?;
+        let of_slow = Took::by(|| alone.move_bytes(direction, wire.bytes, 1, SYNCHRONOUS))?;
         // The first warms up.
         if round > 0 {
-            road.add(of_road, wire.bytes);
+            via_daemon.add(of_daemon, wire.bytes);
             bare.add(of_bare, wire.bytes);
             slow.add(of_slow, wire.bytes);
         }
     }
-    for candidate in [&bare, &slow, &road] {
+    for candidate in [&bare, &slow, &via_daemon] {
         report.series(&candidate.rate, "MB/s");
     }
     let real = wire.bytes_per_second.is_some();
-    report.ratio(&road.rate, &bare.rate, Some(Aim::AtLeast(0.95)).filter(|_| real));
-    report.ratio(&road.rate, &slow.rate, None);
-    for candidate in [&bare, &slow, &road] {
+    report.ratio(&via_daemon.rate, &bare.rate, Some(Aim::AtLeast(0.95)).filter(|_| real));
+    report.ratio(&via_daemon.rate, &slow.rate, None);
+    for candidate in [&bare, &slow, &via_daemon] {
         report.series(&candidate.cpu, "CPU s/GB");
     }
-    report.ratio(&road.cpu, &bare.cpu, Some(Aim::AtMost(1.3)).filter(|_| real));
+    report.ratio(&via_daemon.cpu, &bare.cpu, Some(Aim::AtMost(1.3)).filter(|_| real));
     Ok(())
 }
 
@@ -128,25 +128,25 @@ fn sleeps() -> Outcome<u64> {
 pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let wire = &WIRES[1];
     let bytes = wire.bytes / 2;
-    for (way, name) in [(Way::In, "in"), (Way::Out, "out")] {
+    for (direction, name) in [(Direction::In, "in"), (Direction::Out, "out")] {
         let title = |what: String| Series::new(format!("bulk-{name}, {}: {what}", wire.name));
         let mut alone = Bare::new(wire.device("BARE"))?;
         let mut bare = Candidate::new(title("bare loop, 4 x 256 KiB queued".to_owned()));
         let candidate = |depth: usize, chunk: usize, queued: usize, size: usize| -> Outcome<_> {
             let what = format!("depth {depth}, chunk {chunk} KiB, {queued} x {} KiB outstanding", size / 1024);
-            let road = Road::new(
+            let via_daemon = ThroughDaemon::new(
                 Config { queue_depth: depth, max_transfer_bytes: chunk * 1024, ..Config::default() },
                 wire.device("SET"),
             )?;
-            Ok((road, queued, size, Candidate::new(title(what))))
+            Ok((via_daemon, queued, size, Candidate::new(title(what))))
         };
         let depths = [1, 2, 4].into_iter().map(|depth| candidate(depth, 1024, REQUESTS, REQUEST));
         let chunks = [64, 128, 256, 512].into_iter().map(|chunk| candidate(4, chunk, REQUESTS, chunk * 1024));
         let mut candidates = depths.chain(chunks).collect::<Outcome<Vec<_>>>()?;
         for round in 0..=wishes.rounds(5) {
-            bare.run(bytes, round > 0, || alone.move_bytes(way, bytes, QUEUED, SIZE))?;
-            for (road, queued, size, found) in &mut candidates {
-                found.run(bytes, round > 0, || road.move_bytes(way, bytes, *queued, *size))?;
+            bare.run(bytes, round > 0, || alone.move_bytes(direction, bytes, QUEUED, SIZE))?;
+            for (via_daemon, queued, size, found) in &mut candidates {
+                found.run(bytes, round > 0, || via_daemon.move_bytes(direction, bytes, *queued, *size))?;
             }
         }
         bare.report(report);

@@ -10,7 +10,7 @@ use usbscan_virtual::Loopback;
 use usbscan_wire::{Command, Pipe, Status};
 
 use crate::report::{Report, Series, percentile};
-use crate::rigs::{Bare, Road, Way};
+use crate::rigs::{Bare, Direction, ThroughDaemon};
 use crate::source::Source;
 use crate::{Outcome, Wishes};
 
@@ -20,8 +20,8 @@ const WARM_UP: usize = 50;
 pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let rounds = wishes.rounds(2000);
     let alone = alone(rounds)?;
-    let road = Road::new(Config::default(), Box::new(Loopback::new()))?;
-    let ways = ways("", &road.session, &road.another()?, "usbscan0", rounds)?;
+    let via_daemon = ThroughDaemon::new(Config::default(), Box::new(Loopback::new()))?;
+    let ways = ways("", &via_daemon.session, &via_daemon.another()?, "usbscan0", rounds)?;
     let streaming = beside_a_stream(rounds)?;
     tell(report, "bus alone", &alone);
     ways.iter().for_each(|(what, took)| tell(report, what, took));
@@ -112,12 +112,12 @@ pub fn cancels(
     Ok(took.split_off(WARM_UP))
 }
 
-/// Two scanners, each with a daemon's whole road; the other's bytes flow as long as it takes.
+/// Two scanners, each with a daemon; the other's bytes flow as long as it takes.
 fn beside_a_stream(rounds: usize) -> Outcome<Vec<f64>> {
-    let quiet = Road::new(Config::default(), Box::new(Loopback::new()))?;
-    let busy = Road::new(Config::default(), Box::new(Source::at("BUSY", 400e6)))?;
+    let quiet = ThroughDaemon::new(Config::default(), Box::new(Loopback::new()))?;
+    let busy = ThroughDaemon::new(Config::default(), Box::new(Source::at("BUSY", 400e6)))?;
     while_streaming(
-        || busy.move_bytes(Way::In, 4 << 20, 4, 256 * 1024),
+        || busy.move_bytes(Direction::In, 4 << 20, 4, 256 * 1024),
         || cancels(&quiet.session, "usbscan0", 8, rounds, |_| quiet.session.cancel_pipe(Pipe::Read, None)),
     )
 }

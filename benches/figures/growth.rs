@@ -13,7 +13,7 @@ use usbscan_wire::{Command, Pipe};
 
 use crate::plot::Curve;
 use crate::report::{Report, percentile};
-use crate::rigs::Road;
+use crate::rigs::ThroughDaemon;
 use crate::{Outcome, Wishes};
 
 pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
@@ -49,7 +49,7 @@ fn micros_since(began: Instant) -> f64 {
     began.elapsed().as_secs_f64() * 1e6
 }
 
-/// No limit is in the way of what is measured.
+/// No limit is in the direction of what is measured.
 fn wide() -> Config {
     let most = 1 << 20;
     let limits = Limits {
@@ -65,11 +65,11 @@ fn wide() -> Config {
 }
 
 fn sessions(count: usize) -> Outcome<f64> {
-    let road = Road::new(wide(), Box::new(Loopback::new()))?;
+    let via_daemon = ThroughDaemon::new(wide(), Box::new(Loopback::new()))?;
     let began = Instant::now();
     let mut open = Vec::new();
     for _ in 0..count {
-        let session = road.another()?;
+        let session = via_daemon.another()?;
         session.open("usbscan0")?;
         session.write(&[7; 512], None)?;
         session.read(512, None)?;
@@ -113,18 +113,18 @@ fn threads(count: usize) -> Outcome<f64> {
 }
 
 fn requests(count: usize) -> Outcome<f64> {
-    let road = Road::new(wide(), Box::new(Loopback::new()))?;
+    let via_daemon = ThroughDaemon::new(wide(), Box::new(Loopback::new()))?;
     let began = Instant::now();
     let started: Result<Vec<Pending>, usbscan_client::Error> = (0..count)
         .map(|_| {
-            road.session.start(
+            via_daemon.session.start(
                 Command::Read { endpoint: None, offset: None, length: 512, return_partial: false, timeout: None },
                 Vec::new(),
             )
         })
         .collect();
     let started = started?;
-    road.session.cancel_pipe(Pipe::Read, None)?;
+    via_daemon.session.cancel_pipe(Pipe::Read, None)?;
     let cancelled = started.into_iter().map(Pending::wait).filter(Result::is_err).count();
     if cancelled != count {
         return Err(format!("{cancelled} of {count} reads were cancelled").into());

@@ -1,4 +1,4 @@
-//! Throughput on a host controller of this machine's own kernel: the whole road (usbscand, socket, client) against a bare
+//! Throughput on a host controller of this machine's own kernel: usbscand (daemon, socket, client) against a bare
 //! libusb loop with four transfers of 256 KiB queued, and against libusb's synchronous calls of 64 KiB, which is how SANE
 //! reads. All take turns with one and the same device.
 //!
@@ -13,7 +13,7 @@ use usbscan_client::{RequestData, Session, UsbRequest};
 use usbscan_wire::{RequestKind, RequestRecipient};
 
 use crate::report::{Aim, Report, Series};
-use crate::rigs::{REQUEST, REQUESTS, SHARED, Took, Way, move_bytes};
+use crate::rigs::{Direction, REQUEST, REQUESTS, SHARED, Took, move_bytes};
 use crate::usbscand::Usbscand;
 use crate::{Outcome, Wishes};
 
@@ -29,59 +29,59 @@ const SHALLOW: &str = "queue_depth = 1\n";
 
 pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let _device = Plugged::new(wishes.controller()?, "loopback")?;
-    for (way, name) in [(Way::In, "in"), (Way::Out, "out")] {
+    for (direction, name) in [(Direction::In, "in"), (Direction::Out, "out")] {
         let title = |what: &str| format!("bulk-{name}, {}: {what}", wishes.controller().unwrap_or_default());
-        let mut road = Candidate::new(title("whole road, 4 x 1 MiB queued"));
-        let mut shallow = Candidate::new(title("whole road, the same, usbscand's queue_depth 1"));
+        let mut via_daemon = Candidate::new(title("usbscand, 4 x 1 MiB queued"));
+        let mut shallow = Candidate::new(title("usbscand, the same, usbscand's queue_depth 1"));
         let mut bare = Candidate::new(title("bare libusb loop, 4 x 256 KiB queued"));
         let mut long = Candidate::new(title("bare libusb loop, 4 x 1 MiB queued"));
         let mut slow = Candidate::new(title("libusb's synchronous calls, 64 KiB"));
-        let mib = mebibytes(wishes, way);
+        let mib = mebibytes(wishes, direction);
         for round in 0..=wishes.rounds(7) {
-            let of_road = whole_road(way, DEFAULTS, mib, (REQUESTS, REQUEST))?;
-            let of_shallow = whole_road(way, SHALLOW, mib, (REQUESTS, REQUEST))?;
+            let of_daemon = through_daemon(direction, DEFAULTS, mib, (REQUESTS, REQUEST))?;
+            let of_shallow = through_daemon(direction, SHALLOW, mib, (REQUESTS, REQUEST))?;
             let of_bare = bare_loop(name, QUEUED, SIZE, mib)?;
             let of_long = bare_loop(name, REQUESTS, REQUEST, mib)?;
             let of_slow = bare_loop(name, 0, SYNCHRONOUS, mib)?;
             // The first warms up: the programs come over a network file system.
             if round > 0 {
-                road.add_of(of_road, mib);
+                via_daemon.add_of(of_daemon, mib);
                 shallow.add_of(of_shallow, mib);
                 bare.add_of(of_bare, mib);
                 long.add_of(of_long, mib);
                 slow.add_of(of_slow, mib);
             }
         }
-        for candidate in [&bare, &long, &slow, &road, &shallow] {
+        for candidate in [&bare, &long, &slow, &via_daemon, &shallow] {
             report.series(&candidate.rate, "MB/s");
         }
-        report.ratio(&road.rate, &bare.rate, Some(Aim::AtLeast(0.95)));
-        report.ratio(&road.rate, &long.rate, None);
-        report.ratio(&road.rate, &slow.rate, Some(Aim::AtLeast(1.5)).filter(|_| way == Way::In));
+        report.ratio(&via_daemon.rate, &bare.rate, Some(Aim::AtLeast(0.95)));
+        report.ratio(&via_daemon.rate, &long.rate, None);
+        report.ratio(&via_daemon.rate, &slow.rate, Some(Aim::AtLeast(1.5)).filter(|_| direction == Direction::In));
         report.ratio(&shallow.rate, &bare.rate, None);
         report.ratio(&bare.rate, &slow.rate, None);
-        for candidate in [&bare, &long, &slow, &road, &shallow] {
+        for candidate in [&bare, &long, &slow, &via_daemon, &shallow] {
             report.series(&candidate.cpu, "CPU s/GB");
         }
-        report.ratio(&road.cpu, &bare.cpu, None);
-        report.ratio(&road.cpu, &long.cpu, None);
-        report.ratio(&road.cpu, &slow.cpu, None);
+        report.ratio(&via_daemon.cpu, &bare.cpu, None);
+        report.ratio(&via_daemon.cpu, &long.cpu, None);
+        report.ratio(&via_daemon.cpu, &slow.cpu, None);
     }
     Ok(())
 }
 
 /// Bytes of a round. Linux's FunctionFS takes 512 bytes of a bulk-out transfer at a time from dummy_hcd, a thousand times a
-/// second, whoever writes.
-fn mebibytes(wishes: &Wishes, way: Way) -> usize {
+/// second, in every program.
+fn mebibytes(wishes: &Wishes, direction: Direction) -> usize {
     let is_gadget = wishes.controller().is_ok_and(|controller| controller == "functionfs");
-    if is_gadget && way == Way::Out { REQUESTS } else { MIB }
+    if is_gadget && direction == Direction::Out { REQUESTS } else { MIB }
 }
 
 /// What the defaults of `queue_depth` and `max_transfer_bytes` are chosen from: depths with four requests of 1 MiB outstanding, chunks with four
 /// requests of as many bytes.
 pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let _device = Plugged::new(wishes.controller()?, "loopback")?;
-    for (way, name) in [(Way::In, "in"), (Way::Out, "out")] {
+    for (direction, name) in [(Direction::In, "in"), (Direction::Out, "out")] {
         let title = |what: String| format!("bulk-{name}, {}: {what}", wishes.controller().unwrap_or_default());
         let mut bare = Candidate::new(title("bare libusb loop, 4 x 256 KiB queued".to_owned()));
         let candidate = |depth: usize, chunk: usize, outstanding: (usize, usize)| {
@@ -93,14 +93,14 @@ pub fn settings(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
         let depths = [1, 2, 4].map(|depth| candidate(depth, 1024, (REQUESTS, REQUEST)));
         let chunks = [64, 128, 256, 512].map(|chunk| candidate(4, chunk, (REQUESTS, chunk * 1024)));
         let mut candidates: Vec<_> = depths.into_iter().chain(chunks).collect();
-        let mib = mebibytes(wishes, way).min(SETTINGS_MIB);
+        let mib = mebibytes(wishes, direction).min(SETTINGS_MIB);
         for round in 0..=wishes.rounds(5) {
             let of_bare = bare_loop(name, QUEUED, SIZE, mib)?;
             if round > 0 {
                 bare.add_of(of_bare, mib);
             }
             for (configuration, outstanding, candidate) in &mut candidates {
-                let took = whole_road(way, configuration, mib, *outstanding)?;
+                let took = through_daemon(direction, configuration, mib, *outstanding)?;
                 if round > 0 {
                     candidate.add_of(took, mib);
                 }
@@ -134,7 +134,7 @@ impl Candidate {
 }
 
 /// A daemon for this round alone, so that the device is the peers' afterwards. Processor time is its and ours.
-fn whole_road(way: Way, configuration: &str, mib: usize, outstanding: (usize, usize)) -> Outcome<Took> {
+fn through_daemon(direction: Direction, configuration: &str, mib: usize, outstanding: (usize, usize)) -> Outcome<Took> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("usbscand.toml");
     std::fs::write(&file, configuration)?;
@@ -143,12 +143,12 @@ fn whole_road(way: Way, configuration: &str, mib: usize, outstanding: (usize, us
     session.open(&only_device(&session)?)?;
     session.share_memory(SHARED)?;
     tell(&session, 0x14, 0)?;
-    match way {
-        Way::In => (0..mib / 32).try_for_each(|_| tell(&session, 0x15, 32768))?,
-        Way::Out => tell(&session, 0x16, 0)?,
+    match direction {
+        Direction::In => (0..mib / 32).try_for_each(|_| tell(&session, 0x15, 32768))?,
+        Direction::Out => tell(&session, 0x16, 0)?,
     }
     let before = daemon.processor_time()?;
-    let client = Took::by(|| move_bytes(&session, way, mib << 20, outstanding.0, outstanding.1))?;
+    let client = Took::by(|| move_bytes(&session, direction, mib << 20, outstanding.0, outstanding.1))?;
     Ok(Took { cpu: client.cpu + (daemon.processor_time()? - before), ..client })
 }
 
@@ -168,13 +168,13 @@ fn tell(session: &Session, request: u8, value: u16) -> Outcome<()> {
 pub fn stream(session: &Session) -> Outcome<()> {
     const KIB: u16 = 4096;
     tell(session, 0x15, KIB)?;
-    move_bytes(session, Way::In, usize::from(KIB) * 1024, QUEUED, SIZE)
+    move_bytes(session, Direction::In, usize::from(KIB) * 1024, QUEUED, SIZE)
 }
 
 /// The peer; see crates/libusb/examples/bare_loop.rs.
-fn bare_loop(way: &str, queued: usize, size: usize, mib: usize) -> Outcome<Took> {
+fn bare_loop(direction: &str, queued: usize, size: usize, mib: usize) -> Outcome<Took> {
     let (queued, size, mib) = (queued.to_string(), size.to_string(), mib.to_string());
-    let said = Said::by(&["--rounds", "0", "--way", way, "--mib", &mib, "--queued", &queued, "--size", &size])?;
+    let said = Said::by(&["--rounds", "0", "--way", direction, "--mib", &mib, "--queued", &queued, "--size", &size])?;
     let seconds = |name| said.number(name).map(Duration::from_secs_f64);
     Ok(Took { wall: seconds("seconds=")?, cpu: seconds("cpu_seconds=")? })
 }

@@ -1,4 +1,4 @@
-//! What is measured, and its peers: the whole road from a device to a client, and bare loops on a device of the same kind.
+//! What is measured, and its peers: usbscand from a device to a client, and bare loops on a device of the same kind.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::Outcome;
 const BULK_IN: EndpointAddress = EndpointAddress(0x81);
 const BULK_OUT: EndpointAddress = EndpointAddress(0x02);
 
-/// How the whole road is used: so many requests outstanding, of so many bytes.
+/// How usbscand is used: so many requests outstanding, of so many bytes.
 pub const REQUESTS: usize = 4;
 pub const REQUEST: usize = usbscan_wire::PAYLOAD_LIMIT;
 
@@ -25,7 +25,7 @@ pub const SHARED: usize = REQUESTS * REQUEST;
 
 /// Which way bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Direction {
     In,
     Out,
 }
@@ -63,20 +63,20 @@ fn processor_time() -> Duration {
 
 /// Device, daemon, socket, client.
 #[derive(Debug)]
-pub struct Road {
+pub struct ThroughDaemon {
     pub session: Session,
     running: Running,
 }
 
-impl Road {
-    pub fn new(config: Config, model: Box<dyn Model>) -> Outcome<Road> {
+impl ThroughDaemon {
+    pub fn new(config: Config, model: Box<dyn Model>) -> Outcome<ThroughDaemon> {
         let bus = VirtualBus::new();
         bus.plug(model);
         let running = Running::start(config, vec![Arc::new(bus)])?;
         let session = Session::over(running.connect()?)?;
         session.open("usbscan0")?;
         session.share_memory(SHARED)?;
-        Ok(Road { session, running })
+        Ok(ThroughDaemon { session, running })
     }
 
     /// Another connection to the same daemon.
@@ -85,20 +85,20 @@ impl Road {
     }
 
     /// Moves so many bytes with so many requests outstanding.
-    pub fn move_bytes(&self, way: Way, bytes: usize, queued: usize, size: usize) -> Outcome<()> {
-        move_bytes(&self.session, way, bytes, queued, size)
+    pub fn move_bytes(&self, direction: Direction, bytes: usize, queued: usize, size: usize) -> Outcome<()> {
+        move_bytes(&self.session, direction, bytes, queued, size)
     }
 }
 
 /// Moves so many bytes through a session with so many requests outstanding.
-pub fn move_bytes(session: &Session, way: Way, bytes: usize, queued: usize, size: usize) -> Outcome<()> {
+pub fn move_bytes(session: &Session, direction: Direction, bytes: usize, queued: usize, size: usize) -> Outcome<()> {
     let mut outstanding: VecDeque<Pending> = VecDeque::new();
     for _ in 0..bytes / size {
         if outstanding.len() == queued {
             outstanding.pop_front().expect("there are some").wait()?;
         }
-        outstanding.push_back(match way {
-            Way::In => {
+        outstanding.push_back(match direction {
+            Direction::In => {
                 let read = Command::Read {
                     endpoint: None,
                     offset: None,
@@ -109,7 +109,7 @@ pub fn move_bytes(session: &Session, way: Way, bytes: usize, queued: usize, size
                 session.start(read, Vec::new())?
             }
             // Whatever the bytes are: those of the bare loop are not filled in either.
-            Way::Out => session.outgoing(size).ok_or("no room in shared memory")?.start(false, None)?,
+            Direction::Out => session.outgoing(size).ok_or("no room in shared memory")?.start(false, None)?,
         });
     }
     for pending in outstanding {
@@ -121,11 +121,11 @@ pub fn move_bytes(session: &Session, way: Way, bytes: usize, queued: usize, size
 /// The bus with nothing around it: a loop on one thread that queues transfers and takes them back.
 pub struct Bare {
     device: Option<Box<dyn Device>>,
-    lines: [Line; 2],
+    lines: [Pipe; 2],
     _bus: VirtualBus,
 }
 
-struct Line {
+struct Pipe {
     endpoint: Box<dyn Endpoint>,
     done: Receiver<Completion>,
 }
@@ -136,16 +136,16 @@ impl Bare {
         let location = bus.plug(model);
         let mut device = bus.open(&location)?;
         device.claim(InterfaceNumber(0))?;
-        let mut line = |address| -> Outcome<Line> {
+        let mut line = |address| -> Outcome<Pipe> {
             let (completions, done) = crossbeam_channel::unbounded();
-            Ok(Line { endpoint: device.endpoint(address, completions)?, done })
+            Ok(Pipe { endpoint: device.endpoint(address, completions)?, done })
         };
         let lines = [line(BULK_IN)?, line(BULK_OUT)?];
         Ok(Bare { device: Some(device), lines, _bus: bus })
     }
 
-    pub fn move_bytes(&mut self, way: Way, bytes: usize, queued: usize, size: usize) -> Outcome<()> {
-        let line = &mut self.lines[usize::from(way == Way::Out)];
+    pub fn move_bytes(&mut self, direction: Direction, bytes: usize, queued: usize, size: usize) -> Outcome<()> {
+        let line = &mut self.lines[usize::from(direction == Direction::Out)];
         let mut buffers: Vec<Vec<u8>> = (0..queued).map(|_| vec![7; size]).collect();
         let (mut left, mut in_flight) = (bytes / size, 0);
         while left > 0 || in_flight > 0 {

@@ -1,5 +1,5 @@
 //! A device that is nothing but a wire: it always has bytes, and takes all. What it costs is one copy of each byte, as
-//! usbfs copies from the kernel's memory; so what is measured is the road and not the computing of a picture.
+//! usbfs copies from the kernel's memory; so what is measured is the via_daemon and not the computing of a picture.
 
 use std::time::{Duration, Instant};
 
@@ -74,13 +74,13 @@ impl Model for Source {
         Out::Ack
     }
 
-    fn bulk_in(&mut self, now: Instant, _endpoint: EndpointAddress, room: &mut [u8]) -> In {
+    fn bulk_in(&mut self, now: Instant, _endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
         if let Some(until) = self.busy_until(now) {
             return In::NakUntil(until);
         }
         let most = if self.pace.is_some() { BURST } else { PATTERN };
-        let length = room.len().min(most);
-        room[..length].copy_from_slice(&self.pattern[..length]);
+        let length = buffer.len().min(most);
+        buffer[..length].copy_from_slice(&self.pattern[..length]);
         self.moved(now, length);
         In::Data(length)
     }

@@ -25,15 +25,15 @@ impl Usbscand {
     pub fn start(arguments: &[String]) -> Outcome<Usbscand> {
         let folder = tempfile::tempdir()?;
         let ready = folder.path().join("ready");
-        let bell = UnixDatagram::bind(&ready)?;
-        bell.set_read_timeout(Some(Duration::from_secs(30)))?;
+        let notify_socket = UnixDatagram::bind(&ready)?;
+        notify_socket.set_read_timeout(Some(Duration::from_secs(30)))?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_usbscand"));
         command.args(arguments).arg("--socket").arg(folder.path().join("socket")).env("NOTIFY_SOCKET", &ready);
         let child = command.env("RUST_LOG", "error").spawn()?;
         let daemon = Usbscand { child, folder };
         let mut message = [0; 512];
         loop {
-            let length = bell.recv(&mut message)?;
+            let length = notify_socket.recv(&mut message)?;
             if String::from_utf8_lossy(&message[..length]).lines().any(|line| line == "READY=1") {
                 return Ok(daemon);
             }

@@ -147,7 +147,7 @@ impl Crate {
 
     fn descend(&self, at: usize, rest: &[String], depth: usize) -> Option<usize> {
         let Some((name, further)) = rest.split_first() else { return Some(at) };
-        // What is not found is a name that this reading cannot see; whoever names it uses this module all the same.
+        // What is not found is a name that this reading cannot see; a module that names it uses this one all the same.
         self.descend_from_name(at, name, further, depth).or(Some(at))
     }
 

@@ -62,7 +62,7 @@ fn a_command_that_takes_too_long_is_ended_with_all_that_it_started() {
 #[test]
 fn a_button_pressed_while_its_command_runs_does_not_run_it_twice() {
     let rig = Rig::new("loopback");
-    // It goes on when somebody reads what it says.
+    // It goes on when its output is read.
     let fifo = rig.path("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
     let program = actions(&rig, &[("pause_seconds = 0", "echo $USBSCAN_BUTTON >fifo")]);
@@ -93,7 +93,7 @@ fn when_it_ends_so_does_what_it_started() {
 #[test]
 fn what_is_another_users_or_can_not_start_is_said() {
     let rig = Rig::new("loopback");
-    let mut text = "[[action]]\nuser = \"somebody-else\"\ncommand = [\"/bin/true\"]\n".to_owned();
+    let mut text = "[[action]]\nuser = \"another-user\"\ncommand = [\"/bin/true\"]\n".to_owned();
     text += &format!("[[action]]\nuser = {:?}\nevent = \"button\"\ncommand = [\"/nonexistent\"]\n", me());
     fs::write(rig.path("usbscand.toml"), text).expect("a configuration");
     let program = Program::start(&mut rig.usbscan(&["actions", "--config", "usbscand.toml"]));

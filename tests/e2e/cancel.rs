@@ -9,12 +9,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use usbscan_virtual::glass::{Glass, View};
 
-use crate::page::{Kind, Page};
+use crate::page::{Page, PixelFormat};
 use crate::program::Program;
 use crate::rig::{Rig, eventually};
 
 /// A scan of a page far larger than all buffers on its way, to standard output, of which the beginning has come and
-/// nothing more is taken: so it is in mid-page for as long as the test likes.
+/// nothing more is read: so it stays in the middle of the page for as long as the test likes.
 fn stuck_in_mid_page(rig: &Rig) -> (Program, ChildStdout) {
     let mut command = rig.usbscan(&["scan", "-r", "600", "--mode", "color", "--format", "pnm", "-o", "-"]);
     let (scan, mut page) = Program::start_unread(&mut command);
@@ -22,7 +22,7 @@ fn stuck_in_mid_page(rig: &Rig) -> (Program, ChildStdout) {
     (scan, page)
 }
 
-/// A scanner that says nothing any more after some of its first block.
+/// A scanner that falls silent in the middle of its first block.
 const SILENT: &str = "esci,fault=silence@20k";
 
 /// A scan to page.png that waits for a scanner which is [`SILENT`], and the read of it that hangs: session and id.
@@ -39,7 +39,7 @@ fn hangs(rig: &Rig) -> (u64, u64) {
     eventually("the scan's read of a block hangs", || {
         let status = watcher.status(None).expect("a status");
         let reads = status.iter().flat_map(|device| &device.pipes).filter(|pipe| pipe.pipe == "read");
-        // Longer than what the driver reads to get in step: only a block is.
+        // Longer than what the driver reads to synchronize: only a block is.
         let block = reads.flat_map(|pipe| &pipe.pending).find(|read| read.length > 70_000);
         found = block.map(|read| (read.session, read.request));
         found.is_some()
@@ -59,7 +59,7 @@ fn terminal() -> (File, File) {
 fn next_scan_is_right(rig: &Rig) {
     rig.done(&["scan", "-r", "100", "--mode", "color", "--area", "25.4,25.4,50.8,25.4", "-o", "next.png"]);
     let view = View { dpi: (100, 100), left: 100, top: 100, width: 200, height: 100 };
-    Page::read_png(&rig.path("next.png")).assert_shows(&Page::on_glass(&Glass::chart(), view, Kind::Color8));
+    Page::read_png(&rig.path("next.png")).assert_shows(&Page::on_glass(&Glass::chart(), view, PixelFormat::Color8));
 }
 
 fn rest_of(mut page: ChildStdout) {
@@ -144,7 +144,7 @@ fn a_second_signal_ends_at_once_whatever_the_scanner_does() {
     scan.signal(Signal::INT);
     scan.signal(Signal::TERM);
     let ended = scan.end();
-    // Two that are there at once are heard in either order, so the second may be the one that was sent first.
+    // Two signals that are pending at once are delivered in either order.
     assert!(matches!(ended.code, Some(130 | 143)), "{:?}", ended.code);
     let left_to_the_daemon = "usbscand is recovering the scanner";
     assert!(ended.stderr.contains(left_to_the_daemon), "it did not wait for the first's end: {}", ended.stderr);

@@ -1,4 +1,4 @@
-//! Several programs at one scanner: what one does, or does not do, is no harm to another.
+//! Several programs with one scanner: none can harm another.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -11,14 +11,14 @@ use rustix::process::Signal;
 use usbscan_client::wire::{Command, Pipe, Status};
 use usbscan_virtual::glass::{Glass, View};
 
-use crate::page::{Kind, Page};
+use crate::page::{Page, PixelFormat};
 use crate::program::Program;
 use crate::rig::{Rig, eventually};
 
 fn page_is_right(rig: &Rig) {
     rig.done(&["scan", "-r", "100", "--mode", "color", "--area", "0,0,50.8,50.8", "-o", "page.png"]);
     let view = View { dpi: (100, 100), left: 0, top: 0, width: 200, height: 200 };
-    Page::read_png(&rig.path("page.png")).assert_shows(&Page::on_glass(&Glass::chart(), view, Kind::Color8));
+    Page::read_png(&rig.path("page.png")).assert_shows(&Page::on_glass(&Glass::chart(), view, PixelFormat::Color8));
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_scan_comes_out_right_beside_clients_that_send_garbage() {
         [&b"{}\n"[..], b"\xff\x00\n", b"{\"id\":1,\"command\":\"nonsense\"}\n", &[b'x'; 10_000]].into_iter().cycle();
     page_is_right_while(&rig, || {
         let mut stream = UnixStream::connect(&socket).expect("the daemon listens");
-        // It hangs up when it has seen enough.
+        // It disconnects when it has seen enough.
         let _ = stream.write_all(garbage.next().expect("it goes round"));
         let _ = stream.shutdown(Shutdown::Write);
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
@@ -198,7 +198,7 @@ fn a_scan_comes_out_right_beside_a_client_that_does_not_read() {
     let rig = Rig::new("esci");
     let mut deaf = UnixStream::connect(rig.socket()).expect("the daemon listens");
     deaf.set_nonblocking(true).expect("a socket");
-    // Until the socket takes no more, or the daemon hangs up on it.
+    // Until the socket takes no more, or the daemon disconnects it.
     for id in 0_u64.. {
         let line = format!("{{\"id\":{id},\"command\":\"list\"}}\n");
         if deaf.write_all(line.as_bytes()).is_err() {

@@ -1,4 +1,4 @@
-//! Whoever dies, the scanner survives: the scanning program by SIGKILL, at every message of its dialogue; the daemon.
+//! The scanner survives the death of any program: the scanning program by SIGKILL, at every message of its dialogue; the daemon.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use usbscan_virtual::Side;
 use usbscan_virtual::glass::{Glass, View};
 
-use crate::page::{Kind, Page};
+use crate::page::{Page, PixelFormat};
 use crate::program::Program;
 use crate::proxy::{Kill, Proxy, Sent};
 use crate::rig::{Rig, eventually};
@@ -24,7 +24,7 @@ fn page_is_right(rig: &Rig, what: &dyn std::fmt::Display) {
 }
 
 fn assert_page_is_right(page: &Path) {
-    Page::read_png(page).assert_shows(&Page::on_glass(&Glass::chart(), VIEW, Kind::Color8));
+    Page::read_png(page).assert_shows(&Page::on_glass(&Glass::chart(), VIEW, PixelFormat::Color8));
 }
 
 /// Scans through a proxy that kills the program at one message, and returns what it sent.
@@ -80,7 +80,7 @@ fn a_program_killed_at_any_message_leaves_the_scanner_usable_in_the_esc_dialect(
 /// The front of a sheet, as little of it as tells it from others.
 fn front(number: u32) -> Page {
     let view = View { dpi: (100, 100), left: 0, top: 0, width: 800, height: 200 };
-    Page::on_glass(&Glass::numbered_sheet(number, Side::Front), view, Kind::Gray8)
+    Page::on_glass(&Glass::numbered_sheet(number, Side::Front), view, PixelFormat::Gray8)
 }
 
 /// So slow that a block of image is on its way for a second, and the program dies within that.

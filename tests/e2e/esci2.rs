@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use usbscan_virtual::Esci2;
 use usbscan_virtual::glass::{Glass, View};
 
-use crate::page::{Kind, Page};
+use crate::page::{Page, PixelFormat};
 use crate::program::Program;
 use crate::proxy::{Kill, Proxy};
 use crate::rig::Rig;
@@ -26,14 +26,16 @@ fn scan(rig: &Rig, arguments: &[&str]) {
     rig.done(&all);
 }
 
-fn assert_shows(rig: &Rig, file: &str, view: View, kind: Kind) {
+fn assert_shows(rig: &Rig, file: &str, view: View, kind: PixelFormat) {
     Page::read_png(&rig.path(file)).assert_shows(&Page::on_glass(&Glass::chart(), view, kind));
 }
 
 #[test]
 fn a_page_from_the_glass_is_the_glass() {
     let rig = Rig::new("esci2");
-    for (mode, kind) in [("color", Kind::Color8), ("gray", Kind::Gray8), ("lineart", Kind::Lineart)] {
+    for (mode, kind) in
+        [("color", PixelFormat::Color8), ("gray", PixelFormat::Gray8), ("lineart", PixelFormat::Lineart)]
+    {
         scan(&rig, &["--mode", mode, "-o", "page.png"]);
         assert_shows(&rig, "page.png", VIEW, kind);
     }
@@ -44,14 +46,14 @@ fn the_feeder_gives_all_its_sheets_one_side_or_both() {
     let rig = Rig::new("esci2,sheets=2");
     scan(&rig, &[&SHEET[..], &["--source", "adf", "--mode", "gray", "-o", "front-%d.png"]].concat());
     for page in 0..2 {
-        assert_shows(&rig, &format!("front-{}.png", page + 1), on_side(page), Kind::Gray8);
+        assert_shows(&rig, &format!("front-{}.png", page + 1), on_side(page), PixelFormat::Gray8);
     }
     // One after the other: a kernel shows both scanners to both daemons.
     drop(rig);
     let rig = Rig::new("esci2,sheets=2");
     scan(&rig, &[&SHEET[..], &["--source", "adf-duplex", "--mode", "color", "-o", "side-%d.png"]].concat());
     for page in 0..4 {
-        assert_shows(&rig, &format!("side-{}.png", page + 1), on_side(page), Kind::Color8);
+        assert_shows(&rig, &format!("side-{}.png", page + 1), on_side(page), PixelFormat::Color8);
     }
 }
 
@@ -82,7 +84,7 @@ fn a_program_killed_at_any_message_leaves_the_scanner_usable() {
         for kill in [Kill::AfterRequest(at), Kill::AfterAnswer(at)] {
             scan_killed(&rig, Some(kill));
             scan(&rig, &["--mode", "color", "-o", "page.png"]);
-            assert_shows(&rig, "page.png", VIEW, Kind::Color8);
+            assert_shows(&rig, "page.png", VIEW, PixelFormat::Color8);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a scanner is said in words, and with a code of its own.
+//! Each fault of a scanner has its own message and exit code.
 
 use crate::rig::Rig;
 

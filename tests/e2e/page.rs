@@ -9,9 +9,9 @@ use usbscan_virtual::glass::{Bits, Glass, Mode, View};
 /// White at this and above in lineart, as scanners have it unless told otherwise.
 const THRESHOLD: u8 = 128;
 
-/// What a page is made of.
+/// The type of a page's samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PixelFormat {
     Color8,
     Color16,
     Gray8,
@@ -19,34 +19,33 @@ pub enum Kind {
     Lineart,
 }
 
-impl Kind {
-    pub const ALL: [Kind; 5] = [Kind::Color8, Kind::Color16, Kind::Gray8, Kind::Gray16, Kind::Lineart];
+impl PixelFormat {
+    pub const ALL: [PixelFormat; 5] =
+        [PixelFormat::Color8, PixelFormat::Color16, PixelFormat::Gray8, PixelFormat::Gray16, PixelFormat::Lineart];
 
-    /// The sample of white.
     pub fn white(self) -> u16 {
         match self {
-            Kind::Color8 | Kind::Gray8 => 0xff,
-            Kind::Color16 | Kind::Gray16 => 0xffff,
-            Kind::Lineart => 1,
+            PixelFormat::Color8 | PixelFormat::Gray8 => 0xff,
+            PixelFormat::Color16 | PixelFormat::Gray16 => 0xffff,
+            PixelFormat::Lineart => 1,
         }
     }
 
     /// For `usbscan scan`.
     pub fn arguments(self) -> &'static [&'static str] {
         match self {
-            Kind::Color8 => &["--mode", "color", "--depth", "8"],
-            Kind::Color16 => &["--mode", "color", "--depth", "16"],
-            Kind::Gray8 => &["--mode", "gray", "--depth", "8"],
-            Kind::Gray16 => &["--mode", "gray", "--depth", "16"],
-            Kind::Lineart => &["--mode", "lineart"],
+            PixelFormat::Color8 => &["--mode", "color", "--depth", "8"],
+            PixelFormat::Color16 => &["--mode", "color", "--depth", "16"],
+            PixelFormat::Gray8 => &["--mode", "gray", "--depth", "8"],
+            PixelFormat::Gray16 => &["--mode", "gray", "--depth", "16"],
+            PixelFormat::Lineart => &["--mode", "lineart"],
         }
     }
 }
 
-/// A page.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Page {
-    pub kind: Kind,
+    pub kind: PixelFormat,
     pub width: u32,
     pub height: u32,
     /// Pixels a metre, where the file says so.
@@ -56,25 +55,23 @@ pub struct Page {
 
 impl Page {
     /// What of the glass lies in `view`.
-    pub fn on_glass(glass: &Glass, view: View, kind: Kind) -> Page {
+    pub fn on_glass(glass: &Glass, view: View, kind: PixelFormat) -> Page {
         let (mode, bits) = match kind {
-            Kind::Color8 => (Mode::Color, Bits::Eight),
-            Kind::Color16 => (Mode::Color, Bits::Sixteen),
-            Kind::Gray8 => (Mode::Gray, Bits::Eight),
-            Kind::Gray16 => (Mode::Gray, Bits::Sixteen),
-            Kind::Lineart => (Mode::Lineart { threshold: THRESHOLD }, Bits::Eight),
+            PixelFormat::Color8 => (Mode::Color, Bits::Eight),
+            PixelFormat::Color16 => (Mode::Color, Bits::Sixteen),
+            PixelFormat::Gray8 => (Mode::Gray, Bits::Eight),
+            PixelFormat::Gray16 => (Mode::Gray, Bits::Sixteen),
+            PixelFormat::Lineart => (Mode::Lineart { threshold: THRESHOLD }, Bits::Eight),
         };
         let samples = glass.render(&view, mode, bits).expect("the glass can be seen");
         Page { kind, width: view.width, height: view.height, density: None, samples }
     }
 
-    /// Reads a PNG.
     pub fn read_png(path: &Path) -> Page {
         let file = File::open(path).unwrap_or_else(|error| panic!("{} was not written: {error}", path.display()));
         Page::decode_png(BufReader::new(file))
     }
 
-    /// Reads a PNG from memory.
     pub fn from_png(bytes: &[u8]) -> Page {
         Page::decode_png(std::io::Cursor::new(bytes))
     }
@@ -85,11 +82,11 @@ impl Page {
         let frame = reader.next_frame(&mut bytes).expect("a whole PNG");
         bytes.truncate(frame.buffer_size());
         let kind = match (frame.color_type, frame.bit_depth) {
-            (png::ColorType::Rgb, png::BitDepth::Eight) => Kind::Color8,
-            (png::ColorType::Rgb, png::BitDepth::Sixteen) => Kind::Color16,
-            (png::ColorType::Grayscale, png::BitDepth::Eight) => Kind::Gray8,
-            (png::ColorType::Grayscale, png::BitDepth::Sixteen) => Kind::Gray16,
-            (png::ColorType::Grayscale, png::BitDepth::One) => Kind::Lineart,
+            (png::ColorType::Rgb, png::BitDepth::Eight) => PixelFormat::Color8,
+            (png::ColorType::Rgb, png::BitDepth::Sixteen) => PixelFormat::Color16,
+            (png::ColorType::Grayscale, png::BitDepth::Eight) => PixelFormat::Gray8,
+            (png::ColorType::Grayscale, png::BitDepth::Sixteen) => PixelFormat::Gray16,
+            (png::ColorType::Grayscale, png::BitDepth::One) => PixelFormat::Lineart,
             other => panic!("no page is {other:?}"),
         };
         reader.finish().expect("a whole file");
@@ -97,7 +94,6 @@ impl Page {
         Page::unpack(kind, (frame.width, frame.height), density, &bytes)
     }
 
-    /// Reads a PNM.
     pub fn from_pnm(bytes: &[u8]) -> Page {
         let mut rest = bytes;
         let mut word = || {
@@ -110,15 +106,15 @@ impl Page {
         let size = (word().parse().expect("a width"), word().parse().expect("a height"));
         let most = if magic == "P4" { "1".to_owned() } else { word() };
         let kind = match (magic.as_str(), most.as_str()) {
-            ("P4", _) => Kind::Lineart,
-            ("P5", "255") => Kind::Gray8,
-            ("P5", "65535") => Kind::Gray16,
-            ("P6", "255") => Kind::Color8,
-            ("P6", "65535") => Kind::Color16,
+            ("P4", _) => PixelFormat::Lineart,
+            ("P5", "255") => PixelFormat::Gray8,
+            ("P5", "65535") => PixelFormat::Gray16,
+            ("P6", "255") => PixelFormat::Color8,
+            ("P6", "65535") => PixelFormat::Color16,
             other => panic!("no page is {other:?}"),
         };
         let turned: Vec<u8>;
-        let pixels = if kind == Kind::Lineart {
+        let pixels = if kind == PixelFormat::Lineart {
             // 1 is black here.
             turned = rest.iter().map(|byte| !byte).collect();
             &turned
@@ -128,13 +124,13 @@ impl Page {
         Page::unpack(kind, size, None, pixels)
     }
 
-    fn unpack(kind: Kind, (width, height): (u32, u32), density: Option<(u32, u32)>, bytes: &[u8]) -> Page {
+    fn unpack(kind: PixelFormat, (width, height): (u32, u32), density: Option<(u32, u32)>, bytes: &[u8]) -> Page {
         let samples = match kind {
-            Kind::Color8 | Kind::Gray8 => bytes.iter().map(|byte| u16::from(*byte)).collect(),
-            Kind::Color16 | Kind::Gray16 => {
+            PixelFormat::Color8 | PixelFormat::Gray8 => bytes.iter().map(|byte| u16::from(*byte)).collect(),
+            PixelFormat::Color16 | PixelFormat::Gray16 => {
                 bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect()
             }
-            Kind::Lineart => {
+            PixelFormat::Lineart => {
                 let line = |bytes: &[u8]| -> Vec<u16> {
                     (0..width as usize).map(|x| u16::from(bytes[x / 8] >> (7 - x % 8) & 1)).collect()
                 };
@@ -146,7 +142,7 @@ impl Page {
 
     /// Panics with the first sample that differs, if more than the last few columns do, all of which must be white.
     pub fn assert_shows_but_for_a_white_edge(&self, expected: &Page, most: usize) {
-        let channels = if matches!(self.kind, Kind::Color8 | Kind::Color16) { 3 } else { 1 };
+        let channels = if matches!(self.kind, PixelFormat::Color8 | PixelFormat::Color16) { 3 } else { 1 };
         let (white, line) = (self.kind.white(), self.width as usize * channels);
         let with_edge = |columns: usize| {
             let mut samples = expected.samples.clone();
@@ -161,13 +157,12 @@ impl Page {
         }
     }
 
-    /// Panics with the first sample that differs.
     pub fn assert_shows(&self, expected: &Page) {
         assert_eq!((self.kind, self.width, self.height), (expected.kind, expected.width, expected.height));
         assert_eq!(self.samples.len(), expected.samples.len(), "samples of {:?}", (self.width, self.height));
         let differs = self.samples.iter().zip(&expected.samples).position(|(a, b)| a != b);
         if let Some(at) = differs {
-            let channels = if matches!(self.kind, Kind::Color8 | Kind::Color16) { 3 } else { 1 };
+            let channels = if matches!(self.kind, PixelFormat::Color8 | PixelFormat::Color16) { 3 } else { 1 };
             let (pixel, width) = (at / channels, self.width as usize);
             let (got, want) = (self.samples[at], expected.samples[at]);
             panic!("pixel {}, {} is {got} and should be {want} ({:?})", pixel % width, pixel / width, self.kind);

@@ -9,7 +9,6 @@ use crate::page::{Page, write_noise};
 use crate::program::Program;
 use crate::rig::{Rig, eventually};
 
-/// Small pages.
 const SMALL: [&str; 8] = ["-r", "75", "--mode", "gray", "--area", "0,0,50,50", "--source", "adf"];
 
 fn with<'a>(first: &[&'a str], then: &[&'a str]) -> Vec<&'a str> {
@@ -152,7 +151,7 @@ fn pages_without_room_are_refused_before_anything_is_scanned() {
     let busy = rig.session();
     busy.open("usbscan0").expect("it opens");
     busy.lock(false).expect("it is free");
-    // Whoever got as far as the scanner would find it busy.
+    // A program that got as far as the scanner would find it busy.
     for (arguments, words) in [
         (&["--source", "adf", "-o", "page.png"][..], "a PNG file holds one page"),
         (&["--source", "adf-duplex", "-o", "page.jpg"], "a JPEG file holds one page"),

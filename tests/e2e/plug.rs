@@ -7,14 +7,14 @@ use std::thread;
 
 use usbscan_virtual::glass::{Glass, View};
 
-use crate::page::{Kind, Page};
+use crate::page::{Page, PixelFormat};
 use crate::program::Program;
 use crate::rig::{Rig, eventually};
 
 fn page_is_right(rig: &Rig) {
     rig.done(&["scan", "-r", "100", "--mode", "color", "--area", "25.4,25.4,50.8,25.4", "-o", "right.png"]);
     let view = View { dpi: (100, 100), left: 100, top: 100, width: 200, height: 100 };
-    Page::read_png(&rig.path("right.png")).assert_shows(&Page::on_glass(&Glass::chart(), view, Kind::Color8));
+    Page::read_png(&rig.path("right.png")).assert_shows(&Page::on_glass(&Glass::chart(), view, PixelFormat::Color8));
 }
 
 fn stable_ids(rig: &Rig) -> Vec<String> {
@@ -41,7 +41,7 @@ fn a_scanner_is_found_when_it_is_plugged_in_and_keeps_its_id_when_it_comes_back(
 #[ignore = "needs a kernel to plug into: tools/test --only guest-user-vhci"]
 fn a_cable_pulled_in_mid_page_is_a_clear_error_and_after_replugging_the_page_is_right() {
     let mut rig = Rig::new("esci");
-    // Far larger than all buffers on its way, and not read on: so it is in mid-page for as long as this test likes.
+    // Far larger than all buffers on its way, and not read further: so it stays in the middle of the page.
     let mut command = rig.usbscan(&["scan", "-r", "600", "--mode", "color", "--format", "pnm", "-o", "-"]);
     let (scan, mut page) = Program::start_unread(&mut command);
     page.read_exact(&mut [0; 4096]).expect("the page begins");

@@ -39,9 +39,7 @@ impl Output {
 pub struct Ended {
     /// Its exit code; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// Standard output.
     pub stdout: String,
-    /// Standard error.
     pub stderr: String,
 }
 
@@ -84,7 +82,7 @@ impl Program {
         (program, stdout)
     }
 
-    /// Says a line to it.
+    /// Writes a line to its standard input.
     pub fn say(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("it lives");
         writeln!(stdin, "{line}").unwrap_or_else(|error| panic!("{} does not listen: {error}", self.name));
@@ -99,12 +97,10 @@ impl Program {
         }
     }
 
-    /// Its process id.
     pub fn pid(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).unwrap_or_else(|error| panic!("{} is not there: {error}", self.name));
     }

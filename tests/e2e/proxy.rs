@@ -16,7 +16,7 @@ use crate::rig::eventually;
 pub enum Kill {
     /// When the daemon has this request of it.
     AfterRequest(usize),
-    /// When the daemon has answered this request, before the program hears of that.
+    /// When the daemon has answered this request, before the program receives the answer.
     AfterAnswer(usize),
 }
 
@@ -26,7 +26,6 @@ const SHORT: u64 = 2048;
 /// What a program asked until its end.
 #[derive(Debug, Default)]
 pub struct Sent {
-    /// How many requests.
     pub requests: usize,
     /// Which of them ask for a block of image.
     pub blocks: Vec<usize>,
@@ -150,7 +149,6 @@ struct Message {
     asks_for_a_block: bool,
 }
 
-/// The next message.
 fn message(from: &mut BufReader<UnixStream>) -> Option<Message> {
     let mut bytes = Vec::new();
     from.read_until(b'\n', &mut bytes).ok().filter(|length| *length > 0)?;

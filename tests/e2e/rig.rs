@@ -21,22 +21,22 @@ use crate::program::{DEADLINE, Ended, Program};
 
 /// How the scanner reaches the daemon.
 #[derive(Debug, Clone)]
-enum Way {
-    Inside,
+enum Attachment {
+    InProcess,
     Kernel { controller: String, vscan: PathBuf },
 }
 
-impl Way {
-    fn chosen() -> Way {
-        let Ok(rig) = std::env::var("USBSCAN_E2E_RIG") else { return Way::Inside };
+impl Attachment {
+    fn chosen() -> Attachment {
+        let Ok(rig) = std::env::var("USBSCAN_E2E_RIG") else { return Attachment::InProcess };
         let (controller, vscan) = rig.split_once(':').expect("USBSCAN_E2E_RIG=vhci:/path/to/vscan");
-        Way::Kernel { controller: controller.to_owned(), vscan: vscan.into() }
+        Attachment::Kernel { controller: controller.to_owned(), vscan: vscan.into() }
     }
 }
 
 /// A folder, a daemon that listens in it, and its scanners.
 pub struct Rig {
-    way: Way,
+    attachment: Attachment,
     specs: Vec<String>,
     folder: TempDir,
     daemon: Option<Program>,
@@ -49,13 +49,12 @@ impl Rig {
         Rig::with_scanners(&[spec])
     }
 
-    /// With several.
     pub fn with_scanners(specs: &[&str]) -> Rig {
         let folder = tempfile::tempdir().expect("a folder for the socket");
         let specs = specs.iter().map(|spec| (*spec).to_owned()).collect();
-        let mut rig = Rig { way: Way::chosen(), specs, folder, daemon: None, scanners: Vec::new() };
+        let mut rig = Rig { attachment: Attachment::chosen(), specs, folder, daemon: None, scanners: Vec::new() };
         rig.start_daemon();
-        if let Way::Kernel { .. } = rig.way {
+        if let Attachment::Kernel { .. } = rig.attachment {
             rig.plug_all();
         }
         rig
@@ -63,7 +62,8 @@ impl Rig {
 
     /// Whether the scanner is a gadget, which can't show this; then says so.
     pub fn left_out_with_a_gadget(what: &str) -> bool {
-        let gadget = matches!(Way::chosen(), Way::Kernel { controller, .. } if controller == "functionfs");
+        let gadget =
+            matches!(Attachment::chosen(), Attachment::Kernel { controller, .. } if controller == "functionfs");
         if gadget {
             // Past the test harness, which keeps back what a test that passes prints.
             let _ = writeln!(std::io::stderr(), "left out, because a gadget can't show it: {what}");
@@ -71,12 +71,10 @@ impl Rig {
         gadget
     }
 
-    /// A file in the rig's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// The daemon's socket.
     pub fn socket(&self) -> PathBuf {
         self.path("socket")
     }
@@ -93,7 +91,6 @@ impl Rig {
         command
     }
 
-    /// Runs `usbscan` to its end.
     pub fn run(&self, arguments: &[&str]) -> Ended {
         Program::start(&mut self.usbscan(arguments)).end()
     }
@@ -113,12 +110,10 @@ impl Rig {
         serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error} in {printed}"))
     }
 
-    /// A session with the daemon.
     pub fn session(&self) -> Session {
         Session::connect(self.socket()).expect("the daemon answers")
     }
 
-    /// The daemon's process id.
     pub fn daemon_pid(&self) -> i32 {
         self.daemon.as_ref().expect("a daemon runs").pid()
     }
@@ -139,8 +134,8 @@ impl Rig {
         bell.set_read_timeout(Some(DEADLINE)).expect("a deadline");
         let mut command = program("usbscand");
         command.arg("--socket").arg(self.socket()).env("NOTIFY_SOCKET", &ready).env("RUST_LOG", "debug");
-        if let Way::Inside = self.way {
-            // A real scanner on this machine is nobody's toy.
+        if let Attachment::InProcess = self.attachment {
+            // Real scanners of this machine are not to be touched.
             command.arg("--no-usb").args(self.specs.iter().map(|spec| format!("--virtual={spec}")));
         }
         self.daemon = Some(Program::start(&mut command));
@@ -156,15 +151,15 @@ impl Rig {
     /// Takes all scanners away and plugs these in, freshly switched on.
     pub fn exchange(&mut self, spec: &str) {
         self.specs = vec![spec.to_owned()];
-        match self.way {
+        match self.attachment {
             // The scanner lives in the daemon.
-            Way::Inside => {
+            Attachment::InProcess => {
                 if self.daemon.is_some() {
                     self.end_daemon(Signal::TERM);
                 }
                 self.start_daemon();
             }
-            Way::Kernel { .. } => {
+            Attachment::Kernel { .. } => {
                 let removed = self.session();
                 removed.subscribe(&[EventName::Removal]).expect("events");
                 let there = removed.list().expect("a list").len();
@@ -204,7 +199,7 @@ impl Rig {
     }
 
     fn plug_all(&mut self) {
-        let Way::Kernel { controller, vscan } = self.way.clone() else { return };
+        let Attachment::Kernel { controller, vscan } = self.attachment.clone() else { return };
         let arrivals = self.session();
         arrivals.subscribe(&[EventName::Arrival]).expect("events");
         for spec in &self.specs {
@@ -226,8 +221,8 @@ impl Drop for Rig {
             for spec in &self.specs {
                 let _ = writeln!(text, "---- scanner: {spec} ----");
             }
-            eprintln!("{text}---- rig: {:?}, {} ----", self.way, self.folder.path().display());
-            if let Way::Kernel { .. } = self.way {
+            eprintln!("{text}---- rig: {:?}, {} ----", self.attachment, self.folder.path().display());
+            if let Attachment::Kernel { .. } = self.attachment {
                 testkit::kernel::show();
             }
         }

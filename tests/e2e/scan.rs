@@ -2,7 +2,7 @@
 
 use usbscan_virtual::glass::{Glass, View};
 
-use crate::page::{Kind, Page, write_noise};
+use crate::page::{Page, PixelFormat, write_noise};
 use crate::rig::Rig;
 
 /// The whole glass of the scanner at 75 dpi.
@@ -18,7 +18,7 @@ fn scan(rig: &Rig, arguments: &[&str]) -> Page {
 
 fn every_kind_shows_the_glass(dialect: &str) {
     let rig = Rig::new(&format!("esci,dialect={dialect}"));
-    for kind in Kind::ALL {
+    for kind in PixelFormat::ALL {
         let mut arguments = vec!["-r", "75"];
         arguments.extend(kind.arguments());
         let page = scan(&rig, &arguments);
@@ -46,7 +46,7 @@ fn an_all_in_one_scans_on_the_interface_that_is_its_scanner() {
     }
     let rig = Rig::new("esci,printer=yes");
     let page = scan(&rig, &["-r", "75", "--mode", "gray", "--depth", "8"]);
-    page.assert_shows(&Page::on_glass(&Glass::chart(), WHOLE_AT_75, Kind::Gray8));
+    page.assert_shows(&Page::on_glass(&Glass::chart(), WHOLE_AT_75, PixelFormat::Gray8));
     let devices = rig.json(&["list"]);
     assert_eq!(devices["devices"][0]["interface"], 0, "{devices}");
 }
@@ -71,7 +71,7 @@ fn an_area_is_what_lies_there() {
         let dpi_text = dpi.to_string();
         let page = scan(&rig, &["-r", &dpi_text, "--mode", "color", "--area", "20.32,40.64,50.8,25.4"]);
         let view = View { dpi: (dpi, dpi), left, top: left * 2, width: dpi * 2, height: dpi };
-        page.assert_shows(&Page::on_glass(&Glass::chart(), view, Kind::Color8));
+        page.assert_shows(&Page::on_glass(&Glass::chart(), view, PixelFormat::Color8));
     }
 }
 
@@ -86,7 +86,7 @@ fn a4_has_the_pixels_that_everyone_knows() {
 fn standard_output_gets_the_same_page_as_a_file_in_either_format() {
     let rig = Rig::new("esci");
     let area = ["-r", "100", "--area", "0,0,101.6,50.8"];
-    for kind in Kind::ALL {
+    for kind in PixelFormat::ALL {
         let mut arguments = area.to_vec();
         arguments.extend(kind.arguments());
         let file = scan(&rig, &arguments);
@@ -157,7 +157,7 @@ fn everything_works_in_one_process() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let page = Page::read_png(&folder.path().join("page.png"));
     let view = View { width: page.width, height: page.height, ..WHOLE_AT_75 };
-    page.assert_shows(&Page::on_glass(&Glass::chart(), view, Kind::Color8));
+    page.assert_shows(&Page::on_glass(&Glass::chart(), view, PixelFormat::Color8));
     let ended = run(&["list", "--virtual=esci,serial=A", "--virtual=loopback"]);
     assert!(ended.stdout.contains("usbscan1"), "{}{}", ended.stdout, ended.stderr);
     let ended = run(&["--virtual=copier", "list"]);

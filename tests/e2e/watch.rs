@@ -1,4 +1,4 @@
-//! What `usbscan watch` tells of scanners, and that it is in nobody's way.
+//! What `usbscan watch` prints, and that it disturbs no other program.
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::program::Program;
 use crate::rig::{Rig, eventually};
 
-/// Whether somebody waits on the event pipe: then a packet is heard.
+/// Whether a request waits on the event pipe: then a packet is received.
 fn listens(rig: &Rig) -> bool {
     let status = rig.session().status(None).expect("a status");
     let waiting = |pipe: &usbscan_client::wire::PipeState| pipe.pipe == "event" && !pipe.pending.is_empty();

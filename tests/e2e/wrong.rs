@@ -1,4 +1,4 @@
-//! What can't be: one clear sentence, the right exit code, and nothing changed.
+//! Impossible requests: one clear message, the right exit code, and no file changed.
 
 use std::fs;
 use std::io::Write;
@@ -54,7 +54,7 @@ fn a_file_that_can_not_be_written_is_found_before_anything_is_scanned() {
     let busy = rig.session();
     busy.open("usbscan0").expect("it opens");
     busy.lock(false).expect("it is free");
-    // Whoever got as far as the scanner would find it busy.
+    // A program that got as far as the scanner would find it busy.
     for (file, code, words) in [
         ("no/page.png", 8, "can't write no/page.png: No such file or directory"),
         ("page", 2, "unknown file extension"),
@@ -132,7 +132,7 @@ fn nobody_minds_a_closed_standard_output() {
         drop(stdout);
         let ended = program.end();
         assert!(!ended.stderr.contains("panic"), "{arguments:?}: {}", ended.stderr);
-        // Whoever is quick has written before the other end closes.
+        // A quick program has written before the other end closes.
         if arguments[0] == "scan" {
             assert_eq!((ended.code, ended.stderr.as_str()), (Some(141), ""), "{arguments:?}");
         }
@@ -170,7 +170,7 @@ fn garbage_on_the_socket_harms_nobody() {
     let long = [b'x'; 10_000];
     for garbage in [&b"\n"[..], b"GET / HTTP/1.1\r\n\r\n", b"{}\n", b"{\"id\":1}\n", b"[1,2]\n", b"\xff\xfe\n", &long] {
         let mut stream = UnixStream::connect(rig.socket()).expect("the daemon listens");
-        // It may hang up before it has heard everything.
+        // It may disconnect before it has read everything.
         let _ = stream.write_all(garbage);
         let _ = stream.shutdown(std::net::Shutdown::Write);
         let mut said = String::new();

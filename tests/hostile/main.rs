@@ -1,5 +1,5 @@
 //! What an attacker in group scanner can do to the real program: each kind of attack at once, under a memory limit, while
-//! somebody else scans. The pages of that scan are right, the daemon's memory stays small, and so does its log.
+//! another client scans. The pages of that scan are right, the daemon's memory stays small, and so does its log.
 
 #[path = "../e2e/page.rs"]
 #[allow(dead_code)]
@@ -18,7 +18,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use page::{Kind, Page};
+use page::{Page, PixelFormat};
 use program::Program;
 use tempfile::TempDir;
 use testkit::rig::Client;
@@ -82,7 +82,7 @@ impl Daemon {
         String::from_utf8(fs::read(self.folder.path().join("log")).expect("a log")).expect("it is text")
     }
 
-    /// A page, as whoever else is at this machine scans it.
+    /// A page, as another user of this machine scans it.
     fn page_is_right(&self, number: usize) {
         let page = self.folder.path().join(format!("page-{number}"));
         let mut command = Command::new(self.folder.path().join("usbscan"));
@@ -96,7 +96,7 @@ impl Daemon {
         std::io::copy(&mut bytes, &mut File::create(&page).expect("a file")).expect("it is read");
         let ended = scan.end();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        Page::read_png(&page).assert_shows(&Page::on_glass(&Glass::chart(), VIEW, Kind::Color8));
+        Page::read_png(&page).assert_shows(&Page::on_glass(&Glass::chart(), VIEW, PixelFormat::Color8));
     }
 }
 

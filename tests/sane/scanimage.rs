@@ -250,7 +250,7 @@ fn what_is_wrong_with_the_scanner_is_said_in_sanes_words() {
     }
 }
 
-/// The rest of the page, and the end of a scan that somebody else has cancelled.
+/// The rest of the page, and the end of a scan that another client has cancelled.
 fn assert_is_cancelled(scan: Program, mut page: ChildStdout) {
     std::io::copy(&mut page, &mut std::io::sink()).expect("the rest of what came");
     let ended = scan.end();

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
-use page::{Kind, Page};
+use page::{Page, PixelFormat};
 use parking_lot::{Mutex, RwLock};
 use program::{Ended, Program};
 use rig::{Rig, eventually};
@@ -32,7 +32,7 @@ const SECONDS: u64 = 8;
 /// Scanners that do as they should; behind them comes one for each of these.
 const GOOD: usize = 3;
 const SICK: [&str; 3] = ["chaos={seed}", "fault=short@{seed}", "cable={seed}"];
-/// How long whoever watches cables looks away from the clock.
+/// How often the thread that watches cables looks at the clock.
 const GLANCE: Duration = Duration::from_millis(100);
 /// What memory may have grown by: the pools of pipes that were used meanwhile, and the allocator's slack.
 const SLACK: u64 = 24 << 20;
@@ -193,7 +193,7 @@ fn after_scans_cancels_kills_and_faults_nothing_has_leaked_and_every_finished_pi
         rig: RwLock::new(Rig::with_scanners(&specs)),
         daemons: AtomicU64::new(0),
         until: began + Duration::from_secs(seconds),
-        right: Page::on_glass(&Glass::chart(), view, Kind::Color8),
+        right: Page::on_glass(&Glass::chart(), view, PixelFormat::Color8),
         did: Mutex::default(),
     };
     let mut dice = Dice(seed);

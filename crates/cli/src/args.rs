@@ -17,7 +17,7 @@ use usbscan_wire::Pipe;
 
 use super::area::AreaArgument;
 use super::exit::Exit;
-pub use raw::{Direction, Kind, Raw, Recipient, Target};
+pub use raw::{Direction, Raw, Recipient, RequestType, Target};
 
 /// Scan with USB scanners, and cancel scans that hang
 #[derive(Debug, Parser)]

@@ -136,7 +136,7 @@ impl State {
                 value["percent"] = percent(done, total).into();
             }
         }
-        // Whoever closed standard error does not want it.
+        // Standard error is closed: nothing to tell.
         let _ = writeln!(io::stderr(), "{}", serde_json::json!({ "progress": value }));
     }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use usbscan_client::{Endpoints, RequestData, Session, UsbRequest};
 use usbscan_wire::{PipeDescription, RequestKind, RequestRecipient};
 
-use super::args::{Direction, Kind, Raw, Recipient, Target};
+use super::args::{Direction, Raw, Recipient, RequestType, Target};
 use super::context::Context;
 use super::device::select_device;
 use super::failure::Failure;
@@ -103,12 +103,12 @@ fn show(context: &Context<'_>, target: &Target, bytes: &[u8]) -> Result<(), Fail
     })
 }
 
-impl From<Kind> for RequestKind {
-    fn from(kind: Kind) -> RequestKind {
+impl From<RequestType> for RequestKind {
+    fn from(kind: RequestType) -> RequestKind {
         match kind {
-            Kind::Vendor => RequestKind::Vendor,
-            Kind::Class => RequestKind::Class,
-            Kind::Standard => RequestKind::Standard,
+            RequestType::Vendor => RequestKind::Vendor,
+            RequestType::Class => RequestKind::Class,
+            RequestType::Standard => RequestKind::Standard,
         }
     }
 }

@@ -9,6 +9,10 @@ use parking_lot::Mutex;
 use usbscan_shm::SharedMemory;
 
 /// Buffers of one pipe that wait to be used again, so that a read costs neither a zeroing nor page faults.
+///
+/// The client has a pool of its own (`crates/client/src/buffer_pool.rs`), which is another thing: its buffers become `Bytes`
+/// that a program keeps as long as it likes, come from anywhere, and are taken if they are long enough. Buffers here are all
+/// of one pipe's lengths, go to a transfer with exactly the length of that, and come back when an answer is written.
 #[derive(Debug, Clone)]
 pub(crate) struct Pool {
     buffers: Arc<Mutex<Vec<Vec<u8>>>>,

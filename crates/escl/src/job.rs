@@ -7,7 +7,7 @@ const LIMIT: usize = 512;
 
 /// The path of a job, below the root's `ScanJobs/`: `/eSCL/ScanJobs/1001`.
 ///
-/// Jobs are often small numbers, and a wrong one is somebody else's. So nothing is taken for one that does not lie there.
+/// Jobs are often small numbers, and a wrong one belongs to another client. So only a path below ScanJobs is taken for a job.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct JobPath(String);
 

@@ -51,7 +51,7 @@ pub enum AdfState {
 pub enum JobState {
     /// It has not begun.
     Pending,
-    /// It waits for somebody.
+    /// It waits for a person.
     PendingHeld,
     /// It is running.
     Processing,

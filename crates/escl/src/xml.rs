@@ -63,7 +63,7 @@ pub(crate) fn is(node: Node<'_, '_>, name: &str) -> bool {
     node.is_element() && node.tag_name().name() == name
 }
 
-/// The children of this name, so many that somebody may want them.
+/// The children of this name, up to a bound.
 pub(crate) fn children<'a, 'input>(
     node: Node<'a, 'input>,
     name: &'static str,

@@ -1,4 +1,4 @@
-//! What a format does with pages whose height is known, or need not be. Bytes are counted by whoever calls.
+//! What a format does with pages whose height is known, or need not be. The caller counts bytes.
 
 use std::io::Write;
 

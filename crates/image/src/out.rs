@@ -45,13 +45,13 @@ impl Out {
         self.written
     }
 
-    /// Whether [`Out::mend`] works.
+    /// Whether [`Out::patch`] works.
     pub fn is_file(&self) -> bool {
         self.file.is_some()
     }
 
     /// Replaces bytes that were written.
-    pub fn mend(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+    pub fn patch(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         match &self.file {
             Some(file) => file.write_all_at(bytes, at),
             None => Err(io::ErrorKind::NotSeekable.into()),

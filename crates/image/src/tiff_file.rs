@@ -112,7 +112,7 @@ impl TiffFile {
         let at = self.offset()?;
         let directory = directory(&page, self.pages, at).ok_or_else(too_large)?;
         self.write(&directory.bytes)?;
-        self.out.mend(self.link, &at.to_be_bytes()).map_err(ImageError::Write)?;
+        self.out.patch(self.link, &at.to_be_bytes()).map_err(ImageError::Write)?;
         self.link = u64::from(at) + directory.link;
         self.pages = self.pages.saturating_add(1);
         Ok(())

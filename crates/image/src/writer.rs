@@ -522,7 +522,7 @@ mod tests {
             writer.begin(&page).expect("it begins");
             let _ = writer.lines(&vec![0x55; page.bytes_per_line() * 100]).expect("lines are taken");
             drop(writer);
-            assert_eq!(Arc::strong_count(&out.0), 1, "{format}: somebody has the file still");
+            assert_eq!(Arc::strong_count(&out.0), 1, "{format}: the file is still open");
         }
     }
 }

@@ -18,7 +18,7 @@ use usbscan_usb::{
     Status, Token, TransferType,
 };
 
-struct Line {
+struct Pipe {
     endpoint: Box<dyn Endpoint>,
     done: Receiver<Completion>,
 }
@@ -48,8 +48,8 @@ fn run(load: &Load) -> Result<(), Error> {
     let interfaces = info.configuration.iter().flat_map(|configuration| &configuration.interfaces);
     let endpoint = interfaces.into_iter().find_map(|i| i.endpoint(TransferType::Bulk, Direction::In));
     let address = endpoint.ok_or_else(|| Error::new(ErrorKind::NotFound, "find a bulk-in endpoint"))?.address;
-    let mut control = line(&mut *device, EndpointAddress::CONTROL)?;
-    let mut bulk_in = line(&mut *device, address)?;
+    let mut control = pipe(&mut *device, EndpointAddress::CONTROL)?;
+    let mut bulk_in = pipe(&mut *device, address)?;
     tell(&mut control, 0x14, 0)?;
     let name = if load.shared { "engine-shared" } else { "engine" };
     load.report_cancels(name, cancels(load, &mut bulk_in)?);
@@ -60,12 +60,12 @@ fn run(load: &Load) -> Result<(), Error> {
     device.close(Duration::from_secs(5))
 }
 
-fn line(device: &mut dyn Device, address: EndpointAddress) -> Result<Line, Error> {
+fn pipe(device: &mut dyn Device, address: EndpointAddress) -> Result<Pipe, Error> {
     let (completions, done) = unbounded();
-    Ok(Line { endpoint: device.endpoint(address, completions)?, done })
+    Ok(Pipe { endpoint: device.endpoint(address, completions)?, done })
 }
 
-impl Line {
+impl Pipe {
     fn submit(&mut self, token: u64, buffer: impl Into<Buffer>) -> Result<(), Error> {
         self.endpoint.submit(Token(token), buffer.into()).map_err(|rejected| rejected.error)
     }
@@ -79,7 +79,7 @@ impl Line {
     }
 }
 
-fn tell(control: &mut Line, request: u8, value: u16) -> Result<(), Error> {
+fn tell(control: &mut Pipe, request: u8, value: u16) -> Result<(), Error> {
     control.submit(0, Setup::vendor(Direction::Out, request, value, 0, 0).buffer(&[]))?;
     control.wait(Status::Completed).map(drop)
 }
@@ -93,7 +93,7 @@ fn buffer(load: &Load) -> Result<Buffer, Error> {
     region.map(Buffer::from).ok_or_else(|| Error::new(ErrorKind::NoResources, "make memory to share"))
 }
 
-fn reads(load: &Load, bulk_in: &mut Line) -> Result<(), Error> {
+fn reads(load: &Load, bulk_in: &mut Pipe) -> Result<(), Error> {
     let mut buffers = (0..load.queued).map(|_| buffer(load)).collect::<Result<Vec<Buffer>, Error>>()?;
     let (mut token, mut asked, mut in_flight) = (0, 0, 0);
     while asked < load.bytes || in_flight > 0 {
@@ -113,7 +113,7 @@ fn reads(load: &Load, bulk_in: &mut Line) -> Result<(), Error> {
     Ok(())
 }
 
-fn cancels(load: &Load, bulk_in: &mut Line) -> Result<Vec<Duration>, Error> {
+fn cancels(load: &Load, bulk_in: &mut Pipe) -> Result<Vec<Duration>, Error> {
     let mut took = Vec::with_capacity(load.rounds);
     let mut buffer = buffer(load)?;
     for round in 0..load.rounds as u64 {

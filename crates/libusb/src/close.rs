@@ -2,7 +2,7 @@
 //!
 //! Cancelling and closing can block in the kernel for as long as a host controller holds on to a transfer, and
 //! nothing can interrupt that. So it is done on a thread of its own (`usb close 1-2`), which outlives the
-//! caller's patience if it must: then it owns all that the transfer touches, and nobody ever frees that.
+//! caller's timeout if it must: then it owns all that the transfer touches, which is never freed.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -13,7 +13,7 @@ use rusb::{Context, DeviceHandle};
 use usbscan_usb::{Error, ErrorKind};
 
 use crate::context::EventThread;
-use crate::endpoint::Shared;
+use crate::endpoint::DeviceShared;
 
 /// What releasing and closing may take once every transfer is back: the kernel's own limit for a control
 /// request that holds the device's lock is 5 s, and libusb issues at most two calls that wait for it.
@@ -30,10 +30,10 @@ pub(crate) struct Hold {
 /// Asks for every transfer back, waits for each, releases, closes and joins the event thread.
 ///
 /// # Errors
-/// [`ErrorKind::HostStuck`] when that took longer than `patience`; what is in use is left to a thread that waits on.
-pub(crate) fn close(hold: Hold, shared: &Arc<Shared>, patience: Duration) -> Result<(), Error> {
+/// [`ErrorKind::HostStuck`] when that took longer than `timeout`; what is in use is left to a thread that waits on.
+pub(crate) fn close(hold: Hold, shared: &Arc<DeviceShared>, timeout: Duration) -> Result<(), Error> {
     shared.open_handle.close();
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     let work = Work::start(hold, shared.clone());
     if work.quiet.recv_deadline(deadline).is_err() {
         return Err(host_stuck(shared, "get all transfers back"));
@@ -47,7 +47,7 @@ pub(crate) fn close(hold: Hold, shared: &Arc<Shared>, patience: Duration) -> Res
     Ok(())
 }
 
-fn host_stuck(shared: &Shared, tried: &str) -> Error {
+fn host_stuck(shared: &DeviceShared, tried: &str) -> Error {
     let error = shared.error(ErrorKind::HostStuck, tried);
     log::error!("{error}; {} transfers are still out", shared.open_handle.in_flight());
     error
@@ -64,9 +64,9 @@ struct Work {
 }
 
 impl Work {
-    fn start(hold: Hold, shared: Arc<Shared>) -> Work {
+    fn start(hold: Hold, shared: Arc<DeviceShared>) -> Work {
         let ((say_quiet, quiet), (say_closed, closed)) = (bounded(1), bounded(1));
-        let (hand_over, handed_over) = bounded::<(Hold, Arc<Shared>)>(1);
+        let (hand_over, handed_over) = bounded::<(Hold, Arc<DeviceShared>)>(1);
         let (its_quiet, its_closed) = (say_quiet.clone(), say_closed.clone());
         let name = format!("usb close {}", shared.info.location);
         let started = thread::Builder::new().name(name).spawn(move || {
@@ -89,10 +89,10 @@ impl Work {
     }
 }
 
-fn work_down(hold: Hold, shared: &Arc<Shared>, say_quiet: &Sender<()>, say_closed: &Sender<()>) {
+fn work_down(hold: Hold, shared: &Arc<DeviceShared>, say_quiet: &Sender<()>, say_closed: &Sender<()>) {
     cancel_all(shared);
     shared.open_handle.wait_until_unused(None);
-    // Whoever asked may have lost patience.
+    // The caller may have timed out.
     let _ = say_quiet.send(());
     let Hold { handle, events, context } = hold;
     for interface in shared.claims.all() {
@@ -109,7 +109,7 @@ fn work_down(hold: Hold, shared: &Arc<Shared>, say_quiet: &Sender<()>, say_close
 }
 
 /// By rank, each newest first, so that what data there is stays in the oldest.
-fn cancel_all(shared: &Shared) {
+fn cancel_all(shared: &DeviceShared) {
     let mut transfers = shared.open_handle.all_for_cancel(|_| true);
     transfers.sort_by_key(|flight| flight.transfer().cancel_rank());
     for flight in transfers {

@@ -13,7 +13,7 @@ use usbscan_usb::{
 use crate::claims::{Claims, settings};
 use crate::close::{self, Hold};
 use crate::context::EventThread;
-use crate::endpoint::{LibusbEndpoint, Shared, max_packet_size_0};
+use crate::endpoint::{DeviceShared, LibusbEndpoint, max_packet_size_0};
 use crate::open_handle::OpenHandle;
 use crate::transfer::TransferKind;
 use crate::{capabilities, holder, status, sysfs};
@@ -24,7 +24,7 @@ const DROP_PATIENCE: Duration = Duration::from_secs(5);
 /// A device opened through libusb, with a context and an event thread of its own.
 #[derive(Debug)]
 pub(crate) struct LibusbDevice {
-    shared: Arc<Shared>,
+    shared: Arc<DeviceShared>,
     /// `None` only while it is being closed.
     hold: Option<Hold>,
 }
@@ -42,7 +42,7 @@ impl LibusbDevice {
         let bulk = capabilities::of(&info.location);
         let events = EventThread::start(context.clone(), format!("usb {}", info.location))?;
         let open_handle = OpenHandle::new(handle.as_raw());
-        let shared = Arc::new(Shared { info, open_handle, claims: Claims::default(), bulk });
+        let shared = Arc::new(DeviceShared { info, open_handle, claims: Claims::default(), bulk });
         Ok(LibusbDevice { shared, hold: Some(Hold { handle, events, context }) })
     }
 
@@ -188,7 +188,7 @@ impl Device for LibusbDevice {
                 Ok(())
             }
             Err(error @ (rusb::Error::NotFound | rusb::Error::NoDevice)) => {
-                // It came back as another device, or not at all, or somebody took its interface meanwhile: this
+                // It came back as another device, or not at all, or another program took its interface meanwhile: this
                 // handle is good for nothing, and a submit through it would claim behind our back.
                 shared.open_handle.close();
                 drop(alone);
@@ -198,9 +198,9 @@ impl Device for LibusbDevice {
         }
     }
 
-    fn close(mut self: Box<Self>, patience: Duration) -> Result<(), Error> {
+    fn close(mut self: Box<Self>, timeout: Duration) -> Result<(), Error> {
         let hold = self.hold.take().expect("closing happens once");
-        close::close(hold, &self.shared, patience)
+        close::close(hold, &self.shared, timeout)
     }
 }
 

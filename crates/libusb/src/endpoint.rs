@@ -1,4 +1,4 @@
-//! One endpoint of an open device. It runs on the thread of whoever owns it: one pipe worker, which alone
+//! One endpoint of an open device. It runs on the thread of its owner: one pipe worker, which alone
 //! submits and cancels.
 
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::transfer::TransferKind;
 
 /// What an open device and its endpoints share.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct DeviceShared {
     pub(crate) info: DeviceInfo,
     pub(crate) open_handle: Arc<OpenHandle>,
     pub(crate) claims: Claims,
     pub(crate) bulk: Bulk,
 }
 
-impl Shared {
+impl DeviceShared {
     pub(crate) fn error(&self, kind: ErrorKind, tried: &str) -> Error {
         Error::new(kind, format!("{tried} of {}", self.info.label()))
     }
@@ -44,7 +44,7 @@ impl Shared {
 /// An endpoint.
 #[derive(Debug)]
 pub(crate) struct LibusbEndpoint {
-    shared: Arc<Shared>,
+    shared: Arc<DeviceShared>,
     id: EndpointId,
     address: EndpointAddress,
     kind: TransferKind,
@@ -54,7 +54,7 @@ pub(crate) struct LibusbEndpoint {
 
 impl LibusbEndpoint {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<DeviceShared>,
         address: EndpointAddress,
         kind: TransferKind,
         max_packet_size: usize,
@@ -72,7 +72,7 @@ impl LibusbEndpoint {
     fn objection(&self, buffer: &Buffer) -> Option<Error> {
         let objection = |why: String| Some(self.error(ErrorKind::InvalidParameter, &why));
         if self.kind == TransferKind::Control {
-            // Somebody else could change the setup packet after it was checked.
+            // The client could change the setup packet after it was checked.
             let Some(bytes) = buffer.as_slice() else { return objection("send shared memory to".to_owned()) };
             return match check_control(&self.shared, bytes) {
                 Ok(()) => None,
@@ -90,7 +90,7 @@ impl LibusbEndpoint {
 
 /// What is wrong with a control buffer, in words. It must be exactly as long as its setup packet says:
 /// libusb goes by the packet.
-fn check_control(shared: &Shared, buffer: &[u8]) -> Result<(), &'static str> {
+fn check_control(shared: &DeviceShared, buffer: &[u8]) -> Result<(), &'static str> {
     let Some((head, data)) = buffer.split_first_chunk() else { return Err("less than a setup packet") };
     let setup = Setup::from_bytes(*head);
     if setup.length > Setup::MAX_DATA {
@@ -194,9 +194,9 @@ mod tests {
     use super::*;
     use crate::claims::tests::two_interfaces;
 
-    fn shared() -> Arc<Shared> {
+    fn shared() -> Arc<DeviceShared> {
         let open_handle = OpenHandle::new(std::ptr::null_mut());
-        Arc::new(Shared { info: two_interfaces(), open_handle, claims: Claims::default(), bulk: Bulk::Whole })
+        Arc::new(DeviceShared { info: two_interfaces(), open_handle, claims: Claims::default(), bulk: Bulk::Whole })
     }
 
     fn control() -> LibusbEndpoint {

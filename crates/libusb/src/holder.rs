@@ -7,7 +7,7 @@ use usbscan_usb::{Holder, InterfaceNumber, Location};
 
 use crate::sysfs;
 
-/// Who holds an interface: a kernel driver, a program, or somebody.
+/// Who holds an interface: a kernel driver, a program, or an unknown holder.
 pub(crate) fn of_interface(location: &Location, configuration: u8, interface: InterfaceNumber) -> Holder {
     match sysfs::driver(location, configuration, interface) {
         Some(driver) if driver != "usbfs" => Holder::KernelDriver(driver),

@@ -6,7 +6,7 @@
 //! - A submitted transfer counts as a use until its callback is through.
 //! - A transfer's C struct is reached through an `Arc`, so that a cancel never meets a freed one.
 //! - A cancel finds a transfer only when its submit has returned: libusb writes to the struct before it takes the struct's
-//!   lock, and a cancel reads it before it does. Whoever submits looks afterwards whether a close has passed it over.
+//!   lock, and a cancel reads it before it does. A submitter checks afterwards whether a close has missed it.
 //!
 //! The lock is taken by callbacks; nobody holds it while calling libusb.
 
@@ -48,7 +48,7 @@ unsafe impl Sync for Handle {}
 #[derive(Debug)]
 struct State {
     closed: bool,
-    /// Somebody is about to do what no submit may run into.
+    /// A thread is about to do what no submit may overlap.
     exclusive: bool,
     uses: usize,
     transfers: HashMap<TransferKey, InFlight>,
@@ -92,7 +92,7 @@ impl OpenHandle {
         EndpointId(state.next_endpoint)
     }
 
-    /// Asks to use the handle. Waits while somebody has it alone.
+    /// Asks to use the handle. Waits while a thread has it exclusively.
     pub(crate) fn enter(self: &Arc<OpenHandle>) -> Result<HandleUse, Refusal> {
         let mut state = self.state.lock();
         while state.exclusive && !state.closed {

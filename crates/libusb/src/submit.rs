@@ -23,7 +23,7 @@ use crate::open_handle::{HandleUse, TransferKey};
 use crate::status;
 use crate::transfer::{Transfer, TransferKind};
 
-/// libusb's own timeout: none. Deadlines are cancels, by whoever submitted.
+/// libusb's own timeout: none. Deadlines are cancels by the submitter.
 const NO_TIMEOUT: u32 = 0;
 
 /// What the callback needs; libusb carries it as `user_data`.
@@ -158,7 +158,7 @@ fn complete(raw: *mut ffi::libusb_transfer) {
     // so this box is taken back once.
     let in_flight = unsafe { Box::from_raw(user_data.cast::<InFlight>()) };
     let InFlight { key, completions, buffer, transfer, usage } = *in_flight;
-    // Before the completion is posted: whoever sees it may use the name again.
+    // Before the completion is posted: its receiver may use the token again.
     usage.open_handle().remove(key);
     // The struct is freed here, or by who is just cancelling it; in any case before the use ends.
     drop(transfer);

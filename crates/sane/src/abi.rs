@@ -36,7 +36,7 @@ pub enum Status {
     Unsupported = 1,
     /// `sane_cancel` ended it.
     Cancelled = 2,
-    /// Somebody else is using the scanner.
+    /// Another program is using the scanner.
     DeviceBusy = 3,
     /// An argument makes no sense, or there is no such scanner.
     Invalid = 4,

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::threads;
 
 /// How long a scanner may take to say which button was pressed, and then to stop saying it.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The number of the button that was pressed since this was last asked, 0 for none. The engine comes back unless its
 /// thread could not be started or panicked.
@@ -22,7 +22,7 @@ pub fn ask(mut engine: Engine) -> (Option<Engine>, Result<u8, Status>) {
         (engine, pressed)
     });
     let Ok(asking) = asking else { return (None, Err(Status::NoMem)) };
-    let is_late = || finished.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
+    let is_late = || finished.recv_timeout(TIMEOUT) == Err(RecvTimeoutError::Timeout);
     if is_late() {
         cancel_handle.cancel.cancel();
         if is_late() {

@@ -9,7 +9,7 @@ use usbscan_client::{DEFAULT_SOCKET, Session};
 
 use crate::abi::Device;
 
-/// Where the daemon listens: `USBSCAN_SOCKET`, or the default. A program that runs with more rights than whoever started it
+/// Where the daemon listens: `USBSCAN_SOCKET`, or the default. A program that runs with more rights than the user who started it
 /// has (set-uid) uses the default: its caller chooses no daemon for it.
 pub fn socket() -> PathBuf {
     let chosen =

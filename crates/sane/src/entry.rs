@@ -245,9 +245,9 @@ unsafe fn read_into(handle: Handle, data: *mut u8, most: Word) -> Result<Word, S
         return Err(Status::Invalid);
     }
     // SAFETY: not null, so there is room for `most` bytes, by the caller's promise. They are only written.
-    let room = unsafe { std::slice::from_raw_parts_mut(data, most) };
-    let count = scanner.read(room)?;
-    Ok(Word::try_from(count).expect("no more than the room, which a word counts"))
+    let buffer = unsafe { std::slice::from_raw_parts_mut(data, most) };
+    let count = scanner.read(buffer)?;
+    Ok(Word::try_from(count).expect("no more than the buffer, which a word counts"))
 }
 
 entry! {

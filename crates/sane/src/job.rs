@@ -67,11 +67,11 @@ impl Scan {
     }
 
     /// See [`Stream::read`]. From `sane_cancel` on it is [`Status::Cancelled`].
-    pub fn read(&self, room: &mut [u8], wait: Wait) -> Result<usize, Status> {
+    pub fn read(&self, buffer: &mut [u8], wait: Wait) -> Result<usize, Status> {
         if self.is_cancelled() {
             return Err(Status::Cancelled);
         }
-        self.stream.read(room, wait)
+        self.stream.read(buffer, wait)
     }
 
     pub fn select_fd(&self) -> RawFd {
@@ -88,7 +88,7 @@ impl Scan {
         self.slot.cancels() != self.cancels_before
     }
 
-    /// Tells whoever reads, and then the driver; the second time, nobody.
+    /// Stops the reader, and then the driver; does nothing the second time.
     fn cancel(&self) {
         self.stream.stop();
         let driver = {
@@ -150,7 +150,7 @@ impl Scan {
     }
 }
 
-/// The end of the scanning thread, however it comes: whoever waits for a page or for the thread is told.
+/// The end of the scanning thread, however it comes: threads that wait for a page or for it are told.
 #[derive(Debug)]
 struct End {
     scan: Arc<Scan>,

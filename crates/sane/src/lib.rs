@@ -19,13 +19,13 @@
 
 pub mod abi;
 mod backend;
-mod event_fd;
 mod button;
 mod convert;
 mod debug;
 mod devices;
 mod engine;
 pub mod entry;
+mod event_fd;
 mod handle;
 mod job;
 mod scanner;

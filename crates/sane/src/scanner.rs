@@ -166,9 +166,9 @@ impl Scanner {
     }
 
     /// The next bytes of the page.
-    pub fn read(&self, room: &mut [u8]) -> Result<usize, Status> {
+    pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Status> {
         let (scan, wait) = self.with_job(|job| (job.scan.clone(), job.wait))?;
-        scan.read(room, wait)
+        scan.read(buffer, wait)
     }
 
     pub fn set_io_mode(&self, wait: Wait) -> Result<(), Status> {
@@ -206,7 +206,7 @@ impl State {
         let Some(engine) = self.engine.take_if(|engine| engine.is_in_batch()) else { return };
         match Job::begin(engine, None, slot, self.cancels_before) {
             Ok(job) => self.job = Some(job),
-            // Without a thread: whoever comes next ends the batch or goes on with it.
+            // Without a thread: the next call ends the batch or goes on with it.
             Err((engine, _)) => self.engine = engine,
         }
     }

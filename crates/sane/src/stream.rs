@@ -72,12 +72,12 @@ impl Stream {
             if state.ended.is_some() {
                 return Err(Stopped);
             }
-            let room = CAPACITY - state.bytes.len();
-            if room == 0 {
+            let buffer = CAPACITY - state.bytes.len();
+            if buffer == 0 {
                 self.changed.wait(&mut state);
                 continue;
             }
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            let (now, later) = bytes.split_at(buffer.min(bytes.len()));
             if state.bytes.is_empty() {
                 self.ready.notify();
                 self.changed.notify_all();
@@ -134,19 +134,19 @@ impl Stream {
         state.ended.is_some() && state.bytes.is_empty()
     }
 
-    /// Takes bytes into `room` and says how many; none only where none is wanted or `wait` says not to wait. `Err` with
+    /// Takes bytes into `buffer` and says how many; none only where none is wanted or `wait` says not to wait. `Err` with
     /// how the page ended once all bytes are read.
-    pub fn read(&self, room: &mut [u8], wait: Wait) -> Result<usize, Status> {
+    pub fn read(&self, buffer: &mut [u8], wait: Wait) -> Result<usize, Status> {
         let mut state = self.state.lock();
         while state.bytes.is_empty() {
             match state.ended {
                 Some(status) => return Err(status),
-                None if wait == Wait::No || room.is_empty() => return Ok(0),
+                None if wait == Wait::No || buffer.is_empty() => return Ok(0),
                 None => self.changed.wait(&mut state),
             }
         }
         let was_full = state.bytes.len() == CAPACITY;
-        let count = take(&mut state.bytes, room);
+        let count = take(&mut state.bytes, buffer);
         if state.bytes.is_empty() && state.ended.is_none() {
             self.ready.clear();
         }
@@ -163,12 +163,12 @@ impl Stream {
 }
 
 /// Moves what fits from the front of `bytes`.
-fn take(bytes: &mut VecDeque<u8>, room: &mut [u8]) -> usize {
-    let count = room.len().min(bytes.len());
+fn take(bytes: &mut VecDeque<u8>, buffer: &mut [u8]) -> usize {
+    let count = buffer.len().min(bytes.len());
     let (first, second) = bytes.as_slices();
     let from_first = count.min(first.len());
-    room[..from_first].copy_from_slice(&first[..from_first]);
-    room[from_first..count].copy_from_slice(&second[..count - from_first]);
+    buffer[..from_first].copy_from_slice(&first[..from_first]);
+    buffer[from_first..count].copy_from_slice(&second[..count - from_first]);
     bytes.drain(..count);
     count
 }
@@ -214,10 +214,10 @@ mod tests {
                 sent.chunks(100_003).for_each(|chunk| stream.push(chunk).expect("nobody stopped it"));
                 stream.end(Status::Eof);
             });
-            let mut room = vec![0; 70_001];
+            let mut buffer = vec![0; 70_001];
             let end = loop {
-                match stream.read(&mut room, Wait::ForBytes) {
-                    Ok(count) => got.extend_from_slice(&room[..count]),
+                match stream.read(&mut buffer, Wait::ForBytes) {
+                    Ok(count) => got.extend_from_slice(&buffer[..count]),
                     Err(status) => break status,
                 }
             };
@@ -251,15 +251,15 @@ mod tests {
         let stream = begun();
         stream.push(b"0123456789").expect("nobody stopped it");
         stream.end(Status::Eof);
-        let mut room = [0; 4];
-        assert_eq!(stream.read(&mut room, Wait::ForBytes), Ok(4));
+        let mut buffer = [0; 4];
+        assert_eq!(stream.read(&mut buffer, Wait::ForBytes), Ok(4));
         stream.stop();
-        assert_eq!(stream.read(&mut room, Wait::ForBytes), Err(Status::Cancelled));
+        assert_eq!(stream.read(&mut buffer, Wait::ForBytes), Err(Status::Cancelled));
 
         let stream = begun();
         stream.end(Status::Eof);
         stream.stop();
-        assert_eq!(stream.read(&mut room, Wait::ForBytes), Err(Status::Eof));
+        assert_eq!(stream.read(&mut buffer, Wait::ForBytes), Err(Status::Eof));
     }
 
     #[test]
@@ -268,9 +268,9 @@ mod tests {
         stream.push(b"01").expect("nobody stopped it");
         stream.end(Status::Jammed);
         stream.end(Status::Eof);
-        let mut room = [0; 4];
-        assert_eq!(stream.read(&mut room, Wait::No), Ok(2));
-        assert_eq!(stream.read(&mut room, Wait::No), Err(Status::Jammed));
+        let mut buffer = [0; 4];
+        assert_eq!(stream.read(&mut buffer, Wait::No), Ok(2));
+        assert_eq!(stream.read(&mut buffer, Wait::No), Err(Status::Jammed));
     }
 
     #[test]

@@ -94,12 +94,12 @@ mod tests {
     use super::*;
 
     fn round(value: &Value, shape: Shape) -> Result<Value, Status> {
-        let mut room = vec![0x5a_5a_5a_5a_u32; shape.size / 4 + 2];
+        let mut buffer = vec![0x5a_5a_5a_5a_u32; shape.size / 4 + 2];
         // SAFETY: there is room for the shape, and one word more.
-        unsafe { write(value, shape, room.as_mut_ptr().cast()) }?;
-        assert_eq!(room.last(), Some(&0x5a_5a_5a_5a), "nothing is written past the size");
+        unsafe { write(value, shape, buffer.as_mut_ptr().cast()) }?;
+        assert_eq!(buffer.last(), Some(&0x5a_5a_5a_5a), "nothing is written past the size");
         // SAFETY: a value of this shape was just written there.
-        unsafe { read(shape, room.as_ptr().cast()) }
+        unsafe { read(shape, buffer.as_ptr().cast()) }
     }
 
     #[test]

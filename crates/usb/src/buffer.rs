@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use usbscan_shm::Region;
 
-/// A transfer's buffer. No reference into shared memory is ever given out, for somebody else may write there at any moment:
+/// A transfer's buffer. No reference into shared memory is ever given out, because the client may write there at any moment:
 /// its bytes are copied out and in.
 #[derive(Debug)]
 pub enum Buffer {
     /// Memory of this process.
     Vec(Vec<u8>),
-    /// Shared memory. It stays mapped until the transfer has ended, whoever else lets go of it.
+    /// Shared memory. It stays mapped until the transfer has ended, whichever other owner drops it.
     Shared(Region),
 }
 

@@ -184,7 +184,7 @@ pub trait Device: Send {
     /// Asks for every transfer back, waits for each, releases interfaces (kernel drivers return) and closes.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::HostStuck`] when a transfer was not given back within `patience`; what it
+    /// [`crate::ErrorKind::HostStuck`] when a transfer was not given back within `timeout`; what it
     /// used is then left alone for ever, which is the only safe thing.
-    fn close(self: Box<Self>, patience: Duration) -> Result<(), Error>;
+    fn close(self: Box<Self>, timeout: Duration) -> Result<(), Error>;
 }

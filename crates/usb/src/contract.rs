@@ -23,7 +23,7 @@ use crate::{
 /// How long anything may take before it counts as hung. Emulated machines are slow.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How long a device has to give its transfers back when it is closed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 const VENDOR_EVENT: u8 = 0x10;
 const VENDOR_HALT: u8 = 0x11;
@@ -132,18 +132,18 @@ pub fn run(rig: &mut dyn Rig, name: &str) {
 }
 
 /// One endpoint with the channel that its completions come on.
-struct Line {
+struct Pipe {
     endpoint: Box<dyn Endpoint>,
     done: Receiver<Completion>,
     next: u64,
 }
 
-impl Line {
-    fn new(device: &mut dyn Device, address: EndpointAddress) -> Line {
+impl Pipe {
+    fn new(device: &mut dyn Device, address: EndpointAddress) -> Pipe {
         let (completions, done) = unbounded();
         let endpoint = device.endpoint(address, completions).expect("an endpoint of a claimed interface");
         assert_eq!(endpoint.address(), address);
-        Line { endpoint, done, next: 0 }
+        Pipe { endpoint, done, next: 0 }
     }
 
     fn submit(&mut self, buffer: impl Into<Buffer>) -> Token {
@@ -199,10 +199,10 @@ impl Line {
 /// The loopback, opened, with all its endpoints.
 struct Loopback {
     device: Box<dyn Device>,
-    control: Line,
-    bulk_in: Line,
-    bulk_out: Line,
-    interrupt: Line,
+    control: Pipe,
+    bulk_in: Pipe,
+    bulk_out: Pipe,
+    interrupt: Pipe,
     packet: usize,
 }
 
@@ -217,10 +217,10 @@ impl Loopback {
         device.claim(InterfaceNumber(0)).expect("its interface is free");
         let interface = device.info().configuration.as_ref().expect("it is configured").interfaces[0].clone();
         let address = |kind, direction| interface.endpoint(kind, direction).expect("it has this endpoint").address;
-        let bulk_in = Line::new(&mut *device, address(TransferType::Bulk, Direction::In));
-        let bulk_out = Line::new(&mut *device, address(TransferType::Bulk, Direction::Out));
-        let interrupt = Line::new(&mut *device, address(TransferType::Interrupt, Direction::In));
-        let mut control = Line::new(&mut *device, EndpointAddress::CONTROL);
+        let bulk_in = Pipe::new(&mut *device, address(TransferType::Bulk, Direction::In));
+        let bulk_out = Pipe::new(&mut *device, address(TransferType::Bulk, Direction::Out));
+        let interrupt = Pipe::new(&mut *device, address(TransferType::Interrupt, Direction::In));
+        let mut control = Pipe::new(&mut *device, EndpointAddress::CONTROL);
         control.vendor_out(VENDOR_FORGET, 0, &[]);
         let packet = bulk_in.endpoint.max_packet_size();
         Loopback { device, control, bulk_in, bulk_out, interrupt, packet }
@@ -245,7 +245,7 @@ impl Loopback {
     fn close(self) {
         let Loopback { device, control, bulk_in, bulk_out, interrupt, .. } = self;
         drop((control.endpoint, bulk_in.endpoint, bulk_out.endpoint, interrupt.endpoint));
-        device.close(PATIENCE).expect("it closes");
+        device.close(CLOSE_TIMEOUT).expect("it closes");
     }
 }
 
@@ -282,7 +282,7 @@ fn an_interface_is_claimed_once(rig: &mut dyn Rig) {
     assert!(matches!(error.kind, ErrorKind::Busy(_)), "{error}");
     first.close();
     second.claim(InterfaceNumber(0)).expect("it is free again");
-    second.close(PATIENCE).expect("it closes");
+    second.close(CLOSE_TIMEOUT).expect("it closes");
 }
 
 fn an_endpoint_needs_its_interface_claimed(rig: &mut dyn Rig) {
@@ -292,7 +292,7 @@ fn an_endpoint_needs_its_interface_claimed(rig: &mut dyn Rig) {
     let (completions, _done) = unbounded();
     let error = device.endpoint(interface.endpoints[0].address, completions).err().expect("nothing is claimed");
     assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
-    device.close(PATIENCE).expect("it closes");
+    device.close(CLOSE_TIMEOUT).expect("it closes");
 }
 
 fn what_is_written_comes_back(rig: &mut dyn Rig) {
@@ -465,7 +465,7 @@ fn closing_ends_every_transfer_once_and_the_device_opens_again(rig: &mut dyn Rig
     let reads: Vec<Token> = (0..4).map(|_| loopback.bulk_in.submit(vec![0; packet])).collect();
     let event = loopback.interrupt.submit(vec![0; 64]);
     let Loopback { device, bulk_in, interrupt, .. } = loopback;
-    device.close(PATIENCE).expect("it closes with transfers in flight");
+    device.close(CLOSE_TIMEOUT).expect("it closes with transfers in flight");
     let mut ended: Vec<Token> =
         reads.iter().map(|_| bulk_in.wait()).map(|c| (c.status, c.token)).map(cancelled).collect();
     ended.sort_unstable();
@@ -490,8 +490,8 @@ fn a_dropped_endpoint_leaves_the_device_usable(rig: &mut dyn Rig) {
         loopback.bulk_in.submit(vec![0; loopback.packet]);
     }
     // Another endpoint takes its place first, so that the old one is dropped with its reads in flight.
-    loopback.bulk_in = Line::new(&mut *loopback.device, EndpointAddress::CONTROL);
-    loopback.bulk_in = Line::new(&mut *loopback.device, address);
+    loopback.bulk_in = Pipe::new(&mut *loopback.device, EndpointAddress::CONTROL);
+    loopback.bulk_in = Pipe::new(&mut *loopback.device, address);
     loopback.assert_echoes();
     loopback.close();
 }

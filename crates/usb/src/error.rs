@@ -14,7 +14,7 @@ pub enum Holder {
         /// The program's name (`/proc/PID/comm`).
         name: String,
     },
-    /// Somebody; the system did not say who.
+    /// The system did not say.
     Unknown,
 }
 
@@ -35,7 +35,7 @@ pub enum ErrorKind {
     /// The device is gone, or was never there.
     #[error("no such device")]
     NoDevice,
-    /// Somebody else has it.
+    /// A driver or another program has it.
     #[error("in use by {0}")]
     Busy(Holder),
     /// The system does not let this user do that.

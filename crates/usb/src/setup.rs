@@ -9,7 +9,7 @@ pub enum SetupKind {
     Standard,
     /// Defined by the interface's class.
     Class,
-    /// Defined by whoever made the device.
+    /// Defined by the device's vendor.
     Vendor,
     /// 3: nobody's.
     Reserved,

@@ -170,7 +170,7 @@ impl VirtualBus {
         device.map(|d| d.info.access = access).is_some()
     }
 
-    /// Makes an interface look claimed by somebody else (`Some`), or free again (`None`). Returns
+    /// Makes an interface look claimed by another program (`Some`), or free again (`None`). Returns
     /// whether there is such a device.
     pub fn set_holder(&self, location: &Location, interface: InterfaceNumber, holder: Option<Holder>) -> bool {
         let state = self.host.state.lock();
@@ -178,7 +178,7 @@ impl VirtualBus {
         device.map(|d| d.slot.set_foreign_holder(interface, holder)).is_some()
     }
 
-    /// How often somebody has chosen an alternate setting of the device at `location`, were it the one that it was in.
+    /// How often an alternate setting of the device at `location` was chosen, the current one included.
     pub fn times_chosen(&self, location: &Location) -> Option<u64> {
         let state = self.host.state.lock();
         state.devices.iter().find(|d| d.info.location == *location).map(|d| d.slot.times_chosen())

@@ -255,8 +255,8 @@ impl Device for OpenDevice {
         done
     }
 
-    fn close(self: Box<Self>, patience: Duration) -> Result<(), Error> {
-        let deadline = Instant::now() + patience;
+    fn close(self: Box<Self>, timeout: Duration) -> Result<(), Error> {
+        let deadline = Instant::now() + timeout;
         self.slot.cancel_all(|route| route.device == self.id);
         let routes = &self.slot.routes;
         let mut in_flight = routes.in_flight.lock();

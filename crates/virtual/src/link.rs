@@ -103,14 +103,14 @@ const STEP: usize = 64 * 1024;
 const SOONEST: Duration = Duration::from_micros(100);
 
 #[derive(Debug)]
-struct Pending {
+struct PendingUrb {
     urb: Urb,
     actual: usize,
     /// A control request that the device took and never answers.
     hung: bool,
 }
 
-impl Pending {
+impl PendingUrb {
     fn completed(self, status: Status) -> Event {
         let Urb { id, endpoint, buffer } = self.urb;
         Event::Completed(Completed { id, endpoint, buffer, actual: self.actual, status })
@@ -123,9 +123,9 @@ struct Queue {
     transfer_type: TransferType,
     packet: usize,
     halted: bool,
-    pending: VecDeque<Pending>,
+    pending: VecDeque<PendingUrb>,
     /// Cancelled, and not given back yet by a slow controller; `None`: not before unplugging.
-    unlinking: Vec<(Option<Instant>, Pending)>,
+    unlinking: Vec<(Option<Instant>, PendingUrb)>,
 }
 
 /// How one attempt on the head of a queue went.
@@ -206,7 +206,7 @@ impl Link {
     pub fn submit(&mut self, urb: Urb) {
         let plugged = self.plugged;
         let queue = self.queues.iter_mut().find(|q| q.address == urb.endpoint);
-        let pending = Pending { urb, actual: 0, hung: false };
+        let pending = PendingUrb { urb, actual: 0, hung: false };
         match queue {
             _ if !plugged => self.events.push_back(pending.completed(Status::NoDevice)),
             None => self.events.push_back(pending.completed(Status::Error)),
@@ -366,9 +366,9 @@ impl Link {
         let queue = &mut self.queues[at];
         let (address, packet) = (queue.address, queue.packet);
         let Some(head) = queue.pending.front_mut() else { return Attempt::Waiting(None) };
-        let mut ask = |room: &mut [u8]| match queue.transfer_type {
-            TransferType::Interrupt => self.model.interrupt_in(now, address, room),
-            _ => self.model.bulk_in(now, address, room),
+        let mut ask = |buffer: &mut [u8]| match queue.transfer_type {
+            TransferType::Interrupt => self.model.interrupt_in(now, address, buffer),
+            _ => self.model.bulk_in(now, address, buffer),
         };
         let left = head.urb.buffer.len() - head.actual;
         let whole = left.min(STEP.max(packet)) / packet * packet;

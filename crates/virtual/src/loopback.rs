@@ -27,7 +27,7 @@ use usbscan_usb::{Direction, EndpointAddress, EndpointDescriptor, Setup, SetupKi
 use crate::model::bulk;
 use crate::{Control, Descriptors, In, Model, Out};
 
-/// Bytes that bulk-out takes before somebody reads.
+/// Bytes that bulk-out takes before any is read.
 const ROOM: usize = 16 << 20;
 /// Packets of any size that are kept: enough for [`ROOM`] in packets of 64, and a bound for empty ones.
 const PACKETS: usize = 1 << 18;
@@ -130,10 +130,10 @@ impl Loopback {
         self.swallows = false;
     }
 
-    /// Moves what is queued into `room`, up to its end or a short packet; `None`: nothing is queued.
-    fn fill(&mut self, room: &mut [u8]) -> Option<usize> {
+    /// Moves what is queued into `buffer`, up to its end or a short packet; `None`: nothing is queued.
+    fn fill(&mut self, buffer: &mut [u8]) -> Option<usize> {
         let mut filled = 0;
-        while filled < room.len() {
+        while filled < buffer.len() {
             match self.queued.front_mut() {
                 None if filled == 0 => return None,
                 None => break,
@@ -143,7 +143,7 @@ impl Loopback {
                     if length == 0 && filled > 0 {
                         break;
                     }
-                    room[filled..filled + length].copy_from_slice(packet);
+                    buffer[filled..filled + length].copy_from_slice(packet);
                     self.kept -= length;
                     self.queued.pop_front();
                     filled += length;
@@ -152,8 +152,8 @@ impl Loopback {
                     }
                 }
                 Some(Queued::Run { from, to }) => {
-                    let length = (*to - *from).min(room.len() - filled).min(READY);
-                    room[filled..filled + length].copy_from_slice(&self.pattern[*from % 251..][..length]);
+                    let length = (*to - *from).min(buffer.len() - filled).min(READY);
+                    buffer[filled..filled + length].copy_from_slice(&self.pattern[*from % 251..][..length]);
                     filled += length;
                     *from += length;
                     if from == to {
@@ -239,15 +239,15 @@ impl Model for Loopback {
         Out::Ack
     }
 
-    fn bulk_in(&mut self, _now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+    fn bulk_in(&mut self, _now: Instant, endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
         if self.is_halted(endpoint) {
             return In::Stall;
         }
-        let filled = if self.mute.contains(&endpoint) { None } else { self.fill(room) };
+        let filled = if self.mute.contains(&endpoint) { None } else { self.fill(buffer) };
         filled.map_or(In::Nak, In::Data)
     }
 
-    fn interrupt_in(&mut self, _now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+    fn interrupt_in(&mut self, _now: Instant, endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
         if self.is_halted(endpoint) {
             return In::Stall;
         }
@@ -255,7 +255,7 @@ impl Model for Loopback {
         match event {
             None => In::Nak,
             Some(packet) => {
-                room[..packet.len()].copy_from_slice(&packet);
+                buffer[..packet.len()].copy_from_slice(&packet);
                 In::Data(packet.len())
             }
         }
@@ -306,25 +306,25 @@ mod tests {
 
     #[test]
     fn what_is_swallowed_does_not_come_back_until_it_forgets() {
-        let (now, mut loopback, mut room) = (Instant::now(), Loopback::new(), [0; PACKET]);
+        let (now, mut loopback, mut buffer) = (Instant::now(), Loopback::new(), [0; PACKET]);
         tell(&mut loopback, 0x16, 0);
         for _ in 0..2 * ROOM / PACKET {
             assert!(matches!(loopback.bulk_out(now, BULK_OUT, &[7; PACKET]), Out::Ack));
         }
-        assert!(matches!(loopback.bulk_in(now, BULK_IN, &mut room), In::Nak));
+        assert!(matches!(loopback.bulk_in(now, BULK_IN, &mut buffer), In::Nak));
         tell(&mut loopback, 0x14, 0);
         assert!(matches!(loopback.bulk_out(now, BULK_OUT, &[7; 5]), Out::Ack));
-        assert!(matches!(loopback.bulk_in(now, BULK_IN, &mut room), In::Data(5)));
+        assert!(matches!(loopback.bulk_in(now, BULK_IN, &mut buffer), In::Data(5)));
     }
 
     #[test]
     fn a_run_keeps_its_pattern_across_reads_of_any_size() {
         let (now, mut loopback, mut got) = (Instant::now(), Loopback::new(), Vec::new());
         tell(&mut loopback, 0x15, 300);
-        let mut room = vec![0; 200 * 1024];
-        for size in [1, PACKET, READY + 3, room.len()].into_iter().cycle() {
-            match loopback.bulk_in(now, BULK_IN, &mut room[..size]) {
-                In::Data(n) => got.extend_from_slice(&room[..n]),
+        let mut buffer = vec![0; 200 * 1024];
+        for size in [1, PACKET, READY + 3, buffer.len()].into_iter().cycle() {
+            match loopback.bulk_in(now, BULK_IN, &mut buffer[..size]) {
+                In::Data(n) => got.extend_from_slice(&buffer[..n]),
                 _ => break,
             }
         }

@@ -1,5 +1,5 @@
 //! A scanner as functions of bytes. A model knows no transport, no thread and no clock of its own:
-//! whoever carries its bytes calls it, one call at a time, and tells it what time it is.
+//! the bus calls it, one call at a time, and tells it what time it is.
 
 use std::time::{Duration, Instant};
 
@@ -99,7 +99,7 @@ impl Descriptors {
 /// A device's answer to an IN token on a bulk or interrupt endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum In {
-    /// The first `n` bytes of the room are filled: as many full packets as fit in `n`, then, if `n`
+    /// The first `n` bytes of the buffer are filled: as many full packets as fit in `n`, then, if `n`
     /// is 0 or no multiple of the endpoint's packet size, one short packet, which ends the host's transfer.
     /// An item that is a multiple of the packet size is followed by nothing: the host can't see its end.
     Data(usize),
@@ -121,9 +121,9 @@ pub enum In {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Out {
     Ack,
-    /// No room now. The packet is offered again after anything else happened on the device.
+    /// The device has no space now. The packet is offered again after anything else happened on the device.
     Nak,
-    /// No room before this moment.
+    /// It has no space before this moment.
     NakUntil(Instant),
     /// The endpoint is halted, until [`Model::clear_halt`].
     Stall,
@@ -188,12 +188,12 @@ pub trait Model: Send {
     /// One packet, at most the endpoint's packet size, possibly empty.
     fn bulk_out(&mut self, now: Instant, endpoint: EndpointAddress, packet: &[u8]) -> Out;
 
-    /// Packets for the host. `room` is one or more times the endpoint's packet size, never less.
-    fn bulk_in(&mut self, now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In;
+    /// Packets for the host. `buffer` is one or more times the endpoint's packet size, never less.
+    fn bulk_in(&mut self, now: Instant, endpoint: EndpointAddress, buffer: &mut [u8]) -> In;
 
     /// The same for an interrupt endpoint.
-    fn interrupt_in(&mut self, now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
-        let _ = (now, endpoint, room);
+    fn interrupt_in(&mut self, now: Instant, endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
+        let _ = (now, endpoint, buffer);
         In::Nak
     }
 

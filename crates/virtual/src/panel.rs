@@ -1,4 +1,4 @@
-//! What happens at a scanner itself: somebody opens its cover, presses its button, uses it from elsewhere; something
+//! What happens at a scanner itself: a person opens its cover, presses its button, uses it from elsewhere; something
 //! breaks. A [`Panel`] changes that while the scanner is plugged in.
 
 use std::sync::Arc;
@@ -50,9 +50,9 @@ pub struct Conditions {
     pub jam_at: Option<usize>,
     /// The sheet that is taken in together with another; happens once.
     pub double_feed_at: Option<usize>,
-    /// The sheet at which somebody opens the feeder's cover; happens once.
+    /// The sheet at which the feeder's cover is opened; happens once.
     pub open_at: Option<usize>,
-    /// Somebody puts the whole stack into the feeder again.
+    /// The whole stack is put into the feeder again.
     pub load: bool,
     /// The button is pressed so long after plugging in.
     pub button_after: Duration,

@@ -154,7 +154,7 @@ impl<S: FnMut(Event)> Actor<S> {
             turn = self.link.step(Instant::now());
             self.tell();
             if let Some(done) = acknowledge {
-                // Whoever asked may have stopped waiting.
+                // The caller may have stopped waiting.
                 let _ = done.send(());
             }
         }

@@ -15,13 +15,13 @@
 //! block whose length is a multiple of 512 has 16 bytes of padding, since nothing else would end its transfer; ABORT ends
 //! the page and puts the sheet out; anything that is no command is answered by a check condition with "command error".
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use usbscan_usb::EndpointAddress;
 
 use crate::glass::{Glass, Rows, Sample, View};
 use crate::model::bulk;
+use crate::outbox::Outbox;
 use crate::panel::Trouble;
 use crate::{Busy, Conditions, Descriptors, In, Model, Out, Panel, Sheet};
 
@@ -176,8 +176,7 @@ pub struct Xerox {
     trouble: Option<Trouble>,
     inbox: Vec<u8>,
     /// Replies and blocks, none joined to another.
-    outbox: VecDeque<Vec<u8>>,
-    sent: usize,
+    outbox: Outbox,
 }
 
 impl Default for Xerox {
@@ -206,8 +205,7 @@ impl Xerox {
             next_sheet: 0,
             trouble: None,
             inbox: Vec::new(),
-            outbox: VecDeque::new(),
-            sent: 0,
+            outbox: Outbox::default(),
         }
     }
 
@@ -220,7 +218,7 @@ impl Xerox {
         let mut reply = [0; REPLY];
         (reply[0], reply[1], reply[2], reply[3]) = (0xa8, status, (REPLY - 3) as u8, message);
         fill(&mut reply);
-        self.outbox.push_back(reply.to_vec());
+        self.outbox.push(reply.to_vec());
     }
 
     fn good(&mut self) {
@@ -282,7 +280,7 @@ impl Xerox {
                     if page.next == page.window.view.height {
                         self.page = None;
                     }
-                    self.outbox.push_back(block);
+                    self.outbox.push(block);
                 }
             }
             other => self.check(other, COMMAND_ERROR),
@@ -329,7 +327,7 @@ impl Xerox {
         }
         // Colour comes as a line of each.
         reply[0x31] = 1;
-        self.outbox.push_back(reply.to_vec());
+        self.outbox.push(reply.to_vec());
     }
 
     /// What SET_WINDOW asks for; `None`: that can't be scanned.
@@ -447,25 +445,16 @@ impl Model for Xerox {
         Out::Ack
     }
 
-    fn bulk_in(&mut self, now: Instant, _endpoint: EndpointAddress, room: &mut [u8]) -> In {
+    fn bulk_in(&mut self, now: Instant, _endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
         self.plugged.get_or_insert(now);
         self.digest(now);
-        let Some(item) = self.outbox.front() else { return In::Nak };
-        let filled = room.len().min(item.len() - self.sent);
-        room[..filled].copy_from_slice(&item[self.sent..self.sent + filled]);
-        self.sent += filled;
-        if self.sent == item.len() {
-            self.outbox.pop_front();
-            self.sent = 0;
-        }
-        In::Data(filled)
+        self.outbox.read(buffer)
     }
 
     fn reset(&mut self) {
         (self.is_reserved, self.window, self.page, self.trouble) = (false, None, None, None);
         self.inbox.clear();
         self.outbox.clear();
-        self.sent = 0;
     }
 }
 
@@ -490,9 +479,9 @@ mod tests {
         fn hear(&mut self) -> Vec<u8> {
             let mut item = Vec::new();
             loop {
-                let mut room = [0; 512];
-                match self.scanner.bulk_in(self.now, IN, &mut room) {
-                    In::Data(n) => item.extend(&room[..n]),
+                let mut buffer = [0; 512];
+                match self.scanner.bulk_in(self.now, IN, &mut buffer) {
+                    In::Data(n) => item.extend(&buffer[..n]),
                     In::Nak => return item,
                     other => panic!("{other:?}"),
                 }

@@ -98,7 +98,7 @@ impl Peer {
         )
     }
 
-    /// Whether both are surely the same user: whoever is unknown is nobody's.
+    /// Whether both are known to be the same user.
     pub fn is_same_user(&self, other: &Peer) -> bool {
         self.uid.is_some() && self.uid == other.uid
     }

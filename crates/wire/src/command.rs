@@ -390,7 +390,7 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<u64>,
     },
-    /// Everything pending on a pipe, whoever issued it: `IOCTL_CANCEL_IO`, `IOCTL_ABORT_PIPE`.
+    /// Everything pending on a pipe, of all sessions: `IOCTL_CANCEL_IO`, `IOCTL_ABORT_PIPE`.
     CancelPipe {
         /// Which pipe.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -410,7 +410,7 @@ pub enum Command {
     },
     /// Takes the device's pipes for this session alone.
     Lock {
-        /// Wait for whoever has it, instead of `busy`. The waiting can be cancelled.
+        /// Wait until it is free, instead of `busy`. The waiting can be cancelled.
         #[serde(default, skip_serializing_if = "is_default")]
         wait: bool,
         /// `busy` as well where another session has used the scanner without the lock a moment ago: for programs that poll a status now and
@@ -431,7 +431,7 @@ pub enum Command {
     },
     /// Takes it back: the job is over.
     DisarmAbort {},
-    /// Records what goes over a scanner's pipes from now on, whoever uses it. The payload is how the file begins. One
+    /// Records what goes over a scanner's pipes from now on, of all sessions. The payload is how the file begins. One
     /// at a time on a connection; needs no `open`.
     Capture {
         /// Which scanner.

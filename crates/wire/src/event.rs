@@ -17,7 +17,7 @@ pub enum EventName {
     Arrival,
     /// A scanner is gone.
     Removal,
-    /// Somebody cancelled everything on a scanner: `WIA_EVENT_CANCEL_IO`.
+    /// A client cancelled everything on a scanner: `WIA_EVENT_CANCEL_IO`.
     CancelIo,
     /// A scanner is idle again after that, or could not be made so.
     Idle,
@@ -67,7 +67,7 @@ pub enum Event {
         /// Its stable id.
         stable_id: String,
     },
-    /// Somebody cancelled everything on a scanner. Sent to those who subscribed and to every session that had it open.
+    /// A client cancelled everything on a scanner. Sent to those who subscribed and to every session that had it open.
     CancelIo {
         /// The scanner's name.
         name: String,

@@ -21,7 +21,7 @@ pub enum Status {
     IoError,
     /// The device is gone, or there is none of that name.
     NoDevice,
-    /// Somebody else holds it; `message` says who.
+    /// Another session or program has it; `message` says which.
     Busy,
     /// Nothing there to act on: no such request, nothing open.
     NotFound,

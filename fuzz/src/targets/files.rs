@@ -61,11 +61,11 @@ pub fn replay(bytes: &[u8]) {
         .iter()
         .flat_map(|interface| interface.endpoints.iter().map(|endpoint| endpoint.address))
         .collect();
-    let mut room = vec![0; 4096];
+    let mut buffer = vec![0; 4096];
     for _ in 0..4 {
         for endpoint in &endpoints {
-            let _ = replay.bulk_in(Instant::now(), *endpoint, &mut room);
-            let _ = replay.interrupt_in(Instant::now(), *endpoint, &mut room[..64]);
+            let _ = replay.bulk_in(Instant::now(), *endpoint, &mut buffer);
+            let _ = replay.interrupt_in(Instant::now(), *endpoint, &mut buffer[..64]);
             let _ = replay.bulk_out(Instant::now(), *endpoint, b"\x1b@");
             replay.clear_halt(*endpoint);
         }

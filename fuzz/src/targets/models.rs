@@ -27,7 +27,7 @@ pub fn models(bytes: &[u8]) {
     let of = |direction: Direction| all.iter().copied().filter(|e| e.direction() == direction).collect::<Vec<_>>();
     let (outs, ins) = (of(Direction::Out), of(Direction::In));
     let mut now = Instant::now();
-    let mut room = vec![0; 8192];
+    let mut buffer = vec![0; 8192];
     while let [step, length, tail @ ..] = rest {
         let (data, next) = tail.split_at(usize::from(*length).min(tail.len()));
         rest = next;
@@ -37,8 +37,8 @@ pub fn models(bytes: &[u8]) {
             3 | 4 => {
                 let endpoint = ins[number % ins.len()];
                 for _ in 0..=*length {
-                    match model.bulk_in(now, endpoint, &mut room) {
-                        In::Data(n) => assert!(n <= room.len(), "{n} bytes in {}", room.len()),
+                    match model.bulk_in(now, endpoint, &mut buffer) {
+                        In::Data(n) => assert!(n <= buffer.len(), "{n} bytes in {}", buffer.len()),
                         _ => break,
                     }
                 }

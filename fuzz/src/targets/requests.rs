@@ -25,7 +25,7 @@ drain_ms = 1
 "#;
 /// What one input may hold.
 const MOST: usize = 64;
-/// Whoever has no answer by then has none coming.
+/// A request without an answer by then gets none.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 pub fn requests(bytes: &[u8]) {

@@ -65,7 +65,7 @@ fn write(root: &Path, files: &[Rendered], mut says: impl Write) -> io::Result<()
         fs::write(&beside, &file.text)?;
         fs::rename(&beside, path)?;
     }
-    // Whoever reads this may have read enough; all is written.
+    // The reader may have closed the pipe; all files are written.
     let _ = files.iter().try_for_each(|file| writeln!(says, "{}", file.path));
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! The client's side of shared memory: with it, reads and writes of a [`crate::rig::Client`] go through the memory, and
-//! whoever uses the client sees no difference.
+//! a test sees no difference.
 
 use std::collections::HashMap;
 use std::io::{self, Read};

@@ -45,7 +45,8 @@ pub struct Shown {
     threads: Vec<JoinHandle<()>>,
 }
 
-enum Line {
+/// The file of an endpoint in FunctionFS.
+enum EndpointFile {
     In(EndpointSender),
     Out(EndpointReceiver),
 }
@@ -57,7 +58,7 @@ pub fn show(model: Box<dyn Model>, over: impl FnOnce() + Send + 'static) -> Resu
     let interfaces = shown_interfaces(&descriptors)?;
     let endpoints: Vec<EndpointDescriptor> =
         interfaces.iter().flat_map(|interface| &interface.endpoints).copied().collect();
-    let (lines, gadget_endpoints): (Vec<Line>, Vec<Endpoint>) = endpoints.iter().map(line).unzip();
+    let (files, gadget_endpoints): (Vec<EndpointFile>, Vec<Endpoint>) = endpoints.iter().map(open_endpoint).unzip();
     let (mut custom, handle) = function(&interfaces, &descriptors.product, gadget_endpoints).build();
     let gadget = gadget(&descriptors)
         .with_config(config(&descriptors).with_function(handle))
@@ -65,7 +66,7 @@ pub fn show(model: Box<dyn Model>, over: impl FnOnce() + Send + 'static) -> Resu
         .map_err(kernel("register a gadget in configfs"))?;
     let folder = custom.ffs_dir().map_err(kernel("find the gadget's FunctionFS"))?;
     let pump = Pump::new(model, over);
-    let threads = start(&pump, custom, &endpoints, lines, &folder);
+    let threads = start(&pump, custom, &endpoints, files, &folder);
     let name = controller.name().to_string_lossy().into_owned();
     // From here on, dropping it stops the threads.
     let shown = Shown { controller: name, pump, gadget: Some(gadget), threads };
@@ -103,20 +104,20 @@ fn start(
     pump: &Arc<Pump>,
     custom: Custom,
     endpoints: &[EndpointDescriptor],
-    lines: Vec<Line>,
+    files: Vec<EndpointFile>,
     folder: &Path,
 ) -> Vec<JoinHandle<()>> {
     // FunctionFS names its files in the order of the descriptors, from one.
-    let files = endpoints.iter().zip(1..).filter(|(endpoint, _)| !is_in(endpoint));
+    let out_endpoints = endpoints.iter().zip(1..).filter(|(endpoint, _)| !is_in(endpoint));
     let out_files: Vec<(_, Box<Path>)> =
-        files.map(|(endpoint, i)| (endpoint.address, folder.join(format!("ep{i}")).into())).collect();
+        out_endpoints.map(|(endpoint, i)| (endpoint.address, folder.join(format!("ep{i}")).into())).collect();
     let control = pump.clone();
     let mut threads = vec![spawn("gadget 00", move || control.pump_control(custom, &out_files))];
-    for (endpoint, line) in endpoints.iter().copied().zip(lines) {
+    for (endpoint, file) in endpoints.iter().copied().zip(files) {
         let pump = pump.clone();
-        threads.push(spawn(&format!("gadget {}", endpoint.address), move || match line {
-            Line::In(sender) => pump.pump_in(&endpoint, sender),
-            Line::Out(receiver) => pump.pump_out(&endpoint, receiver),
+        threads.push(spawn(&format!("gadget {}", endpoint.address), move || match file {
+            EndpointFile::In(sender) => pump.pump_in(&endpoint, sender),
+            EndpointFile::Out(receiver) => pump.pump_out(&endpoint, receiver),
         }));
     }
     threads
@@ -152,13 +153,13 @@ fn free_controller() -> Result<Udc, GadgetError> {
     controllers.into_iter().find(is_free).ok_or(GadgetError::NoController)
 }
 
-fn line(endpoint: &EndpointDescriptor) -> (Line, Endpoint) {
-    let (line, direction) = if is_in(endpoint) {
+fn open_endpoint(endpoint: &EndpointDescriptor) -> (EndpointFile, Endpoint) {
+    let (file, direction) = if is_in(endpoint) {
         let (sender, direction) = EndpointDirection::device_to_host();
-        (Line::In(sender), direction)
+        (EndpointFile::In(sender), direction)
     } else {
         let (receiver, direction) = EndpointDirection::host_to_device();
-        (Line::Out(receiver), direction)
+        (EndpointFile::Out(receiver), direction)
     };
     let transfer = match endpoint.transfer_type {
         TransferType::Interrupt => GadgetTransfer::Interrupt,
@@ -167,7 +168,7 @@ fn line(endpoint: &EndpointDescriptor) -> (Line, Endpoint) {
     let mut gadget = Endpoint::custom(direction, transfer);
     gadget.max_packet_size_hs = endpoint.max_packet_size;
     gadget.interval = endpoint.interval;
-    (line, gadget)
+    (file, gadget)
 }
 
 fn gadget(descriptors: &Descriptors) -> Gadget {

@@ -31,11 +31,11 @@ use vscan::usbip;
 #[command(name = "vscan", version, after_help = spec::help())]
 struct Arguments {
     #[command(subcommand)]
-    way: Way,
+    command: Command,
 }
 
 #[derive(Debug, Clone, Subcommand)]
-enum Way {
+enum Command {
     /// Plugs it into this kernel's virtual host controller (needs root and vhci-hcd)
     Vhci {
         /// The scanner, see below
@@ -56,10 +56,10 @@ enum Way {
     },
 }
 
-impl Way {
+impl Command {
     fn spec(&self) -> &str {
         match self {
-            Way::Vhci { spec } | Way::Functionfs { spec } | Way::Tcp { spec, .. } => spec,
+            Command::Vhci { spec } | Command::Functionfs { spec } | Command::Tcp { spec, .. } => spec,
         }
     }
 }
@@ -91,15 +91,15 @@ impl CurrentPanel {
 
 impl Plugged {
     fn plug(
-        way: &Way,
+        command: &Command,
         spec: &str,
         panel: &CurrentPanel,
         over: impl FnOnce(Option<Moved>) + Send + 'static,
     ) -> Result<Plugged, Box<dyn Error>> {
-        Ok(match way {
-            Way::Vhci { .. } => Plugged::Vhci(vhci::plug(panel.build(spec)?, over)?),
-            Way::Functionfs { .. } => Plugged::Functionfs(functionfs::show(panel.build(spec)?, || over(None))?),
-            Way::Tcp { listen, .. } => {
+        Ok(match command {
+            Command::Vhci { .. } => Plugged::Vhci(vhci::plug(panel.build(spec)?, over)?),
+            Command::Functionfs { .. } => Plugged::Functionfs(functionfs::show(panel.build(spec)?, || over(None))?),
+            Command::Tcp { listen, .. } => {
                 let (spec, panel) = (spec.to_owned(), panel.clone());
                 Plugged::Tcp(tcp::offer(Box::new(move || panel.build(&spec)), *listen)?)
             }
@@ -117,7 +117,7 @@ impl Plugged {
 
 fn main() -> ExitCode {
     env_logger::init();
-    match run(&Arguments::parse().way) {
+    match run(&Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vscan: {error}");
@@ -126,20 +126,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(way: &Way) -> Result<(), Box<dyn Error>> {
+fn run(command: &Command) -> Result<(), Box<dyn Error>> {
     let (orders, inbox) = unbounded();
     console::listen(orders.clone())?;
-    let mut spec = way.spec().to_owned();
+    let mut spec = command.spec().to_owned();
     let (mut pluggings, panel) = (0, CurrentPanel::default());
     let moved = MovedCell::default();
-    let mut plugged = Some(plug(way, &spec, &panel, &orders, &mut pluggings, &moved)?);
+    let mut plugged = Some(plug(command, &spec, &panel, &orders, &mut pluggings, &moved)?);
     for order in inbox {
         match order {
             Order::Plug(new) => {
                 spec = new.unwrap_or(spec);
                 unplug(&mut plugged);
                 // A bad description now must not end what was running.
-                let again = plug(way, &spec, &panel, &orders, &mut pluggings, &moved);
+                let again = plug(command, &spec, &panel, &orders, &mut pluggings, &moved);
                 plugged = again.map_err(|error| eprintln!("vscan: {error}")).ok();
             }
             Order::Unplug => unplug(&mut plugged),
@@ -181,7 +181,7 @@ fn over(orders: &Sender<Order>, plugging: u64, cell: &MovedCell) -> impl FnOnce(
 }
 
 fn plug(
-    way: &Way,
+    command: &Command,
     spec: &str,
     panel: &CurrentPanel,
     orders: &Sender<Order>,
@@ -189,7 +189,7 @@ fn plug(
     moved: &MovedCell,
 ) -> Result<Plugged, Box<dyn Error>> {
     *pluggings += 1;
-    let plugged = Plugged::plug(way, spec, panel, over(orders, *pluggings, moved))?;
+    let plugged = Plugged::plug(command, spec, panel, over(orders, *pluggings, moved))?;
     say_ready(Some(&plugged));
     Ok(plugged)
 }

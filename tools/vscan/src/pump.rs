@@ -20,7 +20,7 @@ use usbscan_virtual::{AfterReset, Control, In, Model, Out};
 
 /// How long a wait for the kernel lasts before the thread looks up.
 const GLANCE: Duration = Duration::from_millis(20);
-/// The same for what the host sends: whoever makes the model forget waits for it.
+/// The same for what the host sends: a thread that makes the model forget waits for it.
 const OUT_GLANCE: Duration = Duration::from_millis(5);
 /// A chunk handed to the kernel.
 const CHUNK: usize = 64 * 1024;
@@ -28,7 +28,7 @@ const CHUNK: usize = 64 * 1024;
 /// the host gave it up, and the next one could not be read before.
 const HANG: Duration = Duration::from_secs(3);
 /// How long a chunk may take to be taken back.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What FunctionFS answers when an endpoint was halted on request.
 const EBADMSG: i32 = 74;
@@ -97,7 +97,7 @@ impl Pump {
     }
 
     /// The next thing to send; `None`: the end.
-    fn draw(&self, endpoint: &EndpointDescriptor, room: &mut [u8]) -> Option<Draw> {
+    fn draw(&self, endpoint: &EndpointDescriptor, buffer: &mut [u8]) -> Option<Draw> {
         let mut state = self.state.lock();
         loop {
             if state.stopping {
@@ -106,8 +106,8 @@ impl Pump {
             let now = Instant::now();
             let answer = match endpoint.transfer_type {
                 _ if !state.enabled => In::Nak,
-                TransferType::Interrupt => state.model.interrupt_in(now, endpoint.address, room),
-                _ => state.model.bulk_in(now, endpoint.address, room),
+                TransferType::Interrupt => state.model.interrupt_in(now, endpoint.address, buffer),
+                _ => state.model.bulk_in(now, endpoint.address, buffer),
             };
             match answer {
                 In::Data(n) => {
@@ -146,12 +146,12 @@ impl Pump {
     /// Sends on one IN endpoint until the end.
     pub fn pump_in(&self, endpoint: &EndpointDescriptor, mut sender: EndpointSender) {
         let packet = usize::from(endpoint.max_packet_size).max(1);
-        let mut room = vec![0; (CHUNK / packet).max(1) * packet];
-        while let Some(draw) = self.draw(endpoint, &mut room) {
+        let mut buffer = vec![0; (CHUNK / packet).max(1) * packet];
+        while let Some(draw) = self.draw(endpoint, &mut buffer) {
             let ended = match draw {
                 Draw::Stall => halted(sender.control().and_then(|control| control.halt())),
                 Draw::Data(n, forgotten) => {
-                    let ended = self.send(&mut sender, room[..n].to_vec(), forgotten);
+                    let ended = self.send(&mut sender, buffer[..n].to_vec(), forgotten);
                     self.sent(endpoint.address);
                     ended
                 }
@@ -357,7 +357,7 @@ impl Pump {
     /// Waits until nothing is in the kernel that the model has forgotten: neither a chunk for the host, nor a packet of
     /// the host's, for a control request overtakes those.
     fn take_back(&self, state: &mut MutexGuard<'_, State>, out_files: &[(EndpointAddress, Box<Path>)]) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while Instant::now() < deadline && !state.stopping {
             let forgotten = state.model.forgotten();
             let flushed = out_files.iter().all(|(endpoint, _)| state.known_flush(*endpoint) == state.flushes);

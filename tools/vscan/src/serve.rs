@@ -56,14 +56,14 @@ enum Outgoing {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ServerState {
     table: Mutex<Table>,
     /// The device, when it has left in a reset to come back.
     moved: Mutex<Option<Moved>>,
     outgoing: Sender<Outgoing>,
 }
 
-impl Shared {
+impl ServerState {
     /// Queues answers in the order in which the table decided on them: call it with the table's lock held.
     fn answer(&self, answers: impl IntoIterator<Item = Answer>) {
         for answer in answers {
@@ -93,18 +93,19 @@ impl<C: Connection> Served<C> {
     ) -> io::Result<Served<C>> {
         let (reading, writing) = (connection.second()?, connection.second()?);
         let (outgoing, outbox) = unbounded();
-        let shared = Arc::new(Shared { table: Mutex::default(), moved: Mutex::default(), outgoing: outgoing.clone() });
-        let sink_shared = Arc::downgrade(&shared);
+        let state =
+            Arc::new(ServerState { table: Mutex::default(), moved: Mutex::default(), outgoing: outgoing.clone() });
+        let sink_state = Arc::downgrade(&state);
         let port = Port::plug("usbip", model, move |event| match event {
             Event::Completed(given) => {
-                let Some(shared) = sink_shared.upgrade() else { return };
-                let mut table = shared.table.lock();
+                let Some(state) = sink_state.upgrade() else { return };
+                let mut table = state.table.lock();
                 let answers = table.completed(given);
-                shared.answer(answers);
+                state.answer(answers);
             }
             Event::Moved(moved) => {
-                if let Some(shared) = sink_shared.upgrade() {
-                    *shared.moved.lock() = Some(moved);
+                if let Some(state) = sink_state.upgrade() {
+                    *state.moved.lock() = Some(moved);
                 }
                 let _ = outgoing.send(Outgoing::HangUp);
             }
@@ -115,13 +116,13 @@ impl<C: Connection> Served<C> {
         });
         let writer = spawn("usbip write", move || write_all(writing, &outbox));
         let reader = spawn("usbip read", move || {
-            if let Err(error) = read_all(reading, &port, &shared) {
+            if let Err(error) = read_all(reading, &port, &state) {
                 log::debug!("the client is gone: {error}");
             }
             // The port gives everything back before the writer's channel closes.
             drop(port);
-            let moved = shared.moved.lock().take();
-            drop(shared);
+            let moved = state.moved.lock().take();
+            drop(state);
             over(moved);
         });
         Ok(Served { connection, threads: vec![reader, writer] })
@@ -161,7 +162,7 @@ fn protocol(error: ProtocolError) -> io::Error {
 }
 
 /// Carries out commands until the client is gone.
-fn read_all(connection: impl Connection, port: &Port, shared: &Shared) -> io::Result<()> {
+fn read_all(connection: impl Connection, port: &Port, state: &ServerState) -> io::Result<()> {
     let mut connection = BufReader::with_capacity(64 * 1024, connection);
     let mut configured = false;
     loop {
@@ -171,12 +172,12 @@ fn read_all(connection: impl Connection, port: &Port, shared: &Shared) -> io::Re
             Command::Submit(submit) => {
                 let mut data = vec![0; submit.data_length()];
                 connection.read_exact(&mut data)?;
-                begin(port, shared, &submit, data, &mut configured);
+                begin(port, state, &submit, data, &mut configured);
             }
             Command::Unlink { sequence, victim } => {
-                let mut table = shared.table.lock();
+                let mut table = state.table.lock();
                 match table.unlink(sequence, victim).map_err(protocol)? {
-                    Unlink::Answer(answer) => shared.answer([answer]),
+                    Unlink::Answer(answer) => state.answer([answer]),
                     Unlink::Cancel(id) => port.cancel(id),
                     Unlink::Wait => {}
                 }
@@ -187,14 +188,14 @@ fn read_all(connection: impl Connection, port: &Port, shared: &Shared) -> io::Re
 
 /// The signs of a reset come more than once, and when the device is plugged in too: the first behind a SET_CONFIGURATION
 /// counts.
-fn begin(port: &Port, shared: &Shared, submit: &Submit, data: Vec<u8>, configured: &mut bool) {
+fn begin(port: &Port, state: &ServerState, submit: &Submit, data: Vec<u8>, configured: &mut bool) {
     if Table::follows_a_reset(submit) && std::mem::take(configured) && port.reset().is_err() {
         log::debug!("the device has left in a reset");
     }
     *configured |= Table::configures(submit);
-    let mut table = shared.table.lock();
+    let mut table = state.table.lock();
     match table.submit(submit, data, packet_size(port, submit.endpoint)) {
-        Begin::Answer(answers) => shared.answer(answers),
+        Begin::Answer(answers) => state.answer(answers),
         Begin::Submit(urbs) => urbs.into_iter().for_each(|urb| port.submit(urb)),
     }
 }

@@ -17,7 +17,7 @@ const EARLY: usize = 1024;
 const UNNAMED: u64 = 1 << 32;
 
 #[derive(Debug)]
-struct Pending {
+struct SubmittedUrb {
     is_in: bool,
     is_control: bool,
     flags: u32,
@@ -46,7 +46,7 @@ pub enum Unlink {
 
 #[derive(Debug, Default)]
 pub struct Table {
-    pending: HashMap<u32, Pending>,
+    pending: HashMap<u32, SubmittedUrb>,
     /// Transfer and unlink, where the unlink came first.
     early: HashMap<u32, u32>,
     /// The last transfer that came; their names count up.
@@ -64,7 +64,7 @@ impl Table {
         }
         let is_control = submit.endpoint.is_control();
         let pending =
-            Pending { is_in: submit.is_in, is_control, flags: submit.flags, length: submit.length, unlink: None };
+            SubmittedUrb { is_in: submit.is_in, is_control, flags: submit.flags, length: submit.length, unlink: None };
         self.pending.insert(submit.sequence, pending);
         let id = UrbId(u64::from(submit.sequence));
         let ends_with_empty_packet = !is_control

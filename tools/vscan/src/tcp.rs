@@ -18,7 +18,7 @@ use crate::usbip::{self, BUS_ID, OPERATION, Operation};
 /// The device's name among those offered: there is but one.
 const NAME: &str = "1-1";
 /// How long a client may take to say what it wants.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Makes a fresh device for each client that imports one.
 pub type Factory = Box<dyn Fn() -> Result<Box<dyn Model>, SpecError> + Send + Sync>;
@@ -30,7 +30,7 @@ struct Offer {
     stopping: AtomicBool,
 }
 
-/// A device on offer. Dropping it takes the offer back and unplugs whoever has it.
+/// An exported device. Dropping it ends the export and unplugs it from its client.
 pub struct Offered {
     offer: Arc<Offer>,
     pub address: SocketAddr,
@@ -95,7 +95,7 @@ fn listen(socket: &TcpListener, offer: &Arc<Offer>) {
 /// Answers operations until the client imports the device or hangs up. Clients are few and quick, so
 /// they are heard one after another.
 fn welcome(mut client: TcpStream, offer: &Arc<Offer>) -> io::Result<()> {
-    client.set_read_timeout(Some(PATIENCE))?;
+    client.set_read_timeout(Some(TIMEOUT))?;
     client.set_nodelay(true)?;
     let mut head = [0; OPERATION];
     client.read_exact(&mut head)?;

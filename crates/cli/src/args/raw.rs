@@ -64,7 +64,7 @@ pub enum Raw {
         index: u16,
         /// Request type
         #[arg(long, default_value = "vendor")]
-        kind: Kind,
+        kind: RequestType,
         /// Recipient
         #[arg(long, default_value = "device")]
         recipient: Recipient,
@@ -102,7 +102,7 @@ pub enum Direction {
 
 /// `bmRequestType`, bits 6 and 5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
+pub enum RequestType {
     Vendor,
     Class,
     Standard,

@@ -5,7 +5,7 @@
 //!           expect()           head found             body over
 //!   Idle ─────────────▶ Seeking ─────────▶ Body ───────────────────▶ Idle
 //!                         │  ▲                │ end_here(): it is taken for whole
-//!                         └──┘ bytes of somebody else's response, interim responses (1xx)
+//!                         └──┘ bytes of another client's response, interim responses (1xx)
 //! ```
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ const BEGINNING_BYTES: usize = 9;
 /// How much may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes in front of the head that are passed over: what is left of a response that somebody else did not read.
+    /// Bytes in front of the head that are passed over: the rest of a response that another client did not read.
     pub skip: u64,
     /// Bytes of the body.
     pub body: u64,
@@ -87,7 +87,7 @@ impl Receiver {
         *self = Receiver { state: State::Seeking(Vec::new()), limits, skipped: dropped, ..Receiver::default() };
     }
 
-    /// The rest of a body comes next, whose head somebody else has read.
+    /// The rest of a body comes next, whose head another client has read.
     pub fn expect_body(&mut self, framing: Framing, most: u64) {
         let limits = Limits { skip: 0, body: most };
         *self = Receiver { state: State::Body(framing), limits, ..Receiver::default() };
@@ -241,7 +241,7 @@ impl Receiver {
         }
     }
 
-    /// The scanner has fallen silent, and whoever waits takes the response for whole. How many bytes are missing by what the
+    /// The scanner has fallen silent, and the response is taken for complete. How many bytes are missing by what the
     /// head said: 0 where nothing said it, and where only framing is missing.
     pub fn end_here(&mut self) -> u64 {
         let state = std::mem::replace(&mut self.state, State::Idle);

@@ -196,7 +196,7 @@ fn run(path: &[usize], silent: bool) -> Vec<usize> {
         system.take(*turn);
     }
     let closed = matches!(system.closer, Closer::HandleClosed);
-    assert!(closed && system.submitter == Submitter::Done, "somebody waits for ever after {turns:?}");
+    assert!(closed && system.submitter == Submitter::Done, "a thread waits for ever after {turns:?}");
     assert_eq!((system.open_handle.in_flight(), system.in_flight.is_none()), (0, true), "{turns:?}");
     choices
 }

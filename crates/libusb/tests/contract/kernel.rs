@@ -15,17 +15,19 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How the device gets into the kernel.
 #[derive(Debug, Clone)]
-pub struct Way {
+pub struct Controller {
     /// `vhci` or `functionfs`: vscan's first argument.
     kind: String,
     program: String,
 }
 
-impl Way {
+impl Controller {
     /// Reads `KIND:PROGRAM`.
-    pub fn parse(text: &str) -> Option<Way> {
+    pub fn parse(text: &str) -> Option<Controller> {
         let (kind, program) = text.split_once(':')?;
-        ["vhci", "functionfs"].contains(&kind).then(|| Way { kind: kind.to_owned(), program: program.to_owned() })
+        ["vhci", "functionfs"]
+            .contains(&kind)
+            .then(|| Controller { kind: kind.to_owned(), program: program.to_owned() })
     }
 }
 
@@ -37,13 +39,13 @@ struct Vscan {
 
 impl Vscan {
     /// Starts it and waits until the device is plugged in.
-    fn start(way: &Way) -> Vscan {
-        let mut child = Command::new(&way.program)
-            .args([way.kind.as_str(), "loopback"])
+    fn start(controller: &Controller) -> Vscan {
+        let mut child = Command::new(&controller.program)
+            .args([controller.kind.as_str(), "loopback"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("start {}: {error}", way.program));
+            .unwrap_or_else(|error| panic!("start {}: {error}", controller.program));
         let commands = child.stdin.take();
         let output = BufReader::new(child.stdout.take().expect("it is piped"));
         let (say, said) = unbounded();
@@ -90,15 +92,15 @@ impl Drop for Vscan {
 
 /// Real libusb over a real kernel.
 pub struct KernelRig {
-    way: Way,
+    controller: Controller,
     bus: LibusbBus,
     vscan: Option<Vscan>,
     last: Option<Location>,
 }
 
 impl KernelRig {
-    pub fn new(way: Way) -> KernelRig {
-        KernelRig { way, bus: LibusbBus::new().expect("libusb is new enough"), vscan: None, last: None }
+    pub fn new(controller: Controller) -> KernelRig {
+        KernelRig { controller, bus: LibusbBus::new().expect("libusb is new enough"), vscan: None, last: None }
     }
 
     /// Waits, woken by the notifications, until what is listed is as `wanted` has it.
@@ -125,7 +127,7 @@ impl Rig for KernelRig {
     fn plug(&mut self) -> Location {
         match &mut self.vscan {
             Some(vscan) => vscan.tell("plug"),
-            None => self.vscan = Some(Vscan::start(&self.way)),
+            None => self.vscan = Some(Vscan::start(&self.controller)),
         }
         let last = self.last.clone();
         let found = self.wait_until(|places| places.iter().find(|place| Some(*place) != last.as_ref()).cloned());

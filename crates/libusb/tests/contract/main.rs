@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use usbscan_usb::contract::{self, Rig};
 use usbscan_usb::{ErrorKind, Holder, InterfaceNumber};
 
-use crate::kernel::{KernelRig, Way};
+use crate::kernel::{Controller, KernelRig};
 use crate::runner::Test;
 
 const RIG: &str = "USBSCAN_CONTRACT_RIG";
@@ -22,23 +22,27 @@ fn main() -> ExitCode {
         println!("left out: the bus contract on a real kernel: {RIG} is not set");
         return ExitCode::SUCCESS;
     };
-    let Some(way) = Way::parse(&value) else {
+    let Some(controller) = Controller::parse(&value) else {
         eprintln!("{RIG} must be vhci:PROGRAM or functionfs:PROGRAM, not {value}");
         return ExitCode::FAILURE;
     };
     let _ = env_logger::builder().is_test(true).try_init();
-    let on = |way: &Way, name: &'static str, run: fn(&mut KernelRig)| {
-        let way = way.clone();
-        Test::new(name, move || run(&mut KernelRig::new(way.clone())))
+    let on = |controller: &Controller, name: &'static str, run: fn(&mut KernelRig)| {
+        let controller = controller.clone();
+        Test::new(name, move || run(&mut KernelRig::new(controller.clone())))
     };
     let mut tests: Vec<Test> = contract::CASES
         .iter()
         .map(|case| {
-            let way = way.clone();
-            Test::new(case.name, move || contract::run(&mut KernelRig::new(way.clone()), case.name))
+            let controller = controller.clone();
+            Test::new(case.name, move || contract::run(&mut KernelRig::new(controller.clone()), case.name))
         })
         .collect();
-    tests.push(on(&way, "the_program_that_has_an_interface_is_named", the_program_that_has_an_interface_is_named));
+    tests.push(on(
+        &controller,
+        "the_program_that_has_an_interface_is_named",
+        the_program_that_has_an_interface_is_named,
+    ));
     runner::run(&tests)
 }
 

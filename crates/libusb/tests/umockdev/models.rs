@@ -72,12 +72,12 @@ impl Model for Changed {
         self.inner.bulk_out(now, endpoint, packet)
     }
 
-    fn bulk_in(&mut self, now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
-        self.inner.bulk_in(now, endpoint, room)
+    fn bulk_in(&mut self, now: Instant, endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
+        self.inner.bulk_in(now, endpoint, buffer)
     }
 
-    fn interrupt_in(&mut self, now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
-        self.inner.interrupt_in(now, endpoint, room)
+    fn interrupt_in(&mut self, now: Instant, endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
+        self.inner.interrupt_in(now, endpoint, buffer)
     }
 
     fn clear_halt(&mut self, endpoint: EndpointAddress) {

@@ -19,15 +19,15 @@ const AROUND: usize = 101;
 const UNTOUCHED: u8 = 0xee;
 
 /// Shared memory with a place for transfers in the middle.
-struct Place {
+struct GuardedMemory {
     memory: SharedMemory,
     middle: Range<usize>,
 }
 
-impl Place {
-    fn new(length: usize) -> Place {
+impl GuardedMemory {
+    fn new(length: usize) -> GuardedMemory {
         let memory = SharedMemory::new(length + 2 * AROUND).expect("some memory");
-        let place = Place { memory, middle: AROUND..AROUND + length };
+        let place = GuardedMemory { memory, middle: AROUND..AROUND + length };
         place.wipe();
         place
     }
@@ -62,7 +62,7 @@ fn is_mapped(descriptor: &File) -> bool {
 pub(super) fn a_read_into_shared_memory_arrives_there_and_nowhere_else(rig: &mut dyn Rig) {
     let mut loopback = Loopback::open(rig);
     let bytes = pattern(loopback.packet * 40, 1);
-    let place = Place::new(bytes.len());
+    let place = GuardedMemory::new(bytes.len());
     loopback.write(&bytes);
     let completion = loopback.bulk_in.transfer(place.region());
     assert_eq!((completion.actual, &*completion.received()), (bytes.len(), &bytes[..]));
@@ -74,7 +74,7 @@ pub(super) fn a_read_into_shared_memory_arrives_there_and_nowhere_else(rig: &mut
 pub(super) fn a_write_from_shared_memory_arrives(rig: &mut dyn Rig) {
     let mut loopback = Loopback::open(rig);
     let bytes = pattern(loopback.packet * 40 + 1, 2);
-    let place = Place::new(bytes.len());
+    let place = GuardedMemory::new(bytes.len());
     place.region().copy_from(&bytes);
     assert_eq!(loopback.bulk_out.transfer(place.region()).actual, bytes.len());
     place.assert_holds(&bytes);
@@ -85,7 +85,7 @@ pub(super) fn a_write_from_shared_memory_arrives(rig: &mut dyn Rig) {
 
 pub(super) fn a_short_read_leaves_the_rest_of_its_shared_memory_alone(rig: &mut dyn Rig) {
     let mut loopback = Loopback::open(rig);
-    let place = Place::new(loopback.packet * 8);
+    let place = GuardedMemory::new(loopback.packet * 8);
     for bytes in [pattern(loopback.packet + 10, 3), pattern(1, 4), Vec::new()] {
         place.wipe();
         loopback.write(&bytes);
@@ -98,7 +98,7 @@ pub(super) fn a_short_read_leaves_the_rest_of_its_shared_memory_alone(rig: &mut 
 pub(super) fn what_shared_memory_has_no_room_for_is_not_written_behind_it(rig: &mut dyn Rig) {
     let mut loopback = Loopback::open(rig);
     let bytes = pattern(loopback.packet, 5);
-    let place = Place::new(100);
+    let place = GuardedMemory::new(100);
     loopback.write(&bytes);
     let token = loopback.bulk_in.submit(place.region());
     let completion = loopback.bulk_in.wait_for(token);
@@ -111,7 +111,7 @@ pub(super) fn queued_reads_fill_neighbouring_places_in_order(rig: &mut dyn Rig) 
     let mut loopback = Loopback::open(rig);
     let packet = loopback.packet;
     let bytes = pattern(packet * 4, 6);
-    let place = Place::new(bytes.len());
+    let place = GuardedMemory::new(bytes.len());
     let parts = (0..4).map(|i| place.region().subregion(i * packet..(i + 1) * packet).expect("inside"));
     let tokens: Vec<Token> = parts.map(|part| loopback.bulk_in.submit(part)).collect();
     loopback.write(&bytes);
@@ -124,9 +124,9 @@ pub(super) fn queued_reads_fill_neighbouring_places_in_order(rig: &mut dyn Rig) 
 }
 
 pub(super) fn bytes_that_arrived_before_a_cancel_are_in_shared_memory(rig: &mut dyn Rig) {
-    let place = RefCell::new(Place::new(0));
+    let place = RefCell::new(GuardedMemory::new(0));
     let buffer = |length| {
-        *place.borrow_mut() = Place::new(length);
+        *place.borrow_mut() = GuardedMemory::new(length);
         place.borrow().region().into()
     };
     cancel_partly_read(rig, buffer, |completion| place.borrow().assert_holds(&completion.received()));
@@ -135,7 +135,7 @@ pub(super) fn bytes_that_arrived_before_a_cancel_are_in_shared_memory(rig: &mut 
 pub(super) fn shared_memory_stays_mapped_until_its_transfer_has_ended(rig: &mut dyn Rig) {
     let mut loopback = Loopback::open(rig);
     let bytes = pattern(loopback.packet, 7);
-    let place = Place::new(bytes.len());
+    let place = GuardedMemory::new(bytes.len());
     let descriptor = File::from(place.memory.descriptor().try_clone_to_owned().expect("another descriptor"));
     let token = loopback.bulk_in.submit(place.region());
     drop(place);
@@ -150,7 +150,7 @@ pub(super) fn shared_memory_stays_mapped_until_its_transfer_has_ended(rig: &mut 
 
 pub(super) fn shared_memory_is_let_go_when_nobody_waits_for_its_transfer(rig: &mut dyn Rig) {
     let mut loopback = Loopback::open(rig);
-    let place = Place::new(loopback.packet);
+    let place = GuardedMemory::new(loopback.packet);
     let descriptor = File::from(place.memory.descriptor().try_clone_to_owned().expect("another descriptor"));
     for _ in 0..4 {
         loopback.bulk_in.submit(place.region());
@@ -168,7 +168,7 @@ pub(super) fn shared_memory_is_let_go_when_nobody_waits_for_its_transfer(rig: &m
 pub(super) fn a_control_request_in_shared_memory_is_refused_and_given_back(rig: &mut dyn Rig) {
     let mut loopback = Loopback::open(rig);
     let request = Setup::vendor(Direction::Out, VENDOR_EVENT, 0, 0, 5).buffer(&[9; 5]);
-    let place = Place::new(request.len());
+    let place = GuardedMemory::new(request.len());
     place.region().copy_from(&request);
     let rejected = loopback.control.endpoint.submit(Token(77), place.region().into()).expect_err("it might be changed");
     assert_eq!(rejected.error.kind, ErrorKind::InvalidParameter, "{}", rejected.error);

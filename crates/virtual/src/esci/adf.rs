@@ -17,14 +17,14 @@ impl Esci {
         }
     }
 
-    /// ESC @: somebody has been at the feeder, if there was need.
+    /// ESC @: a person has been at the feeder, if there was need.
     pub(super) fn attend_feeder(&mut self) {
         if let Some(feeder) = &mut self.feeder {
             feeder.attend();
         }
     }
 
-    /// What somebody did since the host was last listened to.
+    /// What a person did since the host's last command.
     pub(super) fn look_at_the_tray(&mut self) {
         let Some(feeder) = &mut self.feeder else { return };
         if self.panel.conditions().load {

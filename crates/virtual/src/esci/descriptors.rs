@@ -13,7 +13,7 @@ const SCANNER_OUT: EndpointAddress = EndpointAddress(0x02);
 pub(super) const PRINTER_OUT: EndpointAddress = EndpointAddress(0x04);
 pub(super) const PRINTER_IN: EndpointAddress = EndpointAddress(0x85);
 
-/// What a device or an interface is, as its class says: of the maker's own.
+/// What a device or an interface is, as its class says: vendor-specific.
 const VENDOR: (u8, u8, u8) = (0xff, 0xff, 0xff);
 /// USB Printing Devices 1.1, section 4.2.1: a printer that also answers.
 const PRINTER: (u8, u8, u8) = (0x07, 0x01, 0x02);

@@ -9,7 +9,7 @@
 //!     └──────────────────────────────── Done (back) ◀──────────── Loaded (back)
 //! ```
 //!
-//! A stack that was told to be empty is put in again by somebody before the next ESC @; so is what was jammed taken out.
+//! A stack that was told to be empty is put in again before the next ESC @, as a person would; so is what was jammed taken out.
 
 use std::sync::Arc;
 
@@ -176,7 +176,7 @@ impl Feeder {
         }
     }
 
-    /// Somebody was here: took out what was stuck, put the stack in again if it was known to be empty.
+    /// A person was here: took out what was stuck, put the stack in again if it was known to be empty.
     pub(super) fn attend(&mut self) {
         if self.trouble.take().is_some() {
             self.position = Position::Empty;

@@ -147,10 +147,10 @@ impl Job {
         self.after
     }
 
-    /// Fills `room` from the block; returns how many bytes it took. `lines` counts down.
-    pub(super) fn fill(&mut self, lines: &mut u32, room: &mut [u8]) -> usize {
+    /// Fills `buffer` from the block; returns how many bytes it took. `lines` counts down.
+    pub(super) fn fill(&mut self, lines: &mut u32, buffer: &mut [u8]) -> usize {
         let mut filled = 0;
-        while filled < room.len() {
+        while filled < buffer.len() {
             if self.line_sent == self.line.len() {
                 if *lines == 0 {
                     break;
@@ -160,8 +160,8 @@ impl Job {
                 self.line_sent = 0;
             }
             let rest = &self.line[self.line_sent..];
-            let n = rest.len().min(room.len() - filled);
-            room[filled..filled + n].copy_from_slice(&rest[..n]);
+            let n = rest.len().min(buffer.len() - filled);
+            buffer[filled..filled + n].copy_from_slice(&rest[..n]);
             self.line_sent += n;
             filled += n;
         }

@@ -14,11 +14,11 @@
 //! - Built-in gamma and colour correction, halftones, sharpness and segmentation are accepted and change no pixel;
 //!   downloaded gamma tables (with gamma 03 and 04), brightness and threshold do, and a downloaded matrix if wanted.
 //! - ESC @ leaves a sheet where it is in the feeder's path, but it is not turned any more. Errors of the feeder, an empty
-//!   tray included, are told while the feeder is in use, and hold until ESC @ at the latest: by then somebody has taken
+//!   tray included, are told while the feeder is in use, and hold until ESC @ at the latest: by then a person has taken
 //!   out what was stuck. A stack that the host knows to be empty is put in again there too, so that a fresh job starts
 //!   with all sheets; plugging in does so anyway, and so does [`Panel::load`].
 //! - At level D7 it is an all-in-one, as captures show them. FS G is refused while a page that was scanned has not been
-//!   put out with FF; the maker's driver always sends that. ESC @ and a feeder that is chosen anew put it out too.
+//!   put out with FF; the manufacturer's driver always sends that. ESC @ and a feeder that is chosen anew put it out too.
 //! - A sheet of a given size ends the page: from the block in which it ends on, the error byte says so, and EOT is understood.
 //!   The lines below it are the bed's.
 //! - At level B8 the feeder is of page type: PF brings every page. Below, the start of a scan does.
@@ -509,21 +509,21 @@ impl Esci {
         }
     }
 
-    /// Fills `room` from the item at the front; true when that ended.
-    fn send(&mut self, room: &mut [u8]) -> (usize, bool) {
+    /// Fills `buffer` from the item at the front; true when that ended.
+    fn send(&mut self, buffer: &mut [u8]) -> (usize, bool) {
         match (self.outbox.front_mut(), &mut self.job) {
             (Some(Item::Bytes { bytes, sent }), _) => {
-                let n = (bytes.len() - *sent).min(room.len());
-                room[..n].copy_from_slice(&bytes[*sent..*sent + n]);
+                let n = (bytes.len() - *sent).min(buffer.len());
+                buffer[..n].copy_from_slice(&bytes[*sent..*sent + n]);
                 *sent += n;
                 (n, *sent == bytes.len())
             }
             (Some(Item::Image { lines, error_byte }), Some(job)) => {
-                let mut n = job.fill(lines, room);
+                let mut n = job.fill(lines, buffer);
                 let at_end = |job: &Job, lines: u32| lines == 0 && job.is_at_line_end();
-                if at_end(job, *lines) && n < room.len() {
+                if at_end(job, *lines) && n < buffer.len() {
                     if let Some(error_byte) = error_byte.take() {
-                        room[n] = error_byte;
+                        buffer[n] = error_byte;
                         n += 1;
                     }
                 }
@@ -553,7 +553,7 @@ impl Model for Esci {
         Out::Ack
     }
 
-    fn bulk_in(&mut self, now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+    fn bulk_in(&mut self, now: Instant, endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
         if endpoint == PRINTER_IN {
             return In::Nak;
         }
@@ -564,7 +564,7 @@ impl Model for Esci {
             return In::NakUntil(until);
         }
         while !self.outbox.is_empty() {
-            let (filled, ended) = self.send(room);
+            let (filled, ended) = self.send(buffer);
             if ended {
                 let was_image = matches!(self.outbox.pop_front(), Some(Item::Image { .. }));
                 if was_image {

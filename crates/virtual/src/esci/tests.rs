@@ -42,13 +42,13 @@ impl Host {
         }
     }
 
-    /// The next item, as a read with the room of `most` bytes and more gets it.
+    /// The next item, as a read of `most` bytes or more gets it.
     fn hear(&mut self) -> Vec<u8> {
         let mut item = Vec::new();
         loop {
-            let mut room = vec![0; 4096];
-            match self.scanner.bulk_in(self.now, IN, &mut room) {
-                In::Data(n) => item.extend_from_slice(&room[..n]),
+            let mut buffer = vec![0; 4096];
+            match self.scanner.bulk_in(self.now, IN, &mut buffer) {
+                In::Data(n) => item.extend_from_slice(&buffer[..n]),
                 In::Nak => return item,
                 other => panic!("{other:?}"),
             }
@@ -83,9 +83,9 @@ impl Host {
     fn read(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         while bytes.len() < length {
-            let mut room = vec![0; 512];
-            match self.scanner.bulk_in(self.now, IN, &mut room) {
-                In::Data(n) => bytes.extend_from_slice(&room[..n]),
+            let mut buffer = vec![0; 512];
+            match self.scanner.bulk_in(self.now, IN, &mut buffer) {
+                In::Data(n) => bytes.extend_from_slice(&buffer[..n]),
                 other => panic!("{other:?} after {} of {length} bytes", bytes.len()),
             }
         }

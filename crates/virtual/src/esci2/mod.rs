@@ -27,6 +27,7 @@ use usbscan_usb::EndpointAddress;
 
 use crate::glass::{Alignment, Glass, Laid, Paper};
 use crate::model::bulk;
+use crate::outbox::Outbox;
 use crate::{Busy, Conditions, Descriptors, In, Model, Out, Panel};
 use job::{Answer, Job};
 use settings::{From, MOST_PARAMETERS, Settings};
@@ -140,9 +141,7 @@ pub struct Esci2 {
     homing: bool,
     inbox: VecDeque<u8>,
     /// Answers, and data, that wait to be read; none is joined to another.
-    outbox: VecDeque<Vec<u8>>,
-    /// Bytes of the first that went.
-    sent: usize,
+    outbox: Outbox,
 }
 
 impl Default for Esci2 {
@@ -167,8 +166,7 @@ impl Esci2 {
             sides: 0,
             homing: false,
             inbox: VecDeque::new(),
-            outbox: VecDeque::new(),
-            sent: 0,
+            outbox: Outbox::default(),
             setup,
         }
     }
@@ -188,9 +186,9 @@ impl Esci2 {
     }
 
     fn reply(&mut self, code: &[u8; 4], tokens: &str, data: Vec<u8>) {
-        self.outbox.push_back(words::reply(code, data.len(), tokens));
+        self.outbox.push(words::reply(code, data.len(), tokens));
         if !data.is_empty() {
-            self.outbox.push_back(data);
+            self.outbox.push(data);
         }
     }
 
@@ -228,7 +226,7 @@ impl Esci2 {
         };
         let length = if matches!(self.inbox.front(), Some(&ESC | &FS)) { 2 } else { 1 };
         self.inbox.drain(..length);
-        self.outbox.push_back(vec![reply]);
+        self.outbox.push(vec![reply]);
         true
     }
 
@@ -420,18 +418,10 @@ impl Model for Esci2 {
         Out::Ack
     }
 
-    fn bulk_in(&mut self, now: Instant, _endpoint: EndpointAddress, room: &mut [u8]) -> In {
+    fn bulk_in(&mut self, now: Instant, _endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
         self.plugged.get_or_insert(now);
         self.digest(now);
-        let Some(item) = self.outbox.front() else { return In::Nak };
-        let filled = room.len().min(item.len() - self.sent);
-        room[..filled].copy_from_slice(&item[self.sent..self.sent + filled]);
-        self.sent += filled;
-        if self.sent == item.len() {
-            self.outbox.pop_front();
-            self.sent = 0;
-        }
-        In::Data(filled)
+        self.outbox.read(buffer)
     }
 
     fn reset(&mut self) {
@@ -439,13 +429,12 @@ impl Model for Esci2 {
         self.parser = Parser::Start;
         self.settings = Settings::new(self.setup.formats);
         self.homing = false;
-        self.sent = 0;
         self.inbox.clear();
         self.outbox.clear();
     }
 }
 
-/// The ids of a PX-M7050; its scanner's interface alone, as the others of its maker have it.
+/// The ids of a PX-M7050; its scanner's interface alone, as the others of its manufacturer have it.
 fn descriptors(serial: &str) -> Descriptors {
     let names = ["EPSON", "PX-M7050 (virtual)", serial];
     Descriptors::of_one_interface((0x04b8, 0x08bc), (0xff, 0xff, 0xff), vec![bulk(0x81), bulk(0x02)], names)

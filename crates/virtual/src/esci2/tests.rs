@@ -31,9 +31,9 @@ impl Host {
     fn hear(&mut self) -> Vec<u8> {
         let mut item = Vec::new();
         loop {
-            let mut room = [0; 512];
-            match self.scanner.bulk_in(self.now, IN, &mut room) {
-                In::Data(n) => item.extend(&room[..n]),
+            let mut buffer = [0; 512];
+            match self.scanner.bulk_in(self.now, IN, &mut buffer) {
+                In::Data(n) => item.extend(&buffer[..n]),
                 In::Nak => return item,
                 other => panic!("{other:?}"),
             }

@@ -256,11 +256,11 @@ impl Response {
         }
     }
 
-    /// Fills `room`; 0: that was all.
-    pub(super) fn fill(&mut self, room: &mut [u8]) -> usize {
-        while self.ready.len() < room.len() && self.make_more() {}
-        let n = room.len().min(self.ready.len());
-        for (to, from) in room.iter_mut().zip(self.ready.drain(..n)) {
+    /// Fills `buffer`; 0: that was all.
+    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> usize {
+        while self.ready.len() < buffer.len() && self.make_more() {}
+        let n = buffer.len().min(self.ready.len());
+        for (to, from) in buffer.iter_mut().zip(self.ready.drain(..n)) {
             *to = from;
         }
         n
@@ -347,11 +347,11 @@ mod tests {
 
     fn all(mut response: Response) -> String {
         let mut text = Vec::new();
-        let mut room = [0; 7];
+        let mut buffer = [0; 7];
         loop {
-            match response.fill(&mut room) {
+            match response.fill(&mut buffer) {
                 0 => break,
-                n => text.extend(&room[..n]),
+                n => text.extend(&buffer[..n]),
             }
         }
         assert!(response.is_over());
@@ -370,10 +370,10 @@ mod tests {
             let text = Response::document("a/b", framing, 4, Box::new(Counting(6)));
             let bytes = {
                 let mut text = text;
-                let mut room = vec![0; 1000];
-                let n = text.fill(&mut room);
-                room.truncate(n);
-                room
+                let mut buffer = vec![0; 1000];
+                let n = text.fill(&mut buffer);
+                buffer.truncate(n);
+                buffer
             };
             let head = String::from_utf8_lossy(&bytes).into_owned();
             assert!(head.contains(&format!("Content-Length: {said}\r\n")), "{head}");
@@ -387,8 +387,8 @@ mod tests {
     #[test]
     fn a_chunked_body_that_ends_early_has_a_last_chunk() {
         let mut response = Response::document("a/b", Framing::Chunked, 4, Box::new(Counting(200)));
-        let mut room = [0; 200];
-        response.fill(&mut room);
+        let mut buffer = [0; 200];
+        response.fill(&mut buffer);
         assert!(response.end_early());
         assert!(all(response).ends_with("\r\n0\r\n\r\n"));
         assert!(!Response::new(200, "", b"x").end_early());

@@ -40,7 +40,7 @@ pub(super) struct Job {
     /// The last part of its URI.
     pub name: String,
     pub state: State,
-    /// `None`: somebody else's, of which nothing is known.
+    /// `None`: another client's, of which nothing is known.
     pub settings: Option<ScanSettings>,
     /// Documents that went to the host.
     pub sent: u32,

@@ -246,7 +246,7 @@ impl Model for Escl {
         Out::Ack
     }
 
-    fn bulk_in(&mut self, now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+    fn bulk_in(&mut self, now: Instant, endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
         let Some(index) = self.index(endpoint).filter(|index| self.speaks_http(*index)) else { return In::Nak };
         self.digest(now, index);
         let connection = &mut self.connections[index];
@@ -264,7 +264,7 @@ impl Model for Escl {
         };
         let packet = self.descriptors.configuration.interfaces.iter().flat_map(|interface| &interface.endpoints);
         let packet = packet.map(|endpoint| usize::from(endpoint.max_packet_size)).next().unwrap_or(512);
-        let filled = response.fill(room);
+        let filled = response.fill(buffer);
         connection.open_burst = filled > 0 && filled % packet == 0;
         if response.is_over() {
             connection.response = None;
@@ -274,7 +274,7 @@ impl Model for Escl {
             // Something waits behind it, perhaps on another interface.
             (0..self.connections.len()).for_each(|index| self.digest(now, index));
         }
-        if filled > 0 { In::Data(filled) } else { self.bulk_in(now, endpoint, room) }
+        if filled > 0 { In::Data(filled) } else { self.bulk_in(now, endpoint, buffer) }
     }
 
     fn forgotten(&self) -> u64 {
@@ -296,7 +296,7 @@ impl Model for Escl {
     }
 }
 
-/// The end of an answer that somebody began to read: of a picture, and of its last chunk.
+/// The end of an answer that another client began to read: of a picture, and of its last chunk.
 fn stale_bytes(count: usize) -> Vec<u8> {
     const END: &[u8] = b"\xff\xd9\r\n0\r\n\r\n";
     let mut bytes: Vec<u8> = (0..count).map(|at| (at * 37 % 251) as u8).collect();

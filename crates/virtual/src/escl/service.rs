@@ -106,7 +106,7 @@ impl Service {
         (self.page_under_way, self.hung, self.trouble) = (None, false, None);
     }
 
-    /// Somebody has put sheets in.
+    /// A person has put sheets in.
     fn look_at_the_tray(&mut self) {
         if self.panel.conditions().load {
             self.panel.change(|conditions| conditions.load = false);

@@ -82,7 +82,7 @@ pub struct EsclSetup {
     pub sends_pdf: bool,
     /// Bytes of an old answer that wait on each pipe when it is plugged in.
     pub stale: usize,
-    /// Somebody's job is open when it is plugged in.
+    /// Another client's job is open when it is plugged in.
     pub has_open_job: bool,
     /// What DELETE does.
     pub delete: Delete,

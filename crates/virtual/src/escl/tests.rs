@@ -48,10 +48,10 @@ impl Host {
     /// All bytes that come until there are none.
     fn drain(&mut self, index: u8, most: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut room = [0; 1024];
+        let mut buffer = [0; 1024];
         while bytes.len() < most {
-            match self.scanner.bulk_in(self.now, Host::inward(index), &mut room) {
-                In::Data(n) => bytes.extend(&room[..n]),
+            match self.scanner.bulk_in(self.now, Host::inward(index), &mut buffer) {
+                In::Data(n) => bytes.extend(&buffer[..n]),
                 In::Nak => break,
                 other => panic!("{other:?}"),
             }
@@ -229,12 +229,12 @@ fn stale_bytes_and_a_strangers_job_are_there_from_the_beginning() {
 fn an_answer_that_fills_its_last_packet_is_followed_by_an_empty_one() {
     for forgets in [false, true] {
         let mut host = Host::new(|setup| (setup.forgets_last_packet, setup.stale) = (forgets, 1024));
-        let mut room = [0; 1024];
+        let mut buffer = [0; 1024];
         let endpoint = Host::inward(0);
-        assert_eq!(host.scanner.bulk_in(host.now, endpoint, &mut room), In::Data(1024));
-        let next = host.scanner.bulk_in(host.now, endpoint, &mut room);
+        assert_eq!(host.scanner.bulk_in(host.now, endpoint, &mut buffer), In::Data(1024));
+        let next = host.scanner.bulk_in(host.now, endpoint, &mut buffer);
         assert_eq!(next, if forgets { In::Nak } else { In::Data(0) });
-        assert_eq!(host.scanner.bulk_in(host.now, endpoint, &mut room), In::Nak);
+        assert_eq!(host.scanner.bulk_in(host.now, endpoint, &mut buffer), In::Nak);
     }
 }
 

@@ -118,10 +118,10 @@ impl Faulty {
     }
 
     /// How much may be asked for at once: the rate's share of 10 ms.
-    fn room_at_this_rate(&self, room: usize, packet: usize) -> usize {
-        let Some(rate) = self.plan.bytes_per_second else { return room };
+    fn room_at_this_rate(&self, buffer: usize, packet: usize) -> usize {
+        let Some(rate) = self.plan.bytes_per_second else { return buffer };
         let share = usize::try_from(rate / 100).unwrap_or(usize::MAX) / packet * packet;
-        room.min(share.max(packet))
+        buffer.min(share.max(packet))
     }
 
     fn count_sent(&mut self, now: Instant, n: usize) {
@@ -133,12 +133,12 @@ impl Faulty {
     }
 
     /// Bytes from what is held, else from the model; these have not been sent yet.
-    fn draw(&mut self, now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+    fn draw(&mut self, now: Instant, endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
         if self.held.is_empty() {
-            return self.model.bulk_in(now, endpoint, room);
+            return self.model.bulk_in(now, endpoint, buffer);
         }
-        let n = self.held.len().min(room.len());
-        room[..n].copy_from_slice(&self.held[..n]);
+        let n = self.held.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&self.held[..n]);
         self.held.drain(..n);
         In::Data(n)
     }
@@ -178,8 +178,8 @@ impl Faulty {
     }
 
     /// Cuts what is about to go at a place of its own choosing, so that it ends in a short packet.
-    fn cut(&mut self, packet: usize, room: &[u8]) -> usize {
-        let n = room.len();
+    fn cut(&mut self, packet: usize, buffer: &[u8]) -> usize {
+        let n = buffer.len();
         if self.plan.short.is_none() || n < 2 {
             return n;
         }
@@ -187,7 +187,7 @@ impl Faulty {
         if at % packet == 0 {
             at -= 1;
         }
-        self.held.splice(..0, room[at..].iter().copied());
+        self.held.splice(..0, buffer[at..].iter().copied());
         at
     }
 }
@@ -245,7 +245,7 @@ impl Model for Faulty {
         answer
     }
 
-    fn bulk_in(&mut self, now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+    fn bulk_in(&mut self, now: Instant, endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
         if let Some(until) = self.asleep_until(now) {
             return In::NakUntil(until);
         }
@@ -261,7 +261,7 @@ impl Model for Faulty {
             return In::NakUntil(free_at);
         }
         let packet = self.packet_size(endpoint);
-        let mut most = self.room_at_this_rate(room.len(), packet);
+        let mut most = self.room_at_this_rate(buffer.len(), packet);
         if let Some(at) = self.plan.next_in(self.sent) {
             let before = usize::try_from(at - self.sent).unwrap_or(usize::MAX) / packet * packet;
             if before == 0 {
@@ -275,9 +275,9 @@ impl Model for Faulty {
                 most = most.min(before);
             }
         }
-        match self.draw(now, endpoint, &mut room[..most]) {
+        match self.draw(now, endpoint, &mut buffer[..most]) {
             In::Data(n) => {
-                let n = self.cut(packet, &room[..n.min(most)]);
+                let n = self.cut(packet, &buffer[..n.min(most)]);
                 self.count_sent(now, n);
                 In::Data(n)
             }
@@ -289,11 +289,11 @@ impl Model for Faulty {
         }
     }
 
-    fn interrupt_in(&mut self, now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+    fn interrupt_in(&mut self, now: Instant, endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
         if let Some(until) = self.asleep_until(now) {
             return In::NakUntil(until);
         }
-        self.model.interrupt_in(now, endpoint, room)
+        self.model.interrupt_in(now, endpoint, buffer)
     }
 
     fn clear_halt(&mut self, endpoint: EndpointAddress) {

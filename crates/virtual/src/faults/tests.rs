@@ -30,8 +30,8 @@ impl Rig {
         Rig { device, now }
     }
 
-    fn read(&mut self, room: usize) -> Result<Vec<u8>, In> {
-        let mut bytes = vec![0; room];
+    fn read(&mut self, buffer: usize) -> Result<Vec<u8>, In> {
+        let mut bytes = vec![0; buffer];
         match self.device.bulk_in(self.now, IN, &mut bytes) {
             In::Data(n) => Ok(bytes[..n].to_vec()),
             other => Err(other),

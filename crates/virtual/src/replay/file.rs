@@ -33,7 +33,7 @@ pub enum ReplayError {
     #[error("the record at byte {at} is not of USB as Linux captures it (link type {LINK_TYPE})")]
     NotUsb { at: usize },
     /// Records are missing, so it can't be followed.
-    #[error("{count} records are missing in it: whoever captured was too slow; capture again")]
+    #[error("{count} records are missing in it: the capturing program was too slow; capture again")]
     Lossy { count: u64 },
     #[error("the record at byte {at} has not all of its data; capture as the user who scans, or as root, and in full")]
     Withheld { at: usize },
@@ -53,13 +53,13 @@ pub enum ReplayError {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
+pub struct BusAddress {
     pub bus: u16,
     pub address: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum TransferKind {
     Interrupt,
     Control,
     Bulk,
@@ -73,10 +73,10 @@ pub struct Record {
     pub urb: u64,
     /// `b'S'`, `b'C'` or `b'E'`.
     pub end: u8,
-    pub kind: Kind,
+    pub kind: TransferKind,
     /// Which endpoint, direction included.
     pub endpoint: EndpointAddress,
-    pub place: Place,
+    pub place: BusAddress,
     /// Of a control request's beginning.
     pub setup: Option<Setup>,
     /// 0 or a negative errno.
@@ -173,13 +173,13 @@ fn packet(file: &[u8], at: usize, body: Range<usize>, links: &[u16]) -> Result<(
 /// The record whose header is at `start`; `None` for an isochronous one, or of another kernel's making.
 fn record(file: &[u8], at: usize, start: usize, end: usize) -> Option<Record> {
     let kind = match file[start + 9] {
-        1 => Kind::Interrupt,
-        2 => Kind::Control,
-        3 => Kind::Bulk,
+        1 => TransferKind::Interrupt,
+        2 => TransferKind::Control,
+        3 => TransferKind::Bulk,
         _ => return None,
     };
     let captured = (word(file, start + 36)? as usize).min(end - start - HEADER);
-    let setup = (kind == Kind::Control && file[start + 8] == b'S' && file[start + 14] == 0)
+    let setup = (kind == TransferKind::Control && file[start + 8] == b'S' && file[start + 14] == 0)
         .then(|| bytes(file, start + 40).map(Setup::from_bytes))
         .flatten();
     Some(Record {
@@ -188,7 +188,7 @@ fn record(file: &[u8], at: usize, start: usize, end: usize) -> Option<Record> {
         end: file[start + 8],
         kind,
         endpoint: EndpointAddress(file[start + 10]),
-        place: Place { address: file[start + 11], bus: half(file, start + 12)? },
+        place: BusAddress { address: file[start + 11], bus: half(file, start + 12)? },
         setup,
         status: word(file, start + 28)? as i32,
         length: word(file, start + 32)? as usize,

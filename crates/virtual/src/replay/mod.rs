@@ -13,7 +13,7 @@ use usbscan_usb::{EndpointAddress, Setup};
 use self::script::{End, Script, Step, understand};
 use crate::{Control, Descriptors, In, Model, Out};
 
-pub use file::{Place, ReplayError};
+pub use file::{BusAddress, ReplayError};
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Replay {
     ///
     /// # Errors
     /// With what is wrong with the file.
-    pub fn open(path: &Path, which: Option<Place>) -> Result<Replay, ReplayError> {
+    pub fn open(path: &Path, which: Option<BusAddress>) -> Result<Replay, ReplayError> {
         let name = || path.display().to_string();
         let read = |error| ReplayError::Read { path: name(), error };
         let about = std::fs::metadata(path).map_err(read)?;
@@ -48,7 +48,7 @@ impl Replay {
     ///
     /// # Errors
     /// With what is wrong with them.
-    pub fn of_bytes(file: Vec<u8>, which: Option<Place>) -> Result<Replay, ReplayError> {
+    pub fn of_bytes(file: Vec<u8>, which: Option<BusAddress>) -> Result<Replay, ReplayError> {
         let file = import::to_pcapng(file)?;
         let script = understand(&file, which)?;
         let (events, halted) = (0, Vec::new());
@@ -145,7 +145,7 @@ impl Model for Replay {
         Out::Ack
     }
 
-    fn bulk_in(&mut self, _now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+    fn bulk_in(&mut self, _now: Instant, endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
         if self.halted.contains(&endpoint) {
             return In::Stall;
         }
@@ -158,8 +158,8 @@ impl Model for Replay {
         if left.is_empty() {
             return self.ended(endpoint, end);
         }
-        let length = left.len().min(room.len());
-        room[..length].copy_from_slice(&left[..length]);
+        let length = left.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&left[..length]);
         self.moved += length;
         if self.moved == data.len() {
             let whole = length % self.packet_size(endpoint) == 0;
@@ -174,10 +174,10 @@ impl Model for Replay {
         In::Data(length)
     }
 
-    fn interrupt_in(&mut self, _now: Instant, endpoint: EndpointAddress, room: &mut [u8]) -> In {
+    fn interrupt_in(&mut self, _now: Instant, endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
         match self.script.events.get(self.events) {
-            Some((after, then, data)) if *after <= self.at && *then == endpoint && data.len() <= room.len() => {
-                room[..data.len()].copy_from_slice(&self.file[data.clone()]);
+            Some((after, then, data)) if *after <= self.at && *then == endpoint && data.len() <= buffer.len() => {
+                buffer[..data.len()].copy_from_slice(&self.file[data.clone()]);
                 self.events += 1;
                 In::Data(data.len())
             }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use usbscan_usb::{ConfigurationDescriptor, DeviceDescriptor, EndpointAddress, Setup, SetupKind, Speed};
 
-use super::file::{Kind, Place, Record, ReplayError, records};
+use super::file::{BusAddress, Record, ReplayError, TransferKind, records};
 use crate::Descriptors;
 
 /// How what the device sent ended.
@@ -61,7 +61,7 @@ pub struct Script {
 ///
 /// # Errors
 /// When it can't be replayed.
-pub fn understand(file: &[u8], which: Option<Place>) -> Result<Script, ReplayError> {
+pub fn understand(file: &[u8], which: Option<BusAddress>) -> Result<Script, ReplayError> {
     let records = records(file)?;
     let mut known = described(file, &records);
     if let Some(which) = which {
@@ -81,15 +81,15 @@ pub fn understand(file: &[u8], which: Option<Place>) -> Result<Script, ReplayErr
     Teller { descriptors, steps: Vec::new(), events: VecDeque::new(), begun: HashMap::new() }.tell(of_device)
 }
 
-/// Descriptors that somebody asked a device for.
+/// Descriptors that a device was asked for.
 #[derive(Debug, Default)]
-struct Asked<'a> {
+struct CapturedDescriptors<'a> {
     device: &'a [u8],
     configuration: &'a [u8],
     strings: HashMap<u8, String>,
 }
 
-impl Asked<'_> {
+impl CapturedDescriptors<'_> {
     fn descriptors(&self) -> Result<Descriptors, ReplayError> {
         let device = DeviceDescriptor::parse(self.device)?;
         let configuration = ConfigurationDescriptor::parse(self.configuration)?;
@@ -119,16 +119,16 @@ impl Asked<'_> {
 }
 
 /// The devices whose descriptors are known and that have a bulk-in endpoint.
-fn described<'a>(file: &'a [u8], records: &[Record]) -> Vec<(Place, Asked<'a>)> {
-    let mut begun: HashMap<(Place, u64), Setup> = HashMap::new();
-    let mut found: Vec<(Place, Asked<'a>)> = Vec::new();
-    for record in records.iter().filter(|record| record.kind == Kind::Control) {
+fn described<'a>(file: &'a [u8], records: &[Record]) -> Vec<(BusAddress, CapturedDescriptors<'a>)> {
+    let mut begun: HashMap<(BusAddress, u64), Setup> = HashMap::new();
+    let mut found: Vec<(BusAddress, CapturedDescriptors<'a>)> = Vec::new();
+    for record in records.iter().filter(|record| record.kind == TransferKind::Control) {
         let key = (record.place, record.urb);
         if let Some(setup) = record.setup {
             begun.insert(key, setup);
         } else if let Some(setup) = begun.remove(&key).filter(|_| record.status == 0) {
             let at = found.iter().position(|(place, _)| *place == record.place).unwrap_or_else(|| {
-                found.push((record.place, Asked::default()));
+                found.push((record.place, CapturedDescriptors::default()));
                 found.len() - 1
             });
             found[at].1.learn(setup, &file[record.data.clone()]);
@@ -145,7 +145,7 @@ fn described<'a>(file: &'a [u8], records: &[Record]) -> Vec<(Place, Asked<'a>)> 
     found
 }
 
-impl<'a> Asked<'a> {
+impl<'a> CapturedDescriptors<'a> {
     fn learn(&mut self, setup: Setup, data: &'a [u8]) {
         if setup.request_type != 0x80 || setup.request != 6 {
             return;
@@ -199,15 +199,17 @@ impl Teller {
 
     fn begins(&mut self, record: Record) -> Result<(), ReplayError> {
         let place = match record.kind {
-            Kind::Control if record.setup.is_some_and(|setup| setup.kind() == SetupKind::Standard) => return Ok(()),
-            Kind::Bulk | Kind::Interrupt => {
+            TransferKind::Control if record.setup.is_some_and(|setup| setup.kind() == SetupKind::Standard) => {
+                return Ok(());
+            }
+            TransferKind::Bulk | TransferKind::Interrupt => {
                 let mut all = self.descriptors.configuration.interfaces.iter().flat_map(|i| &i.endpoints);
                 if all.all(|endpoint| endpoint.address != record.endpoint) {
                     return Err(ReplayError::NoEndpoint { at: record.at, endpoint: record.endpoint });
                 }
-                (!record.endpoint.is_in()).then(|| self.room())
+                (!record.endpoint.is_in()).then(|| self.reserve_step())
             }
-            Kind::Control => Some(self.room()),
+            TransferKind::Control => Some(self.reserve_step()),
         };
         let sends = place.is_some() && record.setup.is_none_or(|setup| setup.request_type & 0x80 == 0);
         if sends && record.data.len() < record.length {
@@ -217,7 +219,7 @@ impl Teller {
         Ok(())
     }
 
-    fn room(&mut self) -> usize {
+    fn reserve_step(&mut self) -> usize {
         self.steps.push(None);
         self.steps.len() - 1
     }
@@ -230,13 +232,13 @@ impl Teller {
         }
         let endpoint = begun.endpoint;
         match (begun.kind, place) {
-            (Kind::Control, Some(at)) => {
+            (TransferKind::Control, Some(at)) => {
                 let Some(setup) = begun.setup else { return Ok(()) };
                 let answer = (record.status == 0).then_some(arrived);
                 let hangs = matches!(record.status, -2 | -104);
                 self.steps[at] = Some(Step::Control { setup, sent: begun.data, answer, hangs });
             }
-            (Kind::Interrupt, _) if endpoint.is_in() => {
+            (TransferKind::Interrupt, _) if endpoint.is_in() => {
                 if record.status == 0 {
                     self.events.push_back((self.steps.len(), endpoint, arrived));
                 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Built, Key, Kind, SHEET, SpecError, Values, alignment, at_byte, at_sheet, either, seconds, sheets};
+use super::{Built, Key, ModelSpec, SHEET, SpecError, Values, alignment, at_byte, at_sheet, either, seconds, sheets};
 use crate::glass::{Glass, Paper};
 use crate::{Busy, Dialect, Esci, EsciSetup, FeederSetup, Level};
 
-pub(super) const ESCI: Kind = Kind {
+pub(super) const ESCI: ModelSpec = ModelSpec {
     name: "esci",
     about: "Epson Perfection V850, a flatbed that speaks ESC/I",
     keys: &[

@@ -1,11 +1,11 @@
 //! The keys of the ESC/I-2 model.
 
-use super::{Built, Key, Kind, SHEET, SpecError, Values, alignment, at_byte, either, seconds};
+use super::{Built, Key, ModelSpec, SHEET, SpecError, Values, alignment, at_byte, either, seconds};
 use crate::faults;
 use crate::glass::{Glass, Paper};
 use crate::{Busy, Esci2, Esci2Setup, Formats, FrameHeight, Sampling};
 
-pub(super) const ESCI2: Kind = Kind {
+pub(super) const ESCI2: ModelSpec = ModelSpec {
     name: "esci2",
     about: "Epson PX-M7050, a flatbed with a duplex feeder that speaks ESC/I-2",
     keys: &[

@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use super::{Built, Key, Kind, SHEET, SpecError, Values, alignment, at_sheet, either, seconds, sheets};
+use super::{Built, Key, ModelSpec, SHEET, SpecError, Values, alignment, at_sheet, either, seconds, sheets};
 use crate::escl::{Delete, DocumentFormat, Framing, JobNames, Layout, LocationForm};
 use crate::faults;
 use crate::glass::{Glass, Paper};
 use crate::{Busy, Escl, EsclSetup, Sampling};
 
-pub(super) const ESCL: Kind = Kind {
+pub(super) const ESCL: ModelSpec = ModelSpec {
     name: "escl",
     about: "an all-in-one's scanner that speaks eSCL over IPP over USB",
     keys: &[
@@ -37,7 +37,7 @@ pub(super) const ESCL: Kind = Kind {
         },
         Key { name: "chunk", value: "BYTES", about: "size of chunks [16k]" },
         Key { name: "stale", value: "N", about: "N bytes of an old answer wait on each pipe" },
-        Key { name: "open-job", value: "yes|no", about: "somebody's job is open [no]" },
+        Key { name: "open-job", value: "yes|no", about: "another client's job is open [no]" },
         Key {
             name: "delete",
             value: "at-once|after-page|...",

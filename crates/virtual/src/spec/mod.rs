@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::faults::{self, Fault, FaultError, Faulty, Plan, ResetEffect};
 use crate::glass::{Alignment, Glass, GlassError};
-use crate::{Loopback, Model, Panel, Place, Replay, ReplayError, Sheet, Unlink};
+use crate::{BusAddress, Loopback, Model, Panel, Replay, ReplayError, Sheet, Unlink};
 
 /// Why a description describes nothing that can be built.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ struct Key {
 }
 
 /// A model that can be asked for.
-struct Kind {
+struct ModelSpec {
     name: &'static str,
     about: &'static str,
     keys: &'static [Key],
@@ -71,7 +71,7 @@ struct Kind {
 /// A model, and its control panel if it has one.
 type Built = (Box<dyn Model>, Option<Panel>);
 
-const LOOPBACK: Kind = Kind {
+const LOOPBACK: ModelSpec = ModelSpec {
     name: "loopback",
     about: "no scanner: what is written to it can be read back",
     keys: &[
@@ -81,7 +81,7 @@ const LOOPBACK: Kind = Kind {
     build: build_loopback,
 };
 
-const REPLAY: Kind = Kind {
+const REPLAY: ModelSpec = ModelSpec {
     name: "replay",
     about: "a scanner that was captured says again what it said then, once",
     keys: &[
@@ -121,7 +121,7 @@ const COMMON: &[Key] = &[
 
 const CABLE: &str = "cable";
 
-const KINDS: &[Kind] = &[esci::ESCI, esci2::ESCI2, escl::ESCL, xerox::XEROX, LOOPBACK, REPLAY];
+const KINDS: &[ModelSpec] = &[esci::ESCI, esci2::ESCI2, escl::ESCL, xerox::XEROX, LOOPBACK, REPLAY];
 
 /// The keys and values of one description, in order; each is taken out by whom it concerns.
 struct Values(Vec<(String, String)>);
@@ -231,7 +231,7 @@ pub fn help() -> String {
     text
 }
 
-fn keys_of(kind: &Kind) -> impl Iterator<Item = &'static Key> {
+fn keys_of(kind: &ModelSpec) -> impl Iterator<Item = &'static Key> {
     kind.keys.iter().chain(COMMON)
 }
 
@@ -314,7 +314,7 @@ fn build_loopback(values: &mut Values) -> Result<Built, SpecError> {
 fn build_replay(values: &mut Values) -> Result<Built, SpecError> {
     let place = |text: &str| {
         let (bus, address) = text.split_once(':')?;
-        Some(Place { bus: bus.parse().ok()?, address: address.parse().ok()? })
+        Some(BusAddress { bus: bus.parse().ok()?, address: address.parse().ok()? })
     };
     let which = values.read("device", "BUS:ADDRESS, two numbers", place)?;
     let file = values.last("file").ok_or(ReplayError::NoFile)?;

@@ -1,10 +1,10 @@
 //! The keys of the model that SANE's xerox_mfp drives.
 
-use super::{Built, Key, Kind, SpecError, Values, at_sheet, either, seconds, sheets};
+use super::{Built, Key, ModelSpec, SpecError, Values, at_sheet, either, seconds, sheets};
 use crate::glass::Glass;
 use crate::{Busy, Xerox, XeroxSetup};
 
-pub(super) const XEROX: Kind = Kind {
+pub(super) const XEROX: ModelSpec = ModelSpec {
     name: "xerox",
     about: "Samsung SCX-4200, which usbscan has no driver for: SANE's xerox_mfp drives it",
     keys: &[

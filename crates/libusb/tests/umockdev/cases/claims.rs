@@ -6,7 +6,7 @@ use std::time::Duration;
 use usbscan_usb::contract::Rig;
 use usbscan_usb::{Cancel, ErrorKind, Holder, Status, Token};
 
-use super::{BULK_IN, Line, SCANNER, close, echoes, loopback, open};
+use super::{BULK_IN, Pipe, SCANNER, close, echoes, loopback, open};
 use crate::models::Changed;
 use crate::rig::UmockdevRig;
 
@@ -46,13 +46,13 @@ pub fn a_dropped_device_gives_its_interface_back(rig: &mut UmockdevRig<'_>) {
     let mut device = loopback(rig);
     let location = device.info().location.clone();
     rig.usbfs().bind_driver(SCANNER, "usblp", false);
-    let mut line = Line::new(&mut *device, BULK_IN);
-    line.submit(1, vec![0; 512]);
+    let mut pipe = Pipe::new(&mut *device, BULK_IN);
+    pipe.submit(1, vec![0; 512]);
     drop(device);
-    assert_eq!(line.wait().status, Status::Cancelled, "dropping asks for every transfer back");
-    let rejected = line.endpoint.submit(Token(2), vec![0; 512].into()).expect_err("the device is closed");
+    assert_eq!(pipe.wait().status, Status::Cancelled, "dropping asks for every transfer back");
+    let rejected = pipe.endpoint.submit(Token(2), vec![0; 512].into()).expect_err("the device is closed");
     assert_eq!((rejected.error.kind, rejected.buffer.len()), (ErrorKind::NoDevice, 512));
-    assert_eq!(line.endpoint.cancel(Token(1)), Cancel::NotInFlight);
+    assert_eq!(pipe.endpoint.cancel(Token(1)), Cancel::NotInFlight);
     close(open(rig, &location));
 }
 

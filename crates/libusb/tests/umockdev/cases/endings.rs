@@ -8,18 +8,18 @@ use usbscan_shm::SharedMemory;
 use usbscan_usb::contract::Rig;
 use usbscan_usb::{Buffer, ErrorKind, Token};
 
-use super::{BULK_IN, DEADLINE, Line, close, echoes, loopback, open, plug};
+use super::{BULK_IN, DEADLINE, Pipe, close, echoes, loopback, open, plug};
 use crate::models::Changed;
 use crate::rig::UmockdevRig;
 
 pub fn one_host_stuck_device_is_reported_and_harms_no_other(rig: &mut UmockdevRig<'_>) {
     let mut host_stuck = plug(rig, Changed::host_stuck());
-    let mut line = Line::new(&mut *host_stuck, BULK_IN);
-    line.submit(1, vec![0; 512]);
+    let mut pipe = Pipe::new(&mut *host_stuck, BULK_IN);
+    pipe.submit(1, vec![0; 512]);
     let error = host_stuck.close(Duration::from_millis(50)).expect_err("the host controller keeps the transfer");
     assert_eq!(error.kind, ErrorKind::HostStuck, "{error}");
-    assert!(line.done.is_empty(), "the transfer is still out");
-    let rejected = line.endpoint.submit(Token(2), vec![0; 512].into()).expect_err("nobody touches it any more");
+    assert!(pipe.done.is_empty(), "the transfer is still out");
+    let rejected = pipe.endpoint.submit(Token(2), vec![0; 512].into()).expect_err("nobody touches it any more");
     assert_eq!(rejected.error.kind, ErrorKind::NoDevice);
     let mut other = loopback(rig);
     echoes(&mut *other);
@@ -27,21 +27,21 @@ pub fn one_host_stuck_device_is_reported_and_harms_no_other(rig: &mut UmockdevRi
     rig.unplug();
     // Unplugging the host-stuck device frees the transfer, and with it the thread that was left to close it.
     rig.unplug();
-    assert_eq!(line.wait().token, Token(1));
+    assert_eq!(pipe.wait().token, Token(1));
 }
 
 pub fn what_a_host_stuck_device_may_write_to_stays_mapped(rig: &mut UmockdevRig<'_>) {
     let mut host_stuck = plug(rig, Changed::host_stuck());
-    let mut line = Line::new(&mut *host_stuck, BULK_IN);
+    let mut pipe = Pipe::new(&mut *host_stuck, BULK_IN);
     let memory = SharedMemory::new(512).expect("memory");
     let region = memory.region(0..512).expect("all of it");
     let address = region.as_mut_ptr() as usize;
-    line.submit(1, region);
+    pipe.submit(1, region);
     drop(memory);
     host_stuck.close(Duration::from_millis(50)).expect_err("the host controller keeps the transfer");
     assert!(mapped(address).contains("usbscan"), "the transfer is still out");
     rig.unplug();
-    assert!(matches!(line.wait().buffer, Buffer::Shared(region) if region.as_mut_ptr() as usize == address));
+    assert!(matches!(pipe.wait().buffer, Buffer::Shared(region) if region.as_mut_ptr() as usize == address));
 }
 
 /// The line of this process's mappings about an address.
@@ -59,11 +59,11 @@ fn mapped(address: usize) -> String {
 pub fn submitting_while_another_thread_closes_loses_no_completion(rig: &mut UmockdevRig<'_>) {
     for round in 0..100_u32 {
         let mut device = loopback(rig);
-        let mut line = Line::new(&mut *device, BULK_IN);
+        let mut pipe = Pipe::new(&mut *device, BULK_IN);
         let worker = thread::spawn(move || {
             let mut accepted = BTreeSet::new();
             for token in 0.. {
-                match line.endpoint.submit(Token(token), vec![0; 512].into()) {
+                match pipe.endpoint.submit(Token(token), vec![0; 512].into()) {
                     Ok(()) => assert!(accepted.insert(Token(token))),
                     Err(rejected) => {
                         assert_eq!(rejected.error.kind, ErrorKind::NoDevice, "{}", rejected.error);
@@ -71,14 +71,14 @@ pub fn submitting_while_another_thread_closes_loses_no_completion(rig: &mut Umoc
                     }
                 }
             }
-            (line, accepted)
+            (pipe, accepted)
         });
         for _ in 0..round * 200 {
             std::hint::spin_loop();
         }
         close(device);
-        let (line, accepted) = worker.join().expect("no panic");
-        let completed: Vec<Token> = line.done.try_iter().map(|completion| completion.token).collect();
+        let (pipe, accepted) = worker.join().expect("no panic");
+        let completed: Vec<Token> = pipe.done.try_iter().map(|completion| completion.token).collect();
         assert_eq!(completed.len(), accepted.len(), "one completion each, all before the close is over");
         assert_eq!(BTreeSet::from_iter(completed), accepted);
         rig.unplug();
@@ -89,8 +89,8 @@ pub fn an_idle_device_wakes_nobody_up(rig: &mut UmockdevRig<'_>) {
     let mut device = loopback(rig);
     // Then the event thread has run, and has its name.
     echoes(&mut *device);
-    let mut line = Line::new(&mut *device, BULK_IN);
-    line.submit(1, vec![0; 512]);
+    let mut pipe = Pipe::new(&mut *device, BULK_IN);
+    pipe.submit(1, vec![0; 512]);
     // An event thread that polls, or whose loop spins, never comes to rest.
     let event_thread = format!("usb {}", device.info().location);
     let at_rest = || {
@@ -99,8 +99,8 @@ pub fn an_idle_device_wakes_nobody_up(rig: &mut UmockdevRig<'_>) {
         times_asleep(&event_thread) == before
     };
     assert!((0..20).any(|_| at_rest()), "the event thread wakes up while nothing happens");
-    line.endpoint.cancel(Token(1));
-    line.wait();
+    pipe.endpoint.cancel(Token(1));
+    pipe.wait();
     close(device);
 }
 

@@ -63,15 +63,15 @@ cases! {
 }
 
 /// An endpoint with the channel that its completions come on.
-struct Line {
+struct Pipe {
     endpoint: Box<dyn Endpoint>,
     done: Receiver<Completion>,
 }
 
-impl Line {
-    fn new(device: &mut dyn Device, address: EndpointAddress) -> Line {
+impl Pipe {
+    fn new(device: &mut dyn Device, address: EndpointAddress) -> Pipe {
         let (completions, done) = unbounded();
-        Line { endpoint: device.endpoint(address, completions).expect("an endpoint of a claimed interface"), done }
+        Pipe { endpoint: device.endpoint(address, completions).expect("an endpoint of a claimed interface"), done }
     }
 
     fn submit(&mut self, token: u64, buffer: impl Into<Buffer>) {
@@ -104,7 +104,7 @@ fn close(device: Box<dyn Device>) {
 }
 
 fn echoes(device: &mut dyn Device) {
-    let (mut out, mut back) = (Line::new(device, BULK_OUT), Line::new(device, BULK_IN));
+    let (mut out, mut back) = (Pipe::new(device, BULK_OUT), Pipe::new(device, BULK_IN));
     out.submit(1, b"are you there".to_vec());
     assert_eq!(out.wait().status, Status::Completed);
     back.submit(1, vec![0; 512]);

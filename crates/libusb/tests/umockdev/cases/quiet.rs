@@ -3,15 +3,15 @@
 use crossbeam_channel::unbounded;
 use usbscan_usb::{Direction, EndpointAddress, ErrorKind, Holder, InterfaceNumber, Setup, Token};
 
-use super::{BULK_IN, BULK_OUT, Line, SCANNER, close, echoes, loopback, plug};
+use super::{BULK_IN, BULK_OUT, Pipe, SCANNER, close, echoes, loopback, plug};
 use crate::ioctl;
 use crate::models::Changed;
 use crate::rig::UmockdevRig;
 
 pub fn no_call_that_needs_quiet_is_made_under_a_transfer(rig: &mut UmockdevRig<'_>) {
     let mut device = plug(rig, Changed::with_two_settings());
-    let (mut bulk_in, mut bulk_out) = (Line::new(&mut *device, BULK_IN), Line::new(&mut *device, BULK_OUT));
-    let mut control = Line::new(&mut *device, EndpointAddress::CONTROL);
+    let (mut bulk_in, mut bulk_out) = (Pipe::new(&mut *device, BULK_IN), Pipe::new(&mut *device, BULK_OUT));
+    let mut control = Pipe::new(&mut *device, EndpointAddress::CONTROL);
     let refused = |outcome: Result<(), usbscan_usb::Error>| {
         let error = outcome.expect_err("a transfer is in flight");
         assert_eq!(error.kind, ErrorKind::InvalidParameter, "{error}");

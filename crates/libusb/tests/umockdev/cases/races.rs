@@ -5,7 +5,7 @@ use std::thread;
 use crossbeam_channel::{Sender, unbounded};
 use usbscan_usb::{Completion, Status, Token};
 
-use super::{BULK_IN, BULK_OUT, Line, close, loopback};
+use super::{BULK_IN, BULK_OUT, Pipe, close, loopback};
 use crate::rig::UmockdevRig;
 
 pub fn in_tens_of_thousands_of_races_every_transfer_completes_once(rig: &mut UmockdevRig<'_>) {
@@ -13,7 +13,7 @@ pub fn in_tens_of_thousands_of_races_every_transfer_completes_once(rig: &mut Umo
     const DEPTH: u64 = 8;
     const PACKET: usize = 512;
     let mut device = loopback(rig);
-    let (mut reads, out) = (Line::new(&mut *device, BULK_IN), Line::new(&mut *device, BULK_OUT));
+    let (mut reads, out) = (Pipe::new(&mut *device, BULK_IN), Pipe::new(&mut *device, BULK_OUT));
     let (let_write, writer) = packet_writer(out);
     let (mut cancelled, mut packets) = (0, 0);
     for round in 0..ROUNDS {
@@ -51,7 +51,7 @@ pub fn in_tens_of_thousands_of_races_every_transfer_completes_once(rig: &mut Umo
 }
 
 /// A thread that writes as many numbered packets as it is told to, until nobody tells it any more.
-fn packet_writer(mut out: Line) -> (Sender<u64>, thread::JoinHandle<()>) {
+fn packet_writer(mut out: Pipe) -> (Sender<u64>, thread::JoinHandle<()>) {
     let (tell, told) = unbounded::<u64>();
     let writer = thread::spawn(move || {
         let mut written = 0;

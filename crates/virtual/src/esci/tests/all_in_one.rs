@@ -104,10 +104,10 @@ fn an_answer_for_which_something_moves_comes_late() {
     let mut host = Host::new(EsciSetup { level: Level::D7, feeder, conditions, ..EsciSetup::default() });
     fs_w(&mut host, 75, [0, 0, 64, 20], 1);
     host.say(&[FS, b'G']);
-    let mut room = [0; 512];
-    assert_eq!(host.scanner.bulk_in(host.now, IN, &mut room), In::NakUntil(host.now + late));
+    let mut buffer = [0; 512];
+    assert_eq!(host.scanner.bulk_in(host.now, IN, &mut buffer), In::NakUntil(host.now + late));
     host.now += late;
-    assert_eq!(host.scanner.bulk_in(host.now, IN, &mut room), In::Data(14));
+    assert_eq!(host.scanner.bulk_in(host.now, IN, &mut buffer), In::Data(14));
 }
 
 /// A sheet of 10 mm in an area of 75 dpi: 30 lines of it there.

@@ -1,4 +1,4 @@
-//! Cancels, scanners that somebody left, and everything that can be the matter with one.
+//! Cancels, scanners left in the middle of a job, and everything that can be the matter with one.
 
 use super::*;
 
@@ -52,15 +52,15 @@ fn what_is_said_while_a_block_is_pushed_is_heard_after_it() {
     host.fs_w(&FsW { dpi: 100, area: [0, 0, 16, 30], colour: 0x13, depth: 8, block: 20 });
     host.say(&[FS, b'G']);
     host.hear();
-    let mut room = [0; 512];
-    assert_eq!(host.scanner.bulk_in(host.now, IN, &mut room), In::Data(512));
+    let mut buffer = [0; 512];
+    assert_eq!(host.scanner.bulk_in(host.now, IN, &mut buffer), In::Data(512));
     host.say(&[CAN]);
     host.read(20 * 48 + 1 - 512);
     assert_eq!(host.hear(), [ACK]);
     host.exchange(&[ESC, b'@'], &[ACK]);
 }
 
-/// The procedure of docs/esc-i.md, "A scanner that somebody left in mid-job", on a scanner that somebody left.
+/// The procedure of docs/esc-i.md, "A scanner that was left in the middle of a job", on such a scanner.
 fn resynchronise(host: &mut Host) {
     while !host.hear().is_empty() {}
     host.say(&[CAN]);
@@ -277,12 +277,12 @@ fn no_bytes_make_it_panic() {
     for level in [Level::B4, Level::B8] {
         let mut scanner = Esci::new(EsciSetup { level, ..EsciSetup::default() });
         let now = Instant::now();
-        let mut room = vec![0; 64 * 1024];
+        let mut buffer = vec![0; 64 * 1024];
         for _ in 0..20_000 {
             let packet: Vec<u8> = (0..random() % 70).map(|_| likely[random() as usize % likely.len()]).collect();
             scanner.bulk_out(now, OUT, &packet);
             if random() % 3 == 0 {
-                scanner.bulk_in(now, IN, &mut room);
+                scanner.bulk_in(now, IN, &mut buffer);
             }
         }
     }
