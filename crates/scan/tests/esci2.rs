@@ -67,6 +67,27 @@ fn every_mode_from_every_source_is_what_lies_there_pixel_for_pixel() {
 }
 
 #[test]
+fn a_curve_of_ones_own_is_downloaded_for_each_color_and_forgotten_by_the_next_page() {
+    let negative = (0..256).map(|shade| (255 - shade).to_string()).collect::<Vec<_>>().join(",");
+    let root = |light: u8| ((f64::from(light) / 255.0).powf(1.0 / 1.8) * 255.0).round() as u8;
+    for (mode, _) in &MODES[..2] {
+        let mut scanner = open(&bench("esci2,tables=yes")).expect("it opens");
+        let small = [("mode", *mode), ("resolution", "75"), ("br-y", "100")];
+        let mut scanned = |gamma: &[(&str, &str)]| {
+            let page = scan(&mut *scanner, &[&small[..], gamma].concat()).expect("a page");
+            let glass = right(&page, &small, 0, 0, None);
+            (page.bytes, glass)
+        };
+        let (page, glass) = scanned(&[("gamma", "custom"), ("gamma-value", "1.8")]);
+        assert!(page == glass.iter().map(|light| root(*light)).collect::<Vec<_>>(), "{mode}");
+        let (page, glass) = scanned(&[("gamma", "table"), ("gamma-table", &negative)]);
+        assert!(page == glass.iter().map(|light| 255 - light).collect::<Vec<_>>(), "{mode}");
+        let (page, glass) = scanned(&[("gamma", "built-in")]);
+        assert!(page == glass, "{mode}");
+    }
+}
+
+#[test]
 fn an_area_is_cut_out_at_the_pixel() {
     for source in SOURCES {
         for (mode, _) in MODES {

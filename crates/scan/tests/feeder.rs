@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use support::{Bench, Cable, Page, Rig, When, bench, open, scan, shows, timeouts};
-use usbscan_scan::{DeviceError, Driver, Outcome, ScanError, Scanner, sources};
+use usbscan_scan::{DeviceError, Driver, Outcome, PageFormat, ScanError, Scanner, sources};
 use usbscan_virtual::glass::{Bits, Glass, Mode, View};
 use usbscan_virtual::{Dialect, Esci, EsciSetup, FeederSetup, Level, Sheet, Side};
 
@@ -125,6 +125,41 @@ fn the_feeder_takes_longer_sheets_than_the_glass() {
         assert_eq!(page.format.expect("a page").height, Some(585), "11.7 inches");
         assert!(shows(&page, &Glass::chart(), 0, 0, 128), "{feeder}");
     }
+}
+
+#[test]
+fn a_page_ends_with_its_sheet_where_the_feeder_can_tell() {
+    // 210 mm at 50 dpi, and less than a block below them.
+    let (sheet, block) = (413, 254);
+    for (mode, depth) in LOOKS {
+        let bench = bench("esci,adf=2,duplex,sheet=a5");
+        let mut scanner = open(&bench).expect("it opens");
+        choose(&mut *scanner, sources::FEEDER_DUPLEX, mode, depth);
+        scanner.options_mut().set_all([("br-x", "140"), ("br-y", "355")]).expect("an area");
+        for (number, side) in [(1, Side::Front), (1, Side::Back), (2, Side::Front), (2, Side::Back)] {
+            let page = next_page(&mut *scanner).expect("a page");
+            let format = page.format.expect("a page");
+            assert_eq!(format.height, None);
+            let lines = page.bytes.len() / format.bytes_per_line();
+            assert!((sheet..sheet + block).contains(&lines), "{mode} {depth}: {lines} lines");
+            let top = PageFormat { height: Some(sheet as u32), ..format };
+            let bytes = page.bytes[..sheet * format.bytes_per_line()].to_vec();
+            let above = Page { bytes, format: Some(top), ..Page::default() };
+            assert!(is_sheet(&above, number, side), "{mode} {depth}: sheet {number} {side:?}");
+        }
+        assert!(no_documents(&next_page(&mut *scanner).expect_err("no more")), "{mode} {depth}");
+        assert_at_rest(&bench, "esci,sheet=a5");
+    }
+}
+
+#[test]
+fn an_area_that_ends_above_the_end_of_the_sheet_is_scanned_to_its_end() {
+    let bench = bench("esci,adf=1,sheet=a5");
+    let mut scanner = open(&bench).expect("it opens");
+    choose(&mut *scanner, sources::FEEDER, "gray", "8");
+    scanner.options_mut().set_all([("br-x", "140"), ("br-y", "120")]).expect("an area");
+    let page = next_page(&mut *scanner).expect("a page");
+    assert_eq!(page.bytes.len() / page.format.expect("a page").bytes_per_line(), 236);
 }
 
 #[test]

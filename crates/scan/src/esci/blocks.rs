@@ -132,6 +132,11 @@ impl ErrorByte {
         self.0 & 0x40 != 0
     }
 
+    /// The sheet ended in this block or above it. Only scanners that say so in FS I mean it.
+    pub fn is_page_end(self) -> bool {
+        self.0 & 0x20 != 0
+    }
+
     /// Someone at the scanner wants it to stop.
     pub fn is_cancel(self) -> bool {
         self.0 & 0x10 != 0

@@ -126,6 +126,8 @@ pub(super) struct Capabilities {
     pub has_focus: bool,
     /// Its feeder can tell when it takes two sheets at once.
     pub detects_double_feed: bool,
+    /// Its feeder can tell where a sheet ends, and a page may end there.
+    pub detects_page_end: bool,
     /// Where its feeder holds a sheet.
     pub alignment: Alignment,
     /// It may be asked for large blocks: until it refuses them. How much it can hold it does not say.
@@ -196,6 +198,7 @@ impl Capabilities {
             spacing: sensor.map_or(Spacing::NONE, Spacing::of),
             has_focus,
             detects_double_feed: feeder.is_some() && identity.detects_double_feed,
+            detects_page_end: feeder.is_some() && identity.detects_page_end,
             alignment: identity.feeder_alignment,
             takes_large_blocks: true,
         }
@@ -233,8 +236,9 @@ impl Capabilities {
             sixteen_bits,
             spacing: hardware.map_or(Spacing::NONE, Spacing::of),
             has_focus,
-            // There is no command for it.
+            // There is no command for either.
             detects_double_feed: false,
+            detects_page_end: false,
             alignment: Alignment::Left,
             takes_large_blocks: false,
         })
@@ -304,6 +308,7 @@ pub(super) mod tests {
             spacing: Spacing::NONE,
             has_focus: false,
             detects_double_feed: false,
+            detects_page_end: false,
             alignment: Alignment::Left,
             takes_large_blocks: true,
         }

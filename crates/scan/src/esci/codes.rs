@@ -2,6 +2,8 @@
 
 /// First byte of every information block and image header.
 pub(super) const STX: u8 = 0x02;
+/// End the page, in the place of an ACK, once the error byte has said that its sheet ended.
+pub(super) const EOT: OneByte = OneByte { byte: 0x04, name: "EOT" };
 /// Taken; or: send the next block.
 pub(super) const ACK: u8 = 0x06;
 /// Puts a sheet out of the feeder.
@@ -62,6 +64,8 @@ pub(super) const BLOCK_LINES: Code = esc(b'd', "ESC d");
 pub(super) const FS_IDENTITY: Code = fs(b'I', "FS I");
 pub(super) const FS_STATUS: Code = fs(b'F', "FS F");
 pub(super) const FS_PARAMETERS: Code = fs(b'W', "FS W");
+/// The parameters in force; after EOT with the height that was scanned.
+pub(super) const FS_PARAMETERS_IN_FORCE: Code = fs(b'S', "FS S");
 pub(super) const FS_START: Code = fs(b'G', "FS G");
 
 /// Values of ESC C.

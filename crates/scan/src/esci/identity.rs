@@ -77,6 +77,8 @@ pub struct FsIdentity {
     pub feeds_by_itself: bool,
     /// Its feeder can tell when it takes two sheets at once.
     pub detects_double_feed: bool,
+    /// Its feeder can tell where a sheet ends.
+    pub detects_page_end: bool,
     /// The side on which the feeder holds a sheet.
     pub(super) feeder_alignment: Alignment,
     /// Its name, without padding.
@@ -234,6 +236,7 @@ impl FsIdentity {
             kind,
             feeds_by_itself: bytes[45] & 0x04 != 0,
             detects_double_feed: bytes[45] & 0x08 != 0,
+            detects_page_end: bytes[45] & 0x01 != 0,
             model: text(&bytes[46..62]),
             firmware: text(&bytes[62..66]),
             depth: bytes[67],

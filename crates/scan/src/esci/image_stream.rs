@@ -7,6 +7,8 @@
 //!      │ the last one came                    │ CAN
 //!      ▼                                      ▼
 //!     Over ◀──────────────────────────────────┘        fatal: Stopped     a transfer failed: Unknown
+//!       ▲              EOT, behind the sheet's end │
+//!       └──────────────────────────────────────────┘
 //! ```
 
 use std::time::Duration;
@@ -15,7 +17,7 @@ use bytes::Bytes;
 
 use super::blocks::{Asked, ErrorByte, EscHeader, FS_HEADER_BYTES, FsBlocks, FsHeader};
 use super::capabilities::Dialect;
-use super::codes::{ACK, FS_START, START};
+use super::codes::{ACK, EOT, FS_START, START};
 use super::dialogue::{Dialogue, Item};
 use super::status::StatusByte;
 use crate::support::reassembly::Reassembly;
@@ -45,6 +47,8 @@ pub(super) struct Block {
     pub is_green_first: bool,
     /// No more follow.
     pub is_last: bool,
+    /// The sheet ended in it or above, and the page can be ended: [`ImageStream::end_page`].
+    pub is_page_end: bool,
 }
 
 #[derive(Debug)]
@@ -114,6 +118,17 @@ impl ImageStream {
             }
         };
         dialogue.channel.start_read(bytes, dialogue.channel.timeouts.image)
+    }
+
+    /// Ends the page behind a block in which its sheet ended, in the place of [`ImageStream::go_on`]. False: refused, the page goes on
+    /// to the end of its area.
+    pub(super) fn end_page(&mut self, dialogue: &mut Dialogue) -> Result<bool, ScanError> {
+        // Until the scanner has answered.
+        self.state = StreamState::Unknown;
+        let is_over = dialogue.one_byte(EOT, dialogue.channel.timeouts.reply)?;
+        self.state = if is_over { StreamState::Over } else { StreamState::Waiting };
+        dialogue.in_sync = is_over;
+        Ok(is_over)
     }
 
     /// Ends the read that is under way; what it had is kept for [`ImageStream::next`].
@@ -194,7 +209,7 @@ impl ImageStream {
         if error.is_cancel() && !is_last {
             return Err(DeviceError::CancelledThere.into());
         }
-        Ok(Block { bytes, is_green_first: false, is_last })
+        Ok(Block { bytes, is_green_first: false, is_last, is_page_end: error.is_page_end() && !is_last })
     }
 
     fn next_plain(&mut self, dialogue: &mut Dialogue, timeout: Duration) -> Result<Block, ScanError> {
@@ -210,7 +225,7 @@ impl ImageStream {
         match (is_last, self.lines_left) {
             (true, 1..) => Err(ProtocolError::EndedEarly { missing: self.lines_left }.into()),
             (false, 0) => Err(ProtocolError::Endless.into()),
-            _ => Ok(Block { bytes, is_green_first: status.is_green_first(), is_last }),
+            _ => Ok(Block { bytes, is_green_first: status.is_green_first(), is_last, is_page_end: false }),
         }
     }
 

@@ -4,18 +4,13 @@ use super::capabilities::{Capabilities, Resolutions, Source};
 use super::codes::{CRT_CORRECTION, DOWNLOADED_CORRECTION, NEGATIVE, NO_CORRECTION, POSITIVE};
 use crate::options::names;
 use crate::support::alignment::Alignment;
+use crate::support::gamma;
 use crate::support::options::{edges, edges_of, modes, one_of, page_width, while_one_of};
 use crate::{Constraint, Dependence, OptionDescriptor, Options, Unit, Value};
 
 pub(super) const COLOR: &str = modes::COLOR;
 pub(super) const GRAY: &str = modes::GRAY;
 pub(super) const LINEART: &str = modes::LINEART;
-
-/// Gamma: the scanner's own curve, none, one by its exponent, or any.
-pub(super) const BUILT_IN: &str = "built-in";
-pub(super) const LINEAR: &str = "linear";
-pub(super) const CUSTOM: &str = "custom";
-pub(super) const TABLE: &str = "table";
 
 /// Kinds of film and their ESC N values.
 pub(super) const FILMS: [(&str, u8); 2] = [("Positive Film", POSITIVE), ("Negative Film", NEGATIVE)];
@@ -39,9 +34,9 @@ impl Capabilities {
         let more = [
             (self.has(b'L'), brightness as fn() -> OptionDescriptor),
             (self.has(b't'), threshold),
-            (self.has(b'z'), gamma),
-            (self.has(b'z'), gamma_value),
-            (self.has(b'z'), gamma_table),
+            (self.has(b'z'), any_gamma),
+            (self.has(b'z'), gamma::value_option),
+            (self.has(b'z'), gamma::table_option),
             (self.has(b'Q'), sharpness),
             (self.has(b'M') && self.has(b'C'), correction),
             (self.has(b'm') && self.has(b'C'), matrix),
@@ -126,6 +121,10 @@ fn double_feed() -> OptionDescriptor {
     }
 }
 
+fn any_gamma() -> OptionDescriptor {
+    gamma::option(&[gamma::BUILT_IN, gamma::LINEAR, gamma::CUSTOM, gamma::TABLE])
+}
+
 fn sharpness() -> OptionDescriptor {
     let constraint = Constraint::IntRange { min: -2, max: 2, step: 1 };
     OptionDescriptor::new(
@@ -135,20 +134,6 @@ fn sharpness() -> OptionDescriptor {
         constraint,
         0.into(),
     )
-}
-
-fn gamma_value() -> OptionDescriptor {
-    let description = "The exponent of the curve: 1 is proportional to light, more makes dark parts lighter.";
-    OptionDescriptor {
-        active_when: Some(while_one_of(names::GAMMA, &[CUSTOM])),
-        ..OptionDescriptor::new(
-            names::GAMMA_VALUE,
-            "Gamma value",
-            description,
-            Constraint::FixedRange { min: 0.3, max: 5.0 },
-            2.2.into(),
-        )
-    }
 }
 
 fn film() -> OptionDescriptor {
@@ -190,21 +175,6 @@ fn threshold() -> OptionDescriptor {
     }
 }
 
-fn gamma() -> OptionDescriptor {
-    let description =
-        "The scanner's own curve, made for screens; none: numbers proportional to light; or one of your own.";
-    OptionDescriptor {
-        active_when: Some(while_one_of(names::MODE, &[COLOR, GRAY])),
-        ..OptionDescriptor::new(
-            names::GAMMA,
-            "Gamma",
-            description,
-            one_of(&[BUILT_IN, LINEAR, CUSTOM, TABLE]),
-            BUILT_IN.into(),
-        )
-    }
-}
-
 fn correction() -> OptionDescriptor {
     let list = CORRECTIONS.map(|(name, _)| name);
     OptionDescriptor {
@@ -215,20 +185,6 @@ fn correction() -> OptionDescriptor {
             "Done by the scanner: none, its own for screens, or by a matrix of yours.",
             one_of(&list),
             list[0].into(),
-        )
-    }
-}
-
-fn gamma_table() -> OptionDescriptor {
-    let straight = (0..=255).map(f64::from).collect();
-    OptionDescriptor {
-        active_when: Some(while_one_of(names::GAMMA, &[TABLE])),
-        ..OptionDescriptor::new(
-            names::GAMMA_TABLE,
-            "Gamma table",
-            "What each of 256 shades becomes, from black to white.",
-            Constraint::Numbers { count: 256, min: 0.0, max: 255.0, whole: true },
-            Value::Numbers(straight),
         )
     }
 }

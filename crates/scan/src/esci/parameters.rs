@@ -6,7 +6,8 @@ use super::codes::{
     FOCUS, FS_PARAMETERS, GAMMA, GAMMA_BILEVEL, GAMMA_DOWNLOADED, GAMMA_MULTILEVEL, GAMMA_ON_BASE, GAMMA_TABLE,
     HALFTONE, MONOCHROME, NO_HALFTONE, NO_UNIT, OPTION_UNIT, POSITIVE, RESOLUTION, RGB_PIXELS, SHARPNESS, THRESHOLD,
 };
-use super::plan::{Gamma, Plan};
+use super::plan::Plan;
+use crate::support::gamma::Gamma;
 
 /// One parameter on its way to the scanner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,11 +133,7 @@ fn gamma_tables(capabilities: &Capabilities, plan: &Plan) -> Vec<Parameter> {
     if !matches!(gamma(capabilities, plan), GAMMA_DOWNLOADED | GAMMA_ON_BASE) {
         return Vec::new();
     }
-    let curve = match &plan.gamma {
-        Gamma::Exponent(exponent) => gamma_curve(*exponent),
-        Gamma::Table(table) => **table,
-        Gamma::BuiltIn | Gamma::Linear => std::array::from_fn(|at| at as u8),
-    };
+    let curve = plan.gamma.table();
     let says = match &plan.gamma {
         Gamma::Table(_) => "the gamma table".to_owned(),
         Gamma::Exponent(exponent) => format!("the gamma curve of {exponent}"),
@@ -164,17 +161,19 @@ fn color_matrix(rows: &[f64; 9]) -> Parameter {
     Parameter { code: COLOR_MATRIX, bytes, says: "the colour matrix".to_owned() }
 }
 
-/// Numbers proportional to light become its root.
-fn gamma_curve(exponent: f64) -> [u8; 256] {
-    // Between 0 and 255, so nothing is cut.
-    std::array::from_fn(|at| ((at as f64 / 255.0).powf(1.0 / exponent) * 255.0).round() as u8)
+/// Bytes of FS W's parameters and of FS S.
+pub(super) const FS_PARAMETERS_BYTES: usize = 64;
+
+/// The height in the 64 bytes of FS S: after EOT the lines that were scanned.
+pub(super) fn height_in_force(bytes: &[u8]) -> Option<u32> {
+    bytes.get(20..24)?.try_into().ok().map(u32::from_le_bytes)
 }
 
 /// FS W, 64 bytes.
 fn extended(capabilities: &Capabilities, plan: &Plan) -> Parameter {
     let area = plan.area;
     let (across, down) = plan.page.dpi;
-    let mut bytes = Vec::with_capacity(64);
+    let mut bytes = Vec::with_capacity(FS_PARAMETERS_BYTES);
     for number in [across.0, down.0, area.x, area.y, area.width, area.height] {
         bytes.extend(number.to_le_bytes());
     }
@@ -189,7 +188,7 @@ fn extended(capabilities: &Capabilities, plan: &Plan) -> Parameter {
     ]);
     let (segmentation, mirror, lamp) = (0, 0, 0);
     bytes.extend([segmentation, plan.sharpness as u8, mirror, plan.film, lamp, plan.double_feed]);
-    bytes.resize(64, 0);
+    bytes.resize(FS_PARAMETERS_BYTES, 0);
     let from = match plan.source.unit() {
         NO_UNIT => String::new(),
         _ => format!(", from the source {}", plan.source.word()),
@@ -252,10 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_of_ones_own_is_a_root() {
-        let curve = gamma_curve(2.0);
-        assert_eq!((curve[0], curve[64], curve[255]), (0, 128, 255));
-        assert!(curve.is_sorted() && gamma_curve(1.0).iter().enumerate().all(|(at, value)| at == usize::from(*value)));
+    fn a_curve_of_ones_own_is_downloaded() {
         let all = bytes(&v850(), &[("gamma", "custom"), ("gamma-value", "2"), ("mode", "gray")]);
         assert_eq!((all[0].bytes[0], all[0].bytes[65], all[1].bytes[29]), (b'M', 128, 3));
     }

@@ -115,7 +115,7 @@ mod tests {
     }
 
     fn block(bytes: Vec<u8>, is_green_first: bool) -> Block {
-        Block { bytes: bytes.into(), is_green_first, is_last: false }
+        Block { bytes: bytes.into(), is_green_first, is_last: false, is_page_end: false }
     }
 
     fn page_lines(plan: &Plan, block: Block) -> Vec<u8> {

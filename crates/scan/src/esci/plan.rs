@@ -3,8 +3,9 @@
 use super::blocks::{Asked, ESC_HEADER_BYTES, LINE_HEADER_BYTES};
 use super::capabilities::{Capabilities, Dialect, Source};
 use super::codes::{NO_CORRECTION, POSITIVE};
-use super::options::{CORRECTIONS, CUSTOM, DOUBLE_FEEDS, FILMS, FOCUSES, GRAY, LINEAR, LINEART, TABLE};
+use super::options::{CORRECTIONS, DOUBLE_FEEDS, FILMS, FOCUSES, GRAY, LINEART};
 use crate::options::names;
+use crate::support::gamma::Gamma;
 use crate::support::options::chosen_pixels;
 use crate::{AreaError, Dpi, Options, PageFormat, PixelArea, Pixels};
 
@@ -20,17 +21,6 @@ const MOST_BLOCK_LINES: u32 = 255;
 const MOST_PLAIN_LINE_BYTES: u32 = 65_535;
 /// As many as one read can bring, with the error byte behind them. No scanner comes near.
 const MOST_LINE_BYTES: u32 = usbscan_client::wire::PAYLOAD_LIMIT as u32 - 1;
-
-/// Which curve the samples go through.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Gamma {
-    BuiltIn,
-    Linear,
-    /// This exponent.
-    Exponent(f64),
-    /// These.
-    Table(Box<[u8; 256]>),
-}
 
 /// One page as it is to be scanned.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +46,8 @@ pub(super) struct Plan {
     pub correction: u8,
     /// Rows for red, green and blue, should ESC M say so.
     pub matrix: Option<[f64; 9]>,
+    /// The page ends where its sheet does, if that is before the area's end.
+    pub ends_with_sheet: bool,
     /// The image data that follows from it.
     pub asked: Asked,
 }
@@ -72,23 +64,25 @@ impl Plan {
         keep_colors(&mut wanted, distance, most.1)?;
         let area = fit(capabilities, pixels, wanted, most.0)?;
         let (width, height) = (wanted.width, area.height);
+        let ends_with_sheet = place.source.is_feeder() && capabilities.detects_page_end;
         // The colours of a line come with lines above and below it.
         let area = PixelArea { y: area.y - distance, height: height + 2 * distance, ..area };
         Ok(Plan {
             source: place.source,
             film: chosen(options, names::FILM_TYPE, &FILMS).unwrap_or(POSITIVE),
-            page: PageFormat { width, height: Some(height), pixels, dpi: (dpi, dpi) },
+            page: PageFormat { width, height: (!ends_with_sheet).then_some(height), pixels, dpi: (dpi, dpi) },
+            ends_with_sheet,
             area,
             threshold: options.int(names::THRESHOLD).and_then(|threshold| u8::try_from(threshold).ok()),
             brightness: small(options, names::BRIGHTNESS),
-            gamma: gamma(options),
+            gamma: Gamma::chosen(options),
             matrix: options.numbers(names::COLOR_MATRIX).and_then(|numbers| numbers.try_into().ok()),
             sharpness: small(options, names::SHARPNESS),
             focus: chosen(options, names::FOCUS, &FOCUSES),
             double_feed: chosen(options, names::DOUBLE_FEED, &DOUBLE_FEEDS).unwrap_or(0),
             distance,
             correction: chosen(options, names::COLOR_CORRECTION, &CORRECTIONS).unwrap_or(NO_CORRECTION),
-            asked: asked(capabilities, pixels, area),
+            asked: asked(capabilities, pixels, area, ends_with_sheet),
         })
     }
 
@@ -123,31 +117,19 @@ fn small(options: &Options, name: &str) -> i8 {
     options.int(name).and_then(|number| i8::try_from(number).ok()).unwrap_or(0)
 }
 
-fn gamma(options: &Options) -> Gamma {
-    match options.text(names::GAMMA) {
-        Some(LINEAR) => Gamma::Linear,
-        Some(CUSTOM) => Gamma::Exponent(options.fixed(names::GAMMA_VALUE).unwrap_or(1.0)),
-        Some(TABLE) => Gamma::Table(Box::new(table(options.numbers(names::GAMMA_TABLE)))),
-        _ => Gamma::BuiltIn,
-    }
-}
-
 /// The image data of an area.
-fn asked(capabilities: &Capabilities, pixels: Pixels, area: PixelArea) -> Asked {
+fn asked(capabilities: &Capabilities, pixels: Pixels, area: PixelArea, ends_with_sheet: bool) -> Asked {
     let line_bytes = pixels.bytes_per_line(area.width);
     let in_blocks = capabilities.has(b'd');
-    let most_bytes = if capabilities.takes_large_blocks { BLOCK_BYTES } else { SMALL_BLOCK_BYTES };
+    // A page that ends with its sheet ends with a block: a small one has less of what lies below the sheet.
+    let large = capabilities.takes_large_blocks && !ends_with_sheet;
+    let most_bytes = if large { BLOCK_BYTES } else { SMALL_BLOCK_BYTES };
     Asked {
         line_bytes,
         lines: area.height,
         block_lines: if in_blocks { block_lines(line_bytes, most_bytes) } else { 1 },
         header_bytes: if in_blocks { ESC_HEADER_BYTES } else { LINE_HEADER_BYTES },
     }
-}
-
-/// Whole numbers from 0 to 255, as the option has them.
-fn table(numbers: Option<&[f64]>) -> [u8; 256] {
-    std::array::from_fn(|at| numbers.and_then(|numbers| numbers.get(at)).map_or(at as u8, |number| *number as u8))
 }
 
 /// Where colours lie lines apart, the first and the last lines of the platen have not all of them, and are left out.
@@ -198,6 +180,7 @@ fn block_lines(line_bytes: usize, most_bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::capabilities::Place;
     use super::super::capabilities::tests::{plain, v850};
     use super::*;
 
@@ -245,6 +228,16 @@ mod tests {
         let gray = plan(&d1, &[("mode", "gray")]).expect("the glass");
         assert_eq!((gray.distance, gray.page.height), (0, Some(3510)));
         assert!(plan(&d1, &[("br-y", "0.1")]).is_err(), "above all that has three colours");
+    }
+
+    #[test]
+    fn a_page_that_ends_with_its_sheet_has_no_height_and_small_blocks() {
+        let mut feeder = v850();
+        feeder.places = vec![Place { source: Source::Feeder, area: (40_800, 67_200) }];
+        assert_eq!(plan(&feeder, &[]).expect("a page").page.height, Some(4200));
+        feeder.detects_page_end = true;
+        let ends = plan(&feeder, &[]).expect("a page");
+        assert_eq!((ends.page.height, ends.asked.lines, ends.asked.block_lines), (None, 4200, 16));
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use super::adf::Batch;
 use super::capabilities::{Capabilities, Dialect};
-use super::codes::{ACK, BUTTON, CAN, FS_PARAMETERS};
+use super::codes::{ACK, BUTTON, CAN, FS_PARAMETERS, FS_PARAMETERS_IN_FORCE};
 use super::dialogue::Dialogue;
 use super::identify::{identify, is_out_of_sync};
 use super::image_stream::{ImageStream, StreamState};
-use super::parameters::{Parameter, longest, parameters};
+use super::parameters::{FS_PARAMETERS_BYTES, Parameter, height_in_force, longest, parameters};
 use super::pixels::LineConverter;
 use super::plan::Plan;
 use super::resync::{self, Effort};
@@ -16,7 +16,7 @@ use super::status;
 use crate::support::Timeouts;
 use crate::support::channel::{is_gone, or_cancelled};
 use crate::{
-    Cancel, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ReadEnd, ScanError, Scanner,
+    Cancel, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError, ReadEnd, ScanError, Scanner,
     Transport,
 };
 
@@ -127,7 +127,9 @@ impl EsciScanner {
         progress: Tell<'_>,
     ) -> Result<(), ScanError> {
         self.wait_until_ready(began, progress)?;
-        if self.is_set_up && !self.capabilities.ejects_pages {
+        // EOT leaves the height that was scanned in the parameters.
+        let is_forgotten = self.capabilities.ejects_pages || plan.ends_with_sheet;
+        if self.is_set_up && !is_forgotten {
             return match self.capabilities.dialect {
                 Dialect::Fs => Ok(()),
                 Dialect::Esc if self.capabilities.has(b'd') => self.set(&parameters[parameters.len() - 1..]),
@@ -187,16 +189,24 @@ impl EsciScanner {
         let timeout = self.dialogue.channel.timeouts.image;
         let mut delivery = LineConverter::default();
         let mut done = 0;
+        let mut may_end = plan.ends_with_sheet;
         loop {
             let block = stream.next(&mut self.dialogue, timeout)?;
-            let is_last = block.is_last;
-            if !is_last {
-                if self.dialogue.channel.cancel.is_requested() {
-                    return Err(ScanError::Cancelled { idle: false });
-                }
+            if !block.is_last && self.dialogue.channel.cancel.is_requested() {
+                return Err(ScanError::Cancelled { idle: false });
+            }
+            // One that refuses EOT is not asked again.
+            let is_sheet_end = may_end && block.is_page_end && stream.end_page(&mut self.dialogue)?;
+            may_end &= !block.is_page_end;
+            let is_last = block.is_last || is_sheet_end;
+            let mut most_lines = u32::MAX;
+            if is_sheet_end {
+                most_lines = self.scanned_height()?.saturating_sub(2 * plan.distance).saturating_sub(done);
+            } else if !is_last {
                 stream.go_on(&mut self.dialogue)?;
             }
             let lines = delivery.page_lines(plan, &block);
+            let lines = &lines[..lines.len().min((most_lines as usize).saturating_mul(line_bytes))];
             if !lines.is_empty() && sink.lines(lines).map_err(ScanError::Sink)? == Flow::Stop {
                 self.dialogue.channel.cancel.start_clean_up();
                 return Ok(Outcome::Stopped);
@@ -204,11 +214,20 @@ impl EsciScanner {
             // No page has more lines than its height.
             done += (lines.len() / line_bytes) as u32;
             progress(Progress::Lines { done, total: plan.page.height });
+            if is_last && done == 0 {
+                return Err(ProtocolError::EndedEarly { missing: plan.asked.lines }.into());
+            }
             if is_last {
                 sink.end().map_err(ScanError::Sink)?;
                 return Ok(Outcome::Complete);
             }
         }
+    }
+
+    /// The lines that a scanner has scanned of a page that was ended with EOT.
+    fn scanned_height(&mut self) -> Result<u32, ScanError> {
+        let bytes = self.dialogue.structure(FS_PARAMETERS_IN_FORCE, FS_PARAMETERS_BYTES)?;
+        Ok(height_in_force(&bytes).unwrap_or(u32::MAX))
     }
 
     /// Brings the scanner from the middle of a page to idle. Whether it said that it is.

@@ -3,6 +3,7 @@
 use super::message::{Token, Value as Word};
 use crate::options::{names, sources};
 use crate::support::alignment::Alignment;
+use crate::support::gamma;
 use crate::support::options::{edges, edges_of, modes, one_of, page_width, while_one_of};
 use crate::{
     Constraint, Dpi, Identity, MM_PER_INCH, MaxArea, OptionDescriptor, Options, ProtocolError, Unit, Value, Variant,
@@ -13,9 +14,6 @@ pub(super) const COMPRESSION: &str = "compression";
 pub(super) const NONE: &str = "None";
 pub(super) const JPEG: &str = "JPEG";
 pub(super) const QUALITY: &str = "jpeg-quality";
-/// Gamma, as ESC/I calls them.
-const BUILT_IN: &str = "built-in";
-const LINEAR: &str = "linear";
 
 /// Areas are told in hundredths of an inch.
 const UNITS_PER_INCH: u32 = 100;
@@ -127,6 +125,8 @@ pub(super) struct Capabilities {
     threshold: Option<Numbers>,
     /// The words of GMM for its own curve and for none.
     pub gammas: Vec<(&'static str, &'static str)>,
+    /// It takes tables for each colour and for gray, and applies them to numbers proportional to light.
+    takes_tables: bool,
     /// Pixels across and down that an image may have.
     pub most_pixels: (u32, u32),
 }
@@ -216,9 +216,12 @@ fn modes_of(capabilities: &[Token], raw: bool) -> Vec<&'static str> {
     offered.map(|(mode, _)| mode).filter(|mode| raw || *mode != modes::LINEART).collect()
 }
 
+/// The word of GMM for no curve.
+pub(super) const LINEAR_WORD: &str = "UG10";
+
 /// Of two curves for screens the first.
 fn gammas_of(capabilities: &[Token]) -> Vec<(&'static str, &'static str)> {
-    let all = [(BUILT_IN, "UG18", b"UG18"), (BUILT_IN, "UG22", b"UG22"), (LINEAR, "UG10", b"UG10")];
+    let all = [(gamma::BUILT_IN, "UG18", b"UG18"), (gamma::BUILT_IN, "UG22", b"UG22"), (gamma::LINEAR, LINEAR_WORD, b"UG10")];
     let offered = all.into_iter().filter(|(_, _, word)| listed(capabilities, b"#GMM", word));
     let mut gammas: Vec<_> = offered.map(|(name, text, _)| (name, text)).collect();
     gammas.dedup_by_key(|(name, _)| *name);
@@ -252,6 +255,8 @@ impl Capabilities {
             quality: numbers(capabilities, b"#JPG").filter(|_| jpeg),
             threshold: numbers(capabilities, b"#THR"),
             gammas: gammas_of(capabilities),
+            takes_tables: listed(capabilities, b"#GMM", b"UG10")
+                && [b"RED ", b"GRN ", b"BLU ", b"MONO"].iter().all(|table| listed(capabilities, b"#GMT", table)),
             most_pixels: most_pixels.unwrap_or((65_535, 65_535)),
         })
     }
@@ -322,14 +327,17 @@ impl Capabilities {
         self.places.iter().flat_map(of).collect()
     }
 
-    fn gamma(&self) -> Option<OptionDescriptor> {
-        let list: Vec<&str> = self.gammas.iter().map(|(name, _)| *name).collect();
-        let description = "The scanner's own curve, made for screens; or none: numbers proportional to light.";
-        let first = *list.first()?;
-        Some(OptionDescriptor {
-            active_when: Some(while_one_of(names::MODE, &[modes::COLOR, modes::GRAY])),
-            ..OptionDescriptor::new(names::GAMMA, "Gamma", description, one_of(&list), first.into())
-        })
+    /// The curve, where there is a choice, and one's own where it takes tables.
+    fn gamma(&self) -> Vec<OptionDescriptor> {
+        let mut words: Vec<&str> = self.gammas.iter().map(|(name, _)| *name).collect();
+        if words.is_empty() {
+            return Vec::new();
+        }
+        if !self.takes_tables {
+            return vec![gamma::option(&words)];
+        }
+        words.extend([gamma::CUSTOM, gamma::TABLE]);
+        vec![gamma::option(&words), gamma::value_option(), gamma::table_option()]
     }
 
     /// How images come, where there is a choice, and how good JPEG is.
@@ -369,11 +377,11 @@ pub(super) mod tests {
         "#ADFTYPEFEED#ADFDPLX1SCN#ADFALGNCNTR#ADFAREAi0001170i0001700#ADFAMAXi0001170i0002000#ADFRESOd600#FB ALGNLEFT\
          #FB AREAi0001170i0001700#FB RESOi0001200#IMXi0065535i0065535#PRDh010PID 08BC        #VERh010FB      SPECF   ",
         "#ADFDPLX#ADFPEDT#ADFRSMSLISTd600#COLLISTC024M001M008#FMTLISTRAW JPG #JPGRANGd001d100#THRRANGd000d255\
-         #GMMLISTUG10UG18#RSMLISTd075d150d300d600i0001200#RSSLISTd075d150d300d400d600i0001200i0002400",
+         #GMMLISTUG10UG18#GMTLISTRED GRN BLU MONO#RSMLISTd075d150d300d600i0001200#RSSLISTd075d150d300d400d600i0001200i0002400",
     );
     const DS530: (&str, &str) = (
         "#ADFTYPEFEED#ADFDPLX1SCN#ADFAREAd850i0001550#ADFAMAXd850i0024000#ADFRESOd600#PRDh007DS-530 .",
-        "#ADFDPLX#COLLISTC024M008R008G008B008#FMTLISTJPG #JPGRANGd001d100#GMMLISTUG10UG18\
+        "#ADFDPLX#COLLISTC024M008R008G008B008#FMTLISTJPG #JPGRANGd001d100#GMMLISTUG10UG18#GMTLISTRED GRN BLU MONO\
          #RSMLISTd050d075d100d600#RSSLISTd050d075d100d600",
     );
 

@@ -107,7 +107,7 @@ impl Dialogue {
 
     /// FIN: out of it.
     pub(super) fn leave(&mut self) -> Result<(), ScanError> {
-        self.exchange("FIN ", "", self.channel.timeouts.reply)?;
+        self.exchange("FIN ", b"", self.channel.timeouts.reply)?;
         self.state = SessionState::Outside;
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Dialogue {
     pub(super) fn ask(
         &mut self,
         code: &'static str,
-        parameters: &str,
+        parameters: &[u8],
         progress: Tell<'_>,
     ) -> Result<(ReplyInfo, Bytes), ScanError> {
         let began = Instant::now();
@@ -140,12 +140,12 @@ impl Dialogue {
     fn exchange(
         &mut self,
         code: &'static str,
-        parameters: &str,
+        parameters: &[u8],
         timeout: Duration,
     ) -> Result<(ReplyInfo, Bytes), ScanError> {
         self.send(&request(code, parameters.len()))?;
         if !parameters.is_empty() {
-            self.send(parameters.as_bytes())?;
+            self.send(parameters)?;
         }
         let mut coming = Coming::default();
         let head = self.receive(&mut coming, code, MOST_ANSWER, timeout)?;
@@ -188,7 +188,7 @@ impl Dialogue {
 
     /// TRDT: images come next.
     pub(super) fn start_images(&mut self, progress: Tell<'_>) -> Result<(), ScanError> {
-        let (info, _) = self.ask("TRDT", "", progress)?;
+        let (info, _) = self.ask("TRDT", b"", progress)?;
         if let Some(problem) = info.problem {
             return Err(problem.into());
         }
@@ -234,7 +234,7 @@ impl Dialogue {
 
     /// CAN: the job is over. A scanner that had ended it by itself says that this is not the moment; that is as good.
     pub(super) fn stop_images(&mut self) -> Result<(), ScanError> {
-        match self.exchange("CAN ", "", self.channel.timeouts.resync) {
+        match self.exchange("CAN ", b"", self.channel.timeouts.resync) {
             Err(ScanError::Protocol(ProtocolError::WrongReply { got, .. })) if got == "INVD" => {
                 self.state = SessionState::Session;
                 Ok(())

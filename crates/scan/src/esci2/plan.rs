@@ -1,8 +1,9 @@
 //! One page as it is to be scanned: from the options of people to the scanner's parameters. Values only.
 
-use super::capabilities::{COMPRESSION, Capabilities, JPEG, Place, QUALITY, Source};
+use super::capabilities::{COMPRESSION, Capabilities, JPEG, LINEAR_WORD, Place, QUALITY, Source};
 use super::message::{integer, number};
 use crate::options::names;
+use crate::support::gamma::Gamma;
 use crate::support::options::{chosen_pixels, modes};
 use crate::{AreaError, Dpi, Options, PageFormat, PixelArea, Pixels};
 
@@ -21,7 +22,7 @@ pub(super) struct Plan {
     pub area: PixelArea,
     pub is_jpeg: bool,
     /// The block of PARA.
-    pub parameters: String,
+    pub parameters: Vec<u8>,
 }
 
 impl Plan {
@@ -43,7 +44,7 @@ impl Plan {
         // A sheet may be shorter than the area; the scanner says so behind it.
         let height = Some(area.height).filter(|_| place.source == Source::Flatbed);
         let page = PageFormat { width: wanted.width, height, pixels, dpi: (dpi, dpi) };
-        let mut plan = Plan { place, page, area, is_jpeg, parameters: String::new() };
+        let mut plan = Plan { place, page, area, is_jpeg, parameters: Vec::new() };
         plan.parameters = plan.parameters(capabilities, options);
         Ok(plan)
     }
@@ -59,7 +60,7 @@ impl Plan {
     }
 
     /// In the order in which Epson's own driver has them.
-    fn parameters(&self, capabilities: &Capabilities, options: &Options) -> String {
+    fn parameters(&self, capabilities: &Capabilities, options: &Options) -> Vec<u8> {
         let (source, color) = (self.place.source, self.page.pixels);
         let mut all = match source {
             Source::Flatbed => "#FB ",
@@ -81,14 +82,32 @@ impl Plan {
         if let Some(threshold) = small(names::THRESHOLD) {
             all += &format!("#THR{}", number(threshold));
         }
-        let gamma = options.text(names::GAMMA);
-        if let Some((_, word)) = capabilities.gammas.iter().find(|(name, _)| Some(*name) == gamma) {
-            all += &format!("#GMM{word}");
-        }
+        let mut all = all.into_bytes();
+        self.gamma(capabilities, options, &mut all);
         let images = if source == Source::Flatbed { 0 } else { self.images() };
         let PixelArea { x, y, width, height } = self.area;
         let area: String = [x, y, width, height].map(integer).concat();
-        all + &format!("#PAG{}#ACQ{area}#BSZ{}", number(images), integer(CHUNK_BYTES))
+        all.extend(format!("#PAG{}#ACQ{area}#BSZ{}", number(images), integer(CHUNK_BYTES)).into_bytes());
+        all
+    }
+
+    /// One of the scanner's curves; or none, with a table for each colour that is scanned behind it.
+    fn gamma(&self, capabilities: &Capabilities, options: &Options, into: &mut Vec<u8>) {
+        let chosen = options.text(names::GAMMA);
+        if let Some((_, word)) = capabilities.gammas.iter().find(|(name, _)| Some(*name) == chosen) {
+            into.extend(format!("#GMM{word}").into_bytes());
+            return;
+        }
+        let gamma = Gamma::chosen(options);
+        if !matches!(gamma, Gamma::Exponent(_) | Gamma::Table(_)) {
+            return;
+        }
+        into.extend(format!("#GMM{LINEAR_WORD}").into_bytes());
+        let tables = if self.page.pixels.channels() == 3 { &["RED ", "GRN ", "BLU "][..] } else { &["MONO"] };
+        for table in tables {
+            into.extend(format!("#GMT{table}h100").into_bytes());
+            into.extend(gamma.table());
+        }
     }
 }
 
@@ -125,22 +144,43 @@ mod tests {
         Plan::new(&capabilities, &options)
     }
 
+    fn text(plan: &Plan) -> String {
+        String::from_utf8_lossy(&plan.parameters).into_owned()
+    }
+
+    #[test]
+    fn a_curve_of_ones_own_is_a_table_for_each_colour_that_is_scanned() {
+        let color = plan(&[("gamma", "custom"), ("gamma-value", "2")]).expect("a page");
+        let at = color.parameters.windows(8).position(|bytes| bytes == b"#GMMUG10").expect("no curve of its own");
+        for (table, name) in ["RED ", "GRN ", "BLU "].into_iter().enumerate() {
+            let from = at + 8 + table * 268;
+            let (head, shades) = color.parameters[from..from + 268].split_at(12);
+            assert_eq!(head, format!("#GMT{name}h100").as_bytes());
+            assert_eq!((shades[0], shades[64], shades[255]), (0, 128, 255));
+        }
+        assert!(color.parameters[at + 8 + 3 * 268..].starts_with(b"#PAG"));
+        let gray = plan(&[("mode", "gray"), ("gamma", "table")]).expect("a page");
+        let at = gray.parameters.windows(8).position(|bytes| bytes == b"#GMTMONO").expect("one table");
+        assert!(gray.parameters[at + 268..].starts_with(b"#PAG"));
+        assert!(color.parameters.len() <= 1536, "what scanners take at once");
+    }
+
     #[test]
     fn a_page_is_its_parameters() {
         let a4 = plan(&[("br-x", "210"), ("br-y", "297")]).expect("A4");
         assert_eq!((a4.page.width, a4.page.height, a4.area.width), (2480, Some(3508), 2480));
         assert_eq!(
-            a4.parameters,
+            text(&a4),
             "#FB #RSMi0000300#RSSi0000300#COLC024#FMTRAW #GMMUG18#PAGd000#ACQi0000000i0000000i0002480i0003508#BSZi0131072"
         );
         let both = plan(&[("source", "adf duplex"), ("compression", "jpeg"), ("jpeg-quality", "80"), ("br-x", "100")]);
         let both = both.expect("a job");
         assert_eq!((both.page.height, both.page.width, both.area.width), (None, 1181, 1184));
         assert!(
-            both.parameters.starts_with("#ADFDPLX#RSMi0000300#RSSi0000300#COLC024#FMTJPG #JPGd080#GMMUG18#PAGd002")
+            text(&both).starts_with("#ADFDPLX#RSMi0000300#RSSi0000300#COLC024#FMTJPG #JPGd080#GMMUG18#PAGd002")
         );
         let bits = plan(&[("mode", "lineart"), ("threshold", "90")]).expect("a page");
-        assert!(bits.parameters.contains("#COLM001#FMTRAW #THRd090#PAG"));
+        assert!(text(&bits).contains("#COLM001#FMTRAW #THRd090#PAG"));
     }
 
     #[test]

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_steps_are_within_the_limits_of_the_protocol() {
-        for steps in [while_setting(12), while_setting(180), while_scanning()] {
+        for steps in [while_setting(12), while_setting(180), while_setting(1536), while_scanning()] {
             assert!(steps.len() <= usbscan_client::wire::ABORT_STEPS_LIMIT);
             let header =
                 serde_json::to_string(&usbscan_client::wire::Command::ArmAbort { steps, settle: None }).expect("JSON");

@@ -84,7 +84,7 @@ impl Esci2Scanner {
         }
         self.dialogue.channel.arm_abort(resync::while_setting(plan.parameters.len()))?;
         self.enter(progress)?;
-        let (_, status) = self.dialogue.ask("STAT", "", progress)?;
+        let (_, status) = self.dialogue.ask("STAT", b"", progress)?;
         if let Some(problem) = reply_info::status(&tokens(&status), plan.place.source.part()) {
             return Err(problem.into());
         }
@@ -181,8 +181,8 @@ impl Esci2Scanner {
 
 /// INFO and CAPA, in a session.
 fn identify(dialogue: &mut Dialogue, progress: Tell<'_>) -> Result<(Identity, Capabilities), ScanError> {
-    let (_, information) = dialogue.ask("INFO", "", progress)?;
-    let (_, capabilities) = dialogue.ask("CAPA", "", progress)?;
+    let (_, information) = dialogue.ask("INFO", b"", progress)?;
+    let (_, capabilities) = dialogue.ask("CAPA", b"", progress)?;
     let information = tokens(&information);
     let capabilities = Capabilities::read(&information, &tokens(&capabilities))?;
     Ok((capabilities::identity(&information), capabilities))

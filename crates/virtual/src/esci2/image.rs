@@ -1,6 +1,6 @@
 //! One side of a page as it goes over the wire: raw lines or a JPEG stream, made as they are asked for.
 
-use super::settings::{Colour, JpegSetup, Settings};
+use super::settings::{Colour, Curves, JpegSetup, Settings};
 use crate::glass::{Glass, GlassError, Rows, Sample, View};
 use crate::jpeg::{FrameHeight, Jpeg, JpegForm, LineSource};
 
@@ -30,6 +30,7 @@ struct Lines {
     rows: Rows<u8>,
     colour: Colour,
     threshold: u8,
+    curves: Option<Box<Curves>>,
     next: u32,
 }
 
@@ -37,10 +38,12 @@ impl LineSource for Lines {
     fn line(&mut self, into: &mut Vec<u8>) {
         let row = self.rows.row(self.next);
         self.next += 1;
-        match self.colour {
-            Colour::Rgb => into.extend(row.as_flattened()),
-            Colour::Gray => into.extend(row.iter().map(|pixel| u8::luma(*pixel))),
-            Colour::Bit => into.extend(row.chunks(8).map(|pixels| {
+        match (self.colour, &self.curves) {
+            (Colour::Rgb, None) => into.extend(row.as_flattened()),
+            (Colour::Rgb, Some(curves)) => into.extend(row.iter().flat_map(|pixel| curves.color(*pixel))),
+            (Colour::Gray, None) => into.extend(row.iter().map(|pixel| u8::luma(*pixel))),
+            (Colour::Gray, Some(curves)) => into.extend(row.iter().map(|pixel| curves.gray(u8::luma(*pixel)))),
+            (Colour::Bit, _) => into.extend(row.chunks(8).map(|pixels| {
                 let bit = |pixel: &[u8; 3]| u8::from(u8::luma(*pixel) >= self.threshold);
                 pixels.iter().enumerate().fold(0, |byte, (at, pixel)| byte | bit(pixel) << (7 - at))
             })),
@@ -55,7 +58,8 @@ impl Image {
         let rows = glass.rows_below(View { dpi: settings.dpi, left, top, width, height: asked }, shift)?;
         let end = glass.sheet_height(settings.dpi.1);
         let height = end.map_or(asked, |end| end.saturating_sub(top).clamp(1, asked));
-        let lines = Lines { rows, colour: settings.colour, threshold: settings.threshold, next: 0 };
+        let (colour, threshold, curves) = (settings.colour, settings.threshold, settings.curves());
+        let lines = Lines { rows, colour, threshold, curves, next: 0 };
         let line_bytes = match settings.colour {
             Colour::Rgb => 3 * width as usize,
             Colour::Gray => width as usize,

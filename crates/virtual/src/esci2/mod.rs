@@ -9,7 +9,8 @@
 //! - The next request is looked at when the answer to the last was read to its end.
 //! - After CAN it is in the session, and busy once; the sheet is put out.
 //! - A bus reset ends the session; clearing a halt does not.
-//! - Gamma, own tables and matrices are accepted and change no pixel; the threshold does.
+//! - Its own gamma curves and downloaded matrices are accepted and change no pixel; the threshold does, and downloaded
+//!   tables if wanted: SANE's epsonds always sends some.
 
 mod image;
 mod job;
@@ -61,6 +62,8 @@ pub struct Esci2Setup {
     pub chunks: Chunks,
     /// What is the matter with it.
     pub conditions: Conditions,
+    /// Gamma tables that a host downloads are applied.
+    pub applies_tables: bool,
     /// The feeder takes two sheets at once.
     pub double_feed: bool,
     /// Paper jams in the feeder at this byte of image data of a job; happens once.
@@ -80,6 +83,7 @@ impl Default for Esci2Setup {
             jpeg: JpegSetup::default(),
             chunks: Chunks::default(),
             conditions: Conditions::default(),
+            applies_tables: false,
             double_feed: false,
             jam_at: None,
             serial: "VIRTUAL2".to_owned(),
@@ -159,7 +163,7 @@ impl Esci2 {
             descriptors: descriptors(&setup.serial),
             panel: Panel::new(setup.conditions.clone()),
             feeder,
-            settings: Settings::new(setup.formats),
+            settings: Settings::new(setup.formats, setup.applies_tables),
             session: Session::Out,
             parser: Parser::Start,
             plugged: None,
@@ -427,7 +431,7 @@ impl Model for Esci2 {
     fn reset(&mut self) {
         self.session = Session::Out;
         self.parser = Parser::Start;
-        self.settings = Settings::new(self.setup.formats);
+        self.settings = Settings::new(self.setup.formats, self.setup.applies_tables);
         self.homing = false;
         self.inbox.clear();
         self.outbox.clear();

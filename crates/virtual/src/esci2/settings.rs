@@ -81,9 +81,35 @@ pub struct Chunks {
     pub every: Option<u32>,
 }
 
+/// Curves that the host downloaded, for red, green, blue and gray; in force while the scanner's own is `UG10`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Curves([[u8; 256]; 4]);
+
+impl Curves {
+    fn straight() -> Box<Curves> {
+        Box::new(Curves([std::array::from_fn(|at| at as u8); 4]))
+    }
+
+    fn set(&mut self, name: &[u8; 4], bytes: &[u8]) -> Option<()> {
+        let at = [b"RED ", b"GRN ", b"BLU ", b"MONO"].iter().position(|known| *known == name)?;
+        self.0[at] = bytes.try_into().ok()?;
+        Some(())
+    }
+
+    pub(super) fn color(&self, pixel: [u8; 3]) -> [u8; 3] {
+        std::array::from_fn(|at| self.0[at][usize::from(pixel[at])])
+    }
+
+    pub(super) fn gray(&self, shade: u8) -> u8 {
+        self.0[3][usize::from(shade)]
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Settings {
     formats: Formats,
+    applies_tables: bool,
+    curves: Box<Curves>,
     pub from: From,
     pub dpi: (u32, u32),
     pub colour: Colour,
@@ -99,9 +125,11 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(formats: Formats) -> Settings {
+    pub(super) fn new(formats: Formats, applies_tables: bool) -> Settings {
         Settings {
             formats,
+            applies_tables,
+            curves: Curves::straight(),
             from: From::Flatbed,
             dpi: (75, 75),
             colour: Colour::Bit,
@@ -160,11 +188,17 @@ impl Settings {
                     *field = small(value, 65_535)?;
                 }
             }
-            // Own gamma tables and matrices change nothing here, like the built-in curves.
-            (b"#GMT", [Value::Word(_), Value::Bytes(_)]) | (b"#CMX", _) => {}
+            (b"#GMT", [Value::Word(name), Value::Bytes(bytes)]) => self.curves.set(name, bytes)?,
+            // Matrices change nothing here, like the built-in curves.
+            (b"#CMX", _) => {}
             _ => return None,
         }
         Some(())
+    }
+
+    /// The downloaded curves, while they are in force.
+    pub(super) fn curves(&self) -> Option<Box<Curves>> {
+        (self.applies_tables && self.gamma == *b"UG10").then(|| self.curves.clone())
     }
 
     fn is_possible(&self) -> bool {

@@ -27,6 +27,7 @@ pub(super) const ESCI2: ModelSpec = ModelSpec {
         Key { name: "restart", value: "yes|no", about: "restart intervals in JPEG [yes]" },
         Key { name: "chunk", value: "BYTES", about: "image data in a reply [as many as #BSZ allows]" },
         Key { name: "first-chunk", value: "BYTES", about: "and in the first of a page" },
+        Key { name: "tables", value: "yes|no", about: "applies gamma tables that are downloaded [no]" },
         Key { name: "warmup", value: "SECONDS", about: "how long its lamp warms up" },
         Key { name: "busy", value: "SECONDS|always", about: "in use from elsewhere" },
         Key { name: "cover", value: "open|closed", about: "its cover [closed]" },
@@ -71,6 +72,7 @@ fn build_esci2(values: &mut Values) -> Result<Built, SpecError> {
     setup.jpeg.frame = values.read("frame", "asked, right or dnl", frame)?.unwrap_or(setup.jpeg.frame);
     setup.jpeg.sampling = values.read("sampling", "444, 422 or 420", Sampling::parse)?.unwrap_or_default();
     setup.jpeg.restarts = values.read("restart", "yes or no", either("yes", "no"))?.unwrap_or(true);
+    setup.applies_tables = values.read("tables", "yes or no", either("yes", "no"))?.unwrap_or(false);
     let bytes = |text: &str| faults::parse_bytes(text).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
     setup.chunks.every = values.read("chunk", "bytes, not 0", bytes)?;
     setup.chunks.first = values.read("first-chunk", "bytes, not 0", bytes)?;
