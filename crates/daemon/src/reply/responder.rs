@@ -15,8 +15,10 @@ use crate::reply::outbox::Outbox;
 pub(crate) trait Requester: std::fmt::Debug + Send + Sync {
     /// The way to its client.
     fn outbox(&self) -> &Outbox;
-    /// The request with this id has its answer.
+    /// The request with this id has its answer, which goes to the outbox next.
     fn answered(&self, id: u64);
+    /// That answer is in the outbox.
+    fn put(&self);
 }
 
 /// An answer that is owed.
@@ -117,6 +119,9 @@ impl Responder {
             self.requester.answered(self.id());
         }
         self.requester.outbox().answer(answer, payload, self.credit.take());
+        if self.outstanding {
+            self.requester.put();
+        }
     }
 }
 

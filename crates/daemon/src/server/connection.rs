@@ -98,6 +98,8 @@ impl<'a> Connection<'a> {
                 session.leave_shared_memory();
             }
             leave(self.core, &session, CloseReason::Died);
+            // A client that has only ended its sending hears every answer, also of a recovery that it asked for.
+            session.wait_for_answers();
             self.core.sessions.remove(session.id());
             log::debug!("{} ends", session.label());
         }

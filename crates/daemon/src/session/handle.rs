@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::{Mutex, MutexGuard};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use usbscan_shm::SharedMemory;
 use usbscan_wire::{AbortStep, DEFAULT_TIMEOUT_SECONDS, Event, EventName, Faults, Peer};
 
@@ -109,6 +109,32 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) struct JobOver;
 
+/// How many requests have no answer in the outbox yet. One leaves the outstanding requests, where others look for it, just before
+/// that.
+#[derive(Debug, Default)]
+struct Unanswered {
+    count: AtomicUsize,
+    /// Written when there are none, once the client sends no more.
+    tell: OnceLock<OwnedFd>,
+}
+
+impl Unanswered {
+    fn one_more(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn one_less(&self) {
+        if self.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        // An eventfd has room for more than there are requests.
+        let _ = self.tell.get().map(|tell| rustix::io::write(tell, &1_u64.to_ne_bytes()));
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Session {
     /// Who, and under which number.
@@ -118,6 +144,7 @@ pub(crate) struct Session {
     budget: Arc<Budget>,
     log_budget: Arc<LogBudget>,
     outstanding: Mutex<HashMap<u64, RequestLocation>>,
+    unanswered: Unanswered,
     timeouts: Mutex<Timeouts>,
     binding: Mutex<Option<Arc<Binding>>>,
     job: Mutex<Job>,
@@ -154,6 +181,7 @@ impl Session {
             budget,
             log_budget,
             outstanding: Mutex::default(),
+            unanswered: Unanswered::default(),
             timeouts: Mutex::default(),
             binding: Mutex::default(),
             job: Mutex::default(),
@@ -223,6 +251,18 @@ impl Session {
         asked[1].revents().is_empty()
     }
 
+    /// Waits until every request that was taken up has its answer in the outbox, or the client has closed its end. Only the reader
+    /// thread does, when it has read the last.
+    pub fn wait_for_answers(&self) {
+        let Ok(done) = eventfd(0, EventfdFlags::CLOEXEC) else { return };
+        let Ok(tell) = done.try_clone() else { return };
+        let _ = self.unanswered.tell.set(tell);
+        // The last of them may have ended before it could tell.
+        if self.unanswered.count.load(Ordering::SeqCst) > 0 {
+            self.closes_before(&done);
+        }
+    }
+
     /// Whether its client is gone: hung up, or dead. Its reader may not have come to that yet.
     pub fn has_hung_up(&self) -> bool {
         let mut asked = [PollFd::new(&self.stream, PollFlags::RDHUP)];
@@ -247,6 +287,7 @@ impl Session {
         }
         outstanding.insert(id, RequestLocation::Dispatching);
         drop(outstanding);
+        self.unanswered.one_more();
         Ok(Responder::of_request(self.clone(), id, credit))
     }
 
@@ -531,6 +572,10 @@ impl Requester for Session {
                 binding.lock_awaited.request_ended();
             }
         }
+    }
+
+    fn put(&self) {
+        self.unanswered.one_less();
     }
 }
 

@@ -11,7 +11,7 @@ use usbscan_daemon::quirks::ResetPolicy;
 use usbscan_usb::InterfaceNumber;
 use usbscan_virtual::Descriptors;
 use usbscan_wire::{
-    AbortReport, AbortStep, Answer, Command, ControlDirection, Event, EventName, HexBytes, ListBody, Status,
+    AbortReport, AbortStep, Answer, Command, ControlDirection, Event, EventName, FromDaemon, HexBytes, ListBody, Status,
 };
 
 use super::recovery_bus::{Bench, Reset};
@@ -272,6 +272,26 @@ fn while_a_reset_is_held_status_says_so_and_a_later_cancel_joins() {
     assert_eq!(report(&first), report(&second), "one recovery, two answers");
     assert_eq!(bench.hand.resets(), 1);
     assert_eq!(other.status().recovery, None);
+}
+
+#[test]
+fn a_client_that_sends_no_more_still_hears_how_the_recovery_that_it_asked_for_ended() {
+    let bench = Bench::with(Reset::Stays, quick(), |_| ());
+    let (mut client, mut other, mut third) = (bench.open(), bench.client(), bench.client());
+    arm(&mut client, None);
+    bench.hand.fall_silent();
+    bench.hand.latched.store(true, Ordering::SeqCst);
+    let cancel = third.send(cancel_pending());
+    let held = bench.hand.held_reset();
+    third.stream().shutdown(std::net::Shutdown::Write).expect("it is connected");
+    // Time for a daemon that does not wait to end the connection.
+    (0..100).for_each(|_| drop(other.status()));
+    drop(held);
+    let answers = third.hear_the_end().into_iter().filter_map(|message| match message {
+        FromDaemon::Answer(answer) => Some((answer.id, answer.status)),
+        FromDaemon::Event(_) => None,
+    });
+    assert_eq!(answers.collect::<Vec<_>>(), [(Some(cancel), Status::Success)]);
 }
 
 #[test]

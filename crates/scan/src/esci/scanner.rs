@@ -16,8 +16,8 @@ use super::status;
 use crate::support::Timeouts;
 use crate::support::channel::{is_gone, or_cancelled};
 use crate::{
-    Cancel, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError, ReadEnd, ScanError, Scanner,
-    Transport,
+    Cancel, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError, ReadEnd,
+    ScanError, Scanner, Transport,
 };
 
 pub(super) struct EsciScanner {

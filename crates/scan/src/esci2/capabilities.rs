@@ -221,7 +221,8 @@ pub(super) const LINEAR_WORD: &str = "UG10";
 
 /// Of two curves for screens the first.
 fn gammas_of(capabilities: &[Token]) -> Vec<(&'static str, &'static str)> {
-    let all = [(gamma::BUILT_IN, "UG18", b"UG18"), (gamma::BUILT_IN, "UG22", b"UG22"), (gamma::LINEAR, LINEAR_WORD, b"UG10")];
+    let all =
+        [(gamma::BUILT_IN, "UG18", b"UG18"), (gamma::BUILT_IN, "UG22", b"UG22"), (gamma::LINEAR, LINEAR_WORD, b"UG10")];
     let offered = all.into_iter().filter(|(_, _, word)| listed(capabilities, b"#GMM", word));
     let mut gammas: Vec<_> = offered.map(|(name, text, _)| (name, text)).collect();
     gammas.dedup_by_key(|(name, _)| *name);

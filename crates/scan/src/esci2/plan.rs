@@ -176,9 +176,7 @@ mod tests {
         let both = plan(&[("source", "adf duplex"), ("compression", "jpeg"), ("jpeg-quality", "80"), ("br-x", "100")]);
         let both = both.expect("a job");
         assert_eq!((both.page.height, both.page.width, both.area.width), (None, 1181, 1184));
-        assert!(
-            text(&both).starts_with("#ADFDPLX#RSMi0000300#RSSi0000300#COLC024#FMTJPG #JPGd080#GMMUG18#PAGd002")
-        );
+        assert!(text(&both).starts_with("#ADFDPLX#RSMi0000300#RSSi0000300#COLC024#FMTJPG #JPGd080#GMMUG18#PAGd002"));
         let bits = plan(&[("mode", "lineart"), ("threshold", "90")]).expect("a page");
         assert!(text(&bits).contains("#COLM001#FMTRAW #THRd090#PAG"));
     }
