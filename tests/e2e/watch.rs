@@ -112,6 +112,15 @@ fn a_watch_ends_with_the_daemon_and_says_so() {
 }
 
 #[test]
+fn a_button_that_the_interrupt_pipe_tells_of_has_its_number() {
+    let rig = Rig::new("esci2,button=3@1");
+    let watch = Program::start(&mut rig.usbscan(&["watch"]));
+    watch.wait_for_words("usbscan0: button 3\n", 1);
+    watch.signal(Signal::INT);
+    assert_eq!(watch.end().code, Some(130));
+}
+
+#[test]
 #[ignore = "needs a kernel to plug into: tools/test --only guest-user-vhci"]
 fn a_watch_sees_a_scanner_go_and_come_and_hears_its_buttons_again() {
     let mut rig = Rig::new("loopback");

@@ -6,10 +6,28 @@ use serde::Serialize;
 
 use crate::{Cancel, Options, PageFormat, PageSink, ScanError, Timeouts, Transport};
 
+/// What a packet of a scanner's interrupt pipe says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventPacket {
+    /// A button was pressed, counted from 1 as the scanner does.
+    Button(u8),
+    /// Nothing that a person did: the state of the scanner has changed, for example.
+    Notice,
+    /// Nobody knows.
+    Unknown,
+}
+
 /// A scan protocol.
 pub trait Driver: Send + Sync {
     /// Its name, as `protocol` in the daemon's list of devices: `esci`.
     fn protocol(&self) -> &'static str;
+
+    /// What a packet of the interrupt pipe says, where the protocol defines that.
+    fn event_packet(&self, packet: &[u8]) -> EventPacket {
+        let _ = packet;
+        EventPacket::Unknown
+    }
 
     /// Gets in sync with a scanner, whatever state it was left in, and asks what it is.
     ///

@@ -41,7 +41,7 @@ mod support;
 mod transport;
 
 pub use cancel::{CLEAN_UP, Cancel, Cancelled};
-pub use driver::{Driver, Identity, Outcome, Progress, Scanner};
+pub use driver::{Driver, EventPacket, Identity, Outcome, Progress, Scanner};
 pub use error::{DeviceError, ScanError, Unsupported};
 pub use geometry::{Area, AreaError, Dpi, MM_PER_INCH, MaxArea, PixelArea};
 pub use options::{

@@ -2,7 +2,7 @@
 //! breaks. A [`Panel`] changes that while the scanner is plugged in.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -116,6 +116,12 @@ impl Panel {
     /// Puts the whole stack of sheets into the feeder again.
     pub fn load(&self) {
         self.change(|conditions| conditions.load = true);
+    }
+
+    /// When a button is going to be pressed, if one is.
+    pub(crate) fn button_due(&self, plugged: Instant) -> Option<Instant> {
+        let conditions = self.conditions();
+        (conditions.button > 0).then(|| plugged + conditions.button_after)
     }
 
     /// The button that was pressed by now, which is told once.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use parking_lot::Mutex;
 use usbscan_client::{Error, LockHandle, Session};
-use usbscan_scan::{ScanError, Scanner, SessionTransport, TransportError};
+use usbscan_scan::{EventPacket, ScanError, Scanner, SessionTransport, TransportError};
 use usbscan_wire::{Command, DeviceEntry, Pipe, Status};
 
 use super::event::WatchEvent;
@@ -96,7 +96,7 @@ fn attempt(connector: &Connector, device: &DeviceEntry, report: &impl Fn(String)
     }
     let opened = session.open(&device.stable_id)?;
     if opened.pipes.iter().any(|pipe| pipe.bound.as_deref() == Some(Pipe::Event.as_str())) {
-        return packets(&session, report, stop);
+        return packets(&session, &device.protocol, report, stop);
     }
     if usbscan_scan::driver_for(&device.protocol).is_err() {
         return Ok(End::NoButtons);
@@ -111,12 +111,18 @@ fn attempt(connector: &Connector, device: &DeviceEntry, report: &impl Fn(String)
     poll_buttons(&mut *scanner, &lock, report, stop)
 }
 
-/// Reports every packet of the interrupt pipe. Other sessions that wait get the same packets.
-fn packets(session: &Session, report: &impl Fn(String), stop: &Stop) -> Result<End, Failure> {
+/// Reports what comes over the interrupt pipe: the number of a button where the protocol says which packets are buttons, else every
+/// packet. Other sessions that wait get the same packets.
+fn packets(session: &Session, protocol: &str, report: &impl Fn(String), stop: &Stop) -> Result<End, Failure> {
     let longest = Duration::from_secs(usbscan_wire::MAX_TIMEOUT_SECONDS.into());
+    let driver = usbscan_scan::driver_for(protocol).ok();
     loop {
         match session.wait_event(Some(longest)) {
-            Ok(packet) => report(hex::plain(&packet)),
+            Ok(packet) => match driver.map_or(EventPacket::Unknown, |driver| driver.event_packet(&packet)) {
+                EventPacket::Button(button) => report(button.to_string()),
+                EventPacket::Notice => log::debug!("no button: {}", hex::plain(&packet)),
+                _ => report(hex::plain(&packet)),
+            },
             Err(_) if stop.is_requested() => return Ok(End::Stopped),
             Err(error) => match error.status() {
                 // No button was pressed; or a cancel of everything, which does not concern the watch.

@@ -22,7 +22,7 @@ pub enum WatchEvent {
     Button {
         name: String,
         stable_id: String,
-        /// The interrupt packet as hex digits; for scanners that are polled, the number of the button.
+        /// The number of the button; where nobody knows what an interrupt packet says, its bytes as hex digits.
         button: String,
     },
     /// Everything pending was cancelled.

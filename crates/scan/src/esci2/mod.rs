@@ -26,7 +26,7 @@ pub mod reply_info;
 mod resync;
 mod scanner;
 
-use crate::{Driver, Progress, ScanError, Scanner, Timeouts, Transport};
+use crate::{Driver, EventPacket, Progress, ScanError, Scanner, Timeouts, Transport};
 
 /// The driver.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +35,16 @@ pub struct Esci2;
 impl Driver for Esci2 {
     fn protocol(&self) -> &'static str {
         "esci2"
+    }
+
+    /// Eight bytes, the first of which says what happened (docs/esc-i2.md, "Buttons").
+    fn event_packet(&self, packet: &[u8]) -> EventPacket {
+        match packet {
+            [0x01, button, ..] if *button > 0 => EventPacket::Button(*button),
+            // Its stop button concerns a job, which hears of it; the others ask the computer's own programs for something.
+            [0x02..=0x05 | 0x83, ..] => EventPacket::Notice,
+            _ => EventPacket::Unknown,
+        }
     }
 
     fn open_with(

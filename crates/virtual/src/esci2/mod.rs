@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use usbscan_usb::EndpointAddress;
+use usbscan_usb::{EndpointAddress, EndpointDescriptor, TransferType};
 
 use crate::glass::{Alignment, Glass, Laid, Paper};
 use crate::model::bulk;
@@ -40,6 +40,10 @@ const ACK: u8 = 0x06;
 const NAK: u8 = 0x15;
 const ESC: u8 = 0x1b;
 const FS: u8 = 0x1c;
+
+/// Bytes of an interrupt packet, and the first of one that tells of a button.
+const EVENT_BYTES: usize = 8;
+const BUTTON_EVENT: u8 = 0x01;
 
 /// Bytes that are taken before the last answer was read.
 const INBOX: usize = 4096;
@@ -64,6 +68,8 @@ pub struct Esci2Setup {
     pub conditions: Conditions,
     /// Gamma tables that a host downloads are applied.
     pub applies_tables: bool,
+    /// It has an interrupt pipe, over which it tells of its buttons.
+    pub events: bool,
     /// The feeder takes two sheets at once.
     pub double_feed: bool,
     /// Paper jams in the feeder at this byte of image data of a job; happens once.
@@ -84,6 +90,7 @@ impl Default for Esci2Setup {
             chunks: Chunks::default(),
             conditions: Conditions::default(),
             applies_tables: false,
+            events: false,
             double_feed: false,
             jam_at: None,
             serial: "VIRTUAL2".to_owned(),
@@ -160,7 +167,7 @@ impl Esci2 {
         let feeder = Feeder::default();
         feeder.load(setup.sheets);
         Esci2 {
-            descriptors: descriptors(&setup.serial),
+            descriptors: descriptors(&setup),
             panel: Panel::new(setup.conditions.clone()),
             feeder,
             settings: Settings::new(setup.formats, setup.applies_tables),
@@ -428,6 +435,18 @@ impl Model for Esci2 {
         self.outbox.read(buffer)
     }
 
+    fn interrupt_in(&mut self, now: Instant, _endpoint: EndpointAddress, buffer: &mut [u8]) -> In {
+        let plugged = *self.plugged.get_or_insert(now);
+        match self.panel.take_button(now.saturating_duration_since(plugged)) {
+            0 => self.panel.button_due(plugged).map_or(In::Nak, In::NakUntil),
+            button => {
+                buffer[..EVENT_BYTES].fill(0);
+                buffer[..2].copy_from_slice(&[BUTTON_EVENT, button]);
+                In::Data(EVENT_BYTES)
+            }
+        }
+    }
+
     fn reset(&mut self) {
         self.session = Session::Out;
         self.parser = Parser::Start;
@@ -439,7 +458,12 @@ impl Model for Esci2 {
 }
 
 /// The ids of a PX-M7050; its scanner's interface alone, as the others of its manufacturer have it.
-fn descriptors(serial: &str) -> Descriptors {
-    let names = ["EPSON", "PX-M7050 (virtual)", serial];
-    Descriptors::of_one_interface((0x04b8, 0x08bc), (0xff, 0xff, 0xff), vec![bulk(0x81), bulk(0x02)], names)
+fn descriptors(setup: &Esci2Setup) -> Descriptors {
+    let names = ["EPSON", "PX-M7050 (virtual)", &setup.serial];
+    let mut endpoints = vec![bulk(0x81), bulk(0x02)];
+    if setup.events {
+        let (transfer_type, max_packet_size) = (TransferType::Interrupt, EVENT_BYTES as u16);
+        endpoints.push(EndpointDescriptor { transfer_type, max_packet_size, interval: 8, ..bulk(0x83) });
+    }
+    Descriptors::of_one_interface((0x04b8, 0x08bc), (0xff, 0xff, 0xff), endpoints, names)
 }

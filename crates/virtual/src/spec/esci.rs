@@ -50,7 +50,7 @@ pub(super) const ESCI: ModelSpec = ModelSpec {
 };
 
 /// `2` or `2@1.5`.
-fn button(text: &str) -> Option<(u8, Duration)> {
+pub(super) fn button(text: &str) -> Option<(u8, Duration)> {
     let (button, after) = text.split_once('@').unwrap_or((text, "0"));
     let button = button.parse().ok().filter(|button| (1..=3).contains(button))?;
     Some((button, seconds(after)?))

@@ -1,5 +1,6 @@
 //! The keys of the ESC/I-2 model.
 
+use super::esci::button;
 use super::{Built, Key, ModelSpec, SHEET, SpecError, Values, alignment, at_byte, either, seconds};
 use crate::faults;
 use crate::glass::{Glass, Paper};
@@ -37,6 +38,11 @@ pub(super) const ESCI2: ModelSpec = ModelSpec {
             about: "its feeder: jammed, or takes two sheets at once [free]",
         },
         Key { name: "lamp", value: "dead|good", about: "its lamp [good]" },
+        Key {
+            name: "button",
+            value: "N[@SECONDS]",
+            about: "its button 1, 2 or 3 is pressed; it then has an interrupt pipe",
+        },
         Key { name: "serial", value: "TEXT", about: "its serial number [VIRTUAL2]" },
         Key { name: "fault", value: "fatal@N", about: "fatal error at byte N of a job's image data" },
         Key { name: "fault", value: "cancel@N", about: "its cancel button is pressed there" },
@@ -83,6 +89,9 @@ fn build_esci2(values: &mut Values) -> Result<Built, SpecError> {
     let paper = values.read("paper", "jam, double or free", one_of(&["free", "jam", "double"]))?;
     (conditions.jam, setup.double_feed) = (paper == Some(1), paper == Some(2));
     conditions.lamp_dead = values.read("lamp", "dead or good", one_of(&["good", "dead"]))? == Some(1);
+    let pressed = values.read("button", "1, 2 or 3, or 1@SECONDS", button)?;
+    setup.events = pressed.is_some();
+    (conditions.button, conditions.button_after) = pressed.unwrap_or_default();
     conditions.fatal_at = at_byte(values, "fatal@")?;
     conditions.cancel_at = at_byte(values, "cancel@")?;
     setup.jam_at = at_byte(values, "jam@")?;
