@@ -64,7 +64,7 @@ pub(crate) fn lend_slot<'a>(
     }
 }
 
-/// As a request names it. A room has fewer bytes than 4 GiB: it was asked for in a number of 32 bits.
+/// As a request names it. Shared memory has fewer than 4 GiB: its length was a number of 32 bits.
 pub(crate) fn offset_of(lent: &LentSlot) -> u32 {
     lent.offset() as u32
 }

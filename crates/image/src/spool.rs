@@ -56,8 +56,8 @@ impl Spool {
         let mut piece = Vec::with_capacity(lines * bytes_per_line);
         loop {
             piece.clear();
-            let room = (lines * bytes_per_line) as u64;
-            (&mut all).take(room).read_to_end(&mut piece).map_err(&failed)?;
+            let length = (lines * bytes_per_line) as u64;
+            (&mut all).take(length).read_to_end(&mut piece).map_err(&failed)?;
             if piece.is_empty() {
                 return Ok(());
             }

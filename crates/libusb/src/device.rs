@@ -11,7 +11,7 @@ use usbscan_usb::{
 };
 
 use crate::claims::{Claims, settings};
-use crate::close::{self, Hold};
+use crate::close::{self, OpenParts};
 use crate::context::EventThread;
 use crate::endpoint::{DeviceShared, LibusbEndpoint, max_packet_size_0};
 use crate::open_handle::OpenHandle;
@@ -19,14 +19,14 @@ use crate::transfer::TransferKind;
 use crate::{capabilities, holder, status, sysfs};
 
 /// What a device that is dropped without [`Device::close`] gets.
-const DROP_PATIENCE: Duration = Duration::from_secs(5);
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A device opened through libusb, with a context and an event thread of its own.
 #[derive(Debug)]
 pub(crate) struct LibusbDevice {
     shared: Arc<DeviceShared>,
     /// `None` only while it is being closed.
-    hold: Option<Hold>,
+    parts: Option<OpenParts>,
 }
 
 impl LibusbDevice {
@@ -43,11 +43,11 @@ impl LibusbDevice {
         let events = EventThread::start(context.clone(), format!("usb {}", info.location))?;
         let open_handle = OpenHandle::new(handle.as_raw());
         let shared = Arc::new(DeviceShared { info, open_handle, claims: Claims::default(), bulk });
-        Ok(LibusbDevice { shared, hold: Some(Hold { handle, events, context }) })
+        Ok(LibusbDevice { shared, parts: Some(OpenParts { handle, events, context }) })
     }
 
     fn handle(&self) -> &DeviceHandle<Context> {
-        &self.hold.as_ref().expect("only closing takes it, and that takes the device").handle
+        &self.parts.as_ref().expect("only closing takes it, and that takes the device").handle
     }
 
     fn failed(&self, error: rusb::Error, tried: &str) -> Error {
@@ -199,16 +199,16 @@ impl Device for LibusbDevice {
     }
 
     fn close(mut self: Box<Self>, timeout: Duration) -> Result<(), Error> {
-        let hold = self.hold.take().expect("closing happens once");
-        close::close(hold, &self.shared, timeout)
+        let parts = self.parts.take().expect("closing happens once");
+        close::close(parts, &self.shared, timeout)
     }
 }
 
 impl Drop for LibusbDevice {
     fn drop(&mut self) {
-        let Some(hold) = self.hold.take() else { return };
+        let Some(parts) = self.parts.take() else { return };
         log::warn!("{} is dropped without being closed", self.shared.info.label());
         // What goes wrong there has been logged there.
-        let _ = close::close(hold, &self.shared, DROP_PATIENCE);
+        let _ = close::close(parts, &self.shared, DROP_TIMEOUT);
     }
 }

@@ -22,8 +22,8 @@ pub struct CancelHandle {
     pub lock: LockHandle,
 }
 
-/// Hears of the cancel_handle of what comes next, and says whether that is cancelled already.
-pub type Watched<'a> = &'a mut dyn FnMut(CancelHandle) -> Result<(), Status>;
+/// Receives the cancel handle of what comes next. An error: it is cancelled already.
+pub type OnCancelHandle<'a> = &'a mut dyn FnMut(CancelHandle) -> Result<(), Status>;
 
 pub struct Engine {
     /// Its stable id.
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// Opens a scanner by its name or a beginning of it, or the first there is where the name is empty, and asks it what
     /// it is.
-    pub fn open(name: &str, watched: Watched<'_>) -> Result<Engine, Status> {
+    pub fn open(name: &str, on_cancel_handle: OnCancelHandle<'_>) -> Result<Engine, Status> {
         let name = match name {
             "" => devices::scanners().first().ok_or(Status::Invalid)?.stable_id.clone(),
             named => named.to_owned(),
@@ -58,7 +58,7 @@ impl Engine {
         lock.lock_timeout(LOCK_TIMEOUT).map_err(to_daemon)?;
         let transport = SessionTransport::new(session).with_pipes(&opened);
         let device = opened.device;
-        watched(CancelHandle { cancel: transport.cancel_handle(), lock: lock.clone() })?;
+        on_cancel_handle(CancelHandle { cancel: transport.cancel_handle(), lock: lock.clone() })?;
         let opened =
             usbscan_scan::open(&device.protocol, Box::new(transport), &mut |progress| log::debug!("{progress:?}"));
         let scanner = opened.map_err(|error| {
@@ -66,7 +66,7 @@ impl Engine {
             status::of_scan(&error)
         })?;
         let engine = Engine { device: device.stable_id, scanner, lock, in_batch: false };
-        engine.give_back();
+        engine.unlock();
         Ok(engine)
     }
 
@@ -82,19 +82,24 @@ impl Engine {
     }
 
     /// Scans a page, and says how it ended: [`Status::Eof`] if it is whole.
-    pub fn scan(&mut self, options: &Options, sink: &mut dyn PageSink, watched: Watched<'_>) -> Status {
-        match self.scan_page(options, sink, watched) {
+    pub fn scan(&mut self, options: &Options, sink: &mut dyn PageSink, on_cancel_handle: OnCancelHandle<'_>) -> Status {
+        match self.scan_page(options, sink, on_cancel_handle) {
             Ok(()) => Status::Eof,
             Err(status) => status,
         }
     }
 
-    fn scan_page(&mut self, options: &Options, sink: &mut dyn PageSink, watched: Watched<'_>) -> Result<(), Status> {
+    fn scan_page(
+        &mut self,
+        options: &Options,
+        sink: &mut dyn PageSink,
+        on_cancel_handle: OnCancelHandle<'_>,
+    ) -> Result<(), Status> {
         if self.lock.is_gone() {
             log::info!("open {} again", self.device);
-            *self = Engine::open(&self.device, watched).map_err(after_opening)?;
+            *self = Engine::open(&self.device, on_cancel_handle).map_err(after_opening)?;
         }
-        watched(self.cancel_handle())?;
+        on_cancel_handle(self.cancel_handle())?;
         choose(self.scanner.options_mut(), options)?;
         self.lock.lock_timeout(LOCK_TIMEOUT).map_err(|error| {
             log::error!("scan with {}: {error}", self.device);
@@ -105,8 +110,8 @@ impl Engine {
             Ok(outcome) => log::info!("{}: {outcome:?}", self.device),
             Err(error) => log::error!("scan with {}: {error}", self.device),
         }
-        self.in_batch = is_fed(self.scanner.options());
-        if ended.as_ref().is_err_and(leaves_it_astray) {
+        self.in_batch = uses_feeder(self.scanner.options());
+        if ended.as_ref().is_err_and(leaves_out_of_sync) {
             self.leave_to_daemon();
         } else if !matches!(ended, Ok(Outcome::Complete)) || !self.in_batch {
             self.end_batch();
@@ -134,10 +139,10 @@ impl Engine {
             Err(error) => return Err(status::of_client(&error)),
         }
         let pressed = self.scanner.pressed_button();
-        if pressed.as_ref().is_err_and(leaves_it_astray) {
+        if pressed.as_ref().is_err_and(leaves_out_of_sync) {
             self.leave_to_daemon();
         } else {
-            self.give_back();
+            self.unlock();
         }
         pressed.map(Option::unwrap_or_default).map_err(|error| {
             log::error!("ask {} for its buttons: {error}", self.device);
@@ -159,7 +164,7 @@ impl Engine {
                 return self.leave_to_daemon();
             }
         }
-        self.give_back();
+        self.unlock();
     }
 
     /// The end of the session makes the daemon bring the scanner back to idle.
@@ -168,7 +173,7 @@ impl Engine {
         self.lock.hang_up();
     }
 
-    fn give_back(&self) {
+    fn unlock(&self) {
         if let Err(error) = self.lock.unlock() {
             log::error!("give back {}: {error}", self.device);
         }
@@ -192,12 +197,12 @@ fn choose(options: &mut Options, chosen: &Options) -> Result<(), Status> {
 }
 
 /// Whether pages come from a document feeder.
-fn is_fed(options: &Options) -> bool {
+fn uses_feeder(options: &Options) -> bool {
     matches!(options.text(names::SOURCE), Some(sources::FEEDER | sources::FEEDER_DUPLEX))
 }
 
 /// Whether the scanner may not be idle after this.
-fn leaves_it_astray(error: &ScanError) -> bool {
+fn leaves_out_of_sync(error: &ScanError) -> bool {
     match error {
         ScanError::Cancelled { idle } => !idle,
         ScanError::Device(_)

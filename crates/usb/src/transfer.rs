@@ -1,10 +1,10 @@
-//! A transfer's life: submitted with an owned buffer, given back by exactly one completion.
+//! A transfer's life: submitted with a buffer that it owns, ended by exactly one completion, which returns the buffer.
 
 use std::borrow::Cow;
 
 use crate::{Buffer, EndpointAddress, Error};
 
-/// The caller's name for a transfer. Unique among those in flight on one endpoint.
+/// Identifies a transfer to its caller. Unique among those in flight on one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(pub u64);
 
@@ -13,7 +13,7 @@ pub struct Token(pub u64);
 pub enum Status {
     /// The buffer is full, or a short packet ended it.
     Completed,
-    /// It was asked to come back; `actual` may still be more than 0, even the whole length.
+    /// It was cancelled; `actual` may still be more than 0, even the whole length.
     Cancelled,
     /// The endpoint is halted; a control request was refused.
     Stall,
@@ -25,10 +25,10 @@ pub enum Status {
     NoDevice,
 }
 
-/// The end of one transfer. The buffer and what arrived in it are always handed back.
+/// The end of one transfer. The buffer and what arrived in it are always returned.
 #[derive(Debug)]
 pub struct Completion {
-    /// The name it was submitted under.
+    /// The token that it was submitted with.
     pub token: Token,
     /// The buffer that was submitted, with its full length.
     pub buffer: Buffer,
@@ -39,22 +39,22 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// The bytes that arrived in a bulk-in or interrupt-in transfer; in shared memory, a copy of what stands there now.
+    /// The bytes that arrived in a bulk-in or interrupt-in transfer; in shared memory, a copy of the bytes there now.
     pub fn received(&self) -> Cow<'_, [u8]> {
         self.buffer.bytes_in(0..self.actual)
     }
 }
 
-/// What came of asking for a transfer back. Whatever it says, an accepted transfer still owes its completion.
+/// The result of a request to cancel. Whatever it is, the completion of an accepted transfer still follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancel {
-    /// Asked. The completion follows.
+    /// The host controller was asked to cancel it. The completion follows.
     Asked,
-    /// Nothing to ask for: completed already, asked already, or never submitted.
+    /// Completed already, cancelled already, or never submitted.
     NotInFlight,
     /// The device is gone; the completion follows from that.
     NoDevice,
-    /// The system refused for another reason (its code). The completion is still owed, perhaps late.
+    /// The system refused for another reason (its code). The completion still follows, perhaps late.
     Failed(i32),
 }
 
@@ -70,8 +70,8 @@ pub struct Rejected {
 /// One endpoint of a claimed interface, or endpoint zero.
 ///
 /// One thread owns it: it alone submits and cancels, so that the two can't race.
-/// Dropping an endpoint asks for what is in flight back, newest first, and waits for nothing: the
-/// buffers live until the host gives them back, the completions go nowhere, bytes in them are lost.
+/// Dropping an endpoint cancels what is in flight, newest first, and waits for nothing: the buffers live
+/// until the host controller returns them, and nobody gets the completions and their bytes.
 pub trait Endpoint: Send {
     /// Which endpoint this is.
     fn address(&self) -> EndpointAddress;
@@ -92,7 +92,7 @@ pub trait Endpoint: Send {
     /// gone, [`crate::ErrorKind::InvalidParameter`] for a length the system can't do.
     fn submit(&mut self, token: Token, buffer: Buffer) -> Result<(), Rejected>;
 
-    /// Asks for a transfer back. Only the completion says how it ended. May block for as long as
+    /// Asks the host controller to cancel a transfer. Only the completion says how it ended. May block for as long as
     /// the host controller takes to stop the transfer, so never call it where others wait.
     fn cancel(&mut self, token: Token) -> Cancel;
 

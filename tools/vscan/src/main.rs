@@ -36,21 +36,21 @@ struct Arguments {
 
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
-    /// Plugs it into this kernel's virtual host controller (needs root and vhci-hcd)
+    /// Plug it into this kernel's virtual host controller (needs root and vhci-hcd)
     Vhci {
         /// The scanner, see below
         spec: String,
     },
-    /// Shows it through a USB device controller, as a gadget (needs root, and dummy_hcd or real hardware)
+    /// Show it through a USB device controller, as a gadget (needs root, and dummy_hcd or real hardware)
     Functionfs {
         /// The scanner, see below
         spec: String,
     },
-    /// Offers it over USB/IP, for `usbip attach -r HOST -b 1-1`
+    /// Export it over USB/IP, for `usbip attach -r HOST -b 1-1`
     Tcp {
         /// The scanner, see below
         spec: String,
-        /// Where to listen
+        /// Address to listen on
         #[arg(long, default_value = "127.0.0.1:3240")]
         listen: SocketAddr,
     },

@@ -6,31 +6,31 @@ use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
 
 use crate::config::FILE;
 
-/// Owns USB scanners, so that whatever hangs can be cancelled.
+/// Daemon that owns USB scanners, so that any pending request can be cancelled
 #[derive(Debug, Parser)]
 #[command(name = "usbscand", version)]
 pub struct Arguments {
-    /// Listen here, whatever the configuration says
+    /// Path of the socket [default: from the configuration]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
 
-    /// Serve a virtual scanner as well; may be given several times
+    /// Add a virtual scanner; may be repeated
     #[arg(long = "virtual", value_name = "MODEL[,KEY=VALUE...]", action = ArgAction::Append)]
     pub virtual_scanners: Vec<String>,
 
-    /// Leave this machine's USB alone
+    /// Don't use the USB scanners of this machine
     #[arg(long)]
     pub no_usb: bool,
 
-    /// Read this configuration
-    #[arg(long, value_name = "FILE", long_help = format!("Read this configuration, instead of {FILE} if there is one"))]
+    /// Configuration file
+    #[arg(long, value_name = "FILE", long_help = format!("Configuration file [default: {FILE}, if it exists]"))]
     pub config: Option<PathBuf>,
 
-    /// Read the configuration, say what is wrong with it, and start nothing
+    /// Check the configuration and exit
     #[arg(long)]
     pub check_config: bool,
 
-    /// Log more; twice, still more. RUST_LOG, where it is set, decides instead
+    /// Increase verbosity (-v, -vv); RUST_LOG overrides it
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
 }

@@ -1,10 +1,10 @@
-//! One response after the other, as they come from a pipe. A state machine of values: it says how many bytes are due, takes
-//! what came, and gives head, body and end.
+//! One response after the other, as they come from a pipe. A state machine of values: it says how many bytes must follow at least,
+//! takes bytes as they arrive, and returns head, body and end.
 //!
 //! ```text
 //!           expect()           head found             body over
 //!   Idle ─────────────▶ Seeking ─────────▶ Body ───────────────────▶ Idle
-//!                         │  ▲                │ end_here(): it is taken for whole
+//!                         │  ▲                │ end_here(): taken as complete
 //!                         └──┘ bytes of another client's response, interim responses (1xx)
 //! ```
 
@@ -80,8 +80,8 @@ impl Default for Receiver {
 }
 
 impl Receiver {
-    /// A request was sent: its response comes next. What had come before that belongs to nobody and is dropped, and so is
-    /// what was expected until now.
+    /// A request was sent: its response comes next. Unread bytes from before, and the
+    /// rest of a response that was expected until now, are dropped.
     pub fn expect(&mut self, limits: Limits) {
         let dropped = std::mem::take(&mut self.input).len() as u64;
         *self = Receiver { state: State::Seeking(Vec::new()), limits, skipped: dropped, ..Receiver::default() };
