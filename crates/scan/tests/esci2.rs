@@ -88,6 +88,22 @@ fn a_curve_of_ones_own_is_downloaded_for_each_color_and_forgotten_by_the_next_pa
 }
 
 #[test]
+fn a_short_sheet_is_filled_up_with_white_where_that_is_wanted() {
+    for compression in ["none", "jpeg"] {
+        let mut scanner = open(&bench("esci2,sheet=a5,align=left")).expect("it opens");
+        let options = [("source", "automatic document feeder"), ("resolution", "75"), ("mode", "gray")];
+        let more = [("br-x", "140"), ("br-y", "300"), ("fill-page", "yes"), ("compression", compression)];
+        let page = scan(&mut *scanner, &[&options[..], &more].concat()).expect("a page");
+        let format = page.format.expect("a page");
+        let line = format.bytes_per_line();
+        assert_eq!((format.height, page.bytes.len() / line), (Some(886), 886), "{compression}");
+        // 210 mm are 620 lines.
+        assert!(page.bytes[640 * line..].iter().all(|byte| *byte == 0xff), "{compression}: the end is white");
+        assert!(page.bytes[..600 * line].iter().any(|byte| *byte != 0xff));
+    }
+}
+
+#[test]
 fn an_area_is_cut_out_at_the_pixel() {
     for source in SOURCES {
         for (mode, _) in MODES {

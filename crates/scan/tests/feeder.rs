@@ -153,6 +153,24 @@ fn a_page_ends_with_its_sheet_where_the_feeder_can_tell() {
 }
 
 #[test]
+fn a_short_sheet_is_filled_up_with_white_where_that_is_wanted() {
+    for (mode, depth) in LOOKS {
+        let bench = bench("esci,adf=2,sheet=a5");
+        let mut scanner = open(&bench).expect("it opens");
+        choose(&mut *scanner, sources::FEEDER, mode, depth);
+        scanner.options_mut().set_all([("br-x", "140"), ("br-y", "355"), ("fill-page", "yes")]).expect("an area");
+        assert_eq!(scanner.page_format().expect("a page").height, Some(699));
+        for _ in 1..=2 {
+            let page = next_page(&mut *scanner).expect("a page");
+            let format = page.format.expect("a page");
+            let line = format.bytes_per_line();
+            assert_eq!((format.height, page.bytes.len()), (Some(699), 699 * line), "{mode} {depth}");
+            assert!(page.bytes[698 * line..].iter().all(|byte| *byte == 0xff), "{mode} {depth}: the end is white");
+        }
+    }
+}
+
+#[test]
 fn an_area_that_ends_above_the_end_of_the_sheet_is_scanned_to_its_end() {
     let bench = bench("esci,adf=1,sheet=a5");
     let mut scanner = open(&bench).expect("it opens");

@@ -4,8 +4,8 @@ use super::capabilities::{Capabilities, Resolutions, Source};
 use super::codes::{CRT_CORRECTION, DOWNLOADED_CORRECTION, NEGATIVE, NO_CORRECTION, POSITIVE};
 use crate::options::names;
 use crate::support::alignment::Alignment;
-use crate::support::gamma;
 use crate::support::options::{edges, edges_of, modes, one_of, page_width, while_one_of};
+use crate::support::{fill, gamma};
 use crate::{Constraint, Dependence, OptionDescriptor, Options, Unit, Value};
 
 pub(super) const COLOR: &str = modes::COLOR;
@@ -44,6 +44,10 @@ impl Capabilities {
             (self.has_focus, focus),
             (self.detects_double_feed, double_feed),
         ];
+        if self.detects_page_end {
+            let feeders: Vec<&str> = Source::ALL.iter().filter(|s| s.is_feeder()).map(|s| s.word()).collect();
+            all.push(fill::option(&feeders));
+        }
         all.extend(more.into_iter().filter(|(has, _)| *has).map(|(_, option)| option()));
         let edges = self.places.iter().flat_map(|place| edges_of(place.source.word(), self.max_area(*place)));
         Options::varying(all, edges.collect())

@@ -86,6 +86,11 @@ impl Plan {
         })
     }
 
+    /// Lines of the whole area.
+    pub(super) fn area_height(&self) -> u32 {
+        self.asked.lines - 2 * self.distance
+    }
+
     pub(super) fn is_color(&self) -> bool {
         self.page.pixels.channels() == 3
     }

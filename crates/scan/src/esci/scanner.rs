@@ -15,6 +15,7 @@ use super::resync::{self, Effort};
 use super::status;
 use crate::support::Timeouts;
 use crate::support::channel::{is_gone, or_cancelled};
+use crate::support::fill::{self, FilledPage};
 use crate::{
     Cancel, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError, ReadEnd,
     ScanError, Scanner, Transport,
@@ -419,11 +420,20 @@ impl Scanner for EsciScanner {
     }
 
     fn page_format(&self) -> Result<PageFormat, ScanError> {
-        Ok(Plan::new(&self.capabilities, &self.options)?.page)
+        let plan = Plan::new(&self.capabilities, &self.options)?;
+        Ok(fill::page_format(&self.options, plan.page, plan.area_height()))
     }
 
     fn scan(&mut self, sink: &mut dyn PageSink, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, ScanError> {
         let plan = Plan::new(&self.capabilities, &self.options)?;
+        let page = fill::page_format(&self.options, plan.page, plan.area_height());
+        let mut filled;
+        let sink: &mut dyn PageSink = if page == plan.page {
+            sink
+        } else {
+            filled = FilledPage::new(sink, page);
+            &mut filled
+        };
         let mut result = self.page(&plan, sink, progress);
         if self.capabilities.takes_large_blocks && result.as_ref().is_err_and(refuses_parameters) {
             result = self.page_in_small_blocks(&plan, sink, progress);

@@ -3,8 +3,8 @@
 use super::message::{Token, Value as Word};
 use crate::options::{names, sources};
 use crate::support::alignment::Alignment;
-use crate::support::gamma;
 use crate::support::options::{edges, edges_of, modes, one_of, page_width, while_one_of};
+use crate::support::{fill, gamma};
 use crate::{
     Constraint, Dpi, Identity, MM_PER_INCH, MaxArea, OptionDescriptor, Options, ProtocolError, Unit, Value, Variant,
 };
@@ -285,6 +285,11 @@ impl Capabilities {
         all.extend(edges(first.max_area()));
         let aligned = self.places.iter().find(|place| place.alignment != Alignment::Left);
         all.extend(aligned.map(|place| page_width(place.max_area())));
+        let feeders = self.places.iter().filter(|place| place.source != Source::Flatbed);
+        let feeders: Vec<&str> = feeders.map(|place| place.source.word()).collect();
+        if !feeders.is_empty() {
+            all.push(fill::option(&feeders));
+        }
         if let Some(threshold) = &self.threshold {
             all.push(OptionDescriptor {
                 active_when: Some(while_one_of(names::MODE, &[modes::LINEART])),

@@ -14,6 +14,7 @@ use super::resync::{self, Effort};
 use crate::jpeg::Source;
 use crate::support::Timeouts;
 use crate::support::channel::{is_gone, is_out_of_sync, or_cancelled};
+use crate::support::fill::{self, FilledPage};
 use crate::{
     Cancel, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError, ScanError, Scanner,
     Transport,
@@ -254,11 +255,20 @@ impl Scanner for Esci2Scanner {
     }
 
     fn page_format(&self) -> Result<PageFormat, ScanError> {
-        Ok(Plan::new(&self.capabilities, &self.options)?.page)
+        let plan = Plan::new(&self.capabilities, &self.options)?;
+        Ok(fill::page_format(&self.options, plan.page, plan.area.height))
     }
 
     fn scan(&mut self, sink: &mut dyn PageSink, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, ScanError> {
         let plan = Plan::new(&self.capabilities, &self.options)?;
+        let page = fill::page_format(&self.options, plan.page, plan.area.height);
+        let mut filled;
+        let sink: &mut dyn PageSink = if page == plan.page {
+            sink
+        } else {
+            filled = FilledPage::new(sink, page);
+            &mut filled
+        };
         if let Some((_, back)) = self.back.take().filter(|(front, _)| *front == plan) {
             return self.page_from_back(&plan, back, sink, progress);
         }

@@ -32,6 +32,8 @@ pub mod names {
     pub const BR_Y: &str = "br-y";
     /// Width of the sheet in the feeder.
     pub const PAGE_WIDTH: &str = "page-width";
+    /// Whether a sheet that is shorter than the area is filled up with white.
+    pub const FILL_PAGE: &str = "fill-page";
     /// Lighter or darker.
     pub const BRIGHTNESS: &str = "brightness";
     /// Weaker or stronger.

@@ -3,6 +3,7 @@
 
 pub(crate) mod alignment;
 pub(crate) mod channel;
+pub(crate) mod fill;
 pub(crate) mod gamma;
 pub(crate) mod options;
 pub(crate) mod reassembly;
