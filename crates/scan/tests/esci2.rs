@@ -88,6 +88,19 @@ fn a_curve_of_ones_own_is_downloaded_for_each_color_and_forgotten_by_the_next_pa
 }
 
 #[test]
+fn a_scanner_that_turns_out_to_speak_esc_i_is_used_as_such() {
+    for model in ["esci", "esci,dialect=esc,level=B4", "esci,level=D7,adf=1"] {
+        let bench = bench(model);
+        let mut scanner = open(&bench).expect("it opens");
+        assert!(scanner.identity().protocol.starts_with("ESC/I "), "{model}");
+        let page = scan(&mut *scanner, &[("resolution", "75"), ("mode", "gray"), ("br-x", "203.2"), ("br-y", "100")]);
+        let page = page.expect("a page");
+        assert!(page.bytes == expected(&Glass::chart(), &page.format.expect("a page"), 0, 0, 128), "{model}");
+        assert!(bench.lock().armed.is_none(), "{model}");
+    }
+}
+
+#[test]
 fn a_short_sheet_is_filled_up_with_white_where_that_is_wanted() {
     for compression in ["none", "jpeg"] {
         let mut scanner = open(&bench("esci2,sheet=a5,align=left")).expect("it opens");

@@ -26,9 +26,13 @@ pub mod reply_info;
 mod resync;
 mod scanner;
 
+use crate::esci::Esci;
 use crate::{Driver, EventPacket, Progress, ScanError, Scanner, Timeouts, Transport};
 
-/// The driver.
+use scanner::{Esci2Scanner, Opened};
+
+/// The driver. Of many models only their maker's software tells which protocol they speak, and some speak ESC/I: a scanner that
+/// refuses FS X and answers ESC I is opened as such.
 #[derive(Debug, Clone, Copy)]
 pub struct Esci2;
 
@@ -53,6 +57,9 @@ impl Driver for Esci2 {
         transport: Box<dyn Transport>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Box<dyn Scanner>, ScanError> {
-        Ok(Box::new(scanner::Esci2Scanner::open(transport, timeouts, progress)?))
+        match Esci2Scanner::open(transport, timeouts, progress)? {
+            Opened::Esci2(scanner) => Ok(scanner),
+            Opened::Esci(transport) => Esci.open_with(timeouts, transport, progress),
+        }
     }
 }

@@ -23,6 +23,8 @@ pub(super) use crate::support::resync_io::Effort;
 
 /// More parameters than any scanner takes (DSZ is 1536 in all that are known).
 const MOST_PARAMETERS: usize = 4096;
+/// The first byte of ESC/I's information blocks.
+const STX: u8 = 0x02;
 /// Bytes given at once to a scanner that waits for parameters.
 const PADDING: usize = 64;
 
@@ -56,6 +58,13 @@ impl Dialogue {
         self.state = SessionState::Unknown;
         self.forget_image();
         resync(self, effort)
+    }
+
+    /// Whether ESC I is answered by an information block, as scanners with ESC/I do.
+    pub(super) fn speaks_esci(&mut self) -> Result<bool, ScanError> {
+        let answer = self.exchange_unsure(b"\x1bI", self.channel.timeouts.probe)?;
+        self.drain(self.channel.timeouts.silence / 2)?;
+        Ok(answer.first() == Some(&STX))
     }
 
     /// Whether FS X and FIN are answered as they should, by themselves.

@@ -29,13 +29,20 @@ pub(super) struct Esci2Scanner {
     back: Option<(Plan, Waiting)>,
 }
 
+/// What is at the other end.
+pub(super) enum Opened {
+    Esci2(Box<Esci2Scanner>),
+    /// A scanner that refuses FS X, and says at ESC I what it is: this transport leads to it.
+    Esci(Box<dyn Transport>),
+}
+
 impl Esci2Scanner {
     /// Gets in sync and identifies. The usual scanner is outside of any session and costs a moment of listening.
     pub(super) fn open(
         transport: Box<dyn Transport>,
         timeouts: Timeouts,
         progress: Tell<'_>,
-    ) -> Result<Esci2Scanner, ScanError> {
+    ) -> Result<Opened, ScanError> {
         let mut dialogue = Dialogue::new(transport, timeouts);
         dialogue.channel.arm_abort(resync::while_scanning())?;
         let found = dialogue
@@ -43,6 +50,11 @@ impl Esci2Scanner {
             .and_then(|()| dialogue.enter(timeouts.probe))
             .and_then(|()| identify(&mut dialogue, progress));
         let found = match found {
+            Err(error) if is_refusal(&error) && dialogue.speaks_esci()? => {
+                log::info!("{error}, and answers ESC I: its protocol is ESC/I");
+                dialogue.channel.disarm_abort();
+                return Ok(Opened::Esci(dialogue.channel.transport));
+            }
             Err(error) if is_out_of_sync(&error) => {
                 log::info!("the scanner is not in sync: {error}");
                 progress(Progress::Recovering);
@@ -61,7 +73,7 @@ impl Esci2Scanner {
         }
         let (identity, capabilities) = found?;
         let options = capabilities.options();
-        Ok(Esci2Scanner { dialogue, identity, capabilities, options, back: None })
+        Ok(Opened::Esci2(Box::new(Esci2Scanner { dialogue, identity, capabilities, options, back: None })))
     }
 
     fn enter(&mut self, progress: Tell<'_>) -> Result<(), ScanError> {
@@ -178,6 +190,14 @@ impl Esci2Scanner {
         let idle = settled.map_or_else(|error| self.dialogue.channel.is_recovered(&error), |()| true);
         if is_cancel { ScanError::Cancelled { idle } } else { error }
     }
+}
+
+/// What ESC/I scanners answer a command with that they do not know.
+const NAK: u8 = 0x15;
+
+/// Whether FS X was refused as a command that is not known.
+fn is_refusal(error: &ScanError) -> bool {
+    matches!(error, ScanError::Protocol(ProtocolError::NoSession { got: NAK }))
 }
 
 /// INFO and CAPA, in a session.
