@@ -2,7 +2,7 @@
 //!
 //! A [`Session`] is one connection, and so the unit of clean-up: when it is dropped, or its program
 //! dies, the daemon cancels its requests, runs its abort sequence and frees its lock. One thread
-//! a session (`usbscand session N`) reads answers and events and hands them to whoever waits; every call runs on
+//! a session (`usbscand session N`) reads answers and events and hands them to the waiting calls; every call runs on
 //! the caller's thread. No call retries anything, and none outlives the connection: when the daemon
 //! ends, every waiting call ends at once with [`Error::Gone`].
 //!

@@ -136,7 +136,7 @@ impl Payload {
         self.pieces.iter().map(Piece::bytes)
     }
 
-    /// All of them in one, for whoever looks at them here.
+    /// All of them in one vector, for code that reads them here.
     pub fn to_vec(&self) -> Vec<u8> {
         self.slices().collect::<Vec<_>>().concat()
     }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::{Condvar, Mutex};
 
-/// How long a program whose scan ends may take to bring the scanner back to idle itself, or wait for somebody else who does.
+/// How long a program whose scan ends may take to bring the scanner back to idle itself, or wait for the daemon to do so.
 /// A person who waits for a prompt takes 0.3 s for at once.
 pub const CLEAN_UP: Duration = Duration::from_millis(250);
 
@@ -110,7 +110,7 @@ impl Cancel {
         self.shared.state.lock().clean_up = length;
     }
 
-    /// For drivers: nobody wants the page any more, though it was not cancelled here: its reader is gone, or somebody else
+    /// For drivers: nobody wants the page any more, though it was not cancelled here: its reader is gone, or another client
     /// cancelled it. From now on it is cleaning up, and has as little time as after a cancel.
     pub fn start_clean_up(&self) {
         self.shared.state.lock().start_clean_up();

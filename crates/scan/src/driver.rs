@@ -122,7 +122,7 @@ pub struct Identity {
 /// How a scan goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Somebody left the scanner in the middle of a job; it is being brought out of it.
+    /// The scanner was left in the middle of a job; it is being returned to idle.
     Recovering,
     /// The lamp is warming up.
     WarmingUp {

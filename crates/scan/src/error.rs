@@ -8,7 +8,7 @@ use crate::{AreaError, OptionError, ProtocolError, SinkError, TransportError};
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
-    /// It was cancelled, by [`crate::Cancel`] or by somebody else. Where `idle` is false the session should end, if it has not: the
+    /// It was cancelled, by [`crate::Cancel`] or by another client. Where `idle` is false the session should end, if it has not: the
     /// daemon then goes on with what the driver had no time for.
     #[error("cancelled{}", if *idle { "" } else { "; usbscand is recovering the scanner" })]
     Cancelled {
@@ -49,7 +49,7 @@ pub enum ScanError {
         /// How long.
         after: Duration,
     },
-    /// It could not be brought back in sync after somebody left it in the middle of a job.
+    /// It could not be brought back in sync after it was left in the middle of a job.
     #[error("the scanner is in the middle of another job and can't be brought out of it; switch it off and on")]
     OutOfSync,
     /// A scanner that no driver here can do.
@@ -163,7 +163,7 @@ pub enum DeviceError {
 }
 
 impl DeviceError {
-    /// Whether somebody must go to the scanner.
+    /// Whether a person must go to the scanner.
     pub fn needs_a_person(self) -> bool {
         !matches!(self, DeviceError::Busy | DeviceError::CancelledThere | DeviceError::StillWarmingUp(_))
     }

@@ -112,7 +112,7 @@ pub enum ProtocolError {
     #[error("the scanner does not end the page after its last line")]
     Endless,
     /// It sends before it was asked anything.
-    #[error("the scanner is still answering somebody else")]
+    #[error("the scanner is still answering another client")]
     Unsolicited,
     /// What should be an HTTP response is none.
     #[error(transparent)]

@@ -13,7 +13,7 @@ use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_sea
 const MOST: usize = 64 << 20;
 
 /// Memory with a descriptor. It stays mapped as long as it or a [`Region`] of it lives; then its pages go back to the system,
-/// whoever else keeps the descriptor or has it mapped: they find zeros there, and what they touch is theirs.
+/// even where a client keeps the descriptor or has it mapped: it finds zeros there, and new pages are charged to it.
 #[derive(Debug)]
 pub struct SharedMemory {
     pages: Arc<Pages>,
@@ -102,7 +102,7 @@ impl SharedMemory {
     }
 }
 
-/// A part of a [`SharedMemory`], which it keeps mapped. Regions may overlap, and somebody else may write to them at any moment.
+/// A part of a [`SharedMemory`], which it keeps mapped. Regions may overlap, and the client may write to them at any moment.
 #[derive(Debug, Clone)]
 pub struct Region {
     pages: Arc<Pages>,

@@ -1,4 +1,4 @@
-//! Captures: what goes over a scanner's pipes, recorded as it goes, for whoever asked for it. The pipes' workers record,
+//! Captures: what goes over a scanner's pipes, recorded as it goes, for the clients that asked for it. The pipes' workers record,
 //! on their threads, and never wait: a capture whose client is slow has no room, and then what is not recorded is counted.
 //! A capture opens nothing and claims nothing; where nobody uses the scanner there is nothing to see.
 
@@ -188,7 +188,7 @@ struct CaptureState {
 }
 
 impl Capture {
-    /// One with room for so many bytes. Root, and the user whom the daemon runs as, may see everything; whoever is unknown
+    /// One with room for so many bytes. Root, and the user whom the daemon runs as, may see everything; an unknown user
     /// sees no data at all.
     pub fn new(uid: Option<u32>, room: usize, permit: CapturePermit) -> Arc<Capture> {
         let own = rustix::process::geteuid().as_raw();
@@ -255,7 +255,7 @@ impl Capture {
         Ok(())
     }
 
-    /// Nobody waits any more: whoever did is told "cancelled". Says whether somebody did; `request` is `None` for all.
+    /// Answers the request that waits `cancelled`. Returns whether one did; `request` is `None` for all.
     pub fn leave(&self, request: Option<u64>) -> bool {
         let mut state = self.state.lock();
         let left = match request {
@@ -291,7 +291,7 @@ impl CaptureState {
     }
 }
 
-/// Answers whoever waits, if there is something to say; not under the lock.
+/// Answers the request that waits, if there is something to say; not under the lock.
 fn answer(mut state: parking_lot::MutexGuard<'_, CaptureState>) {
     if state.bytes == 0 && !state.over {
         return;
@@ -331,8 +331,8 @@ impl Drop for CapturePermit {
     }
 }
 
-/// What the device says of itself, as the requests by which a host asks for it when it is plugged in: whoever reads the
-/// file knows by it what the endpoints are.
+/// What the device says of itself, as the requests by which a host asks for it when it is plugged in: a reader of
+/// the file finds the endpoints in it.
 fn describe(capture: &Capture, info: &DeviceInfo, next_urb: impl Fn() -> u64) {
     let device = &info.descriptor;
     let strings = [

@@ -41,7 +41,7 @@ pub(super) struct Record<'a> {
     pub status: i32,
     /// Bytes asked for at the submission, bytes moved at the end.
     pub length: u32,
-    /// Those bytes, where this end has them and whoever captures may see them.
+    /// Those bytes, where this end has them and the capturing user may see them.
     pub data: Option<&'a [u8]>,
 }
 

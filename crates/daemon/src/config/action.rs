@@ -1,4 +1,4 @@
-//! `[[action]]` of the configuration: which command runs when somebody presses a button of a scanner, or plugs one in.
+//! `[[action]]` of the configuration: which command runs when a button of a scanner is pressed, or a scanner is plugged in.
 //! Values, checked as they are read, so that a mistake is told with its line. The daemon runs none of them: it has no
 //! rights to become another user, and is to have none. `usbscan actions` does; see docs/architecture.md.
 

@@ -1,6 +1,7 @@
-//! `open`, `close`, `claim` and `release` may take long: behind a recovery, a hung ioctl, somebody's last request. So they are carried out on a thread
-//! of their own, `session N open`, while the connection's reader goes on: cancels and looking pass them by, what needs the
-//! scanner waits behind them and is carried out on that thread, in order. It ends when nothing waits.
+//! `open`, `close`, `claim` and `release` may take long: behind a recovery, a hung ioctl, another session's last request. So
+//! they are carried out on a thread of their own, `session N open`, while the connection's reader goes on: cancels and
+//! queries do not wait for them; what needs the scanner waits behind them and is carried out on that thread, in order. It
+//! ends when nothing waits.
 
 use std::sync::Arc;
 use std::thread::{self, Scope};

@@ -29,7 +29,7 @@ pub(super) fn status(look: impl Fn(usize) -> Vec<DeviceStatus>) -> Vec<DeviceSta
     first_that_fit(devices)
 }
 
-/// Whoever misses a device's descriptors asks for that one alone.
+/// A client that misses a device's descriptors asks for that one alone.
 fn leave_descriptors_out(devices: &mut [DeviceEntry]) {
     let mut all: usize = devices.iter().map(|device| length(device) + 1).sum();
     for device in devices.iter_mut().rev() {

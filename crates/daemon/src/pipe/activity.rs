@@ -1,4 +1,4 @@
-//! When bytes last moved on a pipe. Its worker writes it down; whoever wants to know how long it has been silent reads it.
+//! When bytes last moved on a pipe. Its worker stores it; other threads read how long the pipe has been silent.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

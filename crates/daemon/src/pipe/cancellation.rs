@@ -1,6 +1,6 @@
-//! One cancel, while it is under way. Whoever still owes something to it holds it: the workers that have not looked
-//! yet, and the requests that have not ended. The last to let go of it makes it speak, so its answer comes after those
-//! of everything that it cancelled. Any thread; never waits.
+//! One cancel, while it is under way. It is shared by the workers that have not handled it yet, and by its requests that have
+//! not ended. When the last of them drops it, its callback runs; so its answer comes after those of everything that it
+//! cancelled. Any thread; never waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -86,7 +86,7 @@ impl Events {
                     self.cancel(CancelTarget::All, &by);
                 }
                 if !self.io.is_quiet() {
-                    // What is in flight is nobody's request, so it may be cancelled whoever waits.
+                    // What is in flight is nobody's request, so it may be cancelled while others wait.
                     self.io.cancel_all_in_flight();
                 }
                 if self.dead != Some(Outcome::HostStuck) {
@@ -100,7 +100,7 @@ impl Events {
                     self.frozen = false;
                     self.halted.store(false, Ordering::Relaxed);
                 }
-                // Whoever asked may have been ended meanwhile.
+                // The supervisor may have ended meanwhile.
                 let _ = done.send(cleared);
             }
             Order::DropSurplus { .. } => {}

@@ -175,7 +175,7 @@ impl Stream {
             Order::Resume => self.gated = false,
             Order::ClearHalt { on_the_wire, done } => {
                 let cleared = self.clear_halt(on_the_wire);
-                // Whoever asked may have been ended meanwhile.
+                // The supervisor may have ended meanwhile.
                 let _ = done.send(cleared);
             }
             Order::DropSurplus { session } => {

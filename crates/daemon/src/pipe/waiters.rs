@@ -91,7 +91,7 @@ impl<T> Waiters<T> {
                 }
             }
         }
-        // The packet may be on its way: whoever was the last to want it waits for the transfer.
+        // The packet may be on its way: the last request that wanted it waits for the transfer.
         let to_cancel = in_flight && !fresh.is_empty() && !self.want_a_packet();
         let mut ended = Vec::new();
         if !to_cancel {

@@ -27,7 +27,7 @@ impl Used {
 }
 
 /// All connections together. Half of what there is belongs to each connection in equal shares, so that no number of
-/// greedy ones can leave another without any; the rest goes to whoever comes first.
+/// greedy ones can leave another without any; the rest is first come, first served.
 #[derive(Debug)]
 pub(crate) struct GlobalBudget {
     all: Amount,
@@ -61,7 +61,7 @@ impl GlobalBudget {
         Arc::new(GlobalBudget { all, share, beyond, most_beyond })
     }
 
-    /// What a connection that uses this much has of what is for whoever comes first.
+    /// What a connection that uses this much has beyond its share.
     fn beyond_share(&self, used: Amount) -> Amount {
         Amount {
             requests: used.requests.saturating_sub(self.share.requests),
@@ -69,8 +69,8 @@ impl GlobalBudget {
         }
     }
 
-    /// A connection that used `before` will use `after`, which is more. One user gets half of what is for whoever comes
-    /// first.
+    /// A connection that used `before` will use `after`, which is more. One user gets half of what is beyond the
+    /// shares.
     fn take(&self, account: Account, before: Amount, after: Amount) -> Result<(), Limit> {
         let more = self.beyond_share(after).minus(self.beyond_share(before));
         let mut beyond = self.beyond.lock();
@@ -207,7 +207,7 @@ impl Budget {
         Some(Credit { budget: self.clone(), kind: CreditKind::Refusal })
     }
 
-    /// Nobody writes answers any more: whoever waits stops waiting.
+    /// No answers are written any more: threads that wait stop waiting.
     pub fn close(&self) {
         self.used.lock().closed = true;
         self.room.notify_all();

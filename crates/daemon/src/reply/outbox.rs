@@ -1,5 +1,4 @@
-//! What a connection is sent: answers and events, in the order in which they were put here. Whoever puts something in
-//! never waits.
+//! What a connection is sent: answers and events, in the order in which they were put here. Putting one here never waits.
 //!
 //! The answer of a request that succeeded, with nothing waiting in front of it, is written at once by the thread that has
 //! it, as far as the socket has room: a page's next block is then on its way without another thread having to wake up.

@@ -1,4 +1,4 @@
-//! A claimed scanner: the open device, its interfaces, a worker for each endpoint that somebody uses. The scanner's
+//! A claimed scanner: the open device, its interfaces, a worker for each endpoint that a session uses. The scanner's
 //! supervisor owns it; opening and closing may take a while, and nobody else waits for them.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Taking the pipes from everybody for a while: the gates of their workers are closed, what is in flight ends, and whatever
-//! is asked of them meanwhile waits behind the gates.
+//! Keeping requests off the pipes for a while: the gates of their workers are closed, what is in flight ends, and new
+//! requests wait behind the gates.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(super) struct NotQuiet;
 /// A cancel and where its end is told.
 pub(super) fn cancellation() -> (Arc<Cancellation>, Receiver<CancelCount>) {
     let (told, sum) = bounded(1);
-    // Whoever waited may have given up on a host-stuck scanner.
+    // The waiting thread may have given up on a host-stuck scanner.
     let by = Cancellation::new(move |sum| {
         let _ = told.send(sum);
     });

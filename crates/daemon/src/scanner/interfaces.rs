@@ -160,7 +160,7 @@ impl Supervisor {
         }
     }
 
-    /// Whoever cancels on the scanner's pipes knows those that there are now.
+    /// Lets cancels reach the pipes that there are now.
     fn tell_pipes_again(&mut self) -> Result<(), Failure> {
         if let Some(claimed) = self.claimed.as_ref() {
             self.scanner.set_claim_state(ClaimState::Claimed, claimed.handles());

@@ -1,11 +1,11 @@
-//! Who has a scanner's pipes alone, and who waits for that. A value; whoever holds the scanner's state asks it.
+//! Which session has a scanner's pipes exclusively, and which wait for that. A value, part of the scanner's state.
 //!
 //! ```text
 //!   free ──take──▶ held ──begin_unlock──▶ unlocking ──release──▶ free, or the next in line's
 //!                    └──────revoke, release──────────────────────▲
 //! ```
 //!
-//! While somebody waits, nobody else may use the pipes: what others have on them runs out, and then it is granted.
+//! While a session waits, no other may start requests: those on the pipes end, and then the lock is granted.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -115,7 +115,7 @@ impl<A> Lock<A> {
         self.holder = self.holder.filter(|holder| holder.session != session);
     }
 
-    /// Takes it from whoever has it, but from this session. Whose it was.
+    /// Takes it from its holder, unless that is this session. Returns the holder.
     pub fn revoke_unless(&mut self, session: u64) -> Option<u64> {
         let holder = self.holder.take_if(|holder| holder.session != session)?;
         Some(holder.session)

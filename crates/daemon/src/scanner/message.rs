@@ -1,4 +1,4 @@
-//! What a scanner's supervisor is told. Values; whoever sends one has the scanner's handle.
+//! Messages to a scanner's supervisor. They are sent through the scanner's handle.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,7 +85,7 @@ pub(crate) enum Message {
     },
     /// The port is reset.
     ResetDevice(PendingCancel),
-    /// Somebody waits for the lock, and a request has ended that was in the way.
+    /// A session waits for the lock, and a request has ended that was in the way.
     GrantLock,
     /// A port reset that was given up has returned.
     ResetReturned(Box<dyn Device>),

@@ -1,6 +1,6 @@
 //! Whether a recovery may reset a scanner's port. A function of values.
 //!
-//! A reset takes every interface of the device from whoever has it, and nothing shows whether a printer prints from its
+//! A reset takes every interface of the device from its users, and nothing shows whether a printer prints from its
 //! memory. So by default it is done only where the scanner is alone.
 
 use usbscan_usb::ConfigurationDescriptor;

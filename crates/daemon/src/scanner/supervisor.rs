@@ -357,7 +357,7 @@ fn bind(
     Ok(bound)
 }
 
-/// The supervisor ends: whoever still asks something gets an answer.
+/// The supervisor ends: messages that still wait get an answer.
 fn refuse_the_rest(inbox: &Receiver<Message>, scanner: &Scanner) {
     let gone = || Failure::Gone { device: scanner.name.clone() };
     for message in inbox.try_iter() {

@@ -19,7 +19,7 @@ pub struct IdleExit {
 
 impl IdleExit {
     /// Calls `call`, once, when there was no connection for so long, and `close` has found that there is still none and sees to
-    /// it that none comes. Somebody may be connected already: whoever systemd started the daemon for.
+    /// it that none comes. A client may be connected already: the one that systemd started the daemon for.
     ///
     /// # Errors
     /// When the system has no thread left.
@@ -104,7 +104,7 @@ mod tests {
         counts.send(2).unwrap();
         counts.send(1).unwrap();
         drop(counts);
-        assert!(!is_unused(&changes, NEVER), "whoever counted went first");
+        assert!(!is_unused(&changes, NEVER), "the counting thread went first");
     }
 
     #[test]

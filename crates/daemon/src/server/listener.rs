@@ -1,4 +1,4 @@
-//! A socket that is listened at. Its thread `listener` waits in `accept`, and for whoever wants it to pause or to end.
+//! A listening socket. Its thread `listener` waits in `accept`, and for an order to pause or to end.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,8 +12,8 @@ const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// What goes over [`Listener::wake`]: to the thread, stop accepting; back, it has; to it again, go on. Its end is the thread's.
 const ORDER: [u8; 1] = [0];
 
-/// See the head of this file. Dropping it ends the thread; whoever connects later waits in the socket's queue, if that is
-/// somebody else's too, else is refused by the system.
+/// See the head of this file. Dropping it ends the thread; clients that connect later wait in the socket's backlog, if systemd
+/// has the socket too, and are refused by the system otherwise.
 #[derive(Debug)]
 pub(crate) struct Listener {
     /// `None` in `drop`.

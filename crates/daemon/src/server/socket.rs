@@ -1,4 +1,4 @@
-//! Makes the socket with its final rights: there is no moment at which somebody else could connect. Before any thread.
+//! Makes the socket with its final rights: there is no moment at which another user could connect. Before any thread.
 //!
 //! Beside the socket lies a lock file, held for as long as the daemon lives: of daemons that start at the same time one gets
 //! the path, and none removes another's socket. The file stays when the daemon ends, since to remove it would let two hold a

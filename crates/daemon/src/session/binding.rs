@@ -71,7 +71,7 @@ impl Binding {
     }
 }
 
-/// How a scanner hears that a request has ended, while somebody waits for its lock. A function, since sessions know scanners
+/// How a scanner is told that a request has ended, while a session waits for its lock. A function, since sessions know scanners
 /// by their numbers only.
 pub(crate) struct LockAwaited {
     is_set: AtomicBool,
@@ -90,7 +90,7 @@ impl LockAwaited {
         Arc::new(LockAwaited { is_set: AtomicBool::new(false), tell: Box::new(tell) })
     }
 
-    /// Whether somebody waits. Set under the scanner's state, which is also what admits requests.
+    /// Whether a session waits. Set under the scanner's state, which is also what admits requests.
     pub fn set(&self, is_set: bool) {
         self.is_set.store(is_set, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! How much one user's sessions may have the daemon log. The log is the machine's: whoever may scan must not be able to fill
+//! How much one user's sessions may have the daemon log. The log is the machine's: a user who may scan must not be able to fill
 //! its disk, or push out of it what others did.
 
 use std::time::{Duration, Instant};

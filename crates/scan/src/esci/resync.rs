@@ -1,5 +1,5 @@
-//! Getting in sync with a scanner that somebody left in the middle of a job (docs/esc-i.md, "A scanner that somebody left
-//! in mid-job").
+//! Getting in sync with a scanner that was left in the middle of a job (docs/esc-i.md, "A scanner that was left in the middle
+//! of a job").
 //!
 //! It is in one of four states, and nothing tells which: (a) idle; (b) sending a block, deaf until that was read; (c) waiting
 //! for ACK or CAN; (d) waiting for parameter bytes, 1 to 258 of them. Hence: read until it is silent, (b) becomes (c); CAN,
@@ -102,7 +102,7 @@ impl Dialogue {
     }
 }
 
-/// Milliseconds of the steps that a dead driver leaves. They are run while somebody else waits for the scanner.
+/// Milliseconds of the steps that a dead driver leaves. They are run while another session waits for the scanner.
 const QUIET_MS: u32 = 200;
 const QUIET_AGAIN_MS: u32 = 100;
 const BLOCK_MS: u32 = 5000;

@@ -30,7 +30,7 @@ pub enum NotReady {
     Busy,
     /// Its lamp warms up.
     WarmingUp,
-    /// Somebody else has it.
+    /// Another host has it.
     Reserved,
 }
 
@@ -49,7 +49,7 @@ pub struct ReplyInfo {
     pub end: Option<u32>,
     /// Images that are left.
     pub left: Option<u32>,
-    /// Somebody at the scanner wants it to stop.
+    /// Cancelled at the scanner's panel.
     pub is_cancel: bool,
     /// Parameters: whether they were taken.
     pub taken: Option<bool>,

@@ -11,7 +11,7 @@ use crate::{ReadEnd, ScanError, Transport, TransportError};
 /// How much is tried to get in sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// Somebody waits for a cancel: one attempt with short waits.
+    /// A person waits for a cancel: one attempt with short waits.
     Brief,
     /// Everything, the daemon's recovery included.
     Thorough,

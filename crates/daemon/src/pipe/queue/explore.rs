@@ -352,7 +352,7 @@ fn explore(depth: usize, member: Member) -> (usize, Seen) {
         }
         let next = system.successors(member, &mut seen);
         if next.iter().all(|next| *next == system) || next.is_empty() {
-            assert!(system.is_over(), "nothing can go on, and somebody waits: {system:?}");
+            assert!(system.is_over(), "nothing can go on, and a request waits: {system:?}");
         }
         if system.is_over() && system.transfers.is_empty() {
             system.judge(member);
