@@ -38,7 +38,7 @@ pub struct SessionTransport {
     session: Session,
     cancel: Cancel,
     /// The abort sequence that the daemon has of us.
-    armed: Option<Vec<AbortStep>>,
+    armed: Option<(Vec<AbortStep>, Option<Duration>)>,
     reading: Option<Started>,
     /// The daemon was asked for shared memory.
     shares: bool,
@@ -285,16 +285,17 @@ impl Transport for SessionTransport {
 
     fn recover(&mut self) -> Result<(), TransportError> {
         let recovered = self.run("recovery", Command::CancelPending { device: None }, &[], RECOVERY);
-        if let Some(steps) = self.armed.take() {
+        if let Some((steps, settle)) = self.armed.take() {
             self.tell(Command::DisarmAbort {})?;
-            self.arm_abort(steps)?;
+            self.arm_abort(steps, settle)?;
         }
         recovered.map(drop)
     }
 
-    fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), TransportError> {
-        self.run("abort sequence", Command::ArmAbort { steps: steps.clone(), settle: None }, &[], GRACE)?;
-        self.armed = Some(steps);
+    fn arm_abort(&mut self, steps: Vec<AbortStep>, settle: Option<Duration>) -> Result<(), TransportError> {
+        let ms = settle.map(|settle| u32::try_from(settle.as_millis()).unwrap_or(u32::MAX).min(wire::MAX_SETTLE_MS));
+        self.run("abort sequence", Command::ArmAbort { steps: steps.clone(), settle: ms }, &[], GRACE)?;
+        self.armed = Some((steps, settle));
         Ok(())
     }
 

@@ -71,11 +71,13 @@ pub trait Transport: Send {
     /// See [`TransportError`].
     fn recover(&mut self) -> Result<(), TransportError>;
 
-    /// Leaves the steps that bring the scanner back to idle, should we die; replaces those left before.
+    /// Leaves the steps that bring the scanner back to idle, should we die; replaces those left before. `settle` is for how
+    /// long the scanner may be silent in this phase of the job before that counts as a fault, 30 s at most; without one it is
+    /// what the daemon takes for all scanners, or for this model.
     ///
     /// # Errors
     /// See [`TransportError`].
-    fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), TransportError>;
+    fn arm_abort(&mut self, steps: Vec<AbortStep>, settle: Option<Duration>) -> Result<(), TransportError>;
 
     /// Takes them back: the job is over. Also after a cancel.
     ///

@@ -158,7 +158,7 @@ fn an_abort_sequence_is_taken_back_even_after_a_cancel() {
         daemon.say(request.id, Status::Success, b"");
     });
     transport.cancel_handle().cancel();
-    assert!(matches!(transport.arm_abort(vec![]), Err(TransportError::Cancelled)));
+    assert!(matches!(transport.arm_abort(vec![], None), Err(TransportError::Cancelled)));
     transport.disarm_abort().expect("no error");
     drop(transport);
     daemon.join().expect("no panic");
@@ -212,7 +212,7 @@ fn the_other_commands_say_what_they_mean() {
     assert_eq!(transport.control(&control, SECOND).expect("no error")[..], *b"answer");
     assert_eq!(transport.wait_event(SECOND).expect("no error")[..], *b"answer");
     transport.clear_halt(Pipe::Read).expect("no error");
-    transport.arm_abort(steps.clone()).expect("no error");
+    transport.arm_abort(steps.clone(), Some(8 * SECOND)).expect("no error");
     transport.disarm_abort().expect("no error");
     transport.recover().expect("no error");
     drop(transport);
@@ -233,7 +233,7 @@ fn the_other_commands_say_what_they_mean() {
         },
         Command::WaitEvent { endpoint: None, timeout: Some(1.0) },
         Command::ResetPipe { pipe: Some(Pipe::Read), endpoint: None },
-        Command::ArmAbort { steps, settle: None },
+        Command::ArmAbort { steps, settle: Some(8000) },
         Command::DisarmAbort {},
         Command::CancelPending { device: None },
     ];
@@ -304,11 +304,11 @@ fn a_driver_that_has_its_scanner_recovered_is_armed_again_afterwards() {
         heard.send(request.command).expect("the test listens");
     });
     let steps = vec![AbortStep::Write { endpoint: None, bytes: HexBytes(vec![0x18]), timeout: 100 }];
-    transport.arm_abort(steps.clone()).expect("no error");
+    transport.arm_abort(steps.clone(), Some(8 * SECOND)).expect("no error");
     transport.recover().expect("no error");
     drop(transport);
     daemon.join().expect("no panic");
-    let arm = || Command::ArmAbort { steps: steps.clone(), settle: None };
+    let arm = || Command::ArmAbort { steps: steps.clone(), settle: Some(8000) };
     let expected = [arm(), Command::CancelPending { device: None }, Command::DisarmAbort {}, arm()];
     assert_eq!(commands.iter().collect::<Vec<_>>(), expected);
 }

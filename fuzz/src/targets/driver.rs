@@ -141,7 +141,7 @@ impl Transport for Rubbish {
         self.next().map(drop)
     }
 
-    fn arm_abort(&mut self, _steps: Vec<AbortStep>) -> Result<(), TransportError> {
+    fn arm_abort(&mut self, _steps: Vec<AbortStep>, _settle: Option<Duration>) -> Result<(), TransportError> {
         Ok(())
     }
 

@@ -82,7 +82,7 @@ pub struct Quirks {
     pub set_alt_before_clear: bool,
     /// When a recovery may reset its port; what the configuration says where it is `None`.
     pub reset: Option<ResetPolicy>,
-    /// Milliseconds for which it may be silent before its silence counts against it, in jobs of drivers that say nothing of it.
+    /// Milliseconds for which it may be silent before its silence counts against it, where its driver does not say longer.
     pub settle_ms: Option<u32>,
     /// Transfers in flight at once on bulk-in.
     pub queue_depth: Option<u8>,

@@ -10,6 +10,7 @@ use super::codes::{FF, PF};
 use super::dialogue::Dialogue;
 use super::plan::Plan;
 use super::resync::{self, Effort};
+use crate::support::settle;
 use crate::{DeviceError, ScanError};
 
 /// Pages that are scanned one after the other from the feeder, all in the same way.
@@ -57,7 +58,7 @@ impl Batch {
         if self.is_loaded || !capabilities.loads_pages {
             return Ok(());
         }
-        dialogue.channel.arm_abort(resync::while_feeding())?;
+        dialogue.channel.arm_abort_settling(resync::while_feeding(), settle::SHEET)?;
         (self.has_sheet, self.is_moving) = (true, true);
         let accepted = dialogue.one_byte(PF, dialogue.channel.timeouts.feed)?;
         (self.is_loaded, self.is_moving) = (accepted, false);
@@ -71,7 +72,7 @@ impl Batch {
     /// Has the page that was scanned put out, or its sheet turned over, where the scanner waits to be told: only then it says whether
     /// there is another (docs/esc-i.md, "Level D7 with extended commands").
     pub(super) fn eject_page(&mut self, dialogue: &mut Dialogue) -> Result<(), ScanError> {
-        dialogue.channel.arm_abort(resync::while_feeding())?;
+        dialogue.channel.arm_abort_settling(resync::while_feeding(), settle::SHEET)?;
         self.is_moving = true;
         let accepted = dialogue.one_byte(FF, dialogue.channel.timeouts.feed)?;
         self.is_moving = false;

@@ -13,9 +13,9 @@ use super::pixels::LineConverter;
 use super::plan::Plan;
 use super::resync::{self, Effort};
 use super::status;
-use crate::support::Timeouts;
 use crate::support::channel::{is_gone, or_cancelled};
 use crate::support::fill::{self, FilledPage};
+use crate::support::{Timeouts, settle};
 use crate::{
     Cancel, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError, ReadEnd,
     ScanError, Scanner, Transport,
@@ -93,7 +93,8 @@ impl EsciScanner {
                 batch.load_page(&mut self.dialogue, &self.capabilities)?;
             }
             progress(Progress::Starting);
-            self.dialogue.channel.arm_abort(resync::while_scanning(plan.source.is_feeder()))?;
+            let steps = resync::while_scanning(plan.source.is_feeder());
+            self.dialogue.channel.arm_abort_settling(steps, settle::START)?;
             if let Some(batch) = &mut self.batch {
                 batch.page_begins();
             }
@@ -162,7 +163,10 @@ impl EsciScanner {
                 None if waited >= self.dialogue.channel.timeouts.warm_up => {
                     return Err(DeviceError::StillWarmingUp(waited).into());
                 }
-                None => progress(Progress::WarmingUp { waited }),
+                None => {
+                    self.dialogue.channel.settle(Some(settle::WARM_UP))?;
+                    progress(Progress::WarmingUp { waited });
+                }
             }
             self.dialogue.channel.cancel.pause(self.dialogue.channel.timeouts.poll)?;
         }
@@ -189,12 +193,17 @@ impl EsciScanner {
         let line_bytes = plan.page.bytes_per_line().max(1);
         let timeout = self.dialogue.channel.timeouts.image;
         let mut delivery = LineConverter::default();
-        let mut done = 0;
+        let (mut done, mut is_moving) = (0, true);
         let mut may_end = plan.ends_with_sheet;
         loop {
             let block = stream.next(&mut self.dialogue, timeout)?;
             if !block.is_last && self.dialogue.channel.cancel.is_requested() {
                 return Err(ScanError::Cancelled { idle: false });
+            }
+            match std::mem::replace(&mut is_moving, false) {
+                // It is where the page is. A sheet goes on moving.
+                true => self.dialogue.channel.settle(plan.source.is_feeder().then_some(settle::SHEET))?,
+                false => self.dialogue.channel.keep_pace()?,
             }
             // One that refuses EOT is not asked again.
             let is_sheet_end = may_end && block.is_page_end && stream.end_page(&mut self.dialogue)?;
@@ -277,6 +286,7 @@ impl EsciScanner {
             (self.dialogue.in_sync, self.batch) = (false, None);
             return or_cancelled(error);
         }
+        let error = self.dialogue.channel.or_cancelled(error);
         let is_cancel = matches!(error, ScanError::Cancelled { .. });
         let effort = if is_cancel { Effort::Brief } else { Effort::Thorough };
         if is_cancel {
@@ -399,7 +409,11 @@ impl EsciScanner {
         }
         self.end_any_batch(Effort::Thorough)?;
         self.is_set_up = false;
-        self.dialogue.channel.arm_abort(resync::while_setting(longest))?;
+        let steps = resync::while_setting(longest);
+        match self.homing {
+            true => self.dialogue.channel.arm_abort_settling(steps, settle::HOMING)?,
+            false => self.dialogue.channel.arm_abort(steps)?,
+        }
         self.ready(progress)?;
         self.batch = plan.source.is_feeder().then(|| Batch::new(plan.clone()));
         Ok(())
@@ -444,7 +458,8 @@ impl Scanner for EsciScanner {
         match (self.dialogue.in_sync, &self.batch) {
             // Should this be the end of us, the sheet is put out.
             (true, Some(_)) => {
-                if let Err(error) = self.dialogue.channel.arm_abort(resync::while_feeding()) {
+                let armed = self.dialogue.channel.arm_abort_settling(resync::while_feeding(), settle::SHEET);
+                if let Err(error) = armed {
                     log::debug!("leave behind how a batch ends: {error}");
                 }
             }

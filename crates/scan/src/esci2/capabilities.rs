@@ -34,6 +34,10 @@ impl Source {
         }
     }
 
+    pub(super) fn is_feeder(self) -> bool {
+        self != Source::Flatbed
+    }
+
     /// Its part in errors.
     pub(super) fn part(self) -> &'static [u8; 4] {
         if self == Source::Flatbed { b"FB  " } else { b"ADF " }

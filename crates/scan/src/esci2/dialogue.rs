@@ -15,17 +15,17 @@ use bytes::Bytes;
 
 use super::message::{Head, REPLY_BYTES, request};
 use super::reply_info::{NotReady, ReplyInfo};
-use crate::support::Timeouts;
 use crate::support::channel::Channel;
 use crate::support::reassembly::Reassembly;
+use crate::support::{Timeouts, settle};
 use crate::{DeviceError, Progress, ProtocolError, ScanError, Transport};
 
 /// The most data in a reply to anything but IMG: gamma tables are the longest part of what is known.
 const MOST_ANSWER: usize = 64 * 1024;
 /// And to IMG. Far more than is asked for, and what one read can bring.
 pub(super) const MOST_CHUNK: usize = 1 << 20;
-const ENTER: &[u8] = b"\x1cX";
-const ACK: u8 = 0x06;
+pub(super) const ENTER: &[u8] = b"\x1cX";
+pub(super) const ACK: u8 = 0x06;
 
 /// Where in a session the scanner is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,9 +129,15 @@ impl Dialogue {
                 Some(NotReady::WarmingUp) if waited >= self.channel.timeouts.warm_up => {
                     return Err(DeviceError::StillWarmingUp(waited).into());
                 }
-                Some(NotReady::WarmingUp) => progress(Progress::WarmingUp { waited }),
+                Some(NotReady::WarmingUp) => {
+                    self.channel.settle(Some(settle::WARM_UP))?;
+                    progress(Progress::WarmingUp { waited });
+                }
                 Some(NotReady::Busy) if waited >= self.channel.timeouts.homing => return Err(DeviceError::Busy.into()),
-                Some(NotReady::Busy) => progress(Progress::Starting),
+                Some(NotReady::Busy) => {
+                    self.channel.settle(Some(settle::HOMING))?;
+                    progress(Progress::Starting);
+                }
             }
             self.channel.cancel.pause(self.channel.timeouts.poll)?;
         }

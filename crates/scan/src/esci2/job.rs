@@ -108,6 +108,9 @@ impl Job {
         let began = Instant::now();
         loop {
             let (info, data) = dialogue.image(dialogue.channel.timeouts.image)?;
+            if !matches!(self.front, Image::NotYet) {
+                dialogue.channel.keep_pace()?;
+            }
             if let Some(problem) = info.problem {
                 return Err(problem.into());
             }

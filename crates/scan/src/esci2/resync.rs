@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use usbscan_client::wire::{AbortStep, HexBytes};
 
-use super::dialogue::{Dialogue, SessionState};
+use super::dialogue::{ACK, Dialogue, ENTER, SessionState};
 use super::message::{REPLY_BYTES, REQUEST_BYTES, request};
 use crate::ScanError;
 use crate::support::channel::Channel;
@@ -70,7 +70,7 @@ impl Dialogue {
     /// Whether FS X and FIN are answered as they should, by themselves.
     fn comes_back(&mut self, wait: Duration) -> Result<bool, ScanError> {
         self.drain(self.channel.timeouts.silence / 2)?;
-        if self.exchange_unsure(b"\x1cX", wait)? != [0x06][..] || self.drain(self.channel.timeouts.silence / 2)? {
+        if self.exchange_unsure(ENTER, wait)? != [ACK][..] || self.drain(self.channel.timeouts.silence / 2)? {
             return Ok(false);
         }
         let answer = self.exchange_unsure(&request("FIN ", 0), wait)?;
@@ -144,6 +144,19 @@ fn drain(quiet: u32) -> AbortStep {
     AbortStep::Drain { endpoint: None, quiet, timeout: CHUNK_MS }
 }
 
+/// Out of the session, if it is in one; then FS X, whose single ACK only a scanner gives that is outside, and out again.
+fn leave() -> [AbortStep; 7] {
+    [
+        write(request("FIN ", 0)),
+        read(),
+        drain(QUIET_AGAIN_MS),
+        write(ENTER.to_vec()),
+        AbortStep::Read { endpoint: None, length: 512, timeout: REPLY_MS, expect: HexBytes(vec![ACK]) },
+        write(request("FIN ", 0)),
+        read(),
+    ]
+}
+
 /// For the time in which a block of so many bytes of parameters is set: the scanner is outside, in the session, or waits for
 /// those bytes. What is written has their length, and is a request with parameters of its own: it fills up the one, or is
 /// carried out as the other, and is answered once either way.
@@ -151,15 +164,14 @@ pub(super) fn while_setting(parameters: usize) -> Vec<AbortStep> {
     let own = parameters.saturating_sub(REQUEST_BYTES);
     let mut filler = request("PARA", own);
     filler.extend(b"#PAGd000".iter().cycle().take(own));
-    vec![
+    let mut steps = vec![
         drain(QUIET_MS),
         write(filler),
         read(),
         drain(QUIET_AGAIN_MS),
-        write(request("FIN ", 0)),
-        read(),
-        drain(QUIET_AGAIN_MS),
-    ]
+    ];
+    steps.extend(leave());
+    steps
 }
 
 /// For all other times: outside, in the session, or in the middle of images. CAN twice, for a chunk may come so slowly that the
@@ -169,7 +181,8 @@ pub(super) fn while_scanning() -> Vec<AbortStep> {
     for quiet in [QUIET_MS, QUIET_AGAIN_MS] {
         steps.extend([drain(quiet), write(request("CAN ", 0)), read()]);
     }
-    steps.extend([drain(QUIET_AGAIN_MS), write(request("FIN ", 0)), read(), drain(QUIET_AGAIN_MS)]);
+    steps.push(drain(QUIET_AGAIN_MS));
+    steps.extend(leave());
     steps
 }
 

@@ -12,9 +12,9 @@ use super::plan::Plan;
 use super::reply_info;
 use super::resync::{self, Effort};
 use crate::jpeg::Source;
-use crate::support::Timeouts;
 use crate::support::channel::{is_gone, is_out_of_sync, or_cancelled};
 use crate::support::fill::{self, FilledPage};
+use crate::support::{Timeouts, settle};
 use crate::{
     Cancel, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError, ScanError, Scanner,
     Transport,
@@ -108,7 +108,7 @@ impl Esci2Scanner {
         if answer.taken == Some(false) {
             return Err(ScanError::Refused { parameter: "the settings of the page".to_owned(), command: "PARA" });
         }
-        self.dialogue.channel.arm_abort(resync::while_scanning())?;
+        self.dialogue.channel.arm_abort_settling(resync::while_scanning(), settle::START)?;
         progress(Progress::Starting);
         self.dialogue.start_images(progress)?;
         Job::begin(plan, &mut self.dialogue)
@@ -117,6 +117,8 @@ impl Esci2Scanner {
     fn try_page(&mut self, plan: &Plan, sink: &mut dyn PageSink, progress: Tell<'_>) -> Result<Outcome, ScanError> {
         let mut job = self.start(plan, progress)?;
         let (start, first) = job.front(&mut self.dialogue)?;
+        // It is where the page is. A sheet goes on moving.
+        self.dialogue.channel.settle(plan.place.source.is_feeder().then_some(settle::SHEET))?;
         let mut front = Front { job: &mut job, dialogue: &mut self.dialogue, first };
         let outcome = copy(plan, start, &mut front, sink, progress)?;
         if outcome == Outcome::Stopped {
@@ -171,6 +173,7 @@ impl Esci2Scanner {
             self.dialogue.state = SessionState::Unknown;
             return or_cancelled(error);
         }
+        let error = self.dialogue.channel.or_cancelled(error);
         let is_cancel = matches!(error, ScanError::Cancelled { .. });
         let effort = if is_cancel { Effort::Brief } else { Effort::Thorough };
         if is_cancel {

@@ -1,13 +1,13 @@
 //! A driver's side of its transport: items that arrive in pieces, one read at a time, and the abort sequence that the daemon
 //! runs should the driver die. Runs on the thread that scans.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use usbscan_escl::DocumentError;
 
-use super::Timeouts;
 use super::reassembly::Reassembly;
+use super::{Timeouts, settle};
 use crate::{AbortStep, Cancel, ProtocolError, ReadEnd, Received, ScanError, Transport, TransportError};
 
 /// Empty packets in a row after which a scanner counts as one that has nothing to send.
@@ -21,12 +21,22 @@ pub(crate) struct Channel {
     pub cancel: Cancel,
     pub timeouts: Timeouts,
     reading: bool,
+    /// What the daemon has of us.
+    armed: Option<Armed>,
+    /// The longest that a read kept us waiting in this phase of the job.
+    longest_wait: Duration,
+}
+
+/// An abort sequence, and for how long the scanner may be silent in the phase that it is for.
+struct Armed {
+    steps: Vec<AbortStep>,
+    settle: Option<Duration>,
 }
 
 impl Channel {
     pub(crate) fn new(transport: Box<dyn Transport>, timeouts: Timeouts) -> Channel {
         let cancel = transport.cancel_handle();
-        Channel { transport, cancel, timeouts, reading: false }
+        Channel { transport, cancel, timeouts, reading: false, armed: None, longest_wait: Duration::ZERO }
     }
 
     pub(crate) fn start_read(&mut self, bytes: usize, timeout: Duration) -> Result<(), ScanError> {
@@ -43,7 +53,10 @@ impl Channel {
     /// Waits for the read that was started.
     pub(crate) fn finish_read(&mut self) -> Result<Received, ScanError> {
         self.reading = false;
-        Ok(self.transport.finish_read()?)
+        let began = Instant::now();
+        let received = self.transport.finish_read()?;
+        self.longest_wait = self.longest_wait.max(began.elapsed());
+        Ok(received)
     }
 
     /// Ends the read that is under way, if one is; returns what it had received.
@@ -101,21 +114,60 @@ impl Channel {
         }
     }
 
-    /// What the daemon does with the scanner should this program die now; replaces what was armed before.
+    /// What the daemon does with the scanner should this program die now; replaces what was armed before. For a phase in which
+    /// nothing moves.
     pub(crate) fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), ScanError> {
-        match self.transport.arm_abort(steps) {
-            Err(TransportError::NotSupported { .. }) => {
-                log::debug!("this daemon takes no abort sequence");
+        self.arm(steps, None)
+    }
+
+    /// The same for a phase in which something moves, so that the scanner may be silent for so long.
+    pub(crate) fn arm_abort_settling(&mut self, steps: Vec<AbortStep>, settle: Duration) -> Result<(), ScanError> {
+        self.arm(steps, Some(settle))
+    }
+
+    /// Another phase begins that ends by the same steps.
+    pub(crate) fn settle(&mut self, settle: Option<Duration>) -> Result<(), ScanError> {
+        match self.armed.take() {
+            Some(armed) if armed.settle != settle => self.arm(armed.steps, settle),
+            armed => {
+                (self.armed, self.longest_wait) = (armed, Duration::ZERO);
                 Ok(())
             }
-            result => Ok(result?),
         }
+    }
+
+    /// Another block of a page has come. Where the blocks of this one take long, the rest of one does too.
+    pub(crate) fn keep_pace(&mut self) -> Result<(), ScanError> {
+        let needed = settle::of_pace(self.longest_wait);
+        match &self.armed {
+            Some(armed) if needed > armed.settle => self.settle(needed),
+            _ => Ok(()),
+        }
+    }
+
+    fn arm(&mut self, steps: Vec<AbortStep>, settle: Option<Duration>) -> Result<(), ScanError> {
+        self.longest_wait = Duration::ZERO;
+        match self.transport.arm_abort(steps.clone(), settle) {
+            Err(TransportError::NotSupported { .. }) => log::debug!("this daemon takes no abort sequence"),
+            result => result?,
+        }
+        self.armed = Some(Armed { steps, settle });
+        Ok(())
     }
 
     /// The job is over: the daemon has nothing to clean up any more.
     pub(crate) fn disarm_abort(&mut self) {
+        self.armed = None;
         if let Err(error) = self.transport.disarm_abort() {
             log::debug!("disarm the abort sequence: {error}");
+        }
+    }
+
+    /// What a page ended with. A sink that gives up once the page is cancelled has no error of its own: nobody reads it any more.
+    pub(crate) fn or_cancelled(&self, error: ScanError) -> ScanError {
+        match error {
+            ScanError::Sink(_) if self.cancel.is_requested() => ScanError::Cancelled { idle: false },
+            error => error,
         }
     }
 
@@ -126,6 +178,7 @@ impl Channel {
             log::warn!("bring the scanner back to idle: {error}");
             return false;
         }
+        self.armed = None;
         match self.transport.await_recovery() {
             Ok(()) => true,
             Err(error) => {

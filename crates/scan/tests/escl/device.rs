@@ -331,7 +331,7 @@ impl Transport for Wire {
         panic!("drivers reset no port")
     }
 
-    fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), TransportError> {
+    fn arm_abort(&mut self, steps: Vec<AbortStep>, _settle: Option<Duration>) -> Result<(), TransportError> {
         self.device.lock().armed = Some(steps);
         Ok(())
     }

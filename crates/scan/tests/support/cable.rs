@@ -155,10 +155,10 @@ impl Transport for Cable {
         Ok(())
     }
 
-    fn arm_abort(&mut self, steps: Vec<AbortStep>) -> Result<(), TransportError> {
+    fn arm_abort(&mut self, steps: Vec<AbortStep>, settle: Option<Duration>) -> Result<(), TransportError> {
         let id = self.begin()?;
         let mut rig = self.bench.lock();
-        (rig.armed, rig.touched) = (Some(steps), false);
+        (rig.armed, rig.settle, rig.touched) = (Some(steps), settle, false);
         drop(rig);
         self.cancel.ended(id);
         Ok(())

@@ -35,6 +35,10 @@ pub struct Rig {
     pub received: u64,
     pub transfers: u64,
     pub armed: Option<Vec<AbortStep>>,
+    /// For how long it may be silent in the phase that was armed last.
+    pub settle: Option<Duration>,
+    /// What that was at each write, in seconds, 1 where nothing was said.
+    pub settled: Vec<u64>,
     /// It was written to since the daemon was last told where it stands: should its user end now, the daemon has to see to it.
     pub touched: bool,
     /// The host is dead: nothing reaches the scanner any more.
@@ -91,6 +95,8 @@ impl Rig {
             received: 0,
             transfers: 0,
             armed: None,
+            settle: None,
+            settled: Vec::new(),
             touched: false,
             dead: false,
             die: When::Never,
@@ -202,6 +208,7 @@ impl Rig {
     pub fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), TransportError> {
         self.now += Duration::from_micros(100);
         self.written.push(bytes.to_vec());
+        self.settled.push(self.settle.map_or(1, |settle| settle.as_secs()));
         self.touched = true;
         let id = self.submit(BULK_OUT, bytes.to_vec());
         let deadline = self.now + timeout;
