@@ -179,6 +179,8 @@ pub struct RecoveryTimes {
     pub longest_drain: Duration,
     /// A port reset that has not returned after so long never will.
     pub port_reset: Duration,
+    /// So long may firmware say nothing after a port reset, where that is longer than the settle time; it is asked again meanwhile.
+    pub start_up: Duration,
     /// A device that was reset has so long to be back at its port. Hubs debounce for 0.1 s, and firmware boots in seconds.
     pub return_to_port: Duration,
     /// What `open` may spend to find out whether an unresponsive scanner answers again.
@@ -194,6 +196,7 @@ impl Default for RecoveryTimes {
             drain_quiet: Duration::from_millis(200),
             longest_drain: Duration::from_secs(180),
             port_reset: Duration::from_secs(5),
+            start_up: Duration::from_secs(2),
             return_to_port: Duration::from_secs(10),
             verify_at_open: Duration::from_secs(1),
         }

@@ -38,10 +38,11 @@ impl RecoveryClock {
         self.has_heard = true;
     }
 
-    /// It was reset, and has its settle time anew.
+    /// It was reset, and has its settle time anew; that is as long as firmware may take to start, at least.
     pub fn restart(&mut self, now: Instant) {
         self.heard = now;
         self.has_heard = false;
+        self.settle = self.settle.max(self.times.start_up);
     }
 
     /// Whether the scanner has sent anything since the beginning, or the reset.
@@ -118,6 +119,16 @@ mod tests {
         assert_eq!(clock.ends_at(), now + SECOND * 112);
         clock.heard(now + SECOND * 179);
         assert_eq!(clock.ends_at(), now + SECOND * 180, "while bytes keep coming, 180 s at most");
+    }
+
+    #[test]
+    fn after_a_reset_it_has_as_long_as_firmware_takes_to_start() {
+        let now = Instant::now();
+        for (settle, silent) in [(SECOND, SECOND * 2), (SECOND * 5, SECOND * 5)] {
+            let mut clock = clock(settle, now);
+            clock.restart(now + SECOND * 8);
+            assert_eq!(clock.silence_counts_at(), now + SECOND * 8 + silent);
+        }
     }
 
     #[test]

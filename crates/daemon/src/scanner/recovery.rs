@@ -251,15 +251,15 @@ impl Supervisor {
         }
     }
 
-    /// How long silence is nothing unusual: what the drivers say of the phase that they are in, else the model, else as
-    /// for all scanners.
+    /// How long silence is nothing unusual: what the drivers say of the phase that they are in, or the model where that is
+    /// longer; else as for all scanners.
     fn settle(&self, jobs: &[Job], times: RecoveryTimes) -> Duration {
         let of_job =
             |armed: &Armed| armed.settle.or_else(|| longest_read(&armed.steps).filter(|read| *read > times.settle));
         let of_drivers = jobs.iter().filter_map(|job| of_job(job.armed.as_ref()?)).max();
         let of_model = self.scanner.model.as_ref().and_then(|model| model.quirks.settle_ms);
         let of_model = of_model.map(|ms| Duration::from_millis(u64::from(ms)));
-        of_drivers.or(of_model).unwrap_or(times.settle).min(times.longest_settle)
+        of_drivers.max(of_model).unwrap_or(times.settle).min(times.longest_settle)
     }
 
     /// The first two rungs.
@@ -291,6 +291,11 @@ impl Supervisor {
                 Verdict::Failed(failed) => failed,
                 verdict => return verdict,
             };
+        // Whoever has said nothing for as long as that has nothing to be drained, and without a class nothing else is left to try.
+        let was_silent = !clock.has_heard() && clock.is_silent(Instant::now());
+        if was_silent && !self.scanner.function.still_image {
+            return Verdict::Failed(failed);
+        }
         let drained = report.drained;
         let by_usb = self.with_pipes(job, clock, report, "class", |context, report| context.by_usb(report));
         // Where the second rung has changed nothing, asking once more is only lost time.
@@ -366,7 +371,9 @@ impl Supervisor {
         let mut all = Verdict::Unverified;
         for job in jobs {
             let Some(armed) = &job.armed else { continue };
-            all = self.with_pipes(job, clock, report, "verify", |context, report| context.verify(&armed.steps, report));
+            all = self.with_pipes(job, clock, report, "verify", |context, report| {
+                context.verify_patiently(&armed.steps, report)
+            });
             if let Verdict::Failed(_) = all {
                 return all;
             }

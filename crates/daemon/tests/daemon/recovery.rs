@@ -7,7 +7,7 @@ use std::time::Duration;
 use testkit::rig::{Client, DEADLINE, EVENT, vendor, vendor_out};
 use usbscan_daemon::Config;
 use usbscan_daemon::config::RecoveryTimes;
-use usbscan_daemon::quirks::ResetPolicy;
+use usbscan_daemon::quirks::{ResetPolicy, Table};
 use usbscan_usb::InterfaceNumber;
 use usbscan_virtual::Descriptors;
 use usbscan_wire::{
@@ -35,7 +35,7 @@ fn arm(client: &mut Client, settle: Option<u32>) {
 
 /// Silence counts at once.
 fn quick() -> Config {
-    let recovery = RecoveryTimes { settle: SOON, return_to_port: DEADLINE, ..RecoveryTimes::default() };
+    let recovery = RecoveryTimes { settle: SOON, start_up: SOON, return_to_port: DEADLINE, ..RecoveryTimes::default() };
     Config { recovery, ..Config::default() }
 }
 
@@ -442,4 +442,78 @@ fn a_settle_time_out_of_its_range_is_refused() {
     let answer = client.call(Command::ArmAbort { steps: verifying(), settle: Some(30_001) });
     assert_eq!(answer.status, Status::InvalidParameter);
     assert!(answer.message.is_some_and(|message| message.contains("settle")));
+}
+
+/// It has been asked, has not answered, and is not reset: a mechanism may be moving.
+fn is_held_back(bench: &Bench, other: &mut Client) {
+    other.until(|other| match other.status().recovery {
+        Some(recovery) if recovery.age_ms > 700 => Ok(()),
+        recovery => Err(format!("{recovery:?}")),
+    });
+    let rung = other.status().recovery.expect("it goes on").rung;
+    assert_eq!((&*rung, bench.hand.resets()), ("abort-sequence", 0));
+}
+
+#[test]
+fn a_reset_is_held_back_until_the_settle_time_of_the_phase_is_over() {
+    // Without one it is reset at once, as `quick` has it.
+    let bench = Bench::with(Reset::Stays, quick(), |_| ());
+    let (mut client, mut other) = (bench.open(), bench.client());
+    arm(&mut client, Some(30_000));
+    bench.hand.fall_silent();
+    let cancel = client.send(cancel_pending());
+    is_held_back(&bench, &mut other);
+    // The next phase, in which nothing moves, has the usual time again: so would the daemon without the driver's word.
+    bench.hand.silent.store(false, Ordering::SeqCst);
+    assert!(report(&client.answer(cancel)).verified);
+    client.done(Command::DisarmAbort {});
+    arm(&mut client, None);
+    bench.hand.fall_silent();
+    assert_eq!(report(&client.done(cancel_pending())).method, "port-reset");
+    assert_eq!(bench.hand.resets(), 1);
+}
+
+/// A loopback device whose interface is of no class, so that nothing can be asked of it, and what the model table says of it.
+fn without_a_class(lines: &str, config: Config) -> Bench {
+    let folder = tempfile::tempdir().expect("a folder");
+    let head = "vendor = \"1209\"\nmanufacturer = \"usbscan\"\n[[model]]\nproduct = \"0001\"\nname = \"Loopback\"\n\
+                notes = \"test\"\nprotocol = \"esci\"\nevidence = \"listed\"\n";
+    std::fs::write(folder.path().join("test.toml"), format!("{head}{lines}\n")).expect("a file");
+    let mut models = Table::built_in();
+    models.add_folder(folder.path()).expect("a table");
+    Bench::with(Reset::Stays, Config { models, ..config }, |descriptors| {
+        descriptors.configuration.interfaces[0].class = 0xff;
+    })
+}
+
+#[test]
+fn a_silent_scanner_has_nothing_to_be_drained() {
+    for (reset, settle, method) in [
+        (ResetPolicy::Never, None, "armed"),
+        (ResetPolicy::IfAlone, None, "port-reset"),
+        (ResetPolicy::Never, Some(0), "armed"),
+    ] {
+        let bench = without_a_class("", Config { reset, ..quick() });
+        let mut client = bench.open();
+        arm(&mut client, settle);
+        bench.hand.fall_silent();
+        let report = report(&client.call(cancel_pending()));
+        assert_eq!(report.method, method);
+    }
+}
+
+#[test]
+fn a_model_may_have_longer_to_settle_and_never_shorter_than_its_driver_says() {
+    for (lines, settle) in
+        [("settle_ms = 30000", None), ("settle_ms = 30000", Some(1)), ("settle_ms = 1", Some(30_000))]
+    {
+        let bench = without_a_class(lines, quick());
+        let (mut client, mut other) = (bench.open(), bench.client());
+        arm(&mut client, settle);
+        bench.hand.fall_silent();
+        let cancel = client.send(cancel_pending());
+        is_held_back(&bench, &mut other);
+        bench.hand.silent.store(false, Ordering::SeqCst);
+        assert!(report(&client.answer(cancel)).verified, "{lines}, {settle:?}");
+    }
 }

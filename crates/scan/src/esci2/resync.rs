@@ -164,12 +164,7 @@ pub(super) fn while_setting(parameters: usize) -> Vec<AbortStep> {
     let own = parameters.saturating_sub(REQUEST_BYTES);
     let mut filler = request("PARA", own);
     filler.extend(b"#PAGd000".iter().cycle().take(own));
-    let mut steps = vec![
-        drain(QUIET_MS),
-        write(filler),
-        read(),
-        drain(QUIET_AGAIN_MS),
-    ];
+    let mut steps = vec![drain(QUIET_MS), write(filler), read(), drain(QUIET_AGAIN_MS)];
     steps.extend(leave());
     steps
 }
