@@ -22,8 +22,8 @@ fn stuck_in_mid_page(rig: &Rig) -> (Program, ChildStdout) {
     (scan, page)
 }
 
-/// A scanner that falls silent in the middle of its first block.
-const SILENT: &str = "esci,fault=silence@20k";
+/// A scanner that says nothing any more behind its first block: while the carriage is still on its way, it may.
+const SILENT: &str = "esci,fault=silence@800k";
 
 /// A scan to page.png that waits for a scanner which is [`SILENT`], and the read of it that hangs: session and id.
 fn hanging(rig: &Rig) -> (Program, u64, u64) {
@@ -40,7 +40,7 @@ fn hangs(rig: &Rig) -> (u64, u64) {
         let status = watcher.status(None).expect("a status");
         let reads = status.iter().flat_map(|device| &device.pipes).filter(|pipe| pipe.pipe == "read");
         // Longer than what the driver reads to synchronize: only a block is.
-        let block = reads.flat_map(|pipe| &pipe.pending).find(|read| read.length > 70_000);
+        let block = reads.flat_map(|pipe| &pipe.pending).find(|read| read.length > 70_000 && read.age_ms > 700);
         found = block.map(|read| (read.session, read.request));
         found.is_some()
     });
@@ -88,6 +88,39 @@ fn sigterm_in_mid_page_does_the_same() {
     rest_of(page);
     assert_eq!(scan.end().code, Some(143));
     next_scan_is_right(&rig);
+}
+
+#[test]
+fn a_signal_ends_a_scan_to_a_pipe_that_nobody_reads() {
+    for spec in ["esci", "esci2"] {
+        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+            let rig = Rig::new(spec);
+            let (scan, unread) = stuck_in_mid_page(&rig);
+            scan.signal(signal);
+            let ended = scan.end();
+            assert_eq!(ended.code, Some(code), "{spec}: {}", ended.stderr);
+            rig.done(&["scan", "-r", "75", "--area", "0,0,50,50", "-o", "next.png"]);
+            drop(unread);
+        }
+    }
+}
+
+#[test]
+fn after_a_signal_a_partial_page_goes_to_a_pipe_that_somebody_reads() {
+    let rig = Rig::new("esci,fault=silence@2M");
+    let mut command =
+        rig.usbscan(&["scan", "-r", "300", "--mode", "color", "--format", "pnm", "--keep-partial", "-o", "-"]);
+    let (scan, mut page) = Program::start_unread(&mut command);
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        page.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    hangs(&rig);
+    scan.signal(Signal::INT);
+    assert_eq!(scan.end().code, Some(130));
+    let bytes = reader.join().expect("it ends").expect("a page");
+    let head = b"P6\n";
+    assert!(bytes.starts_with(head) && bytes.len() > 2 << 20, "{} bytes: it is filled up", bytes.len());
 }
 
 #[test]

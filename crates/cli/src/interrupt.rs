@@ -6,9 +6,10 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -92,6 +93,28 @@ impl Interrupts {
         loop {
             match rustix::event::poll(&mut both, None) {
                 Ok(_) => return Ok(self.caught()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Waits until `output` takes something. `false`: a signal has come, and it has taken nothing for `patience` after that.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn writable(&self, output: BorrowedFd<'_>, patience: Duration) -> io::Result<bool> {
+        let mut patience_left = None;
+        loop {
+            let mut both =
+                [PollFd::from_borrowed_fd(output, PollFlags::OUT), PollFd::new(&self.pipe.read, PollFlags::IN)];
+            // Once a signal has come, only the output is looked at.
+            let looked_at = if patience_left.is_some() { 1 } else { 2 };
+            match rustix::event::poll(&mut both[..looked_at], patience_left.as_ref()) {
+                Ok(0) => return Ok(false),
+                // Also where it is broken, which the write says.
+                Ok(_) if !both[0].revents().is_empty() => return Ok(true),
+                Ok(_) => patience_left = Some(Timespec::try_from(patience).map_err(io::Error::other)?),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }

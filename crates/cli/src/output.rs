@@ -5,13 +5,17 @@
 //! Errors of the path are found when it is opened, before anything is scanned.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
+
+use super::interrupt::Interrupts;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
@@ -128,6 +132,17 @@ impl Output {
         self.file().try_clone().map_err(OutputError::Writer)
     }
 
+    /// The same for what may have to wait for a reader: a pipe, a terminal. A signal ends that waiting.
+    ///
+    /// # Errors
+    /// As [`Output::writer`].
+    pub fn interruptible(&self, interrupts: Option<Interrupts>) -> Result<Interruptible, OutputError> {
+        let file = self.writer()?;
+        let kind = rustix::fs::fstat(&file).map(|found| FileType::from_raw_mode(found.st_mode));
+        let waits = matches!(kind, Ok(FileType::Fifo | FileType::Socket | FileType::CharacterDevice));
+        Ok(Interruptible { file, interrupts: interrupts.filter(|_| waits), signalled: None, gave_up: false })
+    }
+
     /// The length so far, of a regular file.
     pub fn length(&self) -> Option<u64> {
         self.file().metadata().ok().filter(|found| found.is_file()).map(|found| found.len())
@@ -166,6 +181,45 @@ impl Drop for Output {
         if let Target::Replace { temp_file, .. } = &self.file {
             temp_file.remove();
         }
+    }
+}
+
+/// How long after a signal a reader may take nothing. One that reads gets what belongs to a page; whoever pressed Ctrl-C has
+/// their prompt in 0.3 s, the scanner's part of that included.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long after a signal a reader that takes a little now and then may keep this program.
+const ALL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes that a pipe which takes anything takes without waiting: PIPE_BUF, on Linux.
+const WITHOUT_WAITING: usize = 4096;
+
+/// A writer that a signal ends when nobody reads what it writes.
+#[derive(Debug)]
+pub struct Interruptible {
+    file: File,
+    /// `None`: it never waits for long.
+    interrupts: Option<Interrupts>,
+    /// When it was first written to after a signal.
+    signalled: Option<Instant>,
+    gave_up: bool,
+}
+
+impl Write for Interruptible {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(interrupts) = &self.interrupts else { return self.file.write(bytes) };
+        if interrupts.caught().is_some() {
+            self.gave_up |= self.signalled.get_or_insert_with(Instant::now).elapsed() > ALL_PATIENCE;
+        }
+        self.gave_up = self.gave_up || !interrupts.writable(self.file.as_fd(), PATIENCE)?;
+        if self.gave_up {
+            return Err(io::Error::other("nobody reads it"));
+        }
+        self.file.write(&bytes[..bytes.len().min(WITHOUT_WAITING)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

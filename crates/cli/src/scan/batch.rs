@@ -41,7 +41,7 @@ impl Batch<'_> {
                 Err(failure) => return Err(self.abandon(scanner, files, failure)),
             }
         }
-        let file = files.finish()?;
+        let file = files.finish().map_err(|failure| self.or_interrupted(failure))?;
         scanner.end_batch()?;
         Ok(file)
     }
@@ -56,7 +56,7 @@ impl Batch<'_> {
             }
             Err(failure) => return Err(failure),
         }
-        if let Some(written) = files.page_is_done()? {
+        if let Some(written) = files.page_is_done().map_err(|failure| self.or_interrupted(failure))? {
             (self.report)(&written)?;
         }
         if self.max_pages == Some(page) {
@@ -82,6 +82,11 @@ impl Batch<'_> {
 
     fn check_signal(&self) -> Result<(), Failure> {
         (self.caught)().map_or(Ok(()), |signal| Err(Failure::Interrupted { signal, state: DeviceState::Idle }))
+    }
+
+    /// The end of a file can't be written either where nobody reads it.
+    fn or_interrupted(&self, failure: Failure) -> Failure {
+        self.check_signal().err().unwrap_or(failure)
     }
 
     fn uses_feeder(&self) -> bool {
@@ -204,7 +209,7 @@ mod tests {
 
     fn files(path: &Path, format: FileFormat) -> Files {
         let name = Destination::parse(path).expect("a name");
-        Files::open(name, format, Quality::default(), &TempFileGuard::default()).expect("a file")
+        Files::open(name, format, Quality::default(), &TempFileGuard::default(), None).expect("a file")
     }
 
     /// Scans to `name` in a folder. Returns the outcome, the reported pages, and the names in the folder.

@@ -8,6 +8,7 @@ use usbscan_image::{FileFormat, PageWriter, Quality};
 use usbscan_scan::{Flow, PageFormat, PageSink, SinkError};
 
 use super::super::failure::Failure;
+use super::super::interrupt::Interrupts;
 use super::super::output::{Output, TempFileGuard};
 use super::destination::Destination;
 
@@ -17,6 +18,7 @@ pub struct Files {
     format: FileFormat,
     quality: Quality,
     temp_file: TempFileGuard,
+    interrupts: Option<Interrupts>,
     open: Option<Open>,
     /// Completed pages.
     done: u32,
@@ -61,7 +63,8 @@ impl Written {
 }
 
 impl Files {
-    /// Opens the file of the first page, so that errors of its path are found before anything is scanned.
+    /// Opens the file of the first page, so that errors of its path are found before anything is scanned. `interrupts` end the
+    /// writing to a pipe that nobody reads.
     ///
     /// # Errors
     /// [`Failure::Output`], [`Failure::Picture`].
@@ -70,8 +73,10 @@ impl Files {
         format: FileFormat,
         quality: Quality,
         temp_file: &TempFileGuard,
+        interrupts: Option<Interrupts>,
     ) -> Result<Files, Failure> {
-        let mut files = Files { destination, format, quality, temp_file: temp_file.clone(), open: None, done: 0 };
+        let temp_file = temp_file.clone();
+        let mut files = Files { destination, format, quality, temp_file, interrupts, open: None, done: 0 };
         files.open = Some(files.open_next()?);
         Ok(files)
     }
@@ -141,11 +146,10 @@ impl Files {
             None => Output::stdout()?,
             Some(path) => Output::create(&path, &self.temp_file)?,
         };
-        let file = output.writer()?;
         let mut writer = if output.is_regular() {
-            PageWriter::to_file(self.format, self.quality, file)?
+            PageWriter::to_file(self.format, self.quality, output.writer()?)?
         } else {
-            PageWriter::new(self.format, self.quality, file)?
+            PageWriter::new(self.format, self.quality, output.interruptible(self.interrupts.clone())?)?
         };
         writer.keep_in(&self.spool_folder())?;
         Ok(Open { output, writer })

@@ -32,7 +32,8 @@ pub fn run(context: &Context<'_>, args: &Scan) -> Result<(), Failure> {
     let max_pages = check_numbers(args, &destination)?;
     let fed = matches!(args.source, Some(Source::Adf | Source::AdfDuplex));
     check_page_count(args, &destination, format, fed)?;
-    let files = Files::open(destination.clone(), format, quality, &context.temp_file)?;
+    let files =
+        Files::open(destination.clone(), format, quality, &context.temp_file, Some(context.interrupts.clone()))?;
     let mut opened = open_to_scan(context, args)?;
     let fed = uses_feeder(opened.scanner.options());
     check_page_count(args, &destination, format, fed)?;
