@@ -16,6 +16,8 @@ mod passed;
 mod plug;
 mod program;
 mod proxy;
+mod recovery;
+mod resets;
 mod rig;
 mod scan;
 mod watch;

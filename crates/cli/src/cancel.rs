@@ -1,6 +1,10 @@
 //! `usbscan cancel`.
 
+use std::io::{self, Write as _};
+use std::time::Duration;
+
 use serde_json::json;
+use usbscan_client::{Refusal, Session};
 use usbscan_wire::{AbortReport, Command, Status};
 
 use super::args::{Cancel, CancelPipeName, RequestNumber};
@@ -42,7 +46,7 @@ fn pipe(context: &Context<'_>, args: &Cancel, name: CancelPipeName) -> Result<()
 fn pending(context: &Context<'_>, args: &Cancel) -> Result<(), Failure> {
     let session = context.connect()?;
     let device = select_device(&session, &args.device)?;
-    let report = match session.cancel_pending(Some(&device)) {
+    let report = match recover(context, &session, &device) {
         // Only a scanner that usbscand can't claim is busy to a cancel.
         Err(error) if error.status() == Some(Status::Busy) => {
             return Err(Failure::ForeignProgram { device, source: error });
@@ -55,6 +59,40 @@ fn pending(context: &Context<'_>, args: &Cancel) -> Result<(), Failure> {
     context.print(&json!({ "device": device, "idle": true, "report": report }), |out| {
         writeln!(out, "{device}: {}; the scanner is idle{}", cancelled(report.cancelled), recovered_by(&report))
     })
+}
+
+/// A healthy scanner is idle by then, without a word on the way.
+const PROMPT: Duration = Duration::from_millis(250);
+
+/// Cancels everything. Where the recovery takes longer, it says at once what was cancelled, and what is being waited for.
+fn recover(context: &Context<'_>, session: &Session, device: &str) -> Result<AbortReport, usbscan_client::Error> {
+    let command = Command::CancelPending { device: Some(device.to_owned()) };
+    let name = command.name();
+    let before = requests(session, device);
+    let mut pending = session.start(command, Vec::new())?;
+    let answer = match pending.wait_for(PROMPT)? {
+        Some(answer) => answer,
+        None => {
+            let ended = before.saturating_sub(requests(session, device));
+            if !context.json() {
+                let words = cancelled(ended as u64);
+                // Nobody is worse off without it.
+                let _ =
+                    writeln!(io::stderr(), "usbscan: {device}: {words}; waiting for usbscand to recover the scanner");
+            }
+            pending.wait()?
+        }
+    };
+    match answer.status {
+        Status::Success => answer.body().map_err(|source| usbscan_client::Error::BadAnswer { command: name, source }),
+        _ => Err(usbscan_client::Error::Refused(Box::new(Refusal { command: name, answer }))),
+    }
+}
+
+/// Requests that are pending on a scanner, as far as that can be found out.
+fn requests(session: &Session, device: &str) -> usize {
+    let status = session.status(Some(device)).unwrap_or_default();
+    status.iter().flat_map(|device| &device.pipes).map(|pipe| pipe.pending.len()).sum()
 }
 
 /// What brought it back, and whether it has shown that.

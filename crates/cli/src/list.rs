@@ -26,7 +26,7 @@ pub fn run(context: &Context<'_>) -> Result<(), Failure> {
             ]);
         }
         table.write(out, "")?;
-        for device in devices.iter().filter(|device| !device.accessible) {
+        for device in devices.iter().filter(|device| !device.accessible || device.unresponsive) {
             let problem = device.problem.as_deref().unwrap_or("can't be opened");
             writeln!(out, "{}: {}", device.name, printable(problem))?;
         }
