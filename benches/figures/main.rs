@@ -10,6 +10,7 @@
 mod bulk;
 mod cancel;
 mod growth;
+mod hang;
 mod idle;
 mod kernel;
 mod kernel_cancel;
@@ -89,6 +90,7 @@ const PARTS: &[(&str, Part)] = &[
     ("growth", growth::measure),
     ("idle", idle::measure),
     ("pages", pages::measure),
+    ("hang", hang::measure),
 ];
 
 /// Only when they are asked for by name: they need a kernel with a virtual host controller, and root's rights.
@@ -106,7 +108,7 @@ fn is_a_part(name: &str) -> bool {
 
 fn main() -> ExitCode {
     let Some(wishes) = Wishes::read() else {
-        eprintln!("usage: figures [--quick] [--only bulk|depths|cancel|growth|idle|pages]... [--out FOLDER]");
+        eprintln!("usage: figures [--quick] [--only bulk|depths|cancel|growth|idle|pages|hang]... [--out FOLDER]");
         eprintln!(
             "       figures --only kernel|settings|kernel-cancel|kernel-idle|scans... --controller vhci|functionfs \
              [--dpi N]... [--quick]"

@@ -51,6 +51,8 @@ pub struct Report {
     part: String,
     rows: Vec<Value>,
     plots: Vec<(String, String)>,
+    /// Tables that are ready as they are, with their titles.
+    grids: Vec<(String, String)>,
 }
 
 impl Report {
@@ -77,6 +79,31 @@ impl Report {
             "part": self.part, "what": series.what, "unit": unit, "rounds": series.values.len(),
             "median": spread.median, "least": spread.least, "most": spread.most,
         }));
+    }
+
+    /// A series that has a limit of its own: its median, the most that it came to, and whether that is within.
+    pub fn limit(&mut self, series: &Series, unit: &str, aim: Aim) -> f64 {
+        let spread = Spread::of(&series.values);
+        let met = aim.is_met(spread.most);
+        let verdict = if met { "met" } else { "MISSED" };
+        println!(
+            "  {:<72} {:>9} {unit}  ({} to {})  aim {}: {verdict}",
+            series.what,
+            short(spread.median),
+            short(spread.least),
+            short(spread.most),
+            aim.text()
+        );
+        self.rows.push(json!({
+            "part": self.part, "what": series.what, "unit": unit, "rounds": series.values.len(),
+            "median": spread.median, "least": spread.least, "most": spread.most, "aim": aim.text(), "met": met,
+        }));
+        spread.median
+    }
+
+    /// A Markdown table that has been made elsewhere.
+    pub fn grid(&mut self, title: &str, table: String) {
+        self.grids.push((format!("{}: {title}", self.part), table));
     }
 
     /// The ratio of two series, round by round, and whether it is as it should be.
@@ -128,7 +155,10 @@ impl Report {
         for (name, svg) in &self.plots {
             fs::write(folder.join(format!("{name}.svg")), svg)?;
         }
-        let tables = tables(&self.rows);
+        let mut tables = tables(&self.rows);
+        for (title, grid) in &self.grids {
+            let _ = write!(tables, "### {title}\n\n{grid}\n");
+        }
         fs::write(folder.join("figures.md"), &tables)?;
         println!("\n{tables}");
         println!("{} figures in {}, tables and {} plots beside it", self.rows.len(), path.display(), self.plots.len());
