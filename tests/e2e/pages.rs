@@ -174,6 +174,37 @@ fn pages_without_room_are_refused_before_anything_is_scanned() {
     assert!(files(&rig, "page").is_empty());
 }
 
+#[test]
+fn sheets_that_a_feeder_holds_in_the_middle_or_at_the_right_are_scanned_whole() {
+    for model in ["esci,adf=1", "esci2,sheets=1,formats=raw"] {
+        let sheet = |alignment: &str| {
+            let rig = Rig::new(&format!("{model},sheet=a5,align={alignment}"));
+            rig.done(&["scan", "--source", "adf", "-r", "75", "--mode", "gray", "--area", "a5", "-o", "a5-%d.png"]);
+            Page::read_png(&rig.path("a5-1.png"))
+        };
+        let left = sheet("left");
+        assert_eq!((left.width, left.height.abs_diff(620) < 8), (437, true), "{model}: {} lines", left.height);
+        for alignment in ["center", "right"] {
+            sheet(alignment).assert_shows(&left);
+        }
+    }
+}
+
+#[test]
+fn a_page_that_ends_with_its_sheet_is_kept_beside_its_file_and_where_it_can_not_be_no_sheet_is_fed() {
+    let rig = Rig::new("esci2,sheets=2,formats=raw");
+    let scan = |file: &[&str]| {
+        let mut scan = rig.usbscan(&[&["scan", "-o"], file, &SMALL].concat());
+        Program::start(scan.env("TMPDIR", "/nowhere").current_dir(rig.path(""))).end()
+    };
+    let ended = scan(&["-", "--pages", "1"]);
+    assert_ne!(ended.code, Some(0), "standard output has no folder of its own");
+    assert!(ended.stderr.contains("/nowhere") && ended.stderr.lines().count() == 1, "{}", ended.stderr);
+    let ended = scan(&["page-%d.png"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(files(&rig, "page"), ["page-1.png", "page-2.png"], "both sheets were there");
+}
+
 /// A batch from the glass that has scanned its first page and asks for the second.
 fn asking(rig: &Rig, name: &str) -> Program {
     let scan = ["--json", "scan", "--batch", "-r", "75", "--mode", "gray", "-o", name];

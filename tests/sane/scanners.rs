@@ -24,3 +24,11 @@ fn with_scanners_no_call_touches_memory_that_is_not_its_own() {
         run(bench.backend(), "scanner", |program| valgrind(bench.command("valgrind"), program));
     }
 }
+
+#[test]
+fn after_an_unplug_each_start_is_an_io_error() {
+    if needs::are_there("an unplug, called from C", &[&LIBSANE_DEV]) {
+        let bench = Bench::new(&["esci,fault=unplug@100000"]);
+        run(bench.backend(), "unplugged", |program| bench.command(program));
+    }
+}
