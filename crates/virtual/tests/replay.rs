@@ -197,6 +197,59 @@ fn a_vendor_request_is_answered_as_it_was() {
     assert_eq!(replay.control(Instant::now(), setup, &[]), Control::Done(vec![5, 6, 7]));
 }
 
+/// As sanei_usb of SANE 1.2 writes it; the traffic is made up.
+const SANE_RECORD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<device_capture backend="genesys">
+  <description id_vendor="0x04a9" id_product="0x1909">
+    <configurations>
+      <configuration attributes="0xa0" value="1" max_power="250">
+        <interface number="0">
+          <endpoint transfer_type="BULK" number="0x01" direction="IN" address="0x81"/>
+          <endpoint transfer_type="BULK" number="0x02" direction="OUT" address="0x02"/>
+          <endpoint transfer_type="INTERRUPT" number="0x03" direction="IN" address="0x83"/>
+        </interface>
+      </configuration>
+    </configurations>
+  </description>
+  <transactions>
+    <get_descriptor time_usec="1" seq="1" descriptor_type="0x1" bcd_usb="0x200"/>
+    <control_tx time_usec="2" seq="2" endpoint_number="0" direction="IN" bmRequestType="0xc0" bRequest="0xc" wValue="0x8e"
+      wIndex="0x0" wLength="0x1">55</control_tx>
+    <debug seq="3" message="a remark"/>
+    <bulk_tx seq="4" endpoint_number="0x2" direction="OUT">1b 40</bulk_tx>
+    <bulk_tx seq="5" endpoint_number="1" direction="IN">06
+      15</bulk_tx>
+  </transactions>
+</device_capture>
+"#;
+
+#[test]
+fn a_record_of_sane_is_played_in_its_order() {
+    let mut replay = Replay::of_bytes(SANE_RECORD.into(), None).expect("a record");
+    let device = &replay.descriptors().device;
+    assert_eq!((device.vendor.0, device.product.0), (0x04a9, 0x1909));
+    let setup = Setup::vendor(usbscan_usb::Direction::In, 0x0c, 0x8e, 0, 1);
+    assert_eq!(replay.control(Instant::now(), setup, &[]), Control::Done(vec![0x55]));
+    assert_eq!(say(&mut replay, b"\x1b@"), Out::Ack);
+    let mut room = [0; 512];
+    assert_eq!(replay.bulk_in(Instant::now(), BULK_IN, &mut room), In::Data(2));
+    assert_eq!(room[..2], [0x06, 0x15]);
+}
+
+#[test]
+fn xml_that_is_no_record_or_has_no_bytes_is_refused_in_words() {
+    let refusal = |text: &str| Replay::of_bytes(text.into(), None).unwrap_err().to_string();
+    assert!(refusal("<html/>").contains("its first element is \"html\""));
+    assert!(refusal("<device_capture/>").contains("no element \"description\""));
+    assert!(refusal(&SANE_RECORD.replace("1b 40", "(unknown read of size 2)")).contains("the bytes of transfer 4"));
+    assert!(refusal(&SANE_RECORD.replace("0x04a9", "0x104a9")).contains("more than 16 bits"));
+    assert!(refusal(&SANE_RECORD.replace("BULK", "ISOCHRONOUS")).contains("ISOCHRONOUS"));
+    assert!(refusal(&SANE_RECORD[..200]).contains("it is XML"));
+    for length in 0..SANE_RECORD.len() {
+        let _ = Replay::of_bytes(SANE_RECORD[..length].into(), None);
+    }
+}
+
 #[test]
 fn what_can_not_be_replayed_is_refused_in_words() {
     let refusal = |bytes: Vec<u8>| Replay::of_bytes(bytes, None).unwrap_err().to_string();

@@ -25,6 +25,8 @@ pub enum ReplayError {
     NotPcapng,
     #[error("it was captured on a machine with big-endian numbers, which can't be replayed")]
     BigEndian,
+    #[error("it is XML, and no record of SANE's USB traffic that can be played: {0}")]
+    SaneRecord(String),
     #[error("too many records")]
     TooMany,
     /// Cut off, or with a length that makes no sense.

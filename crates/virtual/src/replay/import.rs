@@ -111,8 +111,8 @@ fn pcapng_frames(file: &[u8]) -> Result<Vec<Frame<'_>>, ReplayError> {
 }
 
 /// The pcapng that is made.
-struct Output {
-    bytes: Vec<u8>,
+pub(super) struct Output {
+    pub bytes: Vec<u8>,
     /// Where the length of a transfer under way stands, by its IRP: USBPcap does not say how many bytes a read asks for.
     reads: HashMap<u64, usize>,
     /// Control requests that data have come for already: older versions have a record for the status stage besides.
@@ -120,7 +120,7 @@ struct Output {
 }
 
 impl Output {
-    fn new() -> Output {
+    pub(super) fn new() -> Output {
         let mut bytes = Vec::new();
         let section = [&[0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0][..], &[0xff; 8]].concat();
         let interface = [LINK_USBMON.to_le_bytes(), [0; 4]].concat();
@@ -131,7 +131,7 @@ impl Output {
     }
 
     /// One usbmon record. Returns where its header is.
-    fn record(&mut self, header: &[u8], data: &[u8]) -> usize {
+    pub(super) fn record(&mut self, header: &[u8], data: &[u8]) -> usize {
         let length = ((header.len() + data.len()) as u32).to_le_bytes();
         let at = self.bytes.len() + 28;
         block(&mut self.bytes, 6, &[&[0; 12], &length[..], &length, header, data].concat());
@@ -194,26 +194,33 @@ impl Output {
     /// A read that ended with a short packet asked for more than it got.
     fn ask_for(&mut self, irp: u64, arrived: usize) {
         let Some(header) = self.reads.remove(&irp) else { return };
-        // Packets of bulk endpoints have a multiple of 64 bytes at every speed above low.
-        let asked = if arrived % 64 == 0 { arrived } else { arrived + 1 };
-        self.bytes[header + 32..header + 36].copy_from_slice(&(asked as u32).to_le_bytes());
+        self.bytes[header + 32..header + 36].copy_from_slice(&(asked_for(arrived) as u32).to_le_bytes());
     }
 }
 
+/// The bytes that a read asked for, as far as what arrived tells: packets of bulk endpoints have a multiple of 64 bytes at every
+/// speed above low.
+pub(super) fn asked_for(arrived: usize) -> usize {
+    if arrived % 64 == 0 { arrived } else { arrived + 1 }
+}
+
 /// What usbmon's header has of a transfer.
-struct Header {
-    irp: u64,
-    is_end: bool,
-    transfer: u8,
-    endpoint: u8,
-    device: u8,
-    bus: u16,
-    status: i32,
-    setup: Option<[u8; 8]>,
+pub(super) struct Header {
+    /// The same at both ends of a transfer.
+    pub irp: u64,
+    pub is_end: bool,
+    /// 1 interrupt, 2 control, 3 bulk.
+    pub transfer: u8,
+    pub endpoint: u8,
+    pub device: u8,
+    pub bus: u16,
+    /// 0 or a negative errno, at the end.
+    pub status: i32,
+    pub setup: Option<[u8; 8]>,
 }
 
 impl Header {
-    fn bytes(&self, length: usize) -> [u8; USBMON] {
+    pub(super) fn bytes(&self, length: usize) -> [u8; USBMON] {
         let mut bytes = [0; USBMON];
         let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
         put(0, &self.irp.to_le_bytes());

@@ -3,6 +3,7 @@
 
 mod file;
 mod import;
+mod sane_record;
 mod script;
 
 use std::path::Path;
@@ -49,7 +50,7 @@ impl Replay {
     /// # Errors
     /// With what is wrong with them.
     pub fn of_bytes(file: Vec<u8>, which: Option<BusAddress>) -> Result<Replay, ReplayError> {
-        let file = import::to_pcapng(file)?;
+        let file = if sane_record::is_one(&file) { sane_record::to_pcapng(&file)? } else { import::to_pcapng(file)? };
         let script = understand(&file, which)?;
         let (events, halted) = (0, Vec::new());
         Ok(Replay { file, script, at: 0, moved: 0, events, halted, forgotten: 0 })

@@ -85,7 +85,7 @@ const REPLAY: ModelSpec = ModelSpec {
     name: "replay",
     about: "a scanner that was captured says again what it said then, once",
     keys: &[
-        Key { name: "file", value: "FILE.pcapng", about: "what `usbscan capture` wrote, or Wireshark of usbmon" },
+        Key { name: "file", value: "FILE.pcapng", about: "what `usbscan capture`, Wireshark or SANE wrote" },
         Key { name: "device", value: "BUS:ADDRESS", about: "which one, if several scanners are in it" },
     ],
     build: build_replay,
