@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "usbscan-cli",
         &["usbscan-client", "usbscan-daemon", "usbscan-image", "usbscan-scan", "usbscan-virtual", "usbscan-wire"],
     ),
-    ("usbscan-daemon", &["usbscan-shm", "usbscan-usb", "usbscan-wire"]),
+    ("usbscan-daemon", &["usbscan-escl", "usbscan-shm", "usbscan-usb", "usbscan-wire"]),
     ("usbscan-shm", &[]),
     ("usbscan-usb", &["usbscan-shm"]),
     ("usbscan-libusb", &["usbscan-shm", "usbscan-usb"]),

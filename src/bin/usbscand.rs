@@ -91,6 +91,7 @@ fn configuration(arguments: &Arguments) -> Result<Config, BoxError> {
     if let Some(socket) = &arguments.socket {
         config.socket.clone_from(socket);
     }
+    config.notes = systemd::runtime_directory();
     Ok(config)
 }
 

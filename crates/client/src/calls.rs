@@ -114,6 +114,14 @@ impl Session {
         self.ask_for(Command::Open { device: device.to_owned(), event, read, write, interface, faults })
     }
 
+    /// Leaves a note for whoever opens the scanner next, until another one replaces it; empty: none.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`].
+    pub fn set_note(&self, note: &str) -> Result<(), Error> {
+        self.ask(Command::SetNote { note: note.to_owned() }).map(drop)
+    }
+
     /// Takes one interface more of the open scanner, in this alternate setting or in the one that it is in; or another setting of
     /// one that this session has. Its endpoints are used by address, see [`Session::read_from`].
     pub fn claim(&self, interface: u8, alternate: Option<u8>) -> Result<(), Error> {

@@ -237,6 +237,9 @@ pub struct OpenBody {
     pub device: DeviceEntry,
     /// Its endpoints, in the order of `pipe-configuration`.
     pub pipes: Vec<PipeDescription>,
+    /// What a session before this one has left with `set-note`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// `capture`. `information` is the length of the payload.

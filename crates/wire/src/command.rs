@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::frame::header_line;
 use crate::hex::HexBytes;
+use crate::http_framing::HttpFraming;
 
 /// A pipe of a device, or all of them: `PIPE_TYPE` of usbscan.h, and control, which Windows has no word for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -125,6 +126,24 @@ pub enum AbortStep {
         quiet: u32,
         /// The most that the step may take while no byte comes.
         timeout: u32,
+    },
+    /// Read a response of HTTP to its end and throw it away. Of the first such step of each endpoint, but for those that say
+    /// `answer`, the daemon follows the response from the moment that the sequence is armed: it knows how much of it the session
+    /// has read. So it is armed before the request is sent, or between two reads of the body.
+    DrainHttp {
+        /// Where from; without it, the bound pipe.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endpoint: Option<u8>,
+        /// From where on.
+        framing: HttpFraming,
+        /// Silence after which the response is given up.
+        quiet: u32,
+        /// The most that the whole step may take, up to 180,000.
+        timeout: u32,
+        /// Should it be a 201 that names a job below this root's `ScanJobs/` in its Location, the job is deleted: of a session
+        /// that dies between its request and the answer nobody else knows the name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delete_job_of: Option<String>,
     },
     /// A control request. No data (OUT) or up to `length` bytes that nobody looks at (IN).
     Control {
@@ -408,6 +427,12 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<String>,
     },
+    /// What whoever opens this scanner next is told: for a driver whose job may outlive it. Replaces the one before; kept until
+    /// then, also beyond this session, and beyond the daemon where that has a place for it.
+    SetNote {
+        /// At most [`crate::NOTE_LIMIT`] bytes; empty: none.
+        note: String,
+    },
     /// Takes the device's pipes for this session alone.
     Lock {
         /// Wait until it is free, instead of `busy`. The waiting can be cancelled.
@@ -491,6 +516,7 @@ impl Command {
             Command::Lock { .. } => "lock",
             Command::Unlock {} => "unlock",
             Command::ArmAbort { .. } => "arm-abort",
+            Command::SetNote { .. } => "set-note",
             Command::DisarmAbort {} => "disarm-abort",
             Command::Capture { .. } => "capture",
             Command::ReadCapture {} => "read-capture",

@@ -35,6 +35,7 @@ mod event;
 mod frame;
 mod from_daemon;
 mod hex;
+mod http_framing;
 mod refusal;
 mod request;
 mod socket;
@@ -59,6 +60,7 @@ pub use event::{Event, EventName, Limits};
 pub use frame::{Frame, FrameError, read_frame};
 pub use from_daemon::FromDaemon;
 pub use hex::HexBytes;
+pub use http_framing::HttpFraming;
 pub use request::{Request, RequestError};
 pub use socket::{receive_frame, receive_frame_into};
 pub use status::Status;
@@ -86,6 +88,9 @@ pub const SOCKET_BUFFER: usize = 512 * 1024;
 
 /// Most steps of an abort sequence.
 pub const ABORT_STEPS_LIMIT: usize = 16;
+
+/// Bytes of a note, see [`Command::SetNote`].
+pub const NOTE_LIMIT: usize = 1024;
 
 /// The longest settle time of a phase of a job, in milliseconds.
 pub const MAX_SETTLE_MS: u32 = 30_000;

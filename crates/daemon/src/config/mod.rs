@@ -124,6 +124,8 @@ pub struct Config {
     /// A daemon that systemd started for a client ends when nobody was connected for so long; `None`: never.
     pub exit_idle: Option<Duration>,
     pub models: Table,
+    /// Where the notes of drivers are kept beyond this daemon: a folder that is empty after a boot. `None`: nowhere.
+    pub notes: Option<PathBuf>,
     /// Commands for buttons, which `usbscan actions` runs.
     pub actions: Vec<Action>,
     /// Everything that can grow.
@@ -148,6 +150,7 @@ impl Default for Config {
             stop: Duration::from_secs(15),
             exit_idle: None,
             models: Table::built_in(),
+            notes: None,
             actions: Vec::new(),
             limits: Limits::default(),
         }

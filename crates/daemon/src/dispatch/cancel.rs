@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use usbscan_usb::EndpointAddress;
-use usbscan_wire::{AbortStep, MAX_SETTLE_MS, Pipe};
+use usbscan_wire::{AbortStep, MAX_SETTLE_MS, NOTE_LIMIT, Pipe};
 
 use super::{Handler, Opened};
 use crate::failure::Failure;
@@ -17,6 +17,7 @@ use crate::scanner::function;
 use crate::scanner::handle::Scanner;
 use crate::scanner::message::{self, Message};
 use crate::session::binding::Binding;
+use crate::session::following::Following;
 use crate::session::handle::{Armed, RequestLocation, Session};
 
 impl Handler<'_> {
@@ -186,8 +187,20 @@ impl Handler<'_> {
             return responder.fail(&Failure::BadValue { field: "settle", expected });
         }
         let settle = settle.map(|ms| Duration::from_millis(u64::from(ms)));
-        let (session, armed) = (self.session, Armed { steps: Arc::new(steps), settle });
+        let read = binding.read.as_ref().map(|pipe| pipe.address);
+        let following = Following::of(&steps, read, &self.session.followed.all());
+        let (session, armed) = (self.session, Armed { steps: Arc::new(steps), settle, following });
         or_fail!(responder, session.arm(armed, |begin| scanner.admit(session, begin)));
+        responder.done();
+    }
+
+    pub(super) fn set_note(&self, responder: Responder, note: String) {
+        let Opened { scanner, .. } = or_fail!(responder, self.opened());
+        if note.len() > NOTE_LIMIT {
+            return responder.fail(&Failure::BadValue { field: "note", expected: "at most 1024 bytes" });
+        }
+        or_fail!(responder, scanner.admit(self.session, || ()));
+        scanner.note.set(note, &scanner.info(), &scanner.stable_id());
         responder.done();
     }
 

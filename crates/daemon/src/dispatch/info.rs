@@ -123,7 +123,7 @@ fn attach(
     log::debug!("{} opens {}", session.label(), scanner.name);
     let pipes = describe_pipes(&scanner, &binding);
     session.bind(binding);
-    Ok(OpenBody { device: scanner.entry(), pipes })
+    Ok(OpenBody { device: scanner.entry(), pipes, note: scanner.note.text() })
 }
 
 /// `close`, likewise. Cancelled, it goes on, and nobody waits for that.

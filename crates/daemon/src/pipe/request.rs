@@ -204,6 +204,9 @@ impl IoRequest {
 
     /// These bytes of a buffer have come for it, which goes back to `pool` where it is one of ours.
     pub fn arrived(&mut self, buffer: Buffer, moved: usize, pool: &Pool) {
+        if let (Work::Read { .. }, Reply::Client(answer)) = (&self.work, &self.reply) {
+            answer.read(self.pending.endpoint, &buffer, moved);
+        }
         match (buffer, &self.work) {
             // It is where it belongs.
             (Buffer::Shared(_), _) => self.received.add_shared(moved),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use usbscan_usb::{Buffer, EndpointAddress};
 use usbscan_wire::Status;
 
 use crate::failure::Failure;
@@ -19,6 +20,8 @@ pub(crate) trait Requester: std::fmt::Debug + Send + Sync {
     fn answered(&self, id: u64);
     /// That answer is in the outbox.
     fn put(&self);
+    /// A read of its own has brought the first bytes of this buffer, whatever becomes of it.
+    fn read(&self, _endpoint: EndpointAddress, _buffer: &Buffer, _moved: usize) {}
 }
 
 /// An answer that is owed.
@@ -43,6 +46,11 @@ impl Responder {
     /// Of a request that was not taken up.
     pub fn of_refusal(requester: Arc<dyn Requester>, id: Option<u64>, credit: Credit) -> Responder {
         Responder { requester, id, outstanding: false, credit: Some(credit), spent: false }
+    }
+
+    /// Bytes have come for it.
+    pub fn read(&self, endpoint: EndpointAddress, buffer: &Buffer, moved: usize) {
+        self.requester.read(endpoint, buffer, moved);
     }
 
     pub fn id(&self) -> u64 {

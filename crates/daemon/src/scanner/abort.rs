@@ -18,9 +18,10 @@ use crate::scanner::abort_steps::{control, verifying};
 use crate::scanner::claim::Claimed;
 use crate::scanner::clock::RecoveryClock;
 use crate::scanner::handle::Scanner;
+use crate::session::following::Following;
 
 /// Bytes that one read of a drain takes.
-const DRAIN_READ: usize = 64 * 1024;
+pub(super) const DRAIN_READ: usize = 64 * 1024;
 
 /// Requests of the still image class (PIMA 15740 USB, section 5.2).
 const CANCEL_REQUEST: u8 = 0x64;
@@ -52,8 +53,8 @@ pub(crate) struct AbortContext<'a> {
     pub read: Option<PipeHandle>,
     pub write: Option<PipeHandle>,
     pub event: Option<PipeHandle>,
-    /// Those of the interfaces that the session has claimed.
-    pub claimed_pipes: Vec<PipeHandle>,
+    /// Those of the interfaces that the session has claimed, by interface.
+    pub claims: Vec<Vec<PipeHandle>>,
     /// Whether the interface is of the still image class, which has requests for cancelling.
     pub still_image: bool,
     /// Whether halts are cleared on the wire.
@@ -64,13 +65,15 @@ pub(crate) struct AbortContext<'a> {
     pub drain_quiet: Duration,
     /// A write of ours was not taken in its time.
     pub takes_nothing: bool,
+    /// The responses of HTTP that the session was reading, by endpoint.
+    pub following: Vec<Arc<Following>>,
 }
 
 /// What is left of the time that a step may take: until its silence counts, or until the recovery ends.
 type Limit = fn(&RecoveryClock, Duration, Instant) -> Duration;
 
 /// How a step went; the next one is tried all the same.
-type StepResult = Result<(), &'static str>;
+pub(super) type StepResult = Result<(), &'static str>;
 
 impl AbortContext<'_> {
     /// Runs a session's abort sequence. Where nothing at all is answered for the settle time, the other steps are left out,
@@ -225,6 +228,11 @@ impl AbortContext<'_> {
             AbortStep::Drain { endpoint, quiet, .. } => {
                 ("drain", self.drain(self.pipe_at(*endpoint, Role::Read), ms(*quiet), report))
             }
+            AbortStep::DrainHttp { endpoint, framing, quiet, timeout, delete_job_of } => {
+                let (quiet, end) = (ms(*quiet), Instant::now() + ms(*timeout));
+                let pipe = self.pipe_at(*endpoint, Role::Read);
+                ("drain-http", self.drain_http(pipe, *framing, (quiet, end), delete_job_of.as_deref(), report))
+            }
             AbortStep::Control { timeout, .. } => {
                 let (setup, data) = control(step).expect("it is a control step");
                 let work = Work::Control { setup, data: data.to_vec() };
@@ -244,7 +252,7 @@ impl AbortContext<'_> {
 
     /// The bound pipes first.
     fn pipes(&self) -> impl Iterator<Item = &PipeHandle> {
-        [&self.read, &self.write, &self.event].into_iter().flatten().chain(&self.claimed_pipes)
+        [&self.read, &self.write, &self.event].into_iter().flatten().chain(self.claims.iter().flatten())
     }
 
     /// The pipe of an endpoint, or the bound one of a role.
@@ -256,7 +264,7 @@ impl AbortContext<'_> {
         }
     }
 
-    fn write_step(&mut self, pipe: Option<PipeHandle>, work: Work, timeout: Duration) -> StepResult {
+    pub(super) fn write_step(&mut self, pipe: Option<PipeHandle>, work: Work, timeout: Duration) -> StepResult {
         let Some(pipe) = pipe else { return Err("there is no such pipe") };
         let outcome = self.own(&pipe, "abort", work, timeout).outcome;
         self.takes_nothing |= outcome == Outcome::Timeout;
@@ -320,7 +328,7 @@ impl AbortContext<'_> {
         }
     }
 
-    fn count_drained(&mut self, moved: usize, report: &mut AbortReport) {
+    pub(super) fn count_drained(&mut self, moved: usize, report: &mut AbortReport) {
         report.drained += moved as u64;
         self.scanner.recovery.note_drained(report.drained);
     }
@@ -345,7 +353,7 @@ impl AbortContext<'_> {
 
     /// Puts a request of the daemon's own and waits for its end, which its worker sees to: by completion, deadline,
     /// loss or watchdog. A daemon that begins to shut down meanwhile may make that sooner.
-    fn own(&mut self, pipe: &PipeHandle, command: &'static str, work: Work, timeout: Duration) -> Report {
+    pub(super) fn own(&mut self, pipe: &PipeHandle, command: &'static str, work: Work, timeout: Duration) -> Report {
         let nothing = |outcome| Report { outcome, moved: 0, received: Payload::default() };
         if timeout.is_zero() {
             return nothing(Outcome::Timeout);
@@ -410,7 +418,7 @@ pub(crate) fn clear_halt(pipe: &PipeHandle, on_the_wire: bool) -> Result<(), usb
     cleared.recv_timeout(2 * WATCHDOG).unwrap_or_else(|_| Err(stuck()))
 }
 
-fn result(outcome: Outcome) -> StepResult {
+pub(super) fn result(outcome: Outcome) -> StepResult {
     if outcome == Outcome::Success { Ok(()) } else { Err(words(outcome)) }
 }
 

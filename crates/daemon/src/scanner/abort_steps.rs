@@ -1,13 +1,16 @@
 //! The steps of an abort sequence as values: which a client may leave, and which of them show that the scanner is idle.
 
+use usbscan_escl::http::{Framing, Request};
 use usbscan_usb::{EndpointAddress, InterfaceNumber, Setup};
-use usbscan_wire::{AbortStep, ControlDirection, Pipe, RequestKind, RequestRecipient};
+use usbscan_wire::{AbortStep, ControlDirection, HttpFraming, Pipe, RequestKind, RequestRecipient};
 
 use crate::failure::Failure;
 use crate::session::binding::Binding;
 
 /// The longest time of a step, in milliseconds.
 const LONGEST_STEP: u32 = 10_000;
+/// The longest time of a step that reads a page to its end.
+const LONGEST_HTTP: u32 = 180_000;
 /// Bytes that a step may write.
 const LONGEST_WRITE: usize = 512;
 
@@ -41,6 +44,7 @@ fn foreign_endpoint(step: &AbortStep, endpoints: &[EndpointAddress]) -> Option<&
         AbortStep::Write { endpoint, .. }
         | AbortStep::Read { endpoint, .. }
         | AbortStep::Drain { endpoint, .. }
+        | AbortStep::DrainHttp { endpoint, .. }
         | AbortStep::ClearHalt { endpoint, .. } => EndpointAddress((*endpoint)?),
         AbortStep::Control { .. } => return None,
     };
@@ -59,7 +63,18 @@ fn problem(step: &AbortStep, interfaces: &[InterfaceNumber]) -> Option<&'static 
         {
             Some("\"timeout\" must be from 1 to 10000 milliseconds")
         }
-        AbortStep::Drain { quiet, .. } if bad_time(*quiet) => Some("\"quiet\" must be from 1 to 10000 milliseconds"),
+        AbortStep::DrainHttp { timeout, .. } if !(1..=LONGEST_HTTP).contains(timeout) => {
+            Some("\"timeout\" must be from 1 to 180000 milliseconds")
+        }
+        AbortStep::DrainHttp { framing: HttpFraming::Length(bytes), .. } if Framing::length(*bytes).is_err() => {
+            Some("\"framing\" has more bytes than any page")
+        }
+        AbortStep::DrainHttp { delete_job_of: Some(root), .. } if Request::get(root).is_none() => {
+            Some("\"delete-job-of\" must be a path")
+        }
+        AbortStep::Drain { quiet, .. } | AbortStep::DrainHttp { quiet, .. } if bad_time(*quiet) => {
+            Some("\"quiet\" must be from 1 to 10000 milliseconds")
+        }
         AbortStep::Write { bytes, .. } if bytes.0.len() > LONGEST_WRITE => Some("\"bytes\" has at most 512"),
         AbortStep::Read { length, .. } if *length as usize > usbscan_wire::PAYLOAD_LIMIT => {
             Some("\"length\" is at most 1048576")
@@ -123,7 +138,11 @@ pub(crate) fn control(step: &AbortStep) -> Option<(Setup, &[u8])> {
 /// The part of a sequence by which the scanner shows that it is idle: from the question before the last expectation to the
 /// end. `None` where nothing is expected, so that a sequence proves nothing.
 pub(crate) fn verifying(steps: &[AbortStep]) -> Option<&[AbortStep]> {
-    let expects = |step: &AbortStep| matches!(step, AbortStep::Read { expect, .. } if !expect.0.is_empty());
+    let expects = |step: &AbortStep| match step {
+        AbortStep::Read { expect, .. } => !expect.0.is_empty(),
+        AbortStep::DrainHttp { framing, .. } => *framing == HttpFraming::Answer,
+        _ => false,
+    };
     let asks = |step: &AbortStep| matches!(step, AbortStep::Write { .. } | AbortStep::Control { .. });
     let last = steps.iter().rposition(expects)?;
     let begins = steps[..last].iter().rposition(asks).unwrap_or(last);
@@ -156,6 +175,16 @@ mod tests {
         }
     }
 
+    fn drain_http(framing: HttpFraming, quiet: u32, timeout: u32, delete_job_of: Option<&str>) -> AbortStep {
+        AbortStep::DrainHttp {
+            endpoint: None,
+            framing,
+            quiet,
+            timeout,
+            delete_job_of: delete_job_of.map(str::to_owned),
+        }
+    }
+
     #[test]
     fn steps_out_of_bounds_are_refused_with_their_number() {
         assert_eq!(refusal(class_request(1)), None);
@@ -171,6 +200,17 @@ mod tests {
             AbortStep::ClearHalt { pipe: None, endpoint: Some(0x82) },
             AbortStep::ClearHalt { pipe: None, endpoint: Some(0) },
             AbortStep::Drain { endpoint: Some(0x82), quiet: 1, timeout: 1 },
+            drain_http(HttpFraming::Head, 1, 180_001, None),
+            drain_http(HttpFraming::Head, 10_001, 1, None),
+            drain_http(HttpFraming::Length(u64::MAX), 1, 1, None),
+            drain_http(HttpFraming::Head, 1, 1, Some("/a b")),
+            AbortStep::DrainHttp {
+                endpoint: Some(0x82),
+                framing: HttpFraming::Head,
+                quiet: 1,
+                timeout: 1,
+                delete_job_of: None,
+            },
             class_request(0),
         ] {
             let refused = refusal(step.clone()).unwrap_or_else(|| panic!("{step:?} is refused"));

@@ -20,6 +20,7 @@ use crate::reply::responder::Responder;
 use crate::scanner::function::Function;
 use crate::scanner::lock::Lock;
 use crate::scanner::message::{Message, PendingCancel};
+use crate::scanner::note::Note;
 use crate::scanner::recovery_state::RecoveryState;
 use crate::session::binding::{LockAwaited, ScannerId};
 use crate::session::handle::{RequestLocation, Session};
@@ -111,6 +112,8 @@ pub(crate) struct Scanner {
     pub function: Function,
     /// Its entry in the model table.
     pub model: Option<Model>,
+    /// What its drivers leave for those that come after them.
+    pub note: Note,
     /// Who records what goes over its pipes.
     pub taps: Arc<Taps>,
     accessible: AtomicBool,
@@ -138,12 +141,15 @@ pub(crate) struct ScannerParts {
     pub bus: Arc<dyn Bus>,
     pub function: Function,
     pub model: Option<Model>,
+    /// Where notes are kept, beyond this daemon.
+    pub notes: Option<std::path::PathBuf>,
 }
 
 impl Scanner {
     /// One that nobody has open. `inbox` leads to its supervisor.
     pub fn new(parts: ScannerParts, inbox: Sender<Message>) -> Arc<Scanner> {
-        let ScannerParts { id, name, stable_id, info, bus, function, model } = parts;
+        let ScannerParts { id, name, stable_id, info, bus, function, model, notes } = parts;
+        let note = Note::load(notes, &info, &stable_id);
         let accessible = AtomicBool::new(info.access == Access::Granted);
         let state = Mutex::default();
         let stable_id = Mutex::new(stable_id);
@@ -162,6 +168,7 @@ impl Scanner {
             bus,
             function,
             model,
+            note,
             taps,
             accessible,
             inbox,

@@ -57,8 +57,8 @@ struct Pipes {
     read: Option<PipeHandle>,
     write: Option<PipeHandle>,
     event: Option<PipeHandle>,
-    /// Those of the interfaces that the session has claimed.
-    claimed_pipes: Vec<PipeHandle>,
+    /// Those of the interfaces that the session has claimed, by interface.
+    claims: Vec<Vec<PipeHandle>>,
 }
 
 /// Cancels what a session has outstanding, and waits for the end of that. On the session's own thread, so that a supervisor
@@ -400,7 +400,8 @@ impl Supervisor {
             },
         };
         let halted: Vec<_> = self.scanner.pipes().into_iter().filter(|pipe| pipe.role != Role::Event).collect();
-        let mut context = self.context(pipes, clock);
+        let following = job.armed.as_ref().map(|armed| armed.following.clone()).unwrap_or_default();
+        let mut context = AbortContext { following, ..self.context(pipes, clock) };
         halted.iter().for_each(|pipe| context.unhalt(pipe));
         let verdict = run(&mut context, report);
         halted.iter().for_each(|pipe| context.unhalt(pipe));
@@ -411,7 +412,7 @@ impl Supervisor {
     fn context<'a>(&'a mut self, pipes: Pipes, clock: &'a mut RecoveryClock) -> AbortContext<'a> {
         let quirks = self.scanner.model.as_ref().map(|model| model.quirks).unwrap_or_default();
         let quiet = self.environment.configured.now().recovery.drain_quiet;
-        let Pipes { interface, control, read, write, event, claimed_pipes } = pipes;
+        let Pipes { interface, control, read, write, event, claims } = pipes;
         AbortContext {
             scanner: self.scanner.clone(),
             interface,
@@ -419,13 +420,14 @@ impl Supervisor {
             read,
             write,
             event,
-            claimed_pipes,
+            claims,
             still_image: self.scanner.function.still_image,
             clears_halts: self.clears_halts(),
             claimed: self.claimed.as_mut(),
             clock,
             drain_quiet: quirks.drain_ms.map_or(quiet, |ms| Duration::from_millis(u64::from(ms))),
             takes_nothing: false,
+            following: Vec::new(),
         }
     }
 
@@ -443,7 +445,7 @@ impl Supervisor {
         let (control, handles) = (claimed.control().clone(), claimed.handles());
         scanner.set_claim_state(ClaimState::Claimed, handles);
         let interface = scanner.function.interface;
-        Ok(Pipes { interface, control, read, write, event: None, claimed_pipes: Vec::new() })
+        Ok(Pipes { interface, control, read, write, event: None, claims: Vec::new() })
     }
 
     // ---- the end of the ladder
@@ -499,6 +501,8 @@ impl Supervisor {
 fn longest_read(steps: &[AbortStep]) -> Option<Duration> {
     let timeouts = steps.iter().filter_map(|step| match step {
         AbortStep::Read { timeout, .. } => Some(Duration::from_millis(u64::from(*timeout))),
+        // And more than that: behind a response that did not come the other steps are tried.
+        AbortStep::DrainHttp { quiet, .. } => Some(Duration::from_millis(u64::from(*quiet)) * 3 / 2),
         _ => None,
     });
     timeouts.max()
@@ -511,7 +515,7 @@ fn pipes_of(binding: &Binding) -> Pipes {
         read: binding.read.clone(),
         write: binding.write.clone(),
         event: binding.event.clone(),
-        claimed_pipes: binding.claims.values().flatten().cloned().collect(),
+        claims: binding.claims.values().cloned().collect(),
     }
 }
 

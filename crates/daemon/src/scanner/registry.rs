@@ -342,7 +342,8 @@ impl RegistryThread {
         }
         let id = ScannerId(self.next_id);
         self.next_id += 1;
-        let parts = ScannerParts { id, name, stable_id, info, bus: bus.clone(), function, model };
+        let notes = config.notes.clone();
+        let parts = ScannerParts { id, name, stable_id, info, bus: bus.clone(), function, model, notes };
         match SupervisorHandle::start(parts, self.environment.clone()) {
             Ok(supervisor) => {
                 let scanner = supervisor.scanner.clone();

@@ -11,6 +11,12 @@ use listenfd::ListenFd;
 use log::{Level, warn};
 use sd_notify::NotifyState;
 
+/// The folder that `RuntimeDirectory=` of the unit has made, the first of them; it is preserved when the daemon ends.
+pub fn runtime_directory() -> Option<std::path::PathBuf> {
+    let folders = std::env::var_os("RUNTIME_DIRECTORY")?;
+    std::env::split_paths(&folders).next().filter(|folder| folder.is_absolute())
+}
+
 /// The socket that systemd made, with its final rights, and passed on. Call once, before any thread starts.
 ///
 /// # Errors

@@ -13,7 +13,8 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use usbscan_shm::SharedMemory;
-use usbscan_wire::{AbortStep, DEFAULT_TIMEOUT_SECONDS, Event, EventName, Faults, Peer};
+use usbscan_usb::{Buffer, EndpointAddress};
+use usbscan_wire::{AbortStep, Event, EventName, Faults, Peer};
 
 use crate::capture::{Capture, Taps};
 use crate::failure::{Failure, Limit};
@@ -23,31 +24,17 @@ use crate::reply::budget::Budget;
 use crate::reply::outbox::Outbox;
 use crate::reply::responder::{Requester, Responder};
 use crate::session::binding::{Binding, ScannerId};
+use crate::session::following::{FollowedResponses, Following};
 use crate::session::log_budget::LogBudget;
 use crate::session::ordered::OrderedRequests;
 use crate::session::shared_memory::SessionMemory;
+use crate::session::timeouts::Timeouts;
 
 /// Events that may wait for a client before it counts as one that reads no more.
 const UNREAD_EVENTS: usize = 4096;
 
 /// How long an `open` waits for the end of a session whose client is gone.
 const LEAVING: Duration = Duration::from_secs(60);
-
-/// How long requests may take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeouts {
-    /// Reads and control requests.
-    pub read: Duration,
-    pub write: Duration,
-    pub event: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Timeouts {
-        let default = Duration::from_secs(u64::from(DEFAULT_TIMEOUT_SECONDS));
-        Timeouts { read: default, write: default, event: default }
-    }
-}
 
 /// Where an outstanding request is, for whoever wants to cancel it.
 #[derive(Debug, Clone)]
@@ -92,6 +79,8 @@ pub(crate) struct Armed {
     pub steps: Arc<Vec<AbortStep>>,
     /// For how long the scanner may be silent in this phase of the job; `None`: as any other.
     pub settle: Option<Duration>,
+    /// The responses of HTTP that it reads, where the sequence has to know how much of them is still to come.
+    pub following: Vec<Arc<Following>>,
 }
 
 /// What a session is doing with its scanner, as far as it says.
@@ -148,6 +137,8 @@ pub(crate) struct Session {
     timeouts: Mutex<Timeouts>,
     binding: Mutex<Option<Arc<Binding>>>,
     job: Mutex<Job>,
+    /// As in what it has armed; the read pipes' workers feed them.
+    pub followed: FollowedResponses,
     /// Since the last time that the scanner was known to be idle, this session has used it.
     used: AtomicBool,
     /// It has left an abort sequence, of a job that is not over. Changed under the scanner's state.
@@ -185,6 +176,7 @@ impl Session {
             timeouts: Mutex::default(),
             binding: Mutex::default(),
             job: Mutex::default(),
+            followed: FollowedResponses::default(),
             used: AtomicBool::new(false),
             subscribed: Mutex::default(),
             capturing: Mutex::default(),
@@ -437,6 +429,7 @@ impl Session {
     pub fn arm(&self, armed: Armed, admit: impl FnOnce(&dyn Fn()) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut job = self.job().map_err(|JobOver| Failure::JobCancelled)?;
         admit(&|| self.armed.store(true, Ordering::SeqCst))?;
+        self.followed.set(armed.following.clone());
         job.armed = Some(armed);
         self.mark_used();
         Ok(())
@@ -444,6 +437,7 @@ impl Session {
 
     /// Takes it back: no job any more.
     pub fn disarm(&self) {
+        self.followed.set(Vec::new());
         let mut job = self.job.lock();
         *job = Job { claims: job.claims, ..Job::default() };
         self.armed.store(false, Ordering::SeqCst);
@@ -565,6 +559,10 @@ impl Requester for Session {
         &self.outbox
     }
 
+    fn read(&self, endpoint: EndpointAddress, buffer: &Buffer, moved: usize) {
+        self.followed.read(endpoint, buffer, moved);
+    }
+
     fn answered(&self, id: u64) {
         let location = self.outstanding.lock().remove(&id);
         if location.is_some_and(|location| location.is_of_job()) {
@@ -576,16 +574,5 @@ impl Requester for Session {
 
     fn put(&self) {
         self.unanswered.one_less();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_have_120_seconds_unless_the_session_says_otherwise_as_on_windows() {
-        let Timeouts { read, write, event } = Timeouts::default();
-        assert_eq!([read, write, event], [Duration::from_secs(120); 3]);
     }
 }

@@ -5,18 +5,21 @@
 //! | `request` | a request as bytes |
 //! | `head` | status line and fields of a response, parsed by `httparse` |
 //! | `framing` | where a body ends: a length, chunks, or nothing that says so |
+//! | `follower` | where a response is that somebody else reads |
 //! | `receiver` | a response as it comes: what is left over of others, head, body, end |
 //!
 //! On a socket a response that nobody wants ends with the connection. Here nothing ends but by being read, so every
 //! response must be followed to its end, and what a predecessor left unread comes first.
 
 mod error;
+mod follower;
 mod framing;
 mod head;
 mod receiver;
 mod request;
 
 pub use error::HttpError;
+pub use follower::Follower;
 pub use framing::{Framing, Step};
 pub use head::{HEAD_LIMIT, Head};
 pub use receiver::{Limits, Part, Receiver};
