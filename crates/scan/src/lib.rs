@@ -52,6 +52,6 @@ pub use protocol_error::ProtocolError;
 pub use registry::{DRIVERS, driver_for, open};
 pub use session::SessionTransport;
 pub use support::Timeouts;
-pub use transport::{ControlRequest, ReadEnd, Received, Transport, TransportError};
+pub use transport::{ClassTriple, ControlRequest, ReadEnd, Received, Transport, TransportError};
 /// The steps of an abort sequence, for [`Transport::arm_abort`].
 pub use usbscan_client::wire::AbortStep;

@@ -6,13 +6,17 @@
 //!
 //! Blocks come through memory that the daemon shares, where it does.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use usbscan_client::wire::{self, AbortStep, Answer, Command, ControlDirection, DeviceEntry, OpenBody, Pipe, Status};
+use usbscan_client::wire::{
+    self, AbortStep, Answer, Command, ControlDirection, DeviceEntry, ListBody, OpenBody, Pipe, Status,
+};
 use usbscan_client::{Pending, RequestData, Session};
 
-use crate::{Cancel, ControlRequest, ReadEnd, Received, Transport, TransportError};
+use crate::support::descriptors::{InterfacePipes, interfaces_of};
+use crate::{Cancel, ClassTriple, ControlRequest, ReadEnd, Received, Transport, TransportError};
 
 /// How much later than its timeout the daemon may answer: the time to take a transfer back from a host controller
 /// that is slow about it.
@@ -35,7 +39,12 @@ struct Reading {
 
 /// A scanner that a session has open.
 pub struct SessionTransport {
-    session: Session,
+    session: Arc<Session>,
+    /// As the daemon names it; empty where that is not known.
+    device: String,
+    note: Option<String>,
+    /// Those of an interface that was claimed besides; `None`: those that `open` bound.
+    claimed: Option<InterfacePipes>,
     cancel: Cancel,
     /// The abort sequence that the daemon has of us.
     armed: Option<(Vec<AbortStep>, Option<Duration>)>,
@@ -71,7 +80,10 @@ impl SessionTransport {
             }
         });
         SessionTransport {
-            session,
+            session: Arc::new(session),
+            device: String::new(),
+            note: None,
+            claimed: None,
             cancel,
             armed: None,
             reading: None,
@@ -87,7 +99,13 @@ impl SessionTransport {
         let read = opened.pipes.iter().find(|pipe| pipe.bound.as_deref() == Some(Pipe::Read.as_str()));
         let packet = read.map_or(0, |pipe| usize::from(pipe.max_packet_size));
         let packet_bytes = if packet == 0 { SMALLEST_PACKET } else { packet };
-        SessionTransport { interface: opened.device.interface, packet_bytes, ..self }
+        SessionTransport {
+            device: opened.device.name.clone(),
+            note: opened.note.clone(),
+            interface: opened.device.interface,
+            packet_bytes,
+            ..self
+        }
     }
 
     /// Opens `device` and takes its lock.
@@ -110,9 +128,21 @@ impl SessionTransport {
         self.cancel.clone()
     }
 
-    /// Ends the use of this transport.
-    pub fn into_session(self) -> Session {
-        self.session
+    /// Over an interface that the session has claimed.
+    fn beside(&self, pipes: InterfacePipes) -> SessionTransport {
+        SessionTransport {
+            session: self.session.clone(),
+            device: self.device.clone(),
+            note: None,
+            cancel: self.cancel.clone(),
+            armed: None,
+            reading: None,
+            // What it reads is short.
+            shares: true,
+            interface: pipes.interface,
+            packet_bytes: usize::from(pipes.packet_bytes),
+            claimed: Some(pipes),
+        }
     }
 
     /// Asks for shared memory when the first block is asked for: a session that only asks a scanner for its buttons needs none.
@@ -209,7 +239,7 @@ fn failure(tried: &'static str, command: &'static str, timeout: Duration, answer
 impl Transport for SessionTransport {
     fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), TransportError> {
         let command = Command::Write {
-            endpoint: None,
+            endpoint: self.write_endpoint(),
             offset: None,
             length: 0,
             zero_packet: false,
@@ -225,7 +255,7 @@ impl Transport for SessionTransport {
         }
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let command = Command::Read {
-            endpoint: None,
+            endpoint: self.read_endpoint(),
             offset: None,
             length,
             return_partial: true,
@@ -280,7 +310,9 @@ impl Transport for SessionTransport {
     }
 
     fn clear_halt(&mut self, pipe: Pipe) -> Result<(), TransportError> {
-        self.run("pipe reset", Command::ResetPipe { pipe: Some(pipe), endpoint: None }, &[], GRACE).map(drop)
+        let endpoint = if pipe == Pipe::Write { self.write_endpoint() } else { self.read_endpoint() };
+        let pipe = endpoint.is_none().then_some(pipe);
+        self.run("pipe reset", Command::ResetPipe { pipe, endpoint }, &[], GRACE).map(drop)
     }
 
     fn recover(&mut self) -> Result<(), TransportError> {
@@ -299,6 +331,14 @@ impl Transport for SessionTransport {
         Ok(())
     }
 
+    fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    fn set_note(&mut self, note: &str) -> Result<(), TransportError> {
+        self.run("note", Command::SetNote { note: note.to_owned() }, &[], GRACE).map(drop)
+    }
+
     fn disarm_abort(&mut self) -> Result<(), TransportError> {
         self.armed = None;
         self.tell(Command::DisarmAbort {})
@@ -310,6 +350,39 @@ impl Transport for SessionTransport {
 
     fn interface(&self) -> u8 {
         self.interface
+    }
+
+    fn read_endpoint(&self) -> Option<u8> {
+        self.claimed.map(|pipes| pipes.read)
+    }
+
+    fn write_endpoint(&self) -> Option<u8> {
+        self.claimed.map(|pipes| pipes.write)
+    }
+
+    fn second_interface(&mut self, classes: &[ClassTriple]) -> Result<Option<Box<dyn Transport>>, TransportError> {
+        if self.device.is_empty() {
+            return Ok(None);
+        }
+        let command = Command::List { device: Some(self.device.clone()), descriptors: true };
+        let listed: ListBody =
+            self.session.call(command, Vec::new())?.body().map_err(|source| {
+                TransportError::Daemon(usbscan_client::Error::BadAnswer { command: "list", source })
+            })?;
+        let entry = listed.devices.first();
+        let descriptors = entry.and_then(|entry| Some((entry.descriptors.as_ref()?, entry.configuration?)));
+        let Some((descriptors, configuration)) = descriptors else { return Ok(None) };
+        let all = interfaces_of(&descriptors.0, configuration, classes);
+        for pipes in all.into_iter().filter(|pipes| pipes.interface != self.interface) {
+            match self.session.claim(pipes.interface, Some(pipes.alternate)) {
+                Ok(()) => return Ok(Some(Box::new(self.beside(pipes)))),
+                Err(usbscan_client::Error::Refused(refusal)) => {
+                    log::info!("claim interface {}: {refusal}", pipes.interface)
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
     }
 
     /// The daemon cancels all that a session asks for whose job somebody else has ended, until it says that it knows; and answers

@@ -7,6 +7,9 @@ use usbscan_client::wire::{AbortStep, Pipe, RequestKind, RequestRecipient};
 
 use crate::{Cancel, Cancelled};
 
+/// `bInterfaceClass`, `bInterfaceSubClass`, `bInterfaceProtocol`.
+pub type ClassTriple = (u8, u8, u8);
+
 /// A scanner's pipes. One thread uses it; [`Cancel`] reaches it from others.
 ///
 /// While a cancel is asked and not heeded, nothing is started: reads come back [`ReadEnd::Cancelled`], everything
@@ -79,6 +82,19 @@ pub trait Transport: Send {
     /// See [`TransportError`].
     fn arm_abort(&mut self, steps: Vec<AbortStep>, settle: Option<Duration>) -> Result<(), TransportError>;
 
+    /// What a driver before this one has left for whoever opens the scanner next.
+    fn note(&self) -> Option<&str> {
+        None
+    }
+
+    /// Leaves such a note, at most [`usbscan_client::wire::NOTE_LIMIT`] bytes; it outlives this program. Empty: none.
+    ///
+    /// # Errors
+    /// See [`TransportError`].
+    fn set_note(&mut self, _note: &str) -> Result<(), TransportError> {
+        Ok(())
+    }
+
     /// Takes them back: the job is over. Also after a cancel.
     ///
     /// # Errors
@@ -102,12 +118,23 @@ pub trait Transport: Send {
         0
     }
 
-    /// The pipes of another interface of the same kind, to be used beside these; `None` where there is no other. One cancel
-    /// ends what is under way on either.
+    /// What abort steps call the pipe that is read from; `None`: the bound one, which needs no name.
+    fn read_endpoint(&self) -> Option<u8> {
+        None
+    }
+
+    /// Likewise that which is written to.
+    fn write_endpoint(&self) -> Option<u8> {
+        None
+    }
+
+    /// The pipes of another interface of one of these classes, to be used beside these; `None` where there is no other, or
+    /// somebody else has it. It is given back when the scanner is closed. One cancel ends what is under way on either; abort
+    /// sequences are armed and disarmed on this one only.
     ///
     /// # Errors
     /// See [`TransportError`].
-    fn second_interface(&mut self) -> Result<Option<Box<dyn Transport>>, TransportError> {
+    fn second_interface(&mut self, _classes: &[ClassTriple]) -> Result<Option<Box<dyn Transport>>, TransportError> {
         Ok(None)
     }
 

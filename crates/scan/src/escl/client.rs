@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use usbscan_escl::http::{Head, Limits, Request};
-use usbscan_escl::{
-    AdfState, InputSource, JobPath, JobState, ROOT, ScanSettings, ScannerCapabilities, ScannerStatus, State,
-};
+use usbscan_escl::{AdfState, InputSource, JobPath, ROOT, ScanSettings, ScannerCapabilities, ScannerStatus, State};
 
 use super::connection::Connection;
+use super::guard::{self, Guard, State as At};
+use super::note::{Note, is_open};
 use super::plan::Plan;
 use crate::support::Timeouts;
-use crate::{DeviceError, ProtocolError, ScanError, Unsupported};
+use crate::{DeviceError, ProtocolError, ScanError, TransportError, Unsupported};
 
 /// Between two questions of one that is busy, and how often one is asked.
 const RETRY: Duration = Duration::from_secs(1);
@@ -44,7 +44,17 @@ pub(super) struct Client {
     pub pages: Connection,
     /// For what must be said while a page is under way, where there is a second interface.
     pub second: Option<Connection>,
+    /// What the daemon is left should we die. Armed before each request, so that it sees all of the response.
+    pub guard: Option<Guard>,
     pub timeouts: Timeouts,
+}
+
+/// Which of the connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum On {
+    Pages,
+    /// That which is free while a page is under way: the second, where there is one.
+    Free,
 }
 
 fn path(rest: &str) -> Request {
@@ -52,9 +62,18 @@ fn path(rest: &str) -> Request {
 }
 
 impl Client {
-    /// The connection on which a question may be asked now.
-    pub(super) fn free(&mut self) -> &mut Connection {
-        self.second.as_mut().unwrap_or(&mut self.pages)
+    /// The connection on which a question may be asked now. The daemon is told that one comes.
+    fn about_to_ask(&mut self, on: On) -> Result<&mut Connection, ScanError> {
+        if let Some(guard) = &self.guard {
+            let is_second = on == On::Free && self.second.is_some();
+            let pages = At::of(&self.pages, !is_second);
+            let second = self.second.as_ref().map(|second| At::of(second, is_second));
+            self.pages.channel.arm_abort(guard::steps(guard, pages, second))?;
+        }
+        Ok(match (on, &mut self.second) {
+            (On::Free, Some(second)) => second,
+            _ => &mut self.pages,
+        })
     }
 
     /// Whether no response is under way.
@@ -71,7 +90,8 @@ impl Client {
         let began = Instant::now();
         loop {
             let request = path("ScannerCapabilities");
-            let (head, body) = self.pages.exchange(&request, Limits::document(), CAPABILITIES, timeout)?;
+            let pages = self.about_to_ask(On::Pages)?;
+            let (head, body) = pages.exchange(&request, Limits::document(), CAPABILITIES, timeout)?;
             match head.status {
                 200 => return Ok(ScannerCapabilities::parse(&body).map_err(ProtocolError::Document)?),
                 404 => return Err(ScanError::NotSupported(Unsupported::NoScanService)),
@@ -86,7 +106,8 @@ impl Client {
         let request = path("ScannerStatus");
         let mut tries = 0;
         loop {
-            let (head, body) = self.free().exchange(&request, Limits::document(), STATUS, timeout)?;
+            let free = self.about_to_ask(On::Free)?;
+            let (head, body) = free.exchange(&request, Limits::document(), STATUS, timeout)?;
             match head.status {
                 200 => return Ok(ScannerStatus::parse(&body).map_err(ProtocolError::Document)?),
                 503 if tries < BUSY_TRIES => {
@@ -111,7 +132,7 @@ impl Client {
             let document = plan.settings.to_xml().into_bytes();
             let request = Request::post(&format!("{ROOT}/ScanJobs"), document).expect("a path of ours");
             let timeout = self.timeouts.feed;
-            let (head, _) = self.pages.exchange(&request, Limits::document(), JOB, timeout)?;
+            let (head, _) = self.about_to_ask(On::Pages)?.exchange(&request, Limits::document(), JOB, timeout)?;
             match head.status {
                 201 | 200 => return self.name_of(&head, before),
                 503 => {
@@ -155,7 +176,7 @@ impl Client {
     /// Asks for the next page of a job.
     pub(super) fn next_document(&mut self, job: &JobPath, plan: &Plan, timeout: Duration) -> Result<Next, ScanError> {
         let request = Request::get(&job.next_document()).ok_or(ProtocolError::NoJob)?;
-        self.pages.send(&request, Limits::page(plan.most_bytes()))?;
+        self.about_to_ask(On::Pages)?.send(&request, Limits::page(plan.most_bytes()))?;
         let head = self.pages.head(PAGE, timeout)?;
         if head.status == 200 {
             return Ok(Next::Page);
@@ -172,10 +193,54 @@ impl Client {
 
     /// Ends a job, on the connection that is free. Any answer is one.
     pub(super) fn delete(&mut self, job: &JobPath, timeout: Duration) -> Result<(), ScanError> {
+        self.start_delete(job)?;
+        self.finish_delete(job, timeout)
+    }
+
+    /// Sends the request that ends a job, on the connection that is free.
+    pub(super) fn start_delete(&mut self, job: &JobPath) -> Result<(), ScanError> {
         let Some(request) = Request::delete(job.as_str()) else { return Ok(()) };
-        let (head, _) = self.free().exchange(&request, Limits::document(), DELETION, timeout)?;
-        log::debug!("DELETE {job}: {}", head.status);
+        if self.guard.is_some() {
+            self.guard = Some(Guard::Deleting(job.clone()));
+        }
+        self.about_to_ask(On::Free)?.send(&request, Limits::document())
+    }
+
+    /// Reads the answer to that. Some scanners give it only when the page that is under way has been read.
+    pub(super) fn finish_delete(&mut self, job: &JobPath, timeout: Duration) -> Result<(), ScanError> {
+        let free = self.second.as_mut().unwrap_or(&mut self.pages);
+        if !free.is_idle() {
+            let head = free.head(DELETION, timeout)?;
+            free.rest(DELETION, timeout)?;
+            log::debug!("DELETE {job}: {}", head.status);
+        }
         Ok(())
+    }
+
+    /// Leaves a note for whoever opens the scanner next, or takes it back. That there is none only means that less is known then.
+    pub(super) fn leave(&mut self, note: Option<&Note>) -> Result<(), ScanError> {
+        let text = note.map_or(Some(String::new()), Note::to_text);
+        match text.map_or(Ok(()), |text| self.pages.channel.transport.set_note(&text)) {
+            Err(TransportError::Daemon(error)) => {
+                log::info!("leave a note: {error}");
+                Ok(())
+            }
+            left => Ok(left?),
+        }
+    }
+
+    /// Brings in order what a note says: a job of a program that has died is deleted.
+    pub(super) fn heed_note(&mut self) -> Result<(), ScanError> {
+        let Some(note) = self.pages.channel.transport.note().map(Note::parse) else { return Ok(()) };
+        if let Some(note) = note {
+            let status = self.status(self.timeouts.reply)?;
+            if let Some(job) = note.job(&status) {
+                log::info!("a program that has died has left {job}");
+                self.delete(&job, self.timeouts.reply)?;
+                self.wait_until_idle(self.timeouts.homing)?;
+            }
+        }
+        self.leave(None)
     }
 
     /// Waits until the scanner says that it is idle, or has forgotten the job.
@@ -196,8 +261,7 @@ impl Client {
 /// What is new among a scanner's jobs, and still open.
 pub(super) fn new_job(before: &ScannerStatus, now: &ScannerStatus) -> Option<JobPath> {
     let is_new = |uri: &str| before.jobs.iter().all(|job| job.uri != uri);
-    let open = now.jobs.iter().filter(|job| matches!(job.state, JobState::Pending | JobState::Processing));
-    open.filter(|job| is_new(&job.uri)).find_map(|job| JobPath::find(ROOT, &job.uri))
+    now.jobs.iter().filter(|job| is_open(job) && is_new(&job.uri)).find_map(|job| JobPath::find(ROOT, &job.uri))
 }
 
 fn retry_after(head: &Head) -> Duration {

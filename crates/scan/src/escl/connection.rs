@@ -28,6 +28,13 @@ enum Came {
     End,
 }
 
+/// What abort steps call the pipes of a connection; `None` are those that the session has bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct PipeNames {
+    pub read: Option<u8>,
+    pub write: Option<u8>,
+}
+
 /// A connection.
 pub(super) struct Connection {
     pub channel: Channel,
@@ -141,6 +148,12 @@ impl Connection {
             }
         }
         Ok(head)
+    }
+
+    /// What abort steps call its pipes.
+    pub(super) fn endpoints(&self) -> PipeNames {
+        let transport = &self.channel.transport;
+        PipeNames { read: transport.read_endpoint(), write: transport.write_endpoint() }
     }
 
     /// Nothing is expected any more; a read that is under way is ended.

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use usbscan_escl::{Format, JobPath, ScannerStatus};
 
 use super::client::{Client, JOB, Next, PAGE, new_job, trouble};
+use super::guard::Guard;
+use super::note::Note;
 use super::oddities::Oddities;
 use super::plan::Plan;
-use super::resync;
 use crate::jpeg::Source;
 use crate::{DeviceError, Progress, ProtocolError, ScanError};
 
@@ -47,7 +48,8 @@ impl Job {
         if plan.is_fed() && before.adf == Some(usbscan_escl::AdfState::Empty) {
             return Err(DeviceError::NoDocuments.into());
         }
-        client.pages.channel.arm_abort(resync::while_open(None))?;
+        client.leave(Some(&Note::posting(&before)))?;
+        client.guard = Some(Guard::Posting);
         let job = keep.insert(Job { plan: plan.clone(), path: None, before, pages: 0, load: Duration::ZERO });
         let path = client.start_job(plan, &job.before, &mut |waited| progress(Progress::WarmingUp { waited }));
         let path = match path {
@@ -58,7 +60,9 @@ impl Job {
             }
             path => path?,
         };
-        client.pages.channel.arm_abort(resync::while_open(Some(&path)))?;
+        // The answer that was armed for names it too; this holds from the next request on.
+        client.guard = Some(Guard::Open(path.clone()));
+        client.leave(Some(&Note::Job(path.clone())))?;
         log::debug!("the job is {path}");
         job.path = Some(path);
         progress(Progress::Starting);
@@ -132,10 +136,10 @@ impl Job {
             second.drain(timeouts.reply, timeouts.reply)?;
         }
         if let (Some(path), true) = (&self.path, client.second.is_some()) {
-            // A page that is under way may end early then.
-            client.delete(path, timeouts.reply)?;
+            // A page that is under way may end early then; other scanners answer only behind it.
+            client.start_delete(path)?;
             client.pages.drain(timeouts.image, timeouts.warm_up)?;
-            return Ok(());
+            return client.finish_delete(path, timeouts.reply);
         }
         let head = client.pages.drain(timeouts.image, timeouts.warm_up)?;
         let path = match (self.path, head) {

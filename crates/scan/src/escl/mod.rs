@@ -12,17 +12,21 @@
 //! | `capabilities`, `plan` | options of people to the settings of a job |
 //! | `connection` | a request and its response, over one pair of pipes |
 //! | `client` | the requests that there are, and what answers to them mean |
+//! | `guard` | what the daemon does should this program die |
 //! | `job` | a job from POST to DELETE |
 //! | `lines` | the scanner's picture to lines of the page |
+//! | `note` | what outlives the daemon too |
 //! | `oddities` | what single models do differently |
-//! | `resync` | back in sync from any state, by us or by the daemon |
+//! | `resync` | back in sync from any state |
 //! | `scanner` | the whole of a page |
 
 mod capabilities;
 mod client;
 mod connection;
+mod guard;
 mod job;
 mod lines;
+mod note;
 mod oddities;
 mod plan;
 mod resync;

@@ -1,10 +1,7 @@
-//! Back in sync with a scanner that was left in the middle of a response: by us, from any state; or by the daemon, with the steps
-//! that are left to it while a job is open.
+//! Back in sync with a scanner that was left in the middle of a response, from any state.
 
 use usbscan_client::RequestData;
-use usbscan_client::wire::{AbortStep, HexBytes, Pipe, RequestKind, RequestRecipient};
-use usbscan_escl::JobPath;
-use usbscan_escl::http::Request;
+use usbscan_client::wire::{Pipe, RequestKind, RequestRecipient};
 
 use super::client::Client;
 use super::connection::Connection;
@@ -18,31 +15,6 @@ const SOFT_RESET: u8 = 2;
 
 /// Attempts without and with SOFT_RESET.
 const ATTEMPTS: usize = 3;
-
-/// Silence after which a body counts as over: scanners pause for seconds in the middle of one.
-const QUIET_MS: u32 = 3_000;
-const DRAIN_MS: u32 = 10_000;
-const STEP_MS: u32 = 5_000;
-/// Bytes that a step may write.
-const STEP_BYTES: usize = 512;
-const ANSWER_BYTES: u32 = 4_096;
-
-/// What the daemon does should this program die while a job is being made or is open.
-pub(super) fn while_open(job: Option<&JobPath>) -> Vec<AbortStep> {
-    let mut steps = vec![AbortStep::Drain { endpoint: None, quiet: QUIET_MS, timeout: DRAIN_MS }];
-    let request = job.and_then(|job| Request::delete(job.as_str())).map(|request| request.to_bytes());
-    if let Some(bytes) = request.filter(|bytes| bytes.len() <= STEP_BYTES) {
-        steps.push(AbortStep::Write { endpoint: None, bytes: HexBytes(bytes), timeout: STEP_MS });
-        steps.push(AbortStep::Read {
-            endpoint: None,
-            length: ANSWER_BYTES,
-            timeout: STEP_MS,
-            expect: HexBytes(Vec::new()),
-        });
-        steps.push(AbortStep::Drain { endpoint: None, quiet: 200, timeout: STEP_MS });
-    }
-    steps
-}
 
 /// Brings all connections to where a request is answered, whatever was left on them.
 ///

@@ -11,11 +11,14 @@ use super::oddities::Oddities;
 use super::plan::Plan;
 use super::resync::resync;
 use crate::support::Timeouts;
-use crate::support::channel::{is_gone, is_out_of_sync};
+use crate::support::channel::{is_gone, is_out_of_sync, or_cancelled};
 use crate::{
-    Cancel, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError, ScanError,
-    Scanner, Transport, Unsupported,
+    Cancel, ClassTriple, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError,
+    ScanError, Scanner, Transport, Unsupported,
 };
+
+/// IPP over USB, and what some of HP's call the same.
+const INTERFACES: &[ClassTriple] = &[(7, 1, 4), (255, 9, 1)];
 
 /// Bytes of the largest piece of white that is handed on at once.
 const PIECE: usize = 128 * 1024;
@@ -38,8 +41,8 @@ impl EsclScanner {
         timeouts: Timeouts,
         progress: Tell<'_>,
     ) -> Result<EsclScanner, ScanError> {
-        let second = transport.second_interface()?.map(|second| Connection::new(second, timeouts));
-        let mut client = Client { pages: Connection::new(transport, timeouts), second, timeouts };
+        let second = transport.second_interface(INTERFACES)?.map(|second| Connection::new(second, timeouts));
+        let mut client = Client { pages: Connection::new(transport, timeouts), second, guard: None, timeouts };
         let found = listen(&mut client).and_then(|()| client.capabilities(timeouts.reply));
         let all = match found {
             Err(error) if is_out_of_sync(&error) => {
@@ -50,6 +53,13 @@ impl EsclScanner {
             }
             found => found?,
         };
+        match client.heed_note() {
+            Err(error) if is_out_of_sync(&error) => {
+                log::info!("end the job that was left: {error}");
+                resync(&mut client)?;
+            }
+            heeded => heeded?,
+        }
         let oddities = Oddities::of(&all.make_and_model);
         let capabilities =
             Capabilities::new(all).ok_or(ProtocolError::Capabilities("there is no place for a page in 8 bit"))?;
@@ -130,18 +140,25 @@ impl EsclScanner {
     fn clean_up(&mut self, error: ScanError, progress: Tell<'_>) -> ScanError {
         if is_gone(&error) {
             self.job = None;
-            return error;
+            return or_cancelled(error);
         }
         let is_cancel = matches!(error, ScanError::Cancelled { .. });
         if is_cancel {
             self.client.pages.channel.cancel.acknowledge();
             progress(Progress::Cancelling);
         }
-        let settled = self.settle();
-        if let Err(error) = &settled {
-            log::warn!("bring the scanner back to idle: {error}");
+        if is_cancel || matches!(error, ScanError::Sink(_)) {
+            self.client.pages.channel.cancel.start_clean_up();
         }
-        if is_cancel { ScanError::Cancelled { idle: settled.is_ok() } } else { error }
+        let idle = match self.settle() {
+            Ok(()) => true,
+            Err(error) => {
+                let connections = [Some(&mut self.client.pages), self.client.second.as_mut()];
+                let forgotten = connections.into_iter().flatten().try_for_each(Connection::forget);
+                forgotten.is_ok() && self.client.pages.channel.is_recovered(&error)
+            }
+        };
+        if is_cancel { ScanError::Cancelled { idle } } else { error }
     }
 
     /// Ends what is under way, whatever that is.
@@ -174,9 +191,16 @@ impl EsclScanner {
         }
     }
 
-    /// Nothing is left for the daemon to do, should we die now.
-    fn is_settled(&self) -> bool {
-        self.job.is_none() && self.client.is_quiet()
+    /// Otherwise the steps are for the daemon, should this be the end of us.
+    fn disarm_if_settled(&mut self) {
+        if self.job.is_none() && self.client.is_quiet() {
+            self.client.guard = None;
+            if let Err(error) = self.client.leave(None) {
+                log::debug!("take the note back: {error}");
+            }
+            self.client.pages.channel.disarm_abort();
+            self.client.pages.channel.cancel.end_clean_up();
+        }
     }
 }
 
@@ -257,10 +281,7 @@ impl Scanner for EsclScanner {
             }));
         }
         let result = self.try_page(&plan, sink, progress).map_err(|error| self.clean_up(error, progress));
-        if self.is_settled() {
-            // Otherwise they are for the daemon, should this be the end of us.
-            self.client.pages.channel.disarm_abort();
-        }
+        self.disarm_if_settled();
         result
     }
 
@@ -270,9 +291,7 @@ impl Scanner for EsclScanner {
             Err(error) if is_out_of_sync(&error) => resync(&mut self.client),
             ended => ended,
         };
-        if self.is_settled() {
-            self.client.pages.channel.disarm_abort();
-        }
+        self.disarm_if_settled();
         ended
     }
 

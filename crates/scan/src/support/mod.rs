@@ -4,6 +4,7 @@
 
 pub(crate) mod alignment;
 pub(crate) mod channel;
+pub(crate) mod descriptors;
 pub(crate) mod fill;
 pub(crate) mod gamma;
 pub(crate) mod options;

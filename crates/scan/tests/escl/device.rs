@@ -63,6 +63,8 @@ pub struct Device {
     /// Reads that were longer than what was sure to come.
     pub waits: u32,
     pub armed: Option<Vec<AbortStep>>,
+    /// What the driver has left.
+    pub note: String,
     /// Cancel when so many reads have been started.
     pub cancel_at_read: Option<u32>,
     pub reads: u32,
@@ -95,6 +97,7 @@ impl Device {
             settings: Vec::new(),
             waits: 0,
             armed: None,
+            note: String::new(),
             cancel_at_read: None,
             reads: 0,
             empty: 0,
@@ -112,6 +115,11 @@ impl Device {
     /// Bytes that are there before anybody asks.
     pub fn say(&mut self, bytes: &[u8]) {
         self.out.push_back(bytes.to_vec());
+    }
+
+    /// A job that is open, of somebody.
+    pub fn open_a_job(&mut self, uri: &str) {
+        self.jobs.insert(0, Job { uri: uri.to_owned(), is_open: true, pages_left: 1 });
     }
 
     pub fn open_jobs(&self) -> usize {
@@ -269,11 +277,14 @@ pub struct Wire {
     device: Arc<Mutex<Device>>,
     cancel: Cancel,
     asked: Option<usize>,
+    /// What another one has left before.
+    note: String,
 }
 
 impl Wire {
     pub fn new(device: &Arc<Mutex<Device>>) -> Wire {
-        Wire { device: device.clone(), cancel: Cancel::new(|_| {}), asked: None }
+        let note = device.lock().note.clone();
+        Wire { device: device.clone(), cancel: Cancel::new(|_| {}), asked: None, note }
     }
 }
 
@@ -333,6 +344,15 @@ impl Transport for Wire {
 
     fn arm_abort(&mut self, steps: Vec<AbortStep>, _settle: Option<Duration>) -> Result<(), TransportError> {
         self.device.lock().armed = Some(steps);
+        Ok(())
+    }
+
+    fn note(&self) -> Option<&str> {
+        Some(self.note.as_str()).filter(|note| !note.is_empty())
+    }
+
+    fn set_note(&mut self, note: &str) -> Result<(), TransportError> {
+        self.device.lock().note = note.to_owned();
         Ok(())
     }
 

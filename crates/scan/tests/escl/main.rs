@@ -149,7 +149,7 @@ fn assert_like(page: &Page, number: usize, left: usize, top: usize, channels: us
 fn assert_settled(device: &Arc<Mutex<Device>>) {
     let device = device.lock();
     assert_eq!((device.open_jobs(), device.left_over(), device.waits), (0, 0, 0), "{:?}", device.requests);
-    assert!(device.armed.is_none(), "nothing is left to the daemon");
+    assert!(device.armed.is_none() && device.note.is_empty(), "nothing is left to the daemon");
 }
 
 #[test]
@@ -324,6 +324,39 @@ fn what_an_old_answer_left_is_read_away_before_anything_is_asked() {
         device.lock().waits = 0; // Of what is not known, nobody can know how much comes.
         assert_settled(&device);
     }
+}
+
+#[test]
+fn a_job_that_a_dead_program_has_left_is_deleted_and_one_of_somebody_else_is_left_alone() {
+    for (note, deleted) in [
+        ("escl job /eSCL/ScanJobs/7", true),
+        ("escl job /eSCL/ScanJobs/8", false),
+        ("escl posting\n/eSCL/ScanJobs/6", true),
+        ("escl posting\n/eSCL/ScanJobs/7", false),
+        ("something else", false),
+        ("", false),
+    ] {
+        let device = device(1);
+        device.lock().open_a_job("/eSCL/ScanJobs/7");
+        device.lock().note = note.to_owned();
+        let _scanner = open(&device).expect("it opens");
+        let device = device.lock();
+        assert_eq!(device.open_jobs(), usize::from(!deleted), "{note:?}: {:?}", device.requests);
+        assert_eq!(device.note, "", "it is used up");
+    }
+}
+
+#[test]
+fn while_a_job_is_open_its_name_is_noted() {
+    let device = device(1);
+    device.lock().open_a_job("/eSCL/ScanJobs/7");
+    let mut scanner = open(&device).expect("it opens");
+    let seen = std::cell::RefCell::new(Vec::new());
+    scanner.options_mut().set_all(GRAY.iter().copied()).expect("options");
+    let mut note = |_: Progress| seen.borrow_mut().push(device.lock().note.clone());
+    scanner.scan(&mut Page::default(), &mut note).expect("a page");
+    assert!(seen.borrow().iter().any(|note| note == "escl job /eSCL/ScanJobs/1002"), "{seen:?}");
+    assert_eq!(device.lock().note, "");
 }
 
 #[test]
