@@ -15,7 +15,7 @@ use crate::rig::{Rig, eventually};
 
 /// A scan of a page far larger than all buffers on its way, to standard output, of which the beginning has come and
 /// nothing more is read: so it stays in the middle of the page for as long as the test likes.
-fn stuck_in_mid_page(rig: &Rig) -> (Program, ChildStdout) {
+pub fn stuck_in_mid_page(rig: &Rig) -> (Program, ChildStdout) {
     let mut command = rig.usbscan(&["scan", "-r", "600", "--mode", "color", "--format", "pnm", "-o", "-"]);
     let (scan, mut page) = Program::start_unread(&mut command);
     page.read_exact(&mut [0; 4096]).expect("the page begins");

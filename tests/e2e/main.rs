@@ -7,6 +7,7 @@ mod capture;
 mod clients;
 mod death;
 mod esci2;
+mod escl;
 mod faults;
 mod memory;
 mod output;

@@ -1,0 +1,152 @@
+//! eSCL through the daemon: pages from glass and feeder of the virtual all-in-one, each oddity that it can play, and a program
+//! that is interrupted or killed.
+
+use rustix::process::Signal;
+use usbscan_virtual::glass::{Glass, View};
+
+use crate::cancel::stuck_in_mid_page;
+use crate::page::{Page, PixelFormat};
+use crate::program::Program;
+use crate::proxy::{Kill, Proxy, Sent};
+use crate::rig::Rig;
+
+const AREA: [&str; 4] = ["-r", "150", "--area", "25.4,25.4,101.6,50.8"];
+const VIEW: View = View { dpi: (150, 150), left: 150, top: 150, width: 600, height: 300 };
+
+fn scan(rig: &Rig, arguments: &[&str]) {
+    let mut all = vec!["scan"];
+    all.extend(AREA);
+    all.extend(arguments);
+    rig.done(&all);
+}
+
+/// Pages come as JPEG, whose shades differ by a few; in the mean by less than two.
+fn assert_is_like(rig: &Rig, file: &str, view: View, format: PixelFormat) {
+    let page = Page::read_png(&rig.path(file));
+    let expected = Page::on_glass(&Glass::chart(), view, format);
+    assert_eq!((page.kind, page.width, page.height), (expected.kind, expected.width, expected.height));
+    let differences = page.samples.iter().zip(&expected.samples).map(|(got, want)| u64::from(got.abs_diff(*want)));
+    let mean = differences.sum::<u64>() as f64 / page.samples.len() as f64;
+    assert!(mean < 2.0, "{file} is another picture: {mean}");
+}
+
+fn page_is_right(rig: &Rig) {
+    scan(rig, &["--mode", "color", "-o", "page.png"]);
+    assert_is_like(rig, "page.png", VIEW, PixelFormat::Color8);
+}
+
+#[test]
+fn a_page_from_the_glass_is_the_glass() {
+    let rig = Rig::new("escl");
+    for (mode, kind) in [("color", PixelFormat::Color8), ("gray", PixelFormat::Gray8)] {
+        scan(&rig, &["--mode", mode, "-o", "page.png"]);
+        assert_is_like(&rig, "page.png", VIEW, kind);
+    }
+}
+
+#[test]
+fn whatever_a_device_does_differently_the_page_is_the_glass() {
+    for oddity in [
+        "framing=length",
+        "framing=none",
+        "chunk=1",
+        "chunk=507",
+        "stale=304",
+        "stale=5000",
+        "location=absolute",
+        "location=foreign",
+        "location=slash",
+        "location=missing",
+        "jobs=urn",
+        "keep-jobs=yes",
+        "not-ready=1",
+        "empty-packets=3",
+        "last-packet=no",
+        "interfaces=1",
+        "interfaces=3",
+        "picture=8",
+        "restart=no",
+        "formats=jpeg",
+    ] {
+        let rig = Rig::new(&format!("escl,{oddity}"));
+        println!("{oddity}");
+        page_is_right(&rig);
+        page_is_right(&rig);
+    }
+}
+
+#[test]
+fn the_feeder_gives_all_its_sheets_one_side_or_both() {
+    let rig = Rig::new("escl,adf=2,duplex=yes");
+    scan(&rig, &["--source", "adf-duplex", "--mode", "gray", "-o", "side-%d.png"]);
+    for side in 1..=4 {
+        assert!(rig.path(&format!("side-{side}.png")).exists(), "side {side}");
+    }
+    assert!(!rig.path("side-5.png").exists());
+}
+
+#[test]
+fn a_program_that_is_interrupted_or_killed_in_mid_page_leaves_the_scanner_usable() {
+    for layout in ["interfaces=2", "layout=alternate", "interfaces=1"] {
+        for signal in [Signal::INT, Signal::KILL] {
+            let rig = Rig::new(&format!("escl,keep-jobs=yes,{layout}"));
+            let (scan, page) = stuck_in_mid_page(&rig);
+            scan.signal(signal);
+            drop(page);
+            scan.end();
+            page_is_right(&rig);
+        }
+    }
+}
+
+/// Scans through a proxy that kills the program at one message; returns what it sent. A page of some reads.
+fn scan_killed(rig: &Rig, kill: Option<Kill>) -> Sent {
+    let proxy = Proxy::start(&rig.path("proxy"), &rig.socket(), kill);
+    let arguments = [&["scan", "--mode", "color", "-o", "dead.png"], &AREA[..]].concat();
+    let scan = Program::start(&mut rig.usbscan_at(&rig.path("proxy"), &arguments));
+    let sent = proxy.serve(|| scan.signal(Signal::KILL));
+    let ended = scan.end();
+    assert!(ended.code == Some(0) || kill.is_some() && ended.code.is_none(), "{kill:?}: {ended:?}");
+    sent
+}
+
+/// Kills at every message, also those between two reads of a body, and asks for the next page: a scanner that keeps a job until
+/// it is deleted makes none while another one is open. `USBSCAN_SWEEP=few`, `some` or `all` says at how many messages.
+fn sweep(scanner: &str) {
+    let rig = Rig::new(scanner);
+    let messages = scan_killed(&rig, None).requests;
+    assert!(messages > 20, "a dialogue has many messages: {messages}");
+    let step = match std::env::var("USBSCAN_SWEEP").as_deref() {
+        Ok("few") => messages.div_ceil(8),
+        Ok("all") => 1,
+        Err(_) if std::env::var_os("USBSCAN_E2E_RIG").is_none() => 1,
+        _ => messages.div_ceil(24),
+    };
+    for at in (1..=messages).step_by(step) {
+        for kill in [Kill::AfterRequest(at), Kill::AfterAnswer(at)] {
+            scan_killed(&rig, Some(kill));
+            println!("{scanner}: {kill:?} of {messages}");
+            page_is_right(&rig);
+        }
+    }
+}
+
+#[test]
+fn a_program_killed_at_any_message_leaves_no_job_on_two_interfaces() {
+    sweep("escl,keep-jobs=yes,chunk=700");
+}
+
+#[test]
+fn a_program_killed_at_any_message_leaves_no_job_in_alternate_settings() {
+    sweep("escl,keep-jobs=yes,layout=alternate,framing=length,delete=after-page");
+}
+
+#[test]
+fn a_program_killed_at_any_message_leaves_no_job_on_one_interface() {
+    sweep("escl,keep-jobs=yes,interfaces=1");
+}
+
+#[test]
+fn a_program_killed_at_any_message_leaves_no_job_where_none_is_named() {
+    sweep("escl,keep-jobs=yes,location=missing");
+}
