@@ -11,8 +11,7 @@ use usbscan_scan::{Flow, PageFormat, PageSink, Progress, SessionTransport, SinkE
 use usbscan_virtual::{Loopback, VirtualBus};
 use usbscan_wire::{Command, Pipe};
 
-use crate::plot::Curve;
-use crate::report::{Report, percentile};
+use crate::report::{Curve, Report, percentile};
 use crate::rigs::ThroughDaemon;
 use crate::{Outcome, Wishes};
 
@@ -20,18 +19,17 @@ pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let repeats = wishes.rounds(5);
     let curve = |title: &str, of, unit, points| Curve { title: title.to_owned(), of, unit, points };
     let points = each(&[1, 4, 16, 64, 256], repeats, sessions)?;
-    report.curve("sessions", &curve("A session: connect, open, read, leave", "sessions at once", "us each", points));
+    report.curve(&curve("A session: connect, open, read, leave", "sessions at once", "us each", points));
     let points = each(&[1, 4, 16, 64, 256], repeats, threads)?;
     let title = "Its peer, without a daemon: a socket pair and three threads, begun, used once and joined";
-    report.curve("threads", &curve(title, "of them at once", "us each", points));
+    report.curve(&curve(title, "of them at once", "us each", points));
     let points = each(&[1, 10, 100, 1000, 10_000], repeats, requests)?;
-    report
-        .curve("requests", &curve("A queued request: sent, cancelled, answered", "requests queued", "us each", points));
+    report.curve(&curve("A queued request: sent, cancelled, answered", "requests queued", "us each", points));
     let points = each(&[1, 2, 4, 8, 15], repeats, scanners)?;
-    report.curve("scanners", &curve("A scanner: open, 1 MiB read, close", "scanners at once", "us each", points));
+    report.curve(&curve("A scanner: open, 1 MiB read, close", "scanners at once", "us each", points));
     let most = if wishes.quick { vec![1, 10, 50] } else { vec![1, 10, 50, 100, 500] };
     let points = each(&most, 1, pages)?;
-    report.curve("pages", &curve("A page of 242 KB: command to picture", "pages in one session", "us each", points));
+    report.curve(&curve("A page of 242 KB: command to picture", "pages in one session", "us each", points));
     Ok(())
 }
 

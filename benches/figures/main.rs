@@ -1,6 +1,6 @@
 //! Every figure that docs/performance.md states, each beside its peer in the same run: medians, spread and ratio.
 //!
-//!     tools/bench                  # this, with the figures and plots under target/bench
+//!     tools/bench                  # this, with the tables under target/bench
 //!     cargo bench --bench figures -- [--quick] [--only PART]... [--out FOLDER]
 //!     tools/bench --guest vhci     # the parts that need a kernel with a virtual host controller
 //!
@@ -15,7 +15,6 @@ mod idle;
 mod kernel;
 mod kernel_cancel;
 mod pages;
-mod plot;
 mod report;
 mod rigs;
 mod scans;
