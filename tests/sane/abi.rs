@@ -8,8 +8,8 @@ use std::process::Command;
 use sane_usbscan::abi;
 
 use crate::backend::Backend;
-use crate::needs::{self, LIBSANE_DEV, VALGRIND};
 use crate::program::Program;
+use crate::requirements::{self, LIBSANE_DEV, VALGRIND};
 
 /// What crates/sane/src/abi.rs says, as layout.c prints what the header says.
 fn ours() -> Vec<String> {
@@ -115,7 +115,7 @@ fn ours() -> Vec<String> {
 
 #[test]
 fn sizes_offsets_and_constants_are_those_of_debians_header() {
-    if !needs::are_there("sizes, offsets and constants of the ABI", &[&LIBSANE_DEV]) {
+    if !requirements::are_there("sizes, offsets and constants of the ABI", &[&LIBSANE_DEV]) {
         return;
     }
     let backend = Backend::new();
@@ -143,7 +143,7 @@ pub fn valgrind(mut valgrind: Command, program: &Path) -> Command {
 
 #[test]
 fn without_a_daemon_every_call_answers_as_sane_says() {
-    if needs::are_there("the backend without a daemon, called from C", &[&LIBSANE_DEV]) {
+    if requirements::are_there("the backend without a daemon, called from C", &[&LIBSANE_DEV]) {
         let backend = Backend::new();
         run(&backend, "alone", |program| backend.command(program));
     }
@@ -151,7 +151,7 @@ fn without_a_daemon_every_call_answers_as_sane_says() {
 
 #[test]
 fn without_a_daemon_no_call_touches_memory_that_is_not_its_own() {
-    if needs::are_there("the backend without a daemon, under valgrind", &[&LIBSANE_DEV, &VALGRIND]) {
+    if requirements::are_there("the backend without a daemon, under valgrind", &[&LIBSANE_DEV, &VALGRIND]) {
         let backend = Backend::new();
         run(&backend, "alone", |program| valgrind(backend.command("valgrind"), program));
     }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 
 use crate::bench::Bench;
-use crate::needs::{self, SANE_UTILS, SIMPLE_SCAN, XDOTOOL, XVFB};
 use crate::picture::Pnm;
 use crate::program::Program;
+use crate::requirements::{self, SANE_UTILS, SIMPLE_SCAN, XDOTOOL, XVFB};
 use crate::rig::eventually;
 use crate::screen::Screen;
 
@@ -53,7 +53,7 @@ fn kept(name: &str) -> PathBuf {
 
 #[test]
 fn simple_scan_scans_shows_and_saves_a_page() {
-    if !needs::are_there("a scan with simple-scan", &[&SANE_UTILS, &SIMPLE_SCAN, &XVFB, &XDOTOOL]) {
+    if !requirements::are_there("a scan with simple-scan", &[&SANE_UTILS, &SIMPLE_SCAN, &XVFB, &XDOTOOL]) {
         return;
     }
     let bench = Bench::new(&["esci"]);

@@ -7,9 +7,9 @@ use tempfile::TempDir;
 
 use crate::abi::{run, valgrind};
 use crate::bench::Bench;
-use crate::needs::{self, LIBSANE_DEV, SANE_UTILS, VALGRIND};
 use crate::picture::Pnm;
 use crate::program::Program;
+use crate::requirements::{self, LIBSANE_DEV, SANE_UTILS, VALGRIND};
 
 const FEEDER: &str = "--source=Automatic Document Feeder";
 /// No longer than the glass is, and than the feeder's sheets.
@@ -46,7 +46,7 @@ fn flat(bench: &Bench) -> Pnm {
 
 #[test]
 fn a_batch_has_the_sheets_in_their_order_and_ends_behind_the_last() {
-    if !needs::are_there("scanimage: --batch from a feeder", &[&SANE_UTILS]) {
+    if !requirements::are_there("scanimage: --batch from a feeder", &[&SANE_UTILS]) {
         return;
     }
     let (_kept, sheets) = sheets();
@@ -60,7 +60,7 @@ fn a_batch_has_the_sheets_in_their_order_and_ends_behind_the_last() {
 
 #[test]
 fn both_sides_of_a_sheet_come_one_after_the_other_in_each_dialect() {
-    if !needs::are_there("scanimage: --batch of both sides", &[&SANE_UTILS]) {
+    if !requirements::are_there("scanimage: --batch of both sides", &[&SANE_UTILS]) {
         return;
     }
     for dialect in ["fs", "esc"] {
@@ -80,7 +80,7 @@ fn png_size(bytes: &[u8]) -> (u32, u32) {
 
 #[test]
 fn scanimage_writes_every_format_from_glass_and_feeder_in_both_protocols() {
-    if !needs::are_there("scanimage: png, jpeg, tiff and pdf", &[&SANE_UTILS]) {
+    if !requirements::are_there("scanimage: png, jpeg, tiff and pdf", &[&SANE_UTILS]) {
         return;
     }
     let begins: [(&str, &[u8]); 4] =
@@ -106,7 +106,7 @@ fn scanimage_writes_every_format_from_glass_and_feeder_in_both_protocols() {
 
 #[test]
 fn a_batch_that_is_ended_in_mid_page_leaves_the_scanner_idle() {
-    if !needs::are_there("scanimage: a batch ended", &[&SANE_UTILS]) {
+    if !requirements::are_there("scanimage: a batch ended", &[&SANE_UTILS]) {
         return;
     }
     let expected = flat(&Bench::new(&["esci"]));
@@ -125,7 +125,7 @@ fn a_batch_that_is_ended_in_mid_page_leaves_the_scanner_idle() {
 
 #[test]
 fn what_is_wrong_with_the_feeder_is_said_in_sanes_words() {
-    if !needs::are_there("scanimage: statuses of a feeder", &[&SANE_UTILS]) {
+    if !requirements::are_there("scanimage: statuses of a feeder", &[&SANE_UTILS]) {
         return;
     }
     for (keys, words) in [
@@ -144,7 +144,7 @@ fn what_is_wrong_with_the_feeder_is_said_in_sanes_words() {
 
 #[test]
 fn a_pressed_button_is_an_option_that_is_read() {
-    if !needs::are_there("scanimage: buttons", &[&SANE_UTILS]) {
+    if !requirements::are_there("scanimage: buttons", &[&SANE_UTILS]) {
         return;
     }
     let bench = Bench::new(&["esci,button=3"]);
@@ -158,7 +158,7 @@ fn bench() -> Bench {
 
 #[test]
 fn between_two_pages_every_call_answers_as_sane_says() {
-    if needs::are_there("the feeder, called from C", &[&LIBSANE_DEV]) {
+    if requirements::are_there("the feeder, called from C", &[&LIBSANE_DEV]) {
         let bench = bench();
         run(bench.backend(), "feeder", |program| bench.command(program));
     }
@@ -166,7 +166,7 @@ fn between_two_pages_every_call_answers_as_sane_says() {
 
 #[test]
 fn between_two_pages_no_call_touches_memory_that_is_not_its_own() {
-    if needs::are_there("the feeder, under valgrind", &[&LIBSANE_DEV, &VALGRIND]) {
+    if requirements::are_there("the feeder, under valgrind", &[&LIBSANE_DEV, &VALGRIND]) {
         let bench = bench();
         run(bench.backend(), "feeder", |program| valgrind(bench.command("valgrind"), program));
     }

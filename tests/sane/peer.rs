@@ -11,9 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bench::Bench;
-use crate::needs::{self, SANE_UTILS};
 use crate::picture::Pnm;
 use crate::program::{DEADLINE, Program};
+use crate::requirements::{self, SANE_UTILS};
 
 /// Left, top, width, height in mm. At all resolutions below all are whole pixels, and widths multiples of 8, as epson2 makes them.
 const LARGE: [f64; 4] = [25.4, 25.4, 81.28, 50.8];
@@ -101,13 +101,13 @@ fn assert_pictures_are_equal(scanner: &str, depths: &[Option<&'static str>]) {
         }
         ours.assert_equals(&theirs, &format!("{scanner}, {:?}", page.arguments(0.0)));
     }
-    needs::say(&format!("{scanner}: {} pictures of epson2 and of ours are equal", pages.len()));
+    requirements::say(&format!("{scanner}: {} pictures of epson2 and of ours are equal", pages.len()));
 }
 
 #[test]
 #[ignore = "needs a kernel that takes the scanner for real: tools/test --only guest-peer"]
 fn epson2_makes_the_same_pictures_in_the_fs_dialect() {
-    if needs::are_there("epson2's pictures", &[&SANE_UTILS]) {
+    if requirements::are_there("epson2's pictures", &[&SANE_UTILS]) {
         assert_pictures_are_equal("esci", &[Some("8"), Some("16")]);
     }
 }
@@ -115,7 +115,7 @@ fn epson2_makes_the_same_pictures_in_the_fs_dialect() {
 #[test]
 #[ignore = "needs a kernel that takes the scanner for real: tools/test --only guest-peer"]
 fn epson2_makes_the_same_pictures_in_the_esc_dialect() {
-    if needs::are_there("epson2's pictures, without FS commands", &[&SANE_UTILS]) {
+    if requirements::are_there("epson2's pictures, without FS commands", &[&SANE_UTILS]) {
         // epson2 gives scanners without FS commands no choice of depth; it is 8.
         assert_pictures_are_equal("esci,dialect=esc", &[None]);
     }
@@ -123,7 +123,7 @@ fn epson2_makes_the_same_pictures_in_the_esc_dialect() {
 
 /// How long epson2 is waited for. It waits a minute for each answer that does not come, one after the other, and is back after
 /// some 175 s: `USBSCAN_PEER_PATIENCE=600 tools/test --only guest-peer -v` sees the end of it.
-fn patience() -> Duration {
+fn timeout() -> Duration {
     let seconds = std::env::var("USBSCAN_PEER_PATIENCE").ok();
     Duration::from_secs(seconds.map_or(25, |seconds| seconds.parse().expect("seconds")))
 }
@@ -166,17 +166,19 @@ fn cancel_when_silent(mut command: Command, patience: Duration) -> Option<Durati
 #[test]
 #[ignore = "needs a kernel that takes the scanner for real: tools/test --only guest-peer"]
 fn control_comes_back_from_a_silent_scanner_and_the_next_page_is_right() {
-    if !needs::are_there("Ctrl-C beside epson2", &[&SANE_UTILS]) {
+    if !requirements::are_there("Ctrl-C beside epson2", &[&SANE_UTILS]) {
         return;
     }
     let silent = "esci,fault=silence@1000000";
-    let theirs = cancel_when_silent(epson2(&Bench::new(&[silent])), patience());
+    let theirs = cancel_when_silent(epson2(&Bench::new(&[silent])), timeout());
     let bench = Bench::new(&[silent]);
     let page = Page { mode: "Color", depth: None, dpi: "75", area: LARGE, more: &[] };
     let before = picture(bench.scanimage(&[]), &page.arguments(0.0));
     let ours = cancel_when_silent(bench.scanimage(&[]), DEADLINE).expect("scanimage ends");
     let after = picture(bench.scanimage(&[]), &page.arguments(0.0));
     after.assert_equals(&before, "the page after the cancel");
-    let theirs = theirs.map_or_else(|| format!("not within {:?}", patience()), |time| format!("{time:.1?}"));
-    needs::say(&format!("the scanner is silent: Ctrl-C to the end of scanimage: usbscan {ours:.1?}, epson2 {theirs}"));
+    let theirs = theirs.map_or_else(|| format!("not within {:?}", timeout()), |time| format!("{time:.1?}"));
+    requirements::say(&format!(
+        "the scanner is silent: Ctrl-C to the end of scanimage: usbscan {ours:.1?}, epson2 {theirs}"
+    ));
 }

@@ -4,9 +4,9 @@ use std::net::TcpStream;
 use std::process::Command;
 
 use crate::bench::Bench;
-use crate::needs::{self, SANE_UTILS, SANED};
 use crate::picture::Pnm;
 use crate::program::{Ended, Program};
+use crate::requirements::{self, SANE_UTILS, SANED};
 use crate::rig::eventually;
 
 /// An address of this machine that nothing else listens at: saned's clients know no port but one.
@@ -22,7 +22,7 @@ fn run(bench: &Bench, arguments: &[&str]) -> Ended {
 
 #[test]
 fn another_machine_scans_through_saned() {
-    if !needs::are_there("saned with our scanner", &[&SANE_UTILS, &SANED]) {
+    if !requirements::are_there("saned with our scanner", &[&SANE_UTILS, &SANED]) {
         return;
     }
     let bench = Bench::new(&["esci"]);

@@ -7,9 +7,9 @@ use rustix::process::Signal;
 
 use crate::backend::Backend;
 use crate::bench::Bench;
-use crate::needs::{self, SANE_UTILS};
 use crate::picture::Pnm;
 use crate::program::Program;
+use crate::requirements::{self, SANE_UTILS};
 use crate::rig::eventually;
 
 /// 50 by 40 mm, off the corner.
@@ -17,7 +17,7 @@ const AREA: [&str; 8] = ["-l", "10", "-t", "20", "-x", "50", "-y", "40"];
 const SAME_AREA: &str = "10,20,50,40";
 
 fn is_there(claim: &str) -> bool {
-    needs::are_there(&format!("scanimage: {claim}"), &[&SANE_UTILS])
+    requirements::are_there(&format!("scanimage: {claim}"), &[&SANE_UTILS])
 }
 
 /// A page far larger than every buffer on its way, of which the beginning has come and nothing more is taken: so it is in

@@ -3,7 +3,7 @@
 
 use crate::abi::{run, valgrind};
 use crate::bench::Bench;
-use crate::needs::{self, LIBSANE_DEV, VALGRIND};
+use crate::requirements::{self, LIBSANE_DEV, VALGRIND};
 
 fn bench() -> Bench {
     Bench::new(&["esci,serial=FIRST", "esci,serial=SECOND,dialect=esc"])
@@ -11,7 +11,7 @@ fn bench() -> Bench {
 
 #[test]
 fn with_scanners_every_call_answers_as_sane_says() {
-    if needs::are_there("the backend with scanners, called from C", &[&LIBSANE_DEV]) {
+    if requirements::are_there("the backend with scanners, called from C", &[&LIBSANE_DEV]) {
         let bench = bench();
         run(bench.backend(), "scanner", |program| bench.command(program));
     }
@@ -19,7 +19,7 @@ fn with_scanners_every_call_answers_as_sane_says() {
 
 #[test]
 fn with_scanners_no_call_touches_memory_that_is_not_its_own() {
-    if needs::are_there("the backend with scanners, under valgrind", &[&LIBSANE_DEV, &VALGRIND]) {
+    if requirements::are_there("the backend with scanners, under valgrind", &[&LIBSANE_DEV, &VALGRIND]) {
         let bench = bench();
         run(bench.backend(), "scanner", |program| valgrind(bench.command("valgrind"), program));
     }
@@ -27,7 +27,7 @@ fn with_scanners_no_call_touches_memory_that_is_not_its_own() {
 
 #[test]
 fn after_an_unplug_each_start_is_an_io_error() {
-    if needs::are_there("an unplug, called from C", &[&LIBSANE_DEV]) {
+    if requirements::are_there("an unplug, called from C", &[&LIBSANE_DEV]) {
         let bench = Bench::new(&["esci,fault=unplug@100000"]);
         run(bench.backend(), "unplugged", |program| bench.command(program));
     }

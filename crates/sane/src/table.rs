@@ -131,14 +131,14 @@ impl Drop for Entry {
 }
 
 /// What does not change of a descriptor.
-struct Words<'a> {
+struct Texts<'a> {
     name: &'a str,
     title: &'a str,
     description: &'a str,
 }
 
 impl Entry {
-    fn new(row: Row, words: &Words<'_>, value_type: ValueType, size: Word, capabilities: Word) -> Entry {
+    fn new(row: Row, words: &Texts<'_>, value_type: ValueType, size: Word, capabilities: Word) -> Entry {
         let mut texts = Vec::new();
         let descriptor = OptionDescriptor {
             name: keep(words.name, &mut texts),
@@ -156,7 +156,7 @@ impl Entry {
     }
 
     fn count() -> Entry {
-        let words = Words {
+        let words = Texts {
             name: "",
             title: "Number of options",
             description: "How many options this scanner has, this one among them.",
@@ -165,11 +165,11 @@ impl Entry {
     }
 
     fn group(name: &str, title: &str) -> Entry {
-        Entry::new(Row::Group, &Words { name, title, description: "" }, ValueType::Group, 0, 0)
+        Entry::new(Row::Group, &Texts { name, title, description: "" }, ValueType::Group, 0, 0)
     }
 
     fn preview() -> Entry {
-        let words = Words {
+        let words = Texts {
             name: "preview",
             title: "Preview",
             description: "Says that this scan is only to be looked at. The page is scanned all the same as the other options say.",
@@ -179,7 +179,7 @@ impl Entry {
     }
 
     fn button() -> Entry {
-        let words = Words {
+        let words = Texts {
             name: "button",
             title: "Button",
             description: "The number of the button at the scanner that was pressed since this was last read; 0 for none.",
@@ -189,7 +189,7 @@ impl Entry {
     }
 
     fn option(option: &usbscan_scan::OptionDescriptor) -> Entry {
-        let words = Words { name: option.name, title: option.title, description: option.description };
+        let words = Texts { name: option.name, title: option.title, description: option.description };
         let advanced = if group_of(option.name) == ADVANCED { abi::CAP_ADVANCED } else { 0 };
         let capabilities = abi::CAP_SOFT_DETECT | abi::CAP_SOFT_SELECT | advanced;
         let mut entry = Entry::new(Row::Option(option.name), &words, ValueType::Int, 0, capabilities);

@@ -476,7 +476,7 @@ mod tests {
             Host { scanner: Xerox::new(setup), now: Instant::now() }
         }
 
-        fn hear(&mut self) -> Vec<u8> {
+        fn receive(&mut self) -> Vec<u8> {
             let mut item = Vec::new();
             loop {
                 let mut buffer = [0; 512];
@@ -493,7 +493,7 @@ mod tests {
 
         fn ask(&mut self, request: &[u8]) -> Vec<u8> {
             assert_eq!(self.scanner.bulk_out(self.now, OUT, request), Out::Ack);
-            self.hear()
+            self.receive()
         }
 
         fn command(&mut self, command: u8) -> Vec<u8> {

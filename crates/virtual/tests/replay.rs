@@ -88,7 +88,7 @@ fn say(replay: &mut Replay, bytes: &[u8]) -> Out {
     replay.bulk_out(Instant::now(), BULK_OUT, bytes)
 }
 
-fn hear(replay: &mut Replay, room: usize) -> (In, Vec<u8>) {
+fn receive(replay: &mut Replay, room: usize) -> (In, Vec<u8>) {
     let mut buffer = vec![0; room];
     let answer = replay.bulk_in(Instant::now(), BULK_IN, &mut buffer);
     if let In::Data(length) = answer {
@@ -108,15 +108,15 @@ fn it_says_what_it_said_when_it_hears_what_it_heard() {
     file.read(4, 512, 0, b"identity");
     let mut replay = file.replay();
     assert_eq!(replay.descriptors().product, Loopback::new().descriptors().product);
-    assert_eq!(hear(&mut replay, 512).0, In::Nak);
+    assert_eq!(receive(&mut replay, 512).0, In::Nak);
     assert_eq!(say(&mut replay, b"\x1b@"), Out::Ack);
     // What it said is to be read first.
     assert_eq!(say(&mut replay, b"\x1bI"), Out::Nak);
-    assert_eq!(hear(&mut replay, 512).1, b"\x06");
-    assert_eq!(hear(&mut replay, 512).0, In::Nak);
+    assert_eq!(receive(&mut replay, 512).1, b"\x06");
+    assert_eq!(receive(&mut replay, 512).0, In::Nak);
     assert_eq!(say(&mut replay, b"\x1b"), Out::Ack);
     assert_eq!(say(&mut replay, b"I"), Out::Ack);
-    assert_eq!(hear(&mut replay, 512).1, b"identity");
+    assert_eq!(receive(&mut replay, 512).1, b"identity");
     assert_eq!(say(&mut replay, b"more"), Out::Stall);
     replay.reset();
     assert_eq!(say(&mut replay, b"\x1b@"), Out::Ack);
@@ -143,9 +143,9 @@ fn what_answers_a_write_comes_after_it_though_the_writes_end_was_recorded_later(
     file.record(1, b'C', 3, 0x81, (0, 1), b"\x06");
     file.record(2, b'C', 3, 2, (0, 2), &[]);
     let mut replay = file.replay();
-    assert_eq!(hear(&mut replay, 512).0, In::Nak);
+    assert_eq!(receive(&mut replay, 512).0, In::Nak);
     assert_eq!(say(&mut replay, b"\x1b@"), Out::Ack);
-    assert_eq!(hear(&mut replay, 512).1, b"\x06");
+    assert_eq!(receive(&mut replay, 512).1, b"\x06");
 }
 
 #[test]
@@ -159,16 +159,16 @@ fn the_packets_ends_are_as_they_were() {
     file.read(6, 1024, -32, &[]);
     file.read(7, 1024, -108, &[]);
     let mut replay = file.replay();
-    assert_eq!(hear(&mut replay, 512).1, [1; 512]);
-    assert_eq!(hear(&mut replay, 4096).1, [1; 512]);
-    assert_eq!(hear(&mut replay, 4096).1, [2; 512]);
-    assert_eq!(hear(&mut replay, 4096).0, In::Data(0), "it ended short of 1024");
-    assert_eq!(hear(&mut replay, 4096).0, In::Data(0), "an empty packet");
-    assert_eq!(hear(&mut replay, 4096).1, [5; 512]);
-    assert_eq!(hear(&mut replay, 4096).0, In::Stall);
-    assert_eq!(hear(&mut replay, 4096).0, In::Stall);
+    assert_eq!(receive(&mut replay, 512).1, [1; 512]);
+    assert_eq!(receive(&mut replay, 4096).1, [1; 512]);
+    assert_eq!(receive(&mut replay, 4096).1, [2; 512]);
+    assert_eq!(receive(&mut replay, 4096).0, In::Data(0), "it ended short of 1024");
+    assert_eq!(receive(&mut replay, 4096).0, In::Data(0), "an empty packet");
+    assert_eq!(receive(&mut replay, 4096).1, [5; 512]);
+    assert_eq!(receive(&mut replay, 4096).0, In::Stall);
+    assert_eq!(receive(&mut replay, 4096).0, In::Stall);
     replay.clear_halt(BULK_IN);
-    assert_eq!(hear(&mut replay, 4096).0, In::Gone);
+    assert_eq!(receive(&mut replay, 4096).0, In::Gone);
 }
 
 #[test]

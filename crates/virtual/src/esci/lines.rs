@@ -156,27 +156,27 @@ impl Lines {
         };
         self.next += 1;
         let (depth, threshold, negative) = (self.depth, self.threshold, self.negative);
-        let look = Look { lines: (self.sequence, channel), depth, threshold, negative };
+        let encoding = RowEncoding { lines: (self.sequence, channel), depth, threshold, negative };
         match &mut self.source {
-            Source::Eight(rows) => look.encode(rows.row(row), self.mirror, &self.tone, line),
-            Source::Sixteen(rows) => look.encode(rows.row(row), self.mirror, &self.tone, line),
+            Source::Eight(rows) => encoding.encode(rows.row(row), self.mirror, &self.tone, line),
+            Source::Sixteen(rows) => encoding.encode(rows.row(row), self.mirror, &self.tone, line),
         }
     }
 }
 
 /// How a row becomes bytes.
-struct Look {
+struct RowEncoding {
     lines: (Sequence, Option<usize>),
     depth: u8,
     threshold: u8,
     negative: bool,
 }
 
-impl Look {
+impl RowEncoding {
     fn encode<S: Sample>(&self, row: &[[S; 3]], mirror: bool, tone: &Tone, line: &mut Vec<u8>) {
         if self.negative {
             let positive: Vec<[S; 3]> = row.iter().map(|pixel| pixel.map(|v| S::from_16(!v.to_16()))).collect();
-            return Look { negative: false, ..*self }.encode(&positive, mirror, tone, line);
+            return RowEncoding { negative: false, ..*self }.encode(&positive, mirror, tone, line);
         }
         if tone.has_matrix() {
             let corrected: Vec<[S; 3]> = row.iter().map(|pixel| tone.mix(*pixel)).collect();

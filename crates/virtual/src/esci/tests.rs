@@ -43,7 +43,7 @@ impl Host {
     }
 
     /// The next item, as a read of `most` bytes or more gets it.
-    fn hear(&mut self) -> Vec<u8> {
+    fn receive(&mut self) -> Vec<u8> {
         let mut item = Vec::new();
         loop {
             let mut buffer = vec![0; 4096];
@@ -61,11 +61,11 @@ impl Host {
     /// Sends and expects this one item.
     fn exchange(&mut self, bytes: &[u8], expected: &[u8]) {
         self.say(bytes);
-        assert_eq!(self.hear(), expected, "after {bytes:02x?}");
+        assert_eq!(self.receive(), expected, "after {bytes:02x?}");
     }
 
     fn assert_silent(&mut self) {
-        assert_eq!(self.hear(), [], "nothing more to say");
+        assert_eq!(self.receive(), [], "nothing more to say");
     }
 
     /// A command with parameters: both are acknowledged.

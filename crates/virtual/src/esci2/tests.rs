@@ -19,7 +19,7 @@ impl Host {
     fn in_session(setup: Esci2Setup) -> Host {
         let mut host = Host::new(setup);
         host.say(b"\x1cX");
-        assert_eq!(host.hear(), [ACK]);
+        assert_eq!(host.receive(), [ACK]);
         host
     }
 
@@ -28,7 +28,7 @@ impl Host {
     }
 
     /// The next item; empty: there is none.
-    fn hear(&mut self) -> Vec<u8> {
+    fn receive(&mut self) -> Vec<u8> {
         let mut item = Vec::new();
         loop {
             let mut buffer = [0; 512];
@@ -49,13 +49,13 @@ impl Host {
         if !parameters.is_empty() {
             self.say(parameters.as_bytes());
         }
-        let head = self.hear();
+        let head = self.receive();
         assert_eq!(head.len(), 64);
         let text = String::from_utf8_lossy(&head).into_owned();
         let length = usize::from_str_radix(&text[5..12], 16).expect("a length");
         let mut data = Vec::new();
         while data.len() < length {
-            data.extend(self.hear());
+            data.extend(self.receive());
         }
         assert_eq!(data.len(), length);
         let tokens = text[12..].split("#---").next().unwrap_or_default();
@@ -73,9 +73,9 @@ const COLOUR: &str = "#FB #RSMd075#RSSd075#COLC024#FMTRAW #ACQd010d020d101d050#B
 fn a_session_begins_with_fs_x_and_ends_with_fin() {
     let mut host = Host::new(Esci2Setup::default());
     host.say(b"\x1b@");
-    assert_eq!(host.hear(), [NAK]);
+    assert_eq!(host.receive(), [NAK]);
     host.say(b"\x1cX");
-    assert_eq!(host.hear(), [ACK]);
+    assert_eq!(host.receive(), [ACK]);
     let (reply, information) = host.ask("INFO", "");
     assert_eq!(reply, "INFO");
     assert!(String::from_utf8_lossy(&information).contains("#PRDh008PX-M7050#VER"));
@@ -83,7 +83,7 @@ fn a_session_begins_with_fs_x_and_ends_with_fin() {
     assert_eq!(host.ask("WHAT", "").0, "UNKN");
     assert_eq!(host.ask("FIN", "").0, "FIN ");
     host.say(b"\x15");
-    assert_eq!(host.hear(), [NAK]);
+    assert_eq!(host.receive(), [NAK]);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_bus_reset_ends_the_session() {
     host.say(b"PARAx0000400");
     host.scanner.reset();
     host.say(b"\x1cY");
-    assert_eq!(host.hear(), [ACK]);
+    assert_eq!(host.receive(), [ACK]);
 }
 
 /// A job from the feeder at 75 dpi in gray, as JPEG: the tokens of its replies, and the data.

@@ -59,13 +59,13 @@ impl Host {
         bytes
     }
 
-    fn hear(&mut self, index: u8) -> Got {
+    fn receive(&mut self, index: u8) -> Got {
         understand(&self.drain(index, usize::MAX))
     }
 
     fn ask(&mut self, index: u8, method: &str, path: &str, body: &str) -> Got {
         self.say(index, method, path, body);
-        self.hear(index)
+        self.receive(index)
     }
 
     fn start(&mut self, settings: &str) -> String {
@@ -190,7 +190,7 @@ fn delete_may_wait_for_the_page_or_for_ever() {
     host.say(1, "DELETE", &job, "");
     assert!(host.drain(1, usize::MAX).is_empty());
     host.drain(0, usize::MAX);
-    assert!(matches!(host.hear(1).status, 200 | 404));
+    assert!(matches!(host.receive(1).status, 200 | 404));
 
     let mut host = Host::new(|setup| setup.delete = Delete::Hangs);
     let job = host.start(SETTINGS);
@@ -276,7 +276,7 @@ fn what_it_says_of_jobs_is_what_it_is_told_to_say() {
 fn rubbish_is_answered_and_bounded() {
     let mut host = Host::new(|_| ());
     assert_eq!(host.scanner.bulk_out(host.now, Host::out(0), b"\x1b@\r\n\r\n"), Out::Ack);
-    assert_eq!(host.hear(0).status, 400);
+    assert_eq!(host.receive(0).status, 400);
     assert_eq!(host.ask(0, "POST", "/eSCL/ScanJobs", "<x").status, 400);
     assert_eq!(host.ask(0, "POST", "/ipp/print", "\u{1}\u{1}").status, 404);
     assert_eq!(host.ask(0, "BREW", "/pot", "").status, 501);

@@ -19,7 +19,7 @@ fn fs_w(host: &mut Host, dpi: u32, area: [u32; 4], option: u8) {
 /// The first bytes of FS F.
 fn status(host: &mut Host) -> [u8; 4] {
     host.say(&[FS, b'F']);
-    let bytes = host.hear();
+    let bytes = host.receive();
     assert_eq!(bytes.len(), 16);
     assert!(bytes[4..].iter().all(|byte| *byte == 0));
     [bytes[0], bytes[1], bytes[2], bytes[3]]
@@ -80,7 +80,7 @@ fn a_page_that_was_not_put_out_keeps_the_next_from_beginning() {
     fs_w(&mut host, 75, [0, 0, 64, 20], 1);
     page(&mut host);
     host.say(&[FS, b'G']);
-    assert_eq!(host.hear()[1] & 0x80, 0x80);
+    assert_eq!(host.receive()[1] & 0x80, 0x80);
     host.exchange(&[FF], &[ACK]);
     page(&mut host);
 }
@@ -121,14 +121,14 @@ fn with_a_card() -> Host {
 fn a_sheet_that_ends_is_told_in_the_error_byte_and_eot_ends_the_page() {
     let mut host = with_a_card();
     host.say(&[FS, b'I']);
-    assert_eq!(host.hear()[45] & 1, 1, "it notices the end of a page");
+    assert_eq!(host.receive()[45] & 1, 1, "it notices the end of a page");
     let mut settings = FsW { dpi: 75, area: [0, 0, 16, 100], colour: 0, depth: 8, block: 20 }.bytes();
     settings[26] = 1;
     host.exchange(&[FS, b'W'], &[ACK]);
     host.exchange(&settings, &[ACK]);
     host.exchange(&[0x19], &[ACK]);
     host.say(&[FS, b'G']);
-    host.hear();
+    host.receive();
     assert_eq!(host.read(20 * 16 + 1)[320], 0);
     host.exchange(&[EOT], &[NAK]);
     host.say(&[ACK]);
@@ -137,6 +137,6 @@ fn a_sheet_that_ends_is_told_in_the_error_byte_and_eot_ends_the_page() {
     assert!(block[10 * 16..320].iter().all(|byte| *byte == crate::glass::BACKDROP), "below the sheet");
     host.exchange(&[EOT], &[ACK]);
     host.say(&[FS, b'S']);
-    assert_eq!(host.hear()[20..24], [40, 0, 0, 0], "the lines that went");
+    assert_eq!(host.receive()[20..24], [40, 0, 0, 0], "the lines that went");
     host.exchange(&[ESC, b'F'], &[STX, 0x92, 0, 0]);
 }

@@ -7,20 +7,20 @@ fn a_scanner_identifies_itself_as_the_fact_sheet_says() {
     let mut host = Host::fs();
     host.exchange(&[ESC, b'@'], &[ACK]);
     host.exchange(&[ESC, b'I'], &[STX, 0x02, 106, 0]);
-    assert_eq!(host.hear().len(), 106);
+    assert_eq!(host.receive().len(), 106);
     host.exchange(&[ESC, b'F'], &[STX, 0x02, 0, 0]);
     host.exchange(&[ESC, b'f'], &[STX, 0x02, 42, 0]);
-    let status = host.hear();
+    let status = host.receive();
     assert_eq!((status[0], &status[12..16], &status[26..33]), (1, &[0x40, 0x6a, 0x40, 0x92][..], &b"GT-X980"[..]));
     host.say(&[FS, b'I']);
-    assert_eq!(host.hear().len(), 80);
+    assert_eq!(host.receive().len(), 80);
     host.exchange(&[FS, b'F'], &[0; 16]);
     host.exchange(&[ESC, b'q'], &[STX, 0x02, 2, 0]);
-    assert_eq!(host.hear(), [0, 0x40]);
+    assert_eq!(host.receive(), [0, 0x40]);
     host.exchange(&[ESC, b'!'], &[STX, 0x02, 1, 0]);
-    assert_eq!(host.hear(), [0]);
+    assert_eq!(host.receive(), [0]);
     host.exchange(&[ESC, b'S'], &[STX, 0x02, 45, 0]);
-    assert_eq!(host.hear().len(), 45);
+    assert_eq!(host.receive().len(), 45);
     host.assert_silent();
 }
 
@@ -33,7 +33,7 @@ fn a_plain_scanner_has_no_fs_commands() {
     host.exchange(&[ESC, b'('], &[NAK]);
     host.exchange(&[ESC, b'F'], &[STX, 0x00, 0, 0]);
     host.exchange(&[ESC, b'I'], &[STX, 0x00, 106, 0]);
-    assert_eq!(host.hear()[..2], *b"B7");
+    assert_eq!(host.receive()[..2], *b"B7");
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn each_level_has_its_commands() {
     let knows = |level: Level, code: u8| {
         let mut host = Host::esc(level);
         host.say(&[ESC, code]);
-        host.hear() != [NAK]
+        host.receive() != [NAK]
     };
     assert_eq!([Level::B4, Level::B5, Level::B7, Level::B8].map(|l| knows(l, b'K')), [false, true, true, true]);
     assert_eq!([Level::B4, Level::B5, Level::B7, Level::B8].map(|l| knows(l, b't')), [false, false, true, true]);
@@ -71,7 +71,7 @@ fn a_refused_value_leaves_the_old_one() {
     host.exchange(&[ESC, b'D'], &[ACK]);
     host.exchange(&[9], &[NAK]);
     host.exchange(&[ESC, b'S'], &[STX, 0x02, 45, 0]);
-    assert_eq!(host.hear()[17], 8);
+    assert_eq!(host.receive()[17], 8);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn commands_split_at_every_byte_mean_the_same() {
         host.say(&[byte]);
     }
     for expected in [&[ACK][..], &[ACK], &[ACK], &[ACK], &[STX, 2, 0, 0], &[ACK], &[ACK]] {
-        assert_eq!(host.hear(), expected);
+        assert_eq!(host.receive(), expected);
     }
 }
 

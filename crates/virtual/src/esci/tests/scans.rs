@@ -9,7 +9,7 @@ fn a_block_mode_scan_brings_the_chart_and_ends_without_an_ack() {
         host.say(&[ESC, b'G']);
         let mut image = Vec::new();
         for (status, lines) in [(0x08, 20), (0x08, 20), (0x28, 10)] {
-            assert_eq!(host.hear(), [STX, status | fs, 0xb0, 0x01, lines, 0]);
+            assert_eq!(host.receive(), [STX, status | fs, 0xb0, 0x01, lines, 0]);
             image.extend(host.read(usize::from(lines) * 432));
             host.assert_silent();
             if lines == 20 {
@@ -19,7 +19,7 @@ fn a_block_mode_scan_brings_the_chart_and_ends_without_an_ack() {
         assert!(image == bytes_of(&chart(100, [88, 116, 144, 50], Mode::Color, Bits::Eight)));
         host.exchange(&[ESC, b'F'], &[STX, fs, 0, 0]);
         host.exchange(&[ESC, b'S'], &[STX, fs, 45, 0]);
-        assert_eq!(host.hear()[40], 0, "ESC d fell back to line mode");
+        assert_eq!(host.receive()[40], 0, "ESC d fell back to line mode");
     }
 }
 
@@ -29,7 +29,7 @@ fn a_line_mode_scan_has_a_header_of_four_bytes_a_line() {
     set_up_colour(&mut host, [0, 0, 16, 3], None);
     host.say(&[ESC, b'G']);
     for (status, last) in [(0x08, false), (0x08, false), (0x28, true)] {
-        assert_eq!(host.hear(), [STX, status, 48, 0]);
+        assert_eq!(host.receive(), [STX, status, 48, 0]);
         host.read(48);
         if !last {
             host.say(&[ACK]);
@@ -47,7 +47,7 @@ fn line_and_page_sequence_name_the_colour_of_each_line() {
         host.say(&[ESC, b'G']);
         let mut statuses = Vec::new();
         for line in 0..6 {
-            statuses.push(host.hear()[1]);
+            statuses.push(host.receive()[1]);
             host.read(8);
             if line < 5 {
                 host.say(&[ACK]);
@@ -95,7 +95,7 @@ fn gray_lineart_and_16_bits_are_those_of_the_glass() {
     let mut scan = |colour, depth| {
         host.fs_w(&FsW { dpi: 100, area, colour, depth, block: 255 });
         host.say(&[FS, b'G']);
-        let header = host.hear();
+        let header = host.receive();
         let length = u32::from_le_bytes([header[10], header[11], header[12], header[13]]) as usize;
         let mut block = host.read(length + 1);
         block.pop();
@@ -119,7 +119,7 @@ fn a_downloaded_gamma_table_is_applied_when_it_is_chosen() {
     host.exchange(&[FS, b'W'], &[ACK]);
     host.exchange(&settings, &[ACK]);
     host.say(&[FS, b'G']);
-    host.hear();
+    host.receive();
     let inverted: Vec<u8> = chart(100, [0, 0, 16, 1], Mode::Gray, Bits::Eight).iter().map(|v| 255 - *v as u8).collect();
     assert_eq!(host.read(17)[..16], inverted);
 }

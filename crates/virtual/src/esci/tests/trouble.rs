@@ -7,12 +7,12 @@ fn mid_scan() -> [(Host, &'static str, u8); 2] {
     let mut plain = Host::esc(Level::B7);
     set_up_colour(&mut plain, [0, 0, 16, 30], Some(10));
     plain.say(&[ESC, b'G']);
-    plain.hear();
+    plain.receive();
     plain.read(480);
     let mut extended = Host::fs();
     extended.fs_w(&FsW { dpi: 100, area: [0, 0, 16, 30], colour: 0x13, depth: 8, block: 10 });
     extended.say(&[FS, b'G']);
-    extended.hear();
+    extended.receive();
     extended.read(481);
     [(plain, "ESC", 0x00), (extended, "FS", 0x02)]
 }
@@ -37,7 +37,7 @@ fn stray_bytes_in_mid_scan_are_refused_and_the_scan_goes_on() {
         }
         host.say(&[ACK]);
         if dialect == "ESC" {
-            assert_eq!(host.hear()[0], STX);
+            assert_eq!(host.receive()[0], STX);
             host.read(480);
         } else {
             host.read(481);
@@ -51,27 +51,27 @@ fn what_is_said_while_a_block_is_pushed_is_heard_after_it() {
     let mut host = Host::fs();
     host.fs_w(&FsW { dpi: 100, area: [0, 0, 16, 30], colour: 0x13, depth: 8, block: 20 });
     host.say(&[FS, b'G']);
-    host.hear();
+    host.receive();
     let mut buffer = [0; 512];
     assert_eq!(host.scanner.bulk_in(host.now, IN, &mut buffer), In::Data(512));
     host.say(&[CAN]);
     host.read(20 * 48 + 1 - 512);
-    assert_eq!(host.hear(), [ACK]);
+    assert_eq!(host.receive(), [ACK]);
     host.exchange(&[ESC, b'@'], &[ACK]);
 }
 
 /// The procedure of docs/esc-i.md, "A scanner that was left in the middle of a job", on such a scanner.
 fn resynchronise(host: &mut Host) {
-    while !host.hear().is_empty() {}
+    while !host.receive().is_empty() {}
     host.say(&[CAN]);
-    while !host.hear().is_empty() {}
+    while !host.receive().is_empty() {}
     host.say(&[ESC, b'@']);
-    if host.hear() == [ACK] {
+    if host.receive() == [ACK] {
         return host.assert_silent();
     }
     for _ in 0..257 {
         host.say(&[0]);
-        if !host.hear().is_empty() {
+        if !host.receive().is_empty() {
             break;
         }
     }
@@ -86,7 +86,7 @@ fn a_scanner_left_in_any_state_is_brought_back_by_the_procedure() {
     let mut pushing = Host::fs();
     pushing.fs_w(&FsW { dpi: 100, area: [0, 0, 160, 300], colour: 0x13, depth: 8, block: 100 });
     pushing.say(&[FS, b'G']);
-    pushing.hear();
+    pushing.receive();
     pushing.scanner.bulk_in(pushing.now, IN, &mut [0; 1024]);
     let parameters = |said: &[u8]| {
         let mut host = Host::fs();
@@ -115,13 +115,13 @@ fn warming_up_refuses_a_scan_until_it_is_over() {
     let mut host = Host::with(Conditions { warm_up: Duration::from_secs(5), ..Conditions::default() });
     host.fs_w(&FsW { dpi: 100, area: [0, 0, 8, 1], colour: 0, depth: 8, block: 1 });
     host.say(&[FS, b'F']);
-    assert_eq!(host.hear()[0], 0x02);
+    assert_eq!(host.receive()[0], 0x02);
     host.exchange(&[FS, b'G'], &[STX, 0x82, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     host.exchange(&[ESC, b'F'], &[STX, 0x02, 0, 0]);
     host.now += Duration::from_secs(5);
     host.exchange(&[FS, b'F'], &[0; 16]);
     host.say(&[FS, b'G']);
-    assert_eq!(host.hear()[..2], [STX, 0x02]);
+    assert_eq!(host.receive()[..2], [STX, 0x02]);
 }
 
 #[test]
@@ -134,16 +134,16 @@ fn an_open_cover_and_a_jam_are_told_and_refuse_a_scan() {
         let panel = host.scanner.panel();
         host.fs_w(&FsW { dpi: 100, area: [0, 0, 8, 1], colour: 0, depth: 8, block: 1 });
         host.say(&[FS, b'F']);
-        let status = host.hear();
+        let status = host.receive();
         assert_eq!((status[0], status[3]), (0x80, body));
         host.exchange(&[ESC, b'f'], &[STX, 0x82, 42, 0]);
-        let status = host.hear();
+        let status = host.receive();
         assert_eq!((status[0], status[11]), (0x81, body));
         host.say(&[FS, b'G']);
-        assert_eq!(host.hear()[..6], [STX, 0x82, 0, 0, 0, 0]);
+        assert_eq!(host.receive()[..6], [STX, 0x82, 0, 0, 0, 0]);
         panel.change(|conditions| *conditions = Conditions::default());
         host.say(&[FS, b'G']);
-        assert_eq!(host.hear()[1], 0x02);
+        assert_eq!(host.receive()[1], 0x02);
     }
 }
 
@@ -154,7 +154,7 @@ fn in_use_elsewhere_is_not_ready() {
     host.exchange(&[ESC, b'F'], &[STX, 0x42, 0, 0]);
     host.exchange(&[ESC, b'('], &[0x40]);
     host.say(&[FS, b'G']);
-    assert_eq!(host.hear()[1], 0x42);
+    assert_eq!(host.receive()[1], 0x42);
     host.set(b'd', &[3]);
     host.set(b'D', &[8]);
     host.exchange(&[ESC, b'G'], &[STX, 0x42, 0, 0, 0, 0]);
@@ -166,11 +166,11 @@ fn a_dead_lamp_is_a_fatal_state_that_only_a_reset_ends() {
     let mut host = Host::with(Conditions { lamp_dead: true, ..Conditions::default() });
     host.fs_w(&FsW { dpi: 100, area: [0, 0, 8, 1], colour: 0, depth: 8, block: 1 });
     host.say(&[FS, b'G']);
-    assert_eq!(host.hear()[1], 0x82);
+    assert_eq!(host.receive()[1], 0x82);
     host.exchange(&[ESC, b'C'], &[NAK]);
     host.exchange(&[ESC, b'F'], &[STX, 0x82, 0, 0]);
     host.say(&[FS, b'F']);
-    assert_eq!(host.hear()[0], 0x80);
+    assert_eq!(host.receive()[0], 0x80);
     host.exchange(&[ESC, b'@'], &[ACK]);
     host.exchange(&[ESC, b'F'], &[STX, 0x02, 0, 0]);
 }
@@ -183,7 +183,7 @@ fn a_fatal_error_in_mid_scan_ends_the_data_and_happens_once() {
         host.exchange(&[ESC, b'@'], &[ACK]);
         host.fs_w(&setting);
         host.say(&[FS, b'G']);
-        host.hear();
+        host.receive();
         assert_eq!(host.read(481)[480], 0);
         host.say(&[ACK]);
         assert_eq!(host.read(481)[480], error_byte);
@@ -198,7 +198,7 @@ fn a_fatal_error_in_mid_scan_ends_the_data_and_happens_once() {
     let mut host = Host::new(EsciSetup { dialect: Dialect::Esc, level: Level::B7, conditions, ..EsciSetup::default() });
     set_up_colour(&mut host, [0, 0, 16, 30], Some(10));
     host.say(&[ESC, b'G']);
-    host.hear();
+    host.receive();
     host.read(480);
     host.exchange(&[ACK], &[STX, 0x88, 0, 0, 0, 0]);
     host.assert_silent();
@@ -212,7 +212,7 @@ fn the_cancel_button_is_told_in_the_error_byte_once() {
     host.fs_w(&FsW { dpi: 100, area: [0, 0, 16, 30], colour: 0x13, depth: 8, block: 10 });
     for error_byte in [0x10, 0x00] {
         host.say(&[FS, b'G']);
-        host.hear();
+        host.receive();
         host.read(481);
         host.say(&[ACK]);
         assert_eq!(host.read(481)[480], error_byte);
@@ -226,7 +226,7 @@ fn a_button_press_is_told_once() {
     host.scanner.panel().change(|conditions| conditions.button = 2);
     for pressed in [2, 0] {
         host.exchange(&[ESC, b'!'], &[STX, 2, 1, 0]);
-        assert_eq!(host.hear(), [pressed]);
+        assert_eq!(host.receive(), [pressed]);
     }
 }
 
@@ -262,7 +262,7 @@ fn a_host_that_never_reads_is_held_off() {
     let taken = (0..100).take_while(|_| scanner.bulk_out(now, OUT, &flood) == Out::Ack).count();
     assert!(taken < 20, "{taken} packets of commands were taken without a reply being read");
     let mut host = Host { scanner, now };
-    while !host.hear().is_empty() {}
+    while !host.receive().is_empty() {}
     host.exchange(&[ESC, b'@'], &[ACK]);
 }
 
