@@ -52,11 +52,7 @@ impl Usbscand {
 
     /// The processor time that it has used so far, to a hundredth of a second.
     pub fn processor_time(&self) -> Outcome<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // Fields 14 and 15; the second is a name in brackets, which may hold blanks.
-        let (_, fields) = stat.rsplit_once(") ").ok_or("a name in brackets")?;
-        let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
-        Ok(Duration::from_millis(ticks * 1000 / TICKS))
+        processor_time_of(self.child.id())
     }
 
     /// A number of `/proc/PID/status`.
@@ -79,6 +75,15 @@ impl Usbscand {
         }
         Ok(all)
     }
+}
+
+/// The processor time that a process has used so far, to a hundredth of a second.
+pub fn processor_time_of(pid: u32) -> Outcome<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // Fields 14 and 15; the second is a name in brackets, which may hold blanks.
+    let (_, fields) = stat.rsplit_once(") ").ok_or("a name in brackets")?;
+    let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(Duration::from_millis(ticks * 1000 / TICKS))
 }
 
 /// The most memory that a process ever had, in KiB.

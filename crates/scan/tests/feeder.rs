@@ -423,6 +423,20 @@ fn of_level_d7_with_extended_commands_every_page_is_put_out_and_all_is_set_again
 }
 
 #[test]
+fn of_level_d7_a_sheet_is_turned_by_what_puts_a_page_out_and_front_and_back_are_its_own() {
+    let bench = bench("esci,level=D7,adf=2,duplex");
+    let mut scanner = open(&bench).expect("it opens");
+    let options = [("source", sources::FEEDER_DUPLEX), ("mode", "gray"), ("resolution", "75"), ("br-y", "120")];
+    scanner.options_mut().set_all(options).expect("good options");
+    for (number, side) in [(1, Side::Front), (1, Side::Back), (2, Side::Front), (2, Side::Back)] {
+        let page = next_page(&mut *scanner).expect("a page");
+        assert!(is_sheet(&page, number, side), "sheet {number} {side:?}");
+    }
+    assert!(no_documents(&next_page(&mut *scanner).expect_err("that was the last")));
+    assert_at_rest(&bench, "level D7");
+}
+
+#[test]
 fn film_is_scanned_where_it_lies_within_what_is_lit() {
     for (description, source, width, height) in [
         ("esci,tpu", sources::TRANSPARENCY, 300, 487),
