@@ -291,3 +291,32 @@ fn the_files_that_documents_name_exist() {
     assert_none(&found, "files that a document names and that are not there");
     assert_eq!(paths_named_in("`a/b.rs`, `crates/c` and `list`\n`tests/*.rs`"), ["a/b.rs", "crates/c"]);
 }
+
+/// Columns of a line of Markdown. A row of a table of numbers may be longer.
+const COLUMNS: usize = 120;
+
+/// Every Markdown file below a folder, what cargo builds left out.
+fn markdown(folder: &Path, found: &mut Vec<PathBuf>) {
+    for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a folder that reads").path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() && !name.starts_with('.') && name != "target" {
+            markdown(&path, found);
+        } else if name.ends_with(".md") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn lines_of_documents_fit_into_120_columns() {
+    let mut documents = Vec::new();
+    markdown(root(), &mut documents);
+    assert!(documents.len() > 20, "the walk finds the documents");
+    let mut long = Vec::new();
+    for document in documents {
+        let text = fs::read_to_string(&document).expect("a document is text");
+        let lines = text.lines().zip(1..).filter(|(line, _)| line.chars().count() > COLUMNS && !line.starts_with('|'));
+        long.extend(lines.map(|(_, number)| format!("{}:{number}", document.display())));
+    }
+    assert_none(&long, "lines that are too long");
+}
