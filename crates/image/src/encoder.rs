@@ -24,6 +24,8 @@ pub enum Encoder {
     Pdf(Box<PdfFile>),
     /// A page that came as JPEG.
     Passed(Out),
+    /// A document that came as PDF, and is the whole file.
+    Document(Out),
     /// Of a format with one page, which is written; or an error came between.
     Over(FileFormat),
 }
@@ -81,6 +83,23 @@ impl Encoder {
         }
     }
 
+    /// A document follows that is the file.
+    pub fn begin_document(&mut self) -> Result<(), ImageError> {
+        match std::mem::replace(self, Encoder::Over(FileFormat::Pdf)) {
+            Encoder::Pdf(file) => *self = Encoder::Document(file.into_out().ok_or(ImageError::OneDocument)?),
+            _ => return Err(ImageError::OneDocument),
+        }
+        Ok(())
+    }
+
+    /// Writes bytes of such a document.
+    pub fn document(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+        match self {
+            Encoder::Document(out) => out.write_all(bytes).map_err(ImageError::Write),
+            _ => Err(ImageError::NotBegun),
+        }
+    }
+
     /// Writes whole lines.
     pub fn lines(&mut self, lines: &[u8]) -> Result<(), ImageError> {
         match self {
@@ -89,7 +108,9 @@ impl Encoder {
             Encoder::Jpeg(file) => file.lines(lines),
             Encoder::Tiff(file) => file.lines(lines),
             Encoder::Pdf(file) => file.lines(lines),
-            Encoder::Waiting(..) | Encoder::Passed(_) | Encoder::Over(_) => Err(ImageError::NotBegun),
+            Encoder::Waiting(..) | Encoder::Passed(_) | Encoder::Document(_) | Encoder::Over(_) => {
+                Err(ImageError::NotBegun)
+            }
         }
     }
 
@@ -105,7 +126,7 @@ impl Encoder {
             Encoder::Png(file) => file.end(),
             Encoder::Pnm(file) => file.end(),
             Encoder::Jpeg(file) => file.end().map(drop),
-            Encoder::Passed(mut out) => out.flush().map_err(ImageError::Write),
+            Encoder::Passed(mut out) | Encoder::Document(mut out) => out.flush().map_err(ImageError::Write),
             _ => Err(ImageError::NotBegun),
         }
     }
@@ -127,7 +148,7 @@ impl Encoder {
             Encoder::Pnm(_) => FileFormat::Pnm,
             Encoder::Jpeg(_) | Encoder::Passed(_) => FileFormat::Jpeg,
             Encoder::Tiff(_) => FileFormat::Tiff,
-            Encoder::Pdf(_) => FileFormat::Pdf,
+            Encoder::Pdf(_) | Encoder::Document(_) => FileFormat::Pdf,
         }
     }
 }

@@ -21,6 +21,11 @@ pub enum ImageError {
         /// The system's error.
         source: io::Error,
     },
+    /// A PDF document of the scanner's own, for a file that has a page already.
+    #[error(
+        "the scanner sends each page as a PDF document, and a file holds one; use one file per page (-o page-%03d.pdf)"
+    )]
+    OneDocument,
     /// No thread for its encoder.
     #[error("start the encoder: {0}")]
     Thread(#[source] io::Error),

@@ -72,6 +72,14 @@ impl PdfFile {
         PdfFile { quality, state: State::Between(out), objects: vec![0; INFO], pages: 0 }
     }
 
+    /// What it would be written to, of one of which nothing is.
+    pub fn into_out(self) -> Option<Out> {
+        match self.state {
+            State::Between(out) if self.pages == 0 => Some(out),
+            _ => None,
+        }
+    }
+
     pub fn begin(&mut self, format: &PageFormat, height: u32) -> Result<(), ImageError> {
         let quality = self.quality.jpeg(format.pixels);
         let (out, start) = self.begin_picture(format, height, quality.is_some())?;

@@ -45,6 +45,8 @@ enum State {
     Spooled(Spool),
     /// The encoder is in it, and it comes as a JPEG.
     Passed,
+    /// The file is a document that comes as PDF.
+    Document,
     /// An error came between.
     Broken,
 }
@@ -96,6 +98,11 @@ impl PageWriter {
         holds_jpeg && quality == Quality::AsSent && format.check(page, quality).is_ok()
     }
 
+    /// Whether a document that a scanner sends as PDF is such a file.
+    pub fn passes_pdf(format: FileFormat, quality: Quality) -> bool {
+        format == FileFormat::Pdf && quality == Quality::AsSent
+    }
+
     /// What the page looks like that began last, once one has.
     pub fn page(&self) -> Option<&PageFormat> {
         self.page.as_ref()
@@ -103,7 +110,9 @@ impl PageWriter {
 
     /// Lines that came of it; of a page that comes as a JPEG all that it will have.
     pub fn lines_taken(&self) -> u32 {
-        if let (State::Passed, Some(PageFormat { height: Some(height), .. })) = (&self.state, self.page) {
+        if let (State::Passed | State::Document, Some(PageFormat { height: Some(height), .. })) =
+            (&self.state, self.page)
+        {
             return height;
         }
         let line = self.page.map_or(1, |page| page.bytes_per_line().max(1));
@@ -122,7 +131,7 @@ impl PageWriter {
     /// See [`ImageError`].
     pub fn fill(&mut self) -> Result<bool, ImageError> {
         // What came of a JPEG can't be filled up.
-        let is_begun = !matches!(self.state, State::Between | State::Announced | State::Passed);
+        let is_begun = !matches!(self.state, State::Between | State::Announced | State::Passed | State::Document);
         let Some(page) = self.page.filter(|_| is_begun) else {
             return Ok(false);
         };
@@ -144,7 +153,9 @@ impl PageWriter {
         match self.state {
             State::Between | State::Announced if self.whole > 0 => self.encoder.finish(),
             State::Between | State::Announced => Err(ImageError::Empty),
-            State::Known | State::Spooled(_) | State::Passed | State::Broken => Err(ImageError::NotBegun),
+            State::Known | State::Spooled(_) | State::Passed | State::Document | State::Broken => {
+                Err(ImageError::NotBegun)
+            }
         }
     }
 
@@ -191,6 +202,18 @@ impl PageWriter {
         Ok(())
     }
 
+    fn take_document(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+        match std::mem::replace(&mut self.state, State::Broken) {
+            State::Announced if self.whole > 0 => return Err(ImageError::OneDocument),
+            State::Announced => self.encoder.begin_document()?,
+            State::Document => {}
+            _ => return Err(ImageError::NotBegun),
+        }
+        self.encoder.document(bytes)?;
+        self.state = State::Document;
+        Ok(())
+    }
+
     /// The first line is there.
     fn first(&mut self, page: &PageFormat) -> Result<State, ImageError> {
         match page.height {
@@ -211,7 +234,7 @@ impl PageWriter {
                 let expected = expected(&page).unwrap_or(self.bytes / line * line);
                 return Err(ImageError::Length { got: self.bytes, expected });
             }
-            State::Known | State::Passed => self.encoder.end_page()?,
+            State::Known | State::Passed | State::Document => self.encoder.end_page()?,
             State::Spooled(spool) => self.write_spooled(spool, &page)?,
             _ => return Err(ImageError::NotBegun),
         }
@@ -253,6 +276,15 @@ impl PageSink for PageWriter {
 
     fn jpeg(&mut self, bytes: &[u8]) -> Result<Flow, SinkError> {
         self.take_jpeg(bytes)?;
+        Ok(Flow::Continue)
+    }
+
+    fn takes_pdf(&self, _format: &PageFormat) -> bool {
+        PageWriter::passes_pdf(self.format, self.quality)
+    }
+
+    fn pdf(&mut self, bytes: &[u8]) -> Result<Flow, SinkError> {
+        self.take_document(bytes)?;
         Ok(Flow::Continue)
     }
 }

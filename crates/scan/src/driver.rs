@@ -70,6 +70,12 @@ pub trait Scanner: Send {
     /// When the options don't make a page: [`ScanError::Area`].
     fn page_format(&self) -> Result<PageFormat, ScanError>;
 
+    /// Whether pages with these options come as PDF documents of the scanner's own, one a page, and in no other way: only a sink
+    /// that takes those gets them, see [`PageSink::takes_pdf`].
+    fn sends_only_pdf(&self) -> bool {
+        false
+    }
+
     /// Scans one page. The scanner is idle afterwards, also when it is cancelled or fails, unless the error says
     /// otherwise; `progress` hears how it goes on, on this thread.
     ///

@@ -130,6 +130,22 @@ pub trait PageSink {
         let _ = bytes;
         Err(SinkError::new("this page is taken as lines"))
     }
+
+    /// Whether a page like this, which the scanner sends as a PDF document of its own and in no other way, is wanted as it comes.
+    /// It then gets [`PageSink::pdf`] where others get `lines`, and `begin` with the height that was asked for, if any.
+    fn takes_pdf(&self, format: &PageFormat) -> bool {
+        let _ = format;
+        false
+    }
+
+    /// The next bytes of such a document. What they show is not looked at.
+    ///
+    /// # Errors
+    /// As `begin`.
+    fn pdf(&mut self, bytes: &[u8]) -> Result<Flow, SinkError> {
+        let _ = bytes;
+        Err(SinkError::new("this page is taken as lines"))
+    }
 }
 
 /// Why a sink could not take a page: whatever error it has.

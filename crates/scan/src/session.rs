@@ -13,7 +13,7 @@ use bytes::Bytes;
 use usbscan_client::wire::{
     self, AbortStep, Answer, Command, ControlDirection, DeviceEntry, ListBody, OpenBody, Pipe, Status,
 };
-use usbscan_client::{Pending, RequestData, Session};
+use usbscan_client::{Endpoints, Pending, RequestData, Session};
 
 use crate::support::descriptors::{InterfacePipes, interfaces_of};
 use crate::{Cancel, ClassTriple, ControlRequest, ReadEnd, Received, Transport, TransportError};
@@ -113,7 +113,19 @@ impl SessionTransport {
     /// # Errors
     /// Refusals of the daemon; `busy` names who has the scanner.
     pub fn open(session: Session, device: &str) -> Result<(SessionTransport, DeviceEntry), usbscan_client::Error> {
-        let opened = session.open(device)?;
+        SessionTransport::open_at(session, device, Endpoints::default())
+    }
+
+    /// The same, at the interface that is named.
+    ///
+    /// # Errors
+    /// As [`SessionTransport::open`].
+    pub fn open_at(
+        session: Session,
+        device: &str,
+        endpoints: Endpoints,
+    ) -> Result<(SessionTransport, DeviceEntry), usbscan_client::Error> {
+        let opened = session.open_at(device, endpoints)?;
         session.lock_handle().lock_timeout(usbscan_client::LOCK_TIMEOUT)?;
         Ok((SessionTransport::new(session).with_pipes(&opened), opened.device))
     }

@@ -17,6 +17,8 @@ pub(super) const NO_INTENT: &str = "None";
 pub(super) struct Place {
     pub source: InputSource,
     pub caps: InputCaps,
+    /// It says more resolutions than these.
+    pub most_dpi: Option<u32>,
 }
 
 fn word(source: InputSource) -> &'static str {
@@ -43,6 +45,7 @@ impl Place {
         let mut listed: Vec<u32> = all.iter().flat_map(|one| one.square()).collect();
         listed.sort_unstable();
         listed.dedup();
+        listed.retain(|dpi| self.most_dpi.is_none_or(|most| *dpi <= most));
         Constraint::List(listed.into_iter().map(|dpi| Value::Int(dpi as i32)).collect())
     }
 
@@ -65,9 +68,9 @@ pub(super) struct Capabilities {
 }
 
 impl Capabilities {
-    /// `None` of a scanner that has no place for a page in 8 bit.
-    pub(super) fn new(all: ScannerCapabilities) -> Option<Capabilities> {
-        let place = |source, caps: &InputCaps| Place { source, caps: caps.clone() };
+    /// `None` of a scanner that has no place for a page in 8 bit. More dots per inch than `most_dpi` are not offered.
+    pub(super) fn new(all: ScannerCapabilities, most_dpi: Option<u32>) -> Option<Capabilities> {
+        let place = |source, caps: &InputCaps| Place { source, caps: caps.clone(), most_dpi };
         let mut places: Vec<Place> = all.platen.iter().map(|caps| place(InputSource::Platen, caps)).collect();
         if let Some(adf) = &all.adf {
             places.push(place(InputSource::Feeder, &adf.simplex));
@@ -95,6 +98,18 @@ impl Capabilities {
     pub(super) fn has_jpeg(&self, source: InputSource) -> bool {
         let mut places = self.places.iter().filter(|place| place.source == source);
         places.any(|place| place.caps.formats.contains(&Format::Jpeg))
+    }
+
+    /// Whether pages of this mode come from a place.
+    pub(super) fn has_mode(&self, source: InputSource, mode: ColorMode) -> bool {
+        let mut places = self.places.iter().filter(|place| place.source == source);
+        places.any(|place| place.caps.resolutions(mode).is_some())
+    }
+
+    /// Whether pages come from a place as PDF documents, and not in a form that is decoded here.
+    pub(super) fn has_only_pdf(&self, source: InputSource) -> bool {
+        let mut places = self.places.iter().filter(|place| place.source == source);
+        !self.has_jpeg(source) && places.any(|place| place.caps.formats.contains(&Format::Pdf))
     }
 
     /// The forms in which they come.
@@ -260,7 +275,7 @@ pub(super) mod tests {
                 + &range("CompressionFactorSupport", 0, 100, 25),
         );
         let all = ScannerCapabilities::parse(document.as_bytes()).expect("capabilities");
-        Capabilities::new(all).expect("a place")
+        Capabilities::new(all, None).expect("a place")
     }
 
     #[test]

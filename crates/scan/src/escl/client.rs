@@ -8,6 +8,7 @@ use usbscan_escl::{AdfState, InputSource, JobPath, ROOT, ScanSettings, ScannerCa
 use super::connection::Connection;
 use super::guard::{self, Guard, State as At};
 use super::note::{Note, is_open};
+use super::oddities::Oddities;
 use super::plan::Plan;
 use crate::support::Timeouts;
 use crate::{DeviceError, ProtocolError, ScanError, TransportError, Unsupported};
@@ -46,6 +47,7 @@ pub(super) struct Client {
     pub second: Option<Connection>,
     /// What the daemon is left should we die. Armed before each request, so that it sees all of the response.
     pub guard: Option<Guard>,
+    pub oddities: Oddities,
     pub timeouts: Timeouts,
 }
 
@@ -74,6 +76,11 @@ impl Client {
             (On::Free, Some(second)) => second,
             _ => &mut self.pages,
         })
+    }
+
+    /// With what this model wants in every request.
+    fn dress(&self, request: Request) -> Request {
+        request.with_connection(self.oddities.connection)
     }
 
     /// Whether no response is under way.
@@ -106,6 +113,7 @@ impl Client {
         let request = path("ScannerStatus");
         let mut tries = 0;
         loop {
+            let request = self.dress(request.clone());
             let free = self.about_to_ask(On::Free)?;
             let (head, body) = free.exchange(&request, Limits::document(), STATUS, timeout)?;
             match head.status {
@@ -131,6 +139,7 @@ impl Client {
         loop {
             let document = plan.settings.to_xml().into_bytes();
             let request = Request::post(&format!("{ROOT}/ScanJobs"), document).expect("a path of ours");
+            let request = self.dress(request);
             let timeout = self.timeouts.feed;
             let (head, _) = self.about_to_ask(On::Pages)?.exchange(&request, Limits::document(), JOB, timeout)?;
             match head.status {
@@ -175,7 +184,7 @@ impl Client {
 
     /// Asks for the next page of a job.
     pub(super) fn next_document(&mut self, job: &JobPath, plan: &Plan, timeout: Duration) -> Result<Next, ScanError> {
-        let request = Request::get(&job.next_document()).ok_or(ProtocolError::NoJob)?;
+        let request = self.dress(Request::get(&job.next_document()).ok_or(ProtocolError::NoJob)?);
         self.about_to_ask(On::Pages)?.send(&request, Limits::page(plan.most_bytes()))?;
         let head = self.pages.head(PAGE, timeout)?;
         if head.status == 200 {
@@ -199,7 +208,7 @@ impl Client {
 
     /// Sends the request that ends a job, on the connection that is free.
     pub(super) fn start_delete(&mut self, job: &JobPath) -> Result<(), ScanError> {
-        let Some(request) = Request::delete(job.as_str()) else { return Ok(()) };
+        let Some(request) = Request::delete(job.as_str()).map(|request| self.dress(request)) else { return Ok(()) };
         if self.guard.is_some() {
             self.guard = Some(Guard::Deleting(job.clone()));
         }

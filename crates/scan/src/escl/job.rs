@@ -183,6 +183,11 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// What was read of it comes again.
+    pub(super) fn put_back(&mut self, bytes: Bytes) {
+        self.first = Some(bytes);
+    }
+
     pub(super) fn client(&mut self) -> &mut Client {
         self.client
     }

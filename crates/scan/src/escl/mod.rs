@@ -17,6 +17,7 @@
 //! | `lines` | the scanner's picture to lines of the page |
 //! | `note` | what outlives the daemon too |
 //! | `oddities` | what single models do differently |
+//! | `pass` | the scanner's picture as it came |
 //! | `resync` | back in sync from any state |
 //! | `scanner` | the whole of a page |
 
@@ -28,6 +29,7 @@ mod job;
 mod lines;
 mod note;
 mod oddities;
+mod pass;
 mod plan;
 mod resync;
 mod scanner;

@@ -5,7 +5,7 @@ use usbscan_escl::{ColorMode, Format, InputSource, Region, ScanSettings, UNITS_P
 use super::capabilities::{COMPRESSION_FACTOR, Capabilities, INTENT, NO_INTENT, Place};
 use crate::options::names;
 use crate::support::options::modes;
-use crate::{Area, Dpi, OptionError, Options, PageFormat, PixelArea, Pixels, ScanError};
+use crate::{Area, Dpi, OptionError, Options, PageFormat, PixelArea, Pixels, ScanError, Unsupported};
 
 /// One page as it is to be scanned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,24 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// The same page as a document that the scanner makes: it is as large as the scanner can do, and lineart is the scanner's.
+    ///
+    /// # Errors
+    /// [`ScanError::NotSupported`] for lineart of a scanner that has none.
+    pub(super) fn into_pdf(mut self, capabilities: &Capabilities) -> Result<Plan, ScanError> {
+        self.settings.format = Format::Pdf;
+        if self.page.pixels == Pixels::Bit {
+            let lineart = ColorMode::BlackAndWhite1;
+            if !capabilities.has_mode(self.settings.source, lineart) {
+                let (model, formats) = (capabilities.all.make_and_model.clone(), Format::Pdf.media_type().to_owned());
+                let known = Format::Jpeg.media_type();
+                return Err(ScanError::NotSupported(Unsupported::Format { model, formats, known }));
+            }
+            self.settings.mode = lineart;
+        }
+        Ok(self)
+    }
+
     pub(super) fn new(capabilities: &Capabilities, options: &Options) -> Result<Plan, ScanError> {
         let place = capabilities.place(options.text(names::SOURCE));
         let (pixels, mode) = match options.text(names::MODE) {

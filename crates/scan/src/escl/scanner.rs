@@ -8,10 +8,12 @@ use super::connection::Connection;
 use super::job::{Body, Job, Tell};
 use super::lines::Lines;
 use super::oddities::Oddities;
+use super::pass::{may_pass, pass, pass_document};
 use super::plan::Plan;
 use super::resync::resync;
 use crate::support::Timeouts;
 use crate::support::channel::{is_gone, is_out_of_sync, or_cancelled};
+use crate::support::resync_io::drain;
 use crate::{
     Cancel, ClassTriple, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError,
     ScanError, Scanner, Transport, Unsupported,
@@ -28,7 +30,6 @@ pub(super) struct EsclScanner {
     client: Client,
     identity: Identity,
     capabilities: Capabilities,
-    oddities: Oddities,
     options: Options,
     /// The job that is open: of the feeder, between its pages too.
     job: Option<Job>,
@@ -37,12 +38,12 @@ pub(super) struct EsclScanner {
 impl EsclScanner {
     /// Gets in sync and identifies. The usual scanner is silent and costs a moment of listening.
     pub(super) fn open(
-        mut transport: Box<dyn Transport>,
+        transport: Box<dyn Transport>,
         timeouts: Timeouts,
         progress: Tell<'_>,
     ) -> Result<EsclScanner, ScanError> {
-        let second = transport.second_interface(INTERFACES)?.map(|second| Connection::new(second, timeouts));
-        let mut client = Client { pages: Connection::new(transport, timeouts), second, guard: None, timeouts };
+        let (pages, oddities) = (Connection::new(transport, timeouts), Oddities::default());
+        let mut client = Client { pages, second: None, guard: None, oddities, timeouts };
         let found = listen(&mut client).and_then(|()| client.capabilities(timeouts.reply));
         let all = match found {
             Err(error) if is_out_of_sync(&error) => {
@@ -53,6 +54,10 @@ impl EsclScanner {
             }
             found => found?,
         };
+        client.oddities = Oddities::of(&all.make_and_model);
+        if !client.oddities.one_interface {
+            client.second = second(&mut client, timeouts)?;
+        }
         match client.heed_note() {
             Err(error) if is_out_of_sync(&error) => {
                 log::info!("end the job that was left: {error}");
@@ -60,11 +65,11 @@ impl EsclScanner {
             }
             heeded => heeded?,
         }
-        let oddities = Oddities::of(&all.make_and_model);
-        let capabilities =
-            Capabilities::new(all).ok_or(ProtocolError::Capabilities("there is no place for a page in 8 bit"))?;
+        let most_dpi = client.oddities.most_dpi;
+        let capabilities = Capabilities::new(all, most_dpi)
+            .ok_or(ProtocolError::Capabilities("there is no place for a page in 8 bit"))?;
         let (identity, options) = (capabilities.identity(), capabilities.options());
-        Ok(EsclScanner { client, identity, capabilities, oddities, options, job: None })
+        Ok(EsclScanner { client, identity, capabilities, options, job: None })
     }
 
     fn try_page(&mut self, plan: &Plan, sink: &mut dyn PageSink, progress: Tell<'_>) -> Result<Outcome, ScanError> {
@@ -75,7 +80,8 @@ impl EsclScanner {
             Job::begin(&mut self.client, plan, &mut self.job, progress)?;
         }
         let Some(job) = &mut self.job else { return Err(ProtocolError::NoJob.into()) };
-        if !job.next_page(&mut self.client, self.oddities, progress)? {
+        let oddities = self.client.oddities;
+        if !job.next_page(&mut self.client, oddities, progress)? {
             return Err(self.no_page(plan)?);
         }
         job.pages += 1;
@@ -118,7 +124,10 @@ impl EsclScanner {
     /// The job is over at the scanner, or is to be between two pages.
     fn finish(&mut self) -> Result<(), ScanError> {
         match self.job.take() {
-            Some(job) => job.finish(&mut self.client, self.oddities),
+            Some(job) => {
+                let oddities = self.client.oddities;
+                job.finish(&mut self.client, oddities)
+            }
             None => Ok(()),
         }
     }
@@ -206,15 +215,33 @@ impl EsclScanner {
 
 /// Before the first request: what is left of another one's answers would be taken for ours.
 fn listen(client: &mut Client) -> Result<(), ScanError> {
-    client.pages.channel.expect_silence(true)?;
-    match &mut client.second {
-        Some(second) => second.channel.expect_silence(true),
-        None => Ok(()),
+    client.pages.channel.expect_silence(true)
+}
+
+/// The connection over the other interface, where there is one, with what is left on it read away.
+fn second(client: &mut Client, timeouts: Timeouts) -> Result<Option<Connection>, ScanError> {
+    let Some(second) = client.pages.channel.transport.second_interface(INTERFACES)? else { return Ok(None) };
+    let mut second = Connection::new(second, timeouts);
+    match second.channel.expect_silence(true) {
+        Err(error) if is_out_of_sync(&error) => {
+            log::info!("the second interface is not in sync: {error}");
+            drain(&mut *second.channel.transport, timeouts.silence)?;
+        }
+        silence => silence?,
     }
+    Ok(Some(second))
 }
 
 /// All lines of a page to the sink.
 fn copy(plan: &Plan, body: &mut Body<'_>, sink: &mut dyn PageSink, progress: Tell<'_>) -> Result<Outcome, ScanError> {
+    if plan.settings.format == Format::Pdf {
+        return pass_document(plan, body, sink);
+    }
+    if may_pass(plan, sink) {
+        if let Some(outcome) = pass(plan, body, sink, progress)? {
+            return Ok(outcome);
+        }
+    }
     let mut lines = Lines::new(plan, body)?;
     sink.begin(&plan.page).map_err(ScanError::Sink)?;
     let line_bytes = plan.page.bytes_per_line();
@@ -269,9 +296,17 @@ impl Scanner for EsclScanner {
         Ok(Plan::new(&self.capabilities, &self.options)?.page)
     }
 
+    fn sends_only_pdf(&self) -> bool {
+        let plan = Plan::new(&self.capabilities, &self.options);
+        plan.is_ok_and(|plan| self.capabilities.has_only_pdf(plan.settings.source))
+    }
+
     fn scan(&mut self, sink: &mut dyn PageSink, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, ScanError> {
-        let plan = Plan::new(&self.capabilities, &self.options)?;
-        if !self.capabilities.has_jpeg(plan.settings.source) {
+        let mut plan = Plan::new(&self.capabilities, &self.options)?;
+        let takes_pdf = self.capabilities.has_only_pdf(plan.settings.source) && sink.takes_pdf(&plan.page);
+        if takes_pdf {
+            plan = plan.into_pdf(&self.capabilities)?;
+        } else if !self.capabilities.has_jpeg(plan.settings.source) {
             let formats = self.capabilities.formats(plan.settings.source);
             let model = self.identity.model.clone();
             return Err(ScanError::NotSupported(Unsupported::Format {

@@ -47,9 +47,26 @@ impl Rewriter {
         width > 0 && width.div_ceil(mcu) == self.decoder.headers.mcus_across
     }
 
+    /// Likewise for lines, as far as the head tells how many there are.
+    pub fn has_height(&self, height: u32) -> bool {
+        let mcu = self.decoder.headers.mcu_height();
+        self.frame().height.is_some_and(|told| height > 0 && height.div_ceil(mcu) == told.div_ceil(mcu))
+    }
+
+    /// What was read, of one whose data nobody has asked for: to be read again in another way.
+    pub fn into_bytes(self) -> Bytes {
+        [self.head, self.taken].concat().into()
+    }
+
     /// Lines that there are so far: whole rows of MCUs.
     pub fn lines(&self) -> u32 {
         self.decoder.lines
+    }
+
+    /// Whether what has come is the data of a picture of so many lines: as many rows of MCUs.
+    pub fn is_whole_for(&self, height: u32) -> bool {
+        let mcu = self.decoder.headers.mcu_height();
+        self.lines().div_ceil(mcu) == height.div_ceil(mcu)
     }
 
     /// The nearest height to this one that has the same data, once all of it has come.

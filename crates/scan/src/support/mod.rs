@@ -8,6 +8,7 @@ pub(crate) mod descriptors;
 pub(crate) mod fill;
 pub(crate) mod gamma;
 pub(crate) mod options;
+pub(crate) mod passed;
 pub(crate) mod reassembly;
 pub(crate) mod resync;
 pub(crate) mod resync_io;

@@ -377,6 +377,80 @@ fn a_picture_that_is_smaller_is_filled_up_with_white_and_a_larger_one_is_cut() {
     }
 }
 
+/// Takes pages as the scanner sends them.
+#[derive(Default)]
+struct AsSent {
+    format: Option<PageFormat>,
+    bytes: Vec<u8>,
+    lines: usize,
+}
+
+impl PageSink for AsSent {
+    fn begin(&mut self, format: &PageFormat) -> Result<(), SinkError> {
+        self.format = Some(*format);
+        Ok(())
+    }
+
+    fn lines(&mut self, lines: &[u8]) -> Result<Flow, SinkError> {
+        self.lines += lines.len();
+        Ok(Flow::Continue)
+    }
+
+    fn end(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn takes_jpeg(&self, _format: &PageFormat) -> bool {
+        true
+    }
+
+    fn jpeg(&mut self, bytes: &[u8]) -> Result<Flow, SinkError> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(Flow::Continue)
+    }
+}
+
+/// From behind the scan's head to its end.
+fn data_of(picture: &[u8]) -> &[u8] {
+    let begin = picture.windows(2).position(|two| two == [0xff, 0xda]).expect("a scan");
+    &picture[begin..]
+}
+
+#[test]
+fn a_picture_that_is_the_page_is_passed_on_as_it_came_with_the_pages_size_and_resolution() {
+    for (source, smaller) in [("flatbed", 0), ("flatbed", 3), ("automatic document feeder", 3)] {
+        let device = device(1);
+        let sent = picture(0, 0, 0, WIDTH - smaller, HEIGHT - smaller, 1);
+        (device.lock().pages, device.lock().adf) = (vec![sent.clone()], Some("Loaded"));
+        let mut scanner = open(&device).expect("it opens");
+        scanner.options_mut().set_all([("source", source), GRAY[0], GRAY[1]]).expect("options");
+        let mut page = AsSent::default();
+        assert_eq!(scanner.scan(&mut page, &mut |_| {}).expect("a page"), Outcome::Complete);
+        let height = if source == "flatbed" { HEIGHT } else { HEIGHT - smaller };
+        let format = page.format.expect("a format");
+        assert_eq!((format.width, format.height), (WIDTH as u32, Some(height as u32)), "{source}, {smaller}");
+        assert_eq!(data_of(&page.bytes), data_of(&sent), "not one byte of the data is another");
+        let frame = page.bytes.windows(2).position(|two| two == [0xff, 0xc0]).expect("a frame");
+        let told = |at: usize| usize::from(page.bytes[at]) << 8 | usize::from(page.bytes[at + 1]);
+        assert_eq!((told(frame + 5), told(frame + 7)), (height, WIDTH));
+        assert_eq!((told(14), told(16), page.lines), (75, 75, 0));
+    }
+}
+
+#[test]
+fn a_picture_that_is_not_the_page_is_decoded_whatever_the_sink_takes() {
+    for (width, height, channels) in [(WIDTH - 8, HEIGHT, 1), (WIDTH, HEIGHT - 16, 1), (WIDTH, HEIGHT, 3)] {
+        let device = device(1);
+        device.lock().pages = vec![picture(0, 0, 0, width, height, channels)];
+        let mut scanner = open(&device).expect("it opens");
+        scanner.options_mut().set_all(GLASS).expect("options");
+        let mut page = AsSent::default();
+        assert_eq!(scanner.scan(&mut page, &mut |_| {}).expect("a page"), Outcome::Complete);
+        assert_eq!((page.bytes.len(), page.lines), (0, WIDTH * HEIGHT));
+        assert_settled(&device);
+    }
+}
+
 #[test]
 fn an_area_that_is_too_small_for_the_feeder_is_cut_out_of_what_it_can_do() {
     let device = device(0);
