@@ -86,6 +86,40 @@ fn the_feeder_gives_all_its_sheets_one_side_or_both() {
 }
 
 #[test]
+fn a_page_that_the_scanner_sends_as_jpeg_is_in_the_file_as_it_came() {
+    let rig = Rig::new("escl");
+    scan(&rig, &["--mode", "color", "-o", "page.jpg"]);
+    scan(&rig, &["--mode", "color", "-o", "page.pdf"]);
+    let (jpeg, pdf) = (std::fs::read(rig.path("page.jpg")), std::fs::read(rig.path("page.pdf")));
+    let (jpeg, pdf) = (jpeg.expect("a file"), pdf.expect("a file"));
+    let data = &jpeg[jpeg.windows(2).position(|two| two == [0xff, 0xda]).expect("a scan")..];
+    assert!(pdf.windows(data.len()).any(|part| part == data), "the same data in both");
+    // The virtual scanner's encoder has restart intervals, ours has none.
+    assert!(jpeg.windows(4).any(|four| four == [0xff, 0xdd, 0, 4]), "it is the scanner's");
+}
+
+#[test]
+fn a_scanner_that_sends_only_pdf_scans_to_pdf_and_refuses_the_rest_in_words() {
+    let rig = Rig::new("escl,formats=pdf,adf=2");
+    for source in ["flatbed", "adf"] {
+        scan(&rig, &["--source", source, "--mode", "color", "--pages", "1", "-o", "page.pdf"]);
+        let pdf = std::fs::read(rig.path("page.pdf")).expect("a file");
+        assert!(pdf.starts_with(b"%PDF-") && pdf.trim_ascii_end().ends_with(b"%%EOF"), "{source}");
+    }
+    for (arguments, words) in [
+        (&["scan", "-o", "page.png"][..], "only as PDF"),
+        (&["scan", "--quality", "80", "-o", "page.pdf"], "only as PDF"),
+        (&["scan", "--source", "adf", "-o", "pages.pdf"], "one file per page"),
+    ] {
+        let ended = rig.run(arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(words), "{arguments:?}: {}", ended.stderr);
+    }
+    scan(&rig, &["--source", "adf", "--mode", "gray", "-o", "sheet-%d.pdf"]);
+    assert!(rig.path("sheet-1.pdf").exists());
+}
+
+#[test]
 fn a_program_that_is_interrupted_or_killed_in_mid_page_leaves_the_scanner_usable() {
     for layout in ["interfaces=2", "layout=alternate", "interfaces=1"] {
         for signal in [Signal::INT, Signal::KILL] {

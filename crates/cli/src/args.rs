@@ -60,7 +60,7 @@ pub enum Command {
     /// Show a scanner's sessions and pending requests
     Status(Device),
     /// Show a scanner's options and their possible values
-    Options(Device),
+    Options(ScanOptions),
     /// Scan one page, or every page in the feeder
     Scan(Scan),
     /// Cancel everything pending on a scanner and return it to idle
@@ -90,9 +90,28 @@ pub struct Device {
 }
 
 #[derive(Debug, Args)]
+pub struct ScanOptions {
+    #[command(flatten)]
+    pub device: Device,
+
+    #[command(flatten)]
+    pub driver: Driver,
+}
+
+#[derive(Debug, Args)]
+pub struct Driver {
+    /// Driver to use, of a scanner that `usbscan list` shows with several [default: the first whose interface is free]
+    #[arg(long, value_name = "NAME")]
+    pub driver: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct Scan {
     #[command(flatten)]
     pub device: Device,
+
+    #[command(flatten)]
+    pub driver: Driver,
 
     /// Resolution in dots per inch [default: see `usbscan options`]
     #[arg(short, long, value_name = "DPI", value_parser = whole::<u32>(1, 100_000))]

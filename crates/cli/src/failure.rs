@@ -38,6 +38,10 @@ pub enum Failure {
     OnePage { format: FileFormat },
     #[error("--quality is for JPEG and PDF; {0} is lossless")]
     Quality(FileFormat),
+    #[error(
+        "this scanner sends pages only as PDF documents: use a .pdf file, and neither --quality nor --keep-partial"
+    )]
+    OnlyPdf,
     #[error(transparent)]
     Unwritable(usbscan_image::ImageError),
     /// An error after the first lines of a batch were scanned.
@@ -53,6 +57,9 @@ pub enum Failure {
     NoScanner,
     #[error("{} scanners found, specify one: {}", .0.len(), names(.0))]
     WhichScanner(Vec<DeviceEntry>),
+    /// `--driver` names one that the scanner has not.
+    #[error("{device} can't be used with {wanted}; its drivers: {known}")]
+    NoDriver { device: String, wanted: String, known: String },
     #[error("no request {session}/{request}; it may have completed already")]
     NoRequest { session: u64, request: u64 },
     /// There is nothing that the daemon could cancel.

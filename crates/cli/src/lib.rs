@@ -90,7 +90,7 @@ fn run(arguments: &Arguments, bar: &Bar) -> Result<(), Failure> {
     match &arguments.command {
         Command::List => list::run(&context),
         Command::Status(device) => status::run(&context, device),
-        Command::Options(device) => options::run(&context, device),
+        Command::Options(args) => options::run(&context, args),
         Command::Scan(args) => scan::run(&context, args),
         Command::Cancel(args) => cancel::run(&context, args),
         Command::WaitEvent(args) => wait_event::run(&context, args),

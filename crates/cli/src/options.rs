@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use serde_json::json;
 use usbscan_scan::{OptionDescriptor, Scanner, Unit};
 
-use super::args::Device;
+use super::args::ScanOptions;
 use super::context::Context;
 use super::failure::Failure;
 use super::scan::open_scanner;
@@ -15,8 +15,8 @@ use super::table::printable;
 const WIDTH: usize = 100;
 
 /// Shows all options of a scanner.
-pub fn run(context: &Context<'_>, device: &Device) -> Result<(), Failure> {
-    let mut opened = open_scanner(context, device, &mut |_| {})?;
+pub fn run(context: &Context<'_>, args: &ScanOptions) -> Result<(), Failure> {
+    let mut opened = open_scanner(context, &args.device, &args.driver, &mut |_| {})?;
     let scanner: &mut dyn Scanner = &mut *opened.scanner;
     let value = json!({ "device": opened.device.name, "identity": scanner.identity(), "options": scanner.options() });
     context.print(&value, |out| {

@@ -82,6 +82,20 @@ impl Session {
         self.ask_for::<ListBody>(Command::List { device: None, descriptors: false }).map(|body| body.devices)
     }
 
+    /// One scanner, by name, stable id, or an unambiguous beginning of either.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
+    pub fn find(&self, device: &str) -> Result<DeviceEntry, Error> {
+        let command = Command::List { device: Some(device.to_owned()), descriptors: false };
+        let answer = self.ask(command)?;
+        let mut devices = body::<ListBody>("list", &answer)?.devices;
+        if devices.is_empty() {
+            return body("list", &answer);
+        }
+        Ok(devices.remove(0))
+    }
+
     /// What one scanner, or every one, is doing, and for whom.
     ///
     /// # Errors

@@ -90,6 +90,9 @@ impl Device for LibusbDevice {
         if shared.claims.contains(interface) {
             return Ok(());
         }
+        if holder::is_printing(&shared.info.location, self.configuration(), interface) {
+            return Err(shared.error(ErrorKind::Busy(Holder::Printing), &tried));
+        }
         match self.handle().claim_interface(interface.0) {
             Ok(()) => {}
             Err(error @ rusb::Error::Busy) => {

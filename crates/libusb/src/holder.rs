@@ -7,6 +7,22 @@ use usbscan_usb::{Holder, InterfaceNumber, Location};
 
 use crate::sysfs;
 
+/// The kernel's driver for printers.
+const USBLP: &str = "usblp";
+/// How many of its printers are open, all together: the kernel counts no better.
+const OPEN_PRINTERS: &str = "/sys/module/usblp/refcnt";
+
+/// Whether somebody prints by way of this interface, as far as that can be known: its driver would lose the job if it were
+/// detached.
+pub(crate) fn is_printing(location: &Location, configuration: u8, interface: InterfaceNumber) -> bool {
+    let driver = sysfs::driver(location, configuration, interface);
+    driver.as_deref() == Some(USBLP) && counts(&fs::read_to_string(OPEN_PRINTERS).unwrap_or_default())
+}
+
+fn counts(text: &str) -> bool {
+    text.trim().parse::<u32>().is_ok_and(|count| count > 0)
+}
+
 /// Who holds an interface: a kernel driver, a program, or an unknown holder.
 pub(crate) fn of_interface(location: &Location, configuration: u8, interface: InterfaceNumber) -> Holder {
     match sysfs::driver(location, configuration, interface) {
@@ -46,6 +62,13 @@ mod tests {
     use std::fs::File;
 
     use super::*;
+
+    #[test]
+    fn a_printer_is_in_use_where_the_drivers_count_says_so() {
+        for (text, is_open) in [("0\n", false), ("1\n", true), ("12", true), ("-1", false), ("", false)] {
+            assert_eq!(counts(text), is_open, "{text:?}");
+        }
+    }
 
     #[test]
     fn a_program_that_has_the_node_open_twice_is_itself_the_holder() {

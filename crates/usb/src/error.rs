@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Holder {
     /// A kernel driver that could not be detached, by name.
     KernelDriver(String),
+    /// The kernel's printer driver, which somebody is printing with.
+    Printing,
     /// Another program, claimed through usbfs. Process id and name where they could be found out.
     Program {
         /// Process id.
@@ -21,6 +23,7 @@ pub enum Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Holder::Printing => f.write_str("a print job (kernel driver usblp); try again when it has been printed"),
             Holder::KernelDriver(name) => write!(f, "kernel driver {name}"),
             Holder::Program { pid, name } => write!(f, "{name} (pid {pid})"),
             Holder::Unknown => f.write_str("another program"),

@@ -49,6 +49,10 @@ pub struct DeviceEntry {
     pub bus: String,
     /// The protocol it is taken for, from class or model table: `esci`, `escl`, `still-image`, `loopback`, `unknown`.
     pub protocol: String,
+    /// Where there are several ways to it: what each speaks and on which interface, that which is preferred first. `open` takes
+    /// the first whose interface no other program has, or the one of the interface that it names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drivers: Vec<DriverEntry>,
     /// Whether the daemon may open it.
     pub accessible: bool,
     /// It does not answer, and no recovery has helped. Programs that open scanners by themselves leave it alone.
@@ -64,6 +68,15 @@ pub struct DeviceEntry {
     /// from the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub descriptors: Option<HexBytes>,
+}
+
+/// A way to a scanner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriverEntry {
+    /// The protocol, and the name of the driver for it.
+    pub driver: String,
+    /// The interface that it takes.
+    pub interface: u8,
 }
 
 /// `list`. `information` is the number of scanners.

@@ -51,8 +51,8 @@ pub use serde_json::{Map, Value};
 pub use answer::Answer;
 pub use body::{
     AbortReport, CaptureBody, ChannelSizesBody, DescriptorBody, DeviceDescriptorBody, DeviceEntry, DeviceStatus,
-    LastCancel, ListBody, OpenBody, Peer, PendingRequest, PipeConfigurationBody, PipeDescription, PipeState,
-    ReadCaptureBody, Recovery, SessionEntry, StatusBody, VersionBody,
+    DriverEntry, LastCancel, ListBody, OpenBody, Peer, PendingRequest, PipeConfigurationBody, PipeDescription,
+    PipeState, ReadCaptureBody, Recovery, SessionEntry, StatusBody, VersionBody,
 };
 pub use command::{AbortStep, Command, ControlDirection, Faults, Pipe, RequestKind, RequestRecipient};
 pub use device_name::{NameMatch, match_name};

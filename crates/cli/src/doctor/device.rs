@@ -5,6 +5,7 @@ use usbscan_wire::DeviceEntry;
 use super::finding::Finding;
 use super::holder::Holder;
 use super::host::Host;
+use super::ipp_usb;
 use super::user;
 
 const DEVICES: &str = "/sys/bus/usb/devices";
@@ -17,6 +18,8 @@ pub struct Device {
     pub id: String,
     /// Manufacturer and product strings; the id where the device has none.
     pub label: String,
+    /// What ipp-usb calls it.
+    pub model: String,
     /// Bus number and device address: `001/007`.
     pub address: String,
     /// Mbit/s, as in sysfs: `480`.
@@ -88,6 +91,7 @@ fn device(host: &Host, port: &str, names: &[String]) -> Option<Device> {
     let id = format!("{}:{}", of("idVendor")?, of("idProduct")?);
     let (bus, number): (u32, u32) = (of("busnum")?.parse().ok()?, of("devnum")?.parse().ok()?);
     let words: Vec<String> = [of("manufacturer"), of("product")].into_iter().flatten().collect();
+    let model = ipp_usb::model(&of("manufacturer").unwrap_or_default(), &of("product").unwrap_or_default());
     let label = if words.is_empty() { id.clone() } else { words.join(" ") };
     // usbfs nodes have major 189, and 128 minors per bus.
     let minor = bus.checked_sub(1)?.checked_mul(128)?.checked_add(number.checked_sub(1)?)?;
@@ -96,6 +100,7 @@ fn device(host: &Host, port: &str, names: &[String]) -> Option<Device> {
         port: port.to_owned(),
         id,
         label,
+        model,
         address: format!("{bus:03}/{number:03}"),
         speed: of("speed").unwrap_or_default(),
         usb_version: hundredths(&of("version").unwrap_or_default()),
@@ -145,6 +150,9 @@ pub fn findings(
         found.extend(of_interfaces(device));
         found.extend(of_holders(device, &holders(device)));
         found.extend(of_power(device));
+        if host.path(ipp_usb::file(&device.id)).exists() {
+            found.push(ipp_usb::leaves_it(&check(device), &device.id));
+        }
         found
     });
     of_each.collect()
@@ -210,6 +218,9 @@ fn of_interfaces(device: &Device) -> Vec<Finding> {
 fn of_holders(device: &Device, holders: &[Holder]) -> Vec<Finding> {
     let others: Vec<&Holder> = holders.iter().filter(|holder| holder.program != "usbscand").collect();
     let check = check(device);
+    if let Some(holder) = others.iter().find(|holder| holder.program == ipp_usb::PROGRAM) {
+        return ipp_usb::has_it(&check, holder, &device.id, &device.model);
+    }
     if let Some(Holder { pid, program }) = others.first() {
         let text = format!("{program} (pid {pid}) has the device open; usbscand can use it when that program ends");
         return vec![Finding::problem(&check, text).with_fix(format!("kill {pid}"))];
@@ -312,6 +323,23 @@ mod tests {
         assert_eq!(holder.fix.as_deref(), Some("kill 42"));
         let ours = found(root.path(), None, vec![Holder { pid: 7, program: "usbscand".to_owned() }]);
         assert!(ours.iter().all(|finding| finding.level == Level::Ok), "{ours:?}");
+    }
+
+    #[test]
+    fn a_device_that_ipp_usb_has_is_left_to_us_by_a_file_of_its_own_and_given_back_by_its_removal() {
+        let root = machine(["07", "01", "04"]);
+        put(root.path(), &format!("{DEVICES}/1-1/manufacturer"), "Acme");
+        let holder = Holder { pid: 42, program: "ipp-usb".to_owned() };
+        let findings = found(root.path(), None, vec![holder]);
+        let problem = findings.iter().find(|finding| finding.level == Level::Problem).unwrap();
+        let fix = problem.fix.as_deref().unwrap();
+        assert!(fix.contains("'Acme GT-X980' | sudo tee /etc/ipp-usb/quirks/usbscan-04b8-0151.conf"), "{fix}");
+        assert!(!fix.contains("kill"));
+        let undo = "sudo rm /etc/ipp-usb/quirks/usbscan-04b8-0151.conf && sudo systemctl restart ipp-usb";
+        assert!(findings.iter().any(|finding| finding.details.as_deref() == Some(undo)));
+        put(root.path(), "/etc/ipp-usb/quirks/usbscan-04b8-0151.conf", "[Acme GT-X980]");
+        let free = found(root.path(), None, vec![]);
+        assert!(free.iter().any(|finding| finding.details.as_deref() == Some(undo)), "{free:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod device;
 mod finding;
 mod holder;
 mod host;
+mod ipp_usb;
 mod sane;
 mod service;
 mod socket;

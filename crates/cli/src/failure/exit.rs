@@ -23,6 +23,7 @@ impl From<&Failure> for Exit {
             Failure::Output(error) => of_output(error),
             Failure::Picture(error) => of_picture(error),
             Failure::NoScanner | Failure::NoRequest { .. } => Exit::NoScanner,
+            Failure::NoDriver { .. } | Failure::OnlyPdf => Exit::Usage,
             Failure::WhichScanner(_) | Failure::Virtual(_) | Failure::Config(_) => Exit::Usage,
             Failure::NotIdle { .. } | Failure::System(_) => Exit::Io,
             Failure::ForeignProgram { .. } => Exit::Busy,

@@ -204,6 +204,14 @@ impl PageSink for Files {
     fn jpeg(&mut self, bytes: &[u8]) -> Result<Flow, SinkError> {
         self.writer()?.jpeg(bytes)
     }
+
+    fn takes_pdf(&self, _format: &PageFormat) -> bool {
+        PageWriter::passes_pdf(self.format, self.quality)
+    }
+
+    fn pdf(&mut self, bytes: &[u8]) -> Result<Flow, SinkError> {
+        self.writer()?.pdf(bytes)
+    }
 }
 
 impl Files {

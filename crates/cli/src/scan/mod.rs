@@ -8,11 +8,12 @@ mod prompt;
 mod report;
 mod settings;
 
-use usbscan_image::{FileFormat, Quality};
+use usbscan_client::{Endpoints, Session};
+use usbscan_image::{FileFormat, PageWriter, Quality};
 use usbscan_scan::{Progress, Scanner, SessionTransport};
 use usbscan_wire::DeviceEntry;
 
-use super::args::{Device, Scan, Source};
+use super::args::{Device, Driver, Scan, Source};
 use super::context::Context;
 use super::device::select_device;
 use super::failure::Failure;
@@ -37,6 +38,7 @@ pub fn run(context: &Context<'_>, args: &Scan) -> Result<(), Failure> {
     let mut opened = open_to_scan(context, args)?;
     let fed = uses_feeder(opened.scanner.options());
     check_page_count(args, &destination, format, fed)?;
+    check_documents(args, &destination, &*opened.scanner, PageWriter::passes_pdf(format, quality), fed)?;
     format.check(&opened.scanner.page_format()?, quality).map_err(Failure::Unwritable)?;
     scan_pages(context, args, &mut opened, files, fed, max_pages)
 }
@@ -55,11 +57,13 @@ pub struct Opened {
 pub fn open_scanner(
     context: &Context<'_>,
     device: &Device,
+    driver: &Driver,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Opened, Failure> {
     let session = context.connect()?;
     let name = select_device(&session, device)?;
-    let (transport, device) = SessionTransport::open(session, &name)?;
+    let endpoints = endpoints_of(&session, &name, driver)?;
+    let (transport, device) = SessionTransport::open_at(session, &name, endpoints)?;
     let cancel = transport.cancel_handle();
     let bar = context.bar.clone();
     let signal_guard = context.interrupts.on_first(move |signal| {
@@ -71,9 +75,24 @@ pub fn open_scanner(
     Ok(Opened { scanner, device, _signal_guard: signal_guard })
 }
 
+/// The interface of the driver that is asked for.
+fn endpoints_of(session: &Session, device: &str, driver: &Driver) -> Result<Endpoints, Failure> {
+    let Some(wanted) = driver.driver.as_deref() else { return Ok(Endpoints::default()) };
+    let entry = session.find(device)?;
+    let ways = entry.drivers.iter().map(|way| (way.driver.as_str(), way.interface));
+    let all: Vec<_> = if entry.drivers.is_empty() { vec![(&*entry.protocol, entry.interface)] } else { ways.collect() };
+    match all.iter().find(|(name, _)| *name == wanted) {
+        Some((_, interface)) => Ok(Endpoints { interface: Some(*interface), ..Endpoints::default() }),
+        None => {
+            let known = all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+            Err(Failure::NoDriver { device: entry.name.clone(), wanted: wanted.to_owned(), known })
+        }
+    }
+}
+
 fn open_to_scan(context: &Context<'_>, args: &Scan) -> Result<Opened, Failure> {
     context.bar.begin(None);
-    let opened = open_scanner(context, &args.device, &mut |progress| context.bar.show(progress));
+    let opened = open_scanner(context, &args.device, &args.driver, &mut |progress| context.bar.show(progress));
     context.bar.clear();
     let mut opened = opened?;
     apply(opened.scanner.options_mut(), args)?;
@@ -117,6 +136,24 @@ fn check_page_count(args: &Scan, destination: &Destination, format: FileFormat, 
     let many = (fed || args.batch) && args.pages != Some(1);
     let fits = matches!(destination, Destination::PerPage(_)) || format.holds_many_pages();
     if many && !fits { Err(Failure::OnePage { format }) } else { Ok(()) }
+}
+
+/// Refuses what can't be had of a scanner that sends PDF documents only.
+fn check_documents(
+    args: &Scan,
+    destination: &Destination,
+    scanner: &dyn Scanner,
+    is_pdf: bool,
+    fed: bool,
+) -> Result<(), Failure> {
+    let many = (fed || args.batch) && args.pages != Some(1);
+    match scanner.sends_only_pdf() {
+        true if !is_pdf => Err(Failure::OnlyPdf),
+        true if many && !matches!(destination, Destination::PerPage(_)) => {
+            Err(Failure::Unwritable(usbscan_image::ImageError::OneDocument))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn scan_pages(

@@ -256,7 +256,7 @@ impl NamedPipe {
     /// Whether the scanner's interface has such a pipe, claimed or not.
     fn exists(self, scanner: &Scanner) -> bool {
         let info = scanner.info();
-        let endpoints = function::endpoints(&info, scanner.function);
+        let endpoints = function::endpoints(&info, scanner.function());
         match self {
             NamedPipe::Role(Pipe::All | Pipe::Control) => true,
             NamedPipe::Role(pipe) => {

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, select};
-use usbscan_usb::InterfaceNumber;
+use usbscan_usb::{DeviceInfo, InterfaceNumber};
 use usbscan_wire::{
-    ChannelSizesBody, DeviceDescriptorBody, ListBody, OpenBody, PROTOCOL_VERSION, Pipe, PipeConfigurationBody,
-    PipeDescription, StatusBody, VersionBody,
+    ChannelSizesBody, DeviceDescriptorBody, DeviceEntry, ListBody, OpenBody, PROTOCOL_VERSION, Pipe,
+    PipeConfigurationBody, PipeDescription, StatusBody, VersionBody,
 };
 
 use super::{Handler, Opened, truncate};
 use crate::dispatch::core::Core;
 use crate::failure::Failure;
 use crate::reply::responder::Responder;
-use crate::scanner::function;
+use crate::scanner::function::{self, Function};
 use crate::scanner::handle::Scanner;
 use crate::scanner::message::{CloseReason, Message, OpenOptions};
 use crate::scanner::recovery;
@@ -122,8 +122,11 @@ fn attach(
     };
     log::debug!("{} opens {}", session.label(), scanner.name);
     let pipes = describe_pipes(&scanner, &binding);
+    let function = function_of(&scanner, &scanner.info(), &binding);
+    let (interface, protocol) = (function.interface.0, function.protocol.to_owned());
     session.bind(binding);
-    Ok(OpenBody { device: scanner.entry(), pipes, note: scanner.note.text() })
+    let device = DeviceEntry { interface, protocol, ..scanner.entry() };
+    Ok(OpenBody { device, pipes, note: scanner.note.text() })
 }
 
 /// `close`, likewise. Cancelled, it goes on, and nobody waits for that.
@@ -204,12 +207,16 @@ pub(super) fn version(responder: Responder) {
     responder.done_with_body(0, &body);
 }
 
+/// The part of the scanner that a session has open.
+fn function_of(scanner: &Scanner, info: &DeviceInfo, binding: &Binding) -> Function {
+    let own = scanner.function();
+    let other = || function::other(info, binding.interface.0, &scanner.functions);
+    if binding.interface == own.interface { own } else { other().unwrap_or(own) }
+}
+
 fn describe_pipes(scanner: &Scanner, binding: &Binding) -> Vec<PipeDescription> {
     let info = scanner.info();
-    let function = match function::other(&info, binding.interface.0, scanner.function) {
-        Some(other) if binding.interface != scanner.function.interface => other,
-        _ => scanner.function,
-    };
+    let function = function_of(scanner, &info, binding);
     let bound = |address| binding.bound_pipes().any(|pipe| pipe.address == address);
     let endpoints = function::endpoints(&info, function).iter().enumerate();
     endpoints.map(|(at, e)| function::describe(at, e, info.speed, bound(e.address))).collect()

@@ -85,6 +85,7 @@ mod tests {
             interface: 0,
             bus: "virtual".to_owned(),
             protocol: "esci".to_owned(),
+            drivers: Vec::new(),
             accessible: true,
             unresponsive: false,
             problem: None,

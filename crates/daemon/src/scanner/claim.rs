@@ -62,9 +62,30 @@ impl Claimed {
     }
 
     fn begin(&mut self) -> Result<(), Error> {
-        self.interface(self.scanner.function)?;
+        self.first_that_is_free()?;
         self.start(Role::Control, EndpointAddress::CONTROL)?;
         Ok(())
+    }
+
+    /// Claims the part of the scanner that is preferred among those that no other program has. Where it has all of them, the
+    /// first says who.
+    fn first_that_is_free(&mut self) -> Result<(), Error> {
+        let scanner = self.scanner.clone();
+        let mut busy = None;
+        for function in &scanner.functions {
+            match self.interface(*function) {
+                Ok(()) => {
+                    scanner.set_function(*function);
+                    return Ok(());
+                }
+                Err(error) if matches!(error.kind, ErrorKind::Busy(_)) => {
+                    log::info!("{error}");
+                    busy.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(busy.unwrap_or_else(|| Error::new(ErrorKind::NotFound, "claim an interface of a device that has none")))
     }
 
     fn quirks(&self) -> Quirks {
@@ -216,8 +237,8 @@ impl Claimed {
         if !self.quirks().set_alt_before_clear {
             return;
         }
-        let interface = self.scanner.function.interface;
-        let alternate = self.alternate(interface).unwrap_or(self.scanner.function.alternate);
+        let interface = self.scanner.function().interface;
+        let alternate = self.alternate(interface).unwrap_or(self.scanner.function().alternate);
         let chosen = self.device().and_then(|device| device.set_alternate(interface, alternate));
         if let Err(error) = chosen {
             log::debug!("{error}");

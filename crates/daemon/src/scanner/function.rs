@@ -13,6 +13,10 @@ use crate::pipe::orders::Role;
 const STILL_IMAGE: (u8, u8, u8) = (6, 1, 1);
 /// IPP over USB, which carries eSCL.
 const IPP_OVER_USB: (u8, u8, u8) = (7, 1, 4);
+/// What some of HP's call the same.
+const HP_IPP_OVER_USB: (u8, u8, u8) = (255, 9, 1);
+/// HP's vendor id.
+const HP: u16 = 0x03f0;
 /// `bInterfaceClass` of an interface of the maker's own.
 const VENDOR_CLASS: u8 = 0xff;
 /// The test device: pid.codes' first number, for experiments.
@@ -49,41 +53,51 @@ pub(crate) fn clamp_descriptors(mut info: DeviceInfo) -> DeviceInfo {
     info
 }
 
-/// The scanner in a device, if there is one.
-pub(crate) fn scanner(info: &DeviceInfo, model: Option<&Model>) -> Option<Function> {
-    let configuration = info.configuration.as_ref()?;
-    let known = model.and_then(|model| model.protocol);
-    let interface = match known {
-        Some(Protocol::Escl) => by_class(configuration, IPP_OVER_USB),
-        Some(Protocol::Esci | Protocol::Esci2) => {
-            vendor_interface(configuration).or_else(|| by_class(configuration, STILL_IMAGE))
+/// The ways to the scanner in a device, that which is preferred first: its own protocol, as the model table says; eSCL, as the
+/// class says; the class of still image devices, for which others have drivers. Each on an interface of its own, so that one
+/// may be free while another program has the next.
+pub(crate) fn scanners(info: &DeviceInfo, model: Option<&Model>) -> Vec<Function> {
+    let Some(configuration) = info.configuration.as_ref() else { return Vec::new() };
+    let own = match model.and_then(|model| model.protocol) {
+        Some(protocol @ (Protocol::Esci | Protocol::Esci2)) => {
+            let interface = vendor_interface(configuration).or_else(|| by_class(configuration, STILL_IMAGE));
+            interface.map(|interface| (interface, protocol.word()))
         }
-        None => by_class(configuration, STILL_IMAGE).or_else(|| by_class(configuration, IPP_OVER_USB)),
-    }?;
-    let protocol = match (known, interface.class_triple()) {
-        (Some(protocol), _) => protocol.word(),
-        _ if (info.descriptor.vendor.0, info.descriptor.product.0) == LOOPBACK => "loopback",
-        (None, IPP_OVER_USB) => Protocol::Escl.word(),
-        (None, STILL_IMAGE) => "still-image",
-        (None, _) => "unknown",
+        // The class says that, too.
+        Some(Protocol::Escl) | None => None,
     };
-    Some(Function {
-        interface: interface.number,
-        alternate: interface.alternate,
-        still_image: interface.class_triple() == STILL_IMAGE,
-        protocol,
-    })
+    let (vendor, product) = (info.descriptor.vendor.0, info.descriptor.product.0);
+    let escl = by_class(configuration, IPP_OVER_USB)
+        .or_else(|| by_class(configuration, HP_IPP_OVER_USB).filter(|_| vendor == HP))
+        .map(|interface| (interface, Protocol::Escl.word()));
+    let word = if (vendor, product) == LOOPBACK { "loopback" } else { "still-image" };
+    let still_image = by_class(configuration, STILL_IMAGE).map(|interface| (interface, word));
+    let mut all: Vec<Function> = Vec::new();
+    for (interface, protocol) in [own, escl, still_image].into_iter().flatten() {
+        if all.iter().all(|one| one.interface != interface.number) {
+            all.push(Function {
+                interface: interface.number,
+                alternate: interface.alternate,
+                still_image: interface.class_triple() == STILL_IMAGE,
+                protocol,
+            });
+        }
+    }
+    all
 }
 
 /// Another interface of the same device, for devices with several scanners in them.
-pub(crate) fn other(info: &DeviceInfo, number: u8, of: Function) -> Option<Function> {
+pub(crate) fn other(info: &DeviceInfo, number: u8, functions: &[Function]) -> Option<Function> {
+    if let Some(known) = functions.iter().find(|one| one.interface.0 == number) {
+        return Some(*known);
+    }
     let interfaces = &info.configuration.as_ref()?.interfaces;
     let interface = interfaces.iter().find(|i| i.number == InterfaceNumber(number))?;
     Some(Function {
         interface: interface.number,
         alternate: interface.alternate,
         still_image: interface.class_triple() == STILL_IMAGE,
-        protocol: of.protocol,
+        protocol: functions.first()?.protocol,
     })
 }
 
@@ -179,6 +193,42 @@ mod tests {
 
     fn endpoint(address: u8, transfer_type: TransferType, interval: u8) -> EndpointDescriptor {
         EndpointDescriptor { address: EndpointAddress(address), transfer_type, max_packet_size: 512, interval }
+    }
+
+    fn device(vendor: u16, interfaces: &[(u8, u8, (u8, u8, u8))]) -> DeviceInfo {
+        let bus = usbscan_virtual::VirtualBus::new();
+        bus.plug_spec("loopback").expect("a model");
+        let mut info = usbscan_usb::Bus::list(&bus).expect("a list").remove(0);
+        info.descriptor.vendor.0 = vendor;
+        let pipes = [endpoint(0x81, TransferType::Bulk, 0), endpoint(0x02, TransferType::Bulk, 0)];
+        let setting = |(number, alternate, (class, subclass, protocol)): &(u8, u8, (u8, u8, u8))| InterfaceDescriptor {
+            number: InterfaceNumber(*number),
+            alternate: *alternate,
+            class: *class,
+            subclass: *subclass,
+            protocol: *protocol,
+            string_index: 0,
+            endpoints: pipes.to_vec(),
+        };
+        info.configuration.as_mut().expect("one").interfaces = interfaces.iter().map(setting).collect();
+        info
+    }
+
+    #[test]
+    fn a_device_has_a_way_to_its_scanner_on_each_interface_that_is_one() {
+        let esci = crate::config::models::Table::built_in();
+        let esci = esci.find(usbscan_usb::VendorId(0x04b8), usbscan_usb::ProductId(0x0151)).expect("a model");
+        let ways = |info: &DeviceInfo, model: Option<&Model>| -> Vec<(&str, u8, u8)> {
+            scanners(info, model).iter().map(|way| (way.protocol, way.interface.0, way.alternate)).collect()
+        };
+        let ipp = (7, 1, 4);
+        let all_in_one = device(0x04b8, &[(0, 0, (255, 255, 255)), (1, 0, (7, 1, 2)), (1, 1, ipp), (2, 0, ipp)]);
+        assert_eq!(ways(&all_in_one, Some(esci)), [("esci", 0, 0), ("escl", 1, 1)]);
+        assert_eq!(ways(&all_in_one, None), [("escl", 1, 1)]);
+        let both = device(0x1234, &[(0, 0, (6, 1, 1)), (1, 0, ipp)]);
+        assert_eq!(ways(&both, None), [("escl", 1, 0), ("still-image", 0, 0)]);
+        assert_eq!(ways(&device(HP, &[(0, 0, HP_IPP_OVER_USB)]), None), [("escl", 0, 0)]);
+        assert_eq!(ways(&device(0x1234, &[(0, 0, HP_IPP_OVER_USB)]), None), []);
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //! it; any thread may look, and send the supervisor a message.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use parking_lot::{Mutex, RwLock};
 use usbscan_usb::{Access, Bus, DeviceInfo};
-use usbscan_wire::{DeviceEntry, DeviceStatus, HexBytes, LastCancel, Peer, PipeState, SessionEntry};
+use usbscan_wire::{DeviceEntry, DeviceStatus, DriverEntry, HexBytes, LastCancel, Peer, PipeState, SessionEntry};
 
 use crate::capture::Taps;
 use crate::config::models::Model;
@@ -108,8 +108,10 @@ pub(crate) struct Scanner {
     /// How its recovery goes.
     pub recovery: RecoveryState,
     pub bus: Arc<dyn Bus>,
-    /// Which part of it is a scanner.
-    pub function: Function,
+    /// The parts of it that are a scanner, that which is preferred first; at least one.
+    pub functions: Vec<Function>,
+    /// Which of them it was last claimed by: the first that nobody else had.
+    function: AtomicUsize,
     /// Its entry in the model table.
     pub model: Option<Model>,
     /// What its drivers leave for those that come after them.
@@ -139,7 +141,7 @@ pub(crate) struct ScannerParts {
     pub stable_id: String,
     pub info: DeviceInfo,
     pub bus: Arc<dyn Bus>,
-    pub function: Function,
+    pub functions: Vec<Function>,
     pub model: Option<Model>,
     /// Where notes are kept, beyond this daemon.
     pub notes: Option<std::path::PathBuf>,
@@ -148,7 +150,7 @@ pub(crate) struct ScannerParts {
 impl Scanner {
     /// One that nobody has open. `inbox` leads to its supervisor.
     pub fn new(parts: ScannerParts, inbox: Sender<Message>) -> Arc<Scanner> {
-        let ScannerParts { id, name, stable_id, info, bus, function, model, notes } = parts;
+        let ScannerParts { id, name, stable_id, info, bus, functions, model, notes } = parts;
         let note = Note::load(notes, &info, &stable_id);
         let accessible = AtomicBool::new(info.access == Access::Granted);
         let state = Mutex::default();
@@ -166,7 +168,8 @@ impl Scanner {
             info: RwLock::new(Arc::new(info)),
             recovery: RecoveryState::default(),
             bus,
-            function,
+            functions,
+            function: AtomicUsize::new(0),
             model,
             note,
             taps,
@@ -175,6 +178,17 @@ impl Scanner {
             state,
             lock_awaited,
         })
+    }
+
+    /// Which part of it is the scanner.
+    pub fn function(&self) -> Function {
+        self.functions[self.function.load(Ordering::SeqCst).min(self.functions.len() - 1)]
+    }
+
+    /// It is claimed by this one of its parts. Only the supervisor says so, while no session has it open.
+    pub fn set_function(&self, function: Function) {
+        let at = self.functions.iter().position(|one| *one == function).unwrap_or(0);
+        self.function.store(at, Ordering::SeqCst);
     }
 
     /// As the bus lists it. Its address changes when it leaves its port and comes back.
@@ -472,19 +486,26 @@ impl Scanner {
             port: info.location.port_path(),
             address: format!("{:03}:{:03}", info.location.bus, info.location.address),
             speed: info.speed.to_string(),
-            interface: self.function.interface.0,
+            interface: self.function().interface.0,
             bus: self.bus.name().to_owned(),
-            protocol: self.function.protocol.to_owned(),
+            protocol: self.function().protocol.to_owned(),
+            drivers: self.drivers(),
             accessible,
             unresponsive,
             problem: match (accessible, unresponsive) {
                 (_, true) => Some(UNRESPONSIVE.to_owned()),
                 (false, _) => Some(NOT_ACCESSIBLE.to_owned()),
-                (true, false) => None,
+                (true, false) => self.state.lock().in_use.clone(),
             },
             configuration: None,
             descriptors: None,
         }
+    }
+
+    /// As in `list`: what there is to choose from.
+    fn drivers(&self) -> Vec<DriverEntry> {
+        let entry = |way: &Function| DriverEntry { driver: way.protocol.to_owned(), interface: way.interface.0 };
+        self.functions.iter().filter(|_| self.functions.len() > 1).map(entry).collect()
     }
 
     /// As in `list` with descriptors.

@@ -118,7 +118,7 @@ impl Supervisor {
 
     /// An interface that nobody has any more goes back to its kernel driver; the scanner's own goes back to its own setting.
     fn give_back_if_unused(&mut self, interface: InterfaceNumber) -> Result<(), Failure> {
-        let own = self.scanner.function;
+        let own = self.scanner.function();
         let is_own = interface == own.interface;
         let uses = |session: &Arc<Session>| {
             session.binding().is_some_and(|binding| match is_own {
@@ -150,7 +150,7 @@ impl Supervisor {
 
     /// Sessions that have the scanner's own interface open have new pipes there.
     fn bind_own_again(&mut self) {
-        let own = self.scanner.function.interface;
+        let own = self.scanner.function().interface;
         let Some(pipes) = self.claimed.as_mut().and_then(|claimed| claimed.pipes_of(own).ok()) else { return };
         for session in self.scanner.sessions() {
             let Some(binding) = session.binding().filter(|binding| binding.interface == own) else { continue };

@@ -51,7 +51,7 @@ impl Supervisor {
 
     /// Sessions that hold another interface of the device than the scanner's own.
     fn sessions_on_other_interfaces(&self) -> Vec<String> {
-        let own = self.scanner.function.interface;
+        let own = self.scanner.function().interface;
         let sessions = self.scanner.sessions().into_iter();
         let others = sessions.filter(|s| s.binding().is_some_and(|binding| binding.interface != own));
         others.map(|session| session.label()).collect()

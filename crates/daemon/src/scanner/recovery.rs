@@ -293,7 +293,7 @@ impl Supervisor {
             };
         // Whoever has said nothing for as long as that has nothing to be drained, and without a class nothing else is left to try.
         let was_silent = !clock.has_heard() && clock.is_silent(Instant::now());
-        if was_silent && !self.scanner.function.still_image {
+        if was_silent && !self.scanner.function().still_image {
             return Verdict::Failed(failed);
         }
         let drained = report.drained;
@@ -421,7 +421,7 @@ impl Supervisor {
             write,
             event,
             claims,
-            still_image: self.scanner.function.still_image,
+            still_image: self.scanner.function().still_image,
             clears_halts: self.clears_halts(),
             claimed: self.claimed.as_mut(),
             clock,
@@ -435,7 +435,7 @@ impl Supervisor {
     fn own_pipes(&mut self) -> Result<Pipes, Failure> {
         let scanner = self.scanner.clone();
         let info = scanner.info();
-        let endpoints = function::endpoints(&info, scanner.function);
+        let endpoints = function::endpoints(&info, scanner.function());
         let claimed = self.claim()?;
         let mut pipe = |role: Role| -> Result<Option<PipeHandle>, Failure> {
             let endpoint = function::choose(endpoints, role, None).unwrap_or_default();
@@ -444,7 +444,7 @@ impl Supervisor {
         let (read, write) = (pipe(Role::Read)?, pipe(Role::Write)?);
         let (control, handles) = (claimed.control().clone(), claimed.handles());
         scanner.set_claim_state(ClaimState::Claimed, handles);
-        let interface = scanner.function.interface;
+        let interface = scanner.function().interface;
         Ok(Pipes { interface, control, read, write, event: None, claims: Vec::new() })
     }
 

@@ -333,7 +333,8 @@ impl RegistryThread {
         let present = self.scanners.scanners();
         let config = self.environment.configured.now();
         let model = config.models.find(info.descriptor.vendor, info.descriptor.product).cloned();
-        let Some(function) = function::scanner(&info, model.as_ref()) else { return };
+        let functions = function::scanners(&info, model.as_ref());
+        let Some(function) = functions.first() else { return };
         let name: Arc<str> = names::next_name(present.iter().map(|scanner| &*scanner.name)).into();
         let stable_id = self.stable_id(&info, &present);
         log::info!("{name} is {} ({stable_id}, {})", info.label(), function.protocol);
@@ -343,7 +344,7 @@ impl RegistryThread {
         let id = ScannerId(self.next_id);
         self.next_id += 1;
         let notes = config.notes.clone();
-        let parts = ScannerParts { id, name, stable_id, info, bus: bus.clone(), function, model, notes };
+        let parts = ScannerParts { id, name, stable_id, info, bus: bus.clone(), functions, model, notes };
         match SupervisorHandle::start(parts, self.environment.clone()) {
             Ok(supervisor) => {
                 let scanner = supervisor.scanner.clone();

@@ -171,8 +171,12 @@ impl Supervisor {
         if let Some(unresponsive) = self.scanner.recovery.unresponsive() {
             self.verify_again(&unresponsive)?;
         }
+        // What makes no sense is refused before anything is claimed.
+        self.choose(self.wanted_function(options)?, options)?;
+        self.claim()?;
+        // Which part of it was free shows only now.
         let function = self.wanted_function(options)?;
-        let chosen = self.choose(function, options)?;
+        let chosen = self.choose(function, options).inspect_err(|_| self.release_later())?;
         let claimed = self.claim()?;
         let bound = bind(claimed, function, &chosen);
         let handles = claimed.handles();
@@ -192,10 +196,12 @@ impl Supervisor {
     }
 
     fn wanted_function(&self, options: OpenOptions) -> Result<Function, Failure> {
-        let own = self.scanner.function;
+        let own = self.scanner.function();
         match options.interface {
-            Some(number) if number != own.interface.0 => function::other(&self.scanner.info(), number, own)
-                .ok_or_else(|| Failure::BadInterface { device: self.scanner.name.clone(), interface: number }),
+            Some(number) if number != own.interface.0 => {
+                function::other(&self.scanner.info(), number, &self.scanner.functions)
+                    .ok_or_else(|| Failure::BadInterface { device: self.scanner.name.clone(), interface: number })
+            }
             _ => Ok(own),
         }
     }

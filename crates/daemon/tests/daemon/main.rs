@@ -6,6 +6,7 @@ mod cancelling;
 mod capturing;
 mod chaos;
 mod claims;
+mod drivers;
 mod ending;
 mod hostile;
 mod http;
