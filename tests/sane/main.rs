@@ -5,6 +5,7 @@
 //! `USBSCAN_REQUIRE_SANE=1`, as `tools/test` sets it, it is a failure.
 
 mod abi;
+mod airscan;
 mod backend;
 mod bench;
 mod desktop;
