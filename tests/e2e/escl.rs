@@ -120,6 +120,21 @@ fn a_scanner_that_sends_only_pdf_scans_to_pdf_and_refuses_the_rest_in_words() {
 }
 
 #[test]
+fn raw_uses_the_pipes_of_an_interface_that_it_claims() {
+    let rig = Rig::new("escl,layout=alternate");
+    let request: String =
+        b"GET /eSCL/ScannerStatus HTTP/1.1\r\nHost: localhost\r\n\r\n".iter().map(|b| format!("{b:02x}")).collect();
+    let pipes = rig.json(&["raw", "pipes"]);
+    assert_eq!(pipes["pipes"].as_array().map(Vec::len), Some(2), "{pipes}");
+    // In setting 1 of interface 1 is the second pair of pipes.
+    let (out, back) = ("0x03", "0x84");
+    let arguments =
+        ["raw", "write", "--claim", "1:1", "--endpoint", out, "--read-endpoint", back, "--then-read", "2048"];
+    let answer = rig.done(&[&arguments[..], &["--hex", &request]].concat());
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("ScannerStatus"), "{answer}");
+}
+
+#[test]
 fn a_program_that_is_interrupted_or_killed_in_mid_page_leaves_the_scanner_usable() {
     for layout in ["interfaces=2", "layout=alternate", "interfaces=1"] {
         for signal in [Signal::INT, Signal::KILL] {

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Read};
 
 use serde_json::json;
-use usbscan_client::{Endpoints, RequestData, Session, UsbRequest};
+use usbscan_client::{Bytes, Endpoints, RequestData, Session, UsbRequest};
 use usbscan_wire::{PipeDescription, RequestKind, RequestRecipient};
 
 use super::args::{Direction, Raw, Recipient, RequestType, Target};
@@ -26,19 +26,22 @@ pub fn run(context: &Context<'_>, args: &Raw) -> Result<(), Failure> {
                 table(&opened.pipes).write(out, "")
             })
         }
-        Raw::Read { target, length, read_index } => {
+        Raw::Read { target, length, read_index, endpoint } => {
             let session = open(context, target, Endpoints { read: *read_index, ..Endpoints::default() })?;
-            let bytes = session.read(*length, target.timeout)?;
+            let bytes = read(&session, *endpoint, *length, target)?;
             session.close()?;
             show(context, target, &bytes)
         }
-        Raw::Write { target, hex, then_read, write_index, read_index } => {
+        Raw::Write { target, hex, then_read, write_index, read_index, endpoint, read_endpoint } => {
             // Before opening: nobody else should wait for the scanner while a person types.
             let bytes = bytes_or_stdin(hex.as_ref())?;
             let ends = Endpoints { write: *write_index, read: *read_index, ..Endpoints::default() };
             let session = open(context, target, ends)?;
-            session.write(&bytes, target.timeout)?;
-            let read = then_read.map(|length| session.read(length, target.timeout)).transpose()?;
+            match endpoint {
+                Some(endpoint) => session.write_to(*endpoint, &bytes, target.timeout)?,
+                None => session.write(&bytes, target.timeout)?,
+            }
+            let read = then_read.map(|length| read(&session, *read_endpoint, length, target)).transpose()?;
             session.close()?;
             match read {
                 Some(read) => show(context, target, &read),
@@ -64,7 +67,17 @@ fn open(context: &Context<'_>, target: &Target, ends: Endpoints) -> Result<Sessi
     let session = context.connect()?;
     let device = select_device(&session, &target.device)?;
     session.open_at(&device, Endpoints { interface: target.interface, ..ends })?;
+    for (interface, alternate) in &target.claim {
+        session.claim(*interface, *alternate)?;
+    }
     Ok(session)
+}
+
+fn read(session: &Session, endpoint: Option<u8>, length: u32, target: &Target) -> Result<Bytes, Failure> {
+    Ok(match endpoint {
+        Some(endpoint) => session.read_from(endpoint, length, target.timeout)?,
+        None => session.read(length, target.timeout)?,
+    })
 }
 
 fn table(pipes: &[PipeDescription]) -> Table {

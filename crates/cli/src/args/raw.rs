@@ -28,6 +28,9 @@ pub enum Raw {
         /// Index of the bulk IN endpoint, as listed by `usbscan raw pipes` [default: the highest-numbered]
         #[arg(long, value_name = "N")]
         read_index: Option<u8>,
+        /// Address of the endpoint to read from, of an interface that --claim names, such as 0x81
+        #[arg(long, value_name = "ADDRESS", value_parser = byte, conflicts_with = "read_index")]
+        endpoint: Option<u8>,
     },
     /// Write to the bulk OUT pipe
     Write {
@@ -45,6 +48,12 @@ pub enum Raw {
         /// Index of the bulk IN endpoint for --then-read
         #[arg(long, value_name = "N", requires = "then_read")]
         read_index: Option<u8>,
+        /// Address of the endpoint to write to, of an interface that --claim names, such as 0x02
+        #[arg(long, value_name = "ADDRESS", value_parser = byte, conflicts_with = "write_index")]
+        endpoint: Option<u8>,
+        /// Address of the endpoint for --then-read, likewise
+        #[arg(long, value_name = "ADDRESS", value_parser = byte, requires = "then_read", conflicts_with = "read_index")]
+        read_endpoint: Option<u8>,
     },
     /// Send a control request; its data goes to standard output
     Control {
@@ -85,6 +94,10 @@ pub struct Target {
     /// Interface number, if several are scanners
     #[arg(long, value_name = "N")]
     pub interface: Option<u8>,
+    /// Another interface to claim for this command, and its alternate setting [default: the one that it is in]; may be given
+    /// several times
+    #[arg(long, value_name = "N[:ALTERNATE]", value_parser = interface)]
+    pub claim: Vec<(u8, Option<u8>)>,
     /// Timeout in seconds [default: 120]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
@@ -114,6 +127,14 @@ pub enum Recipient {
     Device,
     Interface,
     Endpoint,
+}
+
+/// `1`, or `1:2` for setting 2 of it.
+fn interface(text: &str) -> Result<(u8, Option<u8>), String> {
+    match text.split_once(':') {
+        Some((number, alternate)) => Ok((byte(number)?, Some(byte(alternate)?))),
+        None => Ok((byte(text)?, None)),
+    }
 }
 
 fn byte(text: &str) -> Result<u8, String> {
