@@ -6,7 +6,8 @@
 //! that takes scanners.
 
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -65,8 +66,9 @@ impl Peers {
         command.arg("standalone").env("LD_LIBRARY_PATH", self.library_path());
         let program = Program::start(&mut command);
         let mut port = None;
-        eventually("ipp-usb has the scanner", || {
-            port = port_of(Path::new(STATE));
+        // It has a port before it has asked the scanner what it can do.
+        eventually("the scanner answers behind ipp-usb", || {
+            port = port_of(Path::new(STATE)).filter(|port| answers(*port));
             port.is_some()
         });
         let configuration = rig.path("airscan");
@@ -79,6 +81,21 @@ impl Peers {
         }
         Proxied { peers: self, configuration, program: Some(program) }
     }
+}
+
+/// Whether a scanner answers at a port.
+fn answers(port: u16) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("localhost", port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let host = format!("Host: localhost:{port}");
+        stream
+            .write_all(format!("GET /eSCL/ScannerStatus HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n").as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
 }
 
 /// The port of the only device.
