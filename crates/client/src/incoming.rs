@@ -1,18 +1,17 @@
 //! What reads a session's socket: bytes, and the descriptor that the daemon may send along. On the session's thread.
 
-use std::io::{self, IoSliceMut, Read};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use usbscan_shm::{Received, receive};
 
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     socket: UnixStream,
     /// What nobody has taken yet: one, and those that come behind it are closed at once.
-    descriptor: Option<OwnedFd>,
+    descriptor: Option<Received>,
 }
 
 impl Incoming {
@@ -26,7 +25,7 @@ impl Incoming {
 
     /// The descriptor that came with what was read. Linux ends a read behind the bytes that bring one, so it belongs to the
     /// last message of what was read.
-    pub(crate) fn take_descriptor(&mut self) -> Option<OwnedFd> {
+    pub(crate) fn take_descriptor(&mut self) -> Option<Received> {
         self.descriptor.take()
     }
 }
@@ -39,16 +38,10 @@ impl AsFd for Incoming {
 
 impl Read for Incoming {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut along = RecvAncillaryBuffer::new(&mut space);
-        let read = recvmsg(&self.socket, &mut [IoSliceMut::new(into)], &mut along, RecvFlags::CMSG_CLOEXEC)?;
-        for message in along.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                for descriptor in descriptors {
-                    self.descriptor.get_or_insert(descriptor);
-                }
-            }
+        let (read, descriptor) = receive(&self.socket, into)?;
+        if let Some(descriptor) = descriptor {
+            self.descriptor.get_or_insert(descriptor);
         }
-        Ok(read.bytes)
+        Ok(read)
     }
 }

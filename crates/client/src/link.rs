@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::{self, BufReader, IoSlice};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
-use usbscan_shm::ShmArena;
+use usbscan_shm::{Received, ShmArena};
 use usbscan_wire::{Answer, Command, Event, FrameError, FromDaemon};
 
 use crate::buffer_pool::BufferPool;
@@ -30,7 +29,7 @@ const EVENTS_KEPT: usize = 256;
 pub(crate) struct Reply {
     pub answer: Answer,
     /// The memory that was asked for.
-    pub descriptor: Option<OwnedFd>,
+    pub descriptor: Option<Received>,
 }
 
 #[derive(Debug)]
@@ -73,7 +72,12 @@ impl Link {
 
     /// From now on there is this. False: there was some already, which stays.
     pub(crate) fn share(&self, arena: ShmArena) -> bool {
-        self.arena.set(arena).is_ok()
+        let is_first = self.arena.set(arena).is_ok();
+        // Whoever hung up just now found none: nothing may come of it any more.
+        if let (Some(arena), Some(_)) = (self.arena(), self.gone()) {
+            arena.detach();
+        }
+        is_first
     }
 
     pub(crate) fn new_id(&self) -> u64 {
@@ -153,9 +157,18 @@ impl Link {
         was_wanted
     }
 
-    /// Ends the connection: the first reason stays.
+    /// Whether memory that the daemon sends can be looked at.
+    pub(crate) fn is_trusted(&self) -> bool {
+        usbscan_shm::is_trusted(&self.socket)
+    }
+
+    /// Ends the connection: the first reason stays. At its end the daemon takes back the memory that it shares, so whatever
+    /// somebody keeps of it is made ours before.
     pub(crate) fn hang_up(&self, why: GoneWhy) {
         self.waiting.lock().gone.get_or_insert(why);
+        if let Some(arena) = self.arena() {
+            arena.detach();
+        }
         // It may have ended already.
         let _ = self.socket.shutdown(Shutdown::Both);
     }

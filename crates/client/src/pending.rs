@@ -1,10 +1,10 @@
 //! A request that is under way.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select};
+use usbscan_shm::Received;
 use usbscan_wire::{Answer, Command};
 
 use crate::link::{Link, Reply};
@@ -88,7 +88,7 @@ impl Pending {
     pub(crate) fn wait_with_descriptor(
         &mut self,
         timeout: Duration,
-    ) -> Result<Option<(Answer, Option<OwnedFd>)>, Error> {
+    ) -> Result<Option<(Answer, Option<Received>)>, Error> {
         match self.answer.recv_timeout(timeout) {
             Ok(Reply { answer, descriptor }) => {
                 self.spent = true;

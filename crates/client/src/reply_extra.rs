@@ -8,7 +8,7 @@
 //! ```
 
 use bytes::Bytes;
-use usbscan_shm::{LentSlot, ShmArena, Slot};
+use usbscan_shm::{LentSlot, NotReclaimed, ShmArena, Slot};
 use usbscan_wire::{Answer, Command, Status};
 
 /// Bytes of the shortest reads and writes that go through shared memory. A copy of fewer takes no longer than finding them a
@@ -35,6 +35,9 @@ pub(crate) enum Mismatch {
     TooMany { shared: u64, most: usize },
     #[error("it says that {shared} bytes are in shared memory, and sends {payload} besides")]
     Twice { shared: u64, payload: usize },
+    /// The connection is ended at this end; there is a reason already.
+    #[error("its memory is not shared any more")]
+    HungUp,
 }
 
 /// Finds a place for the bytes of a request, if it is worth it and there is room. What is left to be sent as payload, and
@@ -90,7 +93,10 @@ impl ReplyExtra {
             }
             return Ok(());
         }
-        let loaded = lent.reclaim(count).ok_or(Mismatch::TooMany { shared, most })?;
+        let loaded = lent.reclaim(count).map_err(|not| match not {
+            NotReclaimed::TooLong => Mismatch::TooMany { shared, most },
+            NotReclaimed::Detached => Mismatch::HungUp,
+        })?;
         if count > 0 {
             answer.payload = Bytes::from_owner(loaded);
         }

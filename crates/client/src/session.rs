@@ -115,18 +115,23 @@ impl Session {
     /// read brought lies there until its payload is dropped. Nothing else changes. Once a session.
     ///
     /// # Errors
-    /// Refusals: a daemon that is older than this, or has no more memory to share. The session goes on as before. And
+    /// Refusals: a daemon that is older than this, or has no more memory to share. The session goes on as before. So it does
+    /// with a daemon of another user who is not root, whose memory is not looked at: [`Error::Memory`]. And
     /// [`Error::SharesAlready`], [`Error::Silent`], [`Error::NoMemory`], [`Error::Memory`], [`Error::Gone`].
     pub fn share_memory(&self, bytes: usize) -> Result<(), Error> {
         if self.link.arena().is_some() {
             return Err(Error::SharesAlready);
+        }
+        if !self.link.is_trusted() {
+            let why = "it would be memory of another user's process";
+            return Err(Error::Memory(io::Error::new(io::ErrorKind::PermissionDenied, why)));
         }
         let length = u32::try_from(bytes).unwrap_or(u32::MAX);
         let asking = Command::ShareMemory { length };
         let mut asking = Pending::start_with(&self.link, self.new_id(), &asking, &[], ReplyExtra::Memory)?;
         let silent = Error::Silent { command: "share-memory", after: HELLO_PATIENCE };
         let (_, descriptor) = asking.wait_with_descriptor(HELLO_PATIENCE)?.ok_or(silent)?;
-        let arena = ShmArena::new(&descriptor.ok_or(Error::NoMemory)?, length as usize).map_err(Error::Memory)?;
+        let arena = ShmArena::new(descriptor.ok_or(Error::NoMemory)?, length as usize).map_err(Error::Memory)?;
         if self.link.share(arena) { Ok(()) } else { Err(Error::SharesAlready) }
     }
 

@@ -266,12 +266,40 @@ fn what_came_outlives_a_daemon_that_ends_and_the_session() {
     let bytes = came.wait().expect("an answer").payload;
     let (lent, abandoned) = (start(&session), start(&session));
     abandoned.detach();
-    // As a daemon does when it ends; of a session that ends it takes the pages back.
+    // As a daemon does when it ends.
     memory.leave_pages();
     drop((daemon, memory));
     assert!(matches!(lent.wait(), Err(Error::Gone { why: GoneWhy::Closed, .. })));
     drop(session);
     assert!(bytes == vec![6; PLACE]);
+}
+
+#[test]
+fn bytes_that_are_kept_longer_than_their_session_stay_when_the_daemon_takes_its_memory_back() {
+    let (session, mut daemon, memory) = sharing();
+    let came: Vec<_> = (0..3).map(|_| start(&session)).collect();
+    for byte in 1..=3 {
+        let asked = place_of_next(&mut daemon);
+        done(&mut daemon, &memory, asked, byte, PLACE);
+    }
+    let mut kept: Vec<_> = came.into_iter().map(|one| one.wait().expect("an answer").payload).collect();
+    let part = kept[2].slice(100..200);
+    drop(kept.remove(2));
+    drop(session);
+    // As a daemon does at a session's end: what was there is zeros.
+    drop((daemon, memory));
+    assert!(kept[0] == vec![1; PLACE] && kept[1] == vec![2; PLACE] && part == vec![3; 100]);
+}
+
+#[test]
+fn a_session_that_has_hung_up_deals_out_no_memory_and_takes_none() {
+    let (session, mut daemon, memory) = sharing();
+    let pending = start(&session);
+    let asked = place_of_next(&mut daemon);
+    session.lock_handle().hang_up();
+    memory.region(0..4).expect("inside").copy_from(b"late");
+    assert!(matches!(pending.wait(), Err(Error::Gone { why: GoneWhy::Dropped, .. })), "{asked:?}");
+    assert!(session.outgoing(1).is_none());
 }
 
 #[test]

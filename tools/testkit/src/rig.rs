@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use usbscan_daemon::{Config, Running};
+use usbscan_shm::Received;
 use usbscan_usb::Bus;
 use usbscan_virtual::VirtualBus;
 use usbscan_wire::{
@@ -122,12 +123,17 @@ impl Client {
     /// From now on its reads and writes go through memory that it shares with the daemon.
     pub fn share(&mut self, length: u32) {
         self.done(Command::ShareMemory { length });
-        let descriptor = self.descriptor().expect("its descriptor comes with the answer");
-        self.shared = Some(ClientMemory::new(&descriptor, length as usize));
+        let received = self.received().expect("its descriptor comes with the answer");
+        self.shared = Some(ClientMemory::new(received, length as usize));
     }
 
     /// The descriptor that came along, if one came that nobody has taken.
     pub fn descriptor(&mut self) -> Option<OwnedFd> {
+        self.received().map(Received::into_descriptor)
+    }
+
+    /// The same, with what is known of its sender.
+    pub fn received(&mut self) -> Option<Received> {
         self.reader.get_mut().descriptor.take()
     }
 

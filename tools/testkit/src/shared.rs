@@ -3,19 +3,16 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read};
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use usbscan_shm::{LentSlot, ShmArena};
+use usbscan_shm::{LentSlot, Received, ShmArena, receive};
 use usbscan_wire::{Answer, Command};
 
 /// Reads a socket, and keeps the descriptor that comes along.
 #[derive(Debug)]
 pub struct FdReader {
     stream: UnixStream,
-    pub descriptor: Option<OwnedFd>,
+    pub descriptor: Option<Received>,
 }
 
 impl FdReader {
@@ -26,16 +23,9 @@ impl FdReader {
 
 impl Read for FdReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut beside = RecvAncillaryBuffer::new(&mut room);
-        let mut slices = [io::IoSliceMut::new(into)];
-        let received = recvmsg(&self.stream, &mut slices, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
-        for message in beside.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                self.descriptor = descriptors.last().or(self.descriptor.take());
-            }
-        }
-        Ok(received.bytes)
+        let (read, descriptor) = receive(&self.stream, into)?;
+        self.descriptor = descriptor.or(self.descriptor.take());
+        Ok(read)
     }
 }
 
@@ -47,7 +37,7 @@ pub struct ClientMemory {
 }
 
 impl ClientMemory {
-    pub fn new(descriptor: &OwnedFd, length: usize) -> ClientMemory {
+    pub fn new(descriptor: Received, length: usize) -> ClientMemory {
         let arena = ShmArena::new(descriptor, length).expect("memory that can be mapped");
         ClientMemory { arena, lent: HashMap::new() }
     }

@@ -309,7 +309,9 @@ fn both_sides_may_map_it_and_the_client_can_be_sure_of_its_length() {
     let rig = Rig::new(&[]);
     let mut client = rig.client();
     assert_eq!(client.done(Command::ShareMemory { length: 12_345 }).information, 12_345);
-    let descriptor = client.descriptor().expect("a descriptor");
-    assert_eq!(ShmArena::new(&descriptor, 12_345).expect("sealed, and as long as said").len(), 12_345);
-    assert!(ShmArena::new(&descriptor, 12_346).is_err());
+    let received = client.received().expect("a descriptor");
+    assert_eq!(ShmArena::new(received, 12_345).expect("sealed, and as long as said").len(), 12_345);
+    let mut other = rig.client();
+    other.done(Command::ShareMemory { length: 12_345 });
+    assert!(ShmArena::new(other.received().expect("a descriptor"), 12_346).is_err());
 }
