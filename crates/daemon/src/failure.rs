@@ -73,6 +73,12 @@ pub(crate) enum InUse {
     Awaited,
     #[error("it has used the scanner a moment ago")]
     Lately,
+    #[error("it has the lock")]
+    Holds,
+    #[error("it has claimed interfaces")]
+    Claims,
+    #[error("its cancel is under way")]
+    Cancels,
 }
 
 fn fault_words(fault: Fault) -> &'static str {
@@ -169,6 +175,17 @@ pub(crate) enum Failure {
     /// The lock is not to be had, or is waited for.
     #[error("{device} is in use by {} ({}, session {}): {why}", named(.by), .by.numbers(), .by.session)]
     InUse { device: Arc<str>, by: Peer, why: InUse },
+    /// See `cancel` in the configuration.
+    #[error(
+        "{device} is in use by {} ({}, session {}): {why}; only that user and root may cancel it here",
+        named(.by), .by.numbers(), .by.session
+    )]
+    OtherUsersJob { device: Arc<str>, by: Peer, why: InUse },
+    #[error(
+        "session {} is of another user ({}, {}): only that user and root may cancel its requests here",
+        .of.session, named(.of), .of.numbers()
+    )]
+    OtherUsersSession { of: Peer },
     #[error("{device}: this session is giving its lock back")]
     Unlocking { device: Arc<str> },
     #[error("a job is armed on {device}; send disarm-abort before unlock")]
@@ -292,6 +309,7 @@ impl Failure {
             Failure::JobCancelled | Failure::LockCancelled => Status::Cancelled,
             Failure::HostStuck { .. } | Failure::Unresponsive { .. } | Failure::Released { .. } => Status::IoError,
             Failure::OthersHold { .. } | Failure::NotReset { .. } => Status::Busy,
+            Failure::OtherUsersJob { .. } | Failure::OtherUsersSession { .. } => Status::AccessDenied,
             Failure::Locked { .. }
             | Failure::InterfaceInUse { .. }
             | Failure::InterfaceBusy { .. }

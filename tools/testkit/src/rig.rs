@@ -75,6 +75,11 @@ impl Rig {
         Client::new(self.daemon.connect().expect("a connection"))
     }
 
+    /// A client of another user: of this number, or of one whom the kernel does not know.
+    pub fn client_as(&self, uid: Option<u32>) -> Client {
+        Client::new(self.daemon.connect_as(uid).expect("a connection"))
+    }
+
     /// A client that has the first scanner open.
     pub fn open(&self) -> Client {
         let mut client = self.client();

@@ -12,7 +12,7 @@ pub mod models;
 
 use parking_lot::RwLock;
 use serde::Deserialize;
-use usbscan_wire::{CLIENT_HEADER_LIMIT, MAX_SETTLE_MS, PAYLOAD_LIMIT};
+use usbscan_wire::{CLIENT_HEADER_LIMIT, MAX_SETTLE_MS, PAYLOAD_LIMIT, Peer};
 
 use crate::config::action::{Action, Actions};
 use crate::config::file::FileError;
@@ -50,6 +50,24 @@ pub enum Claim {
     OnUse,
     /// From arrival on, as usbscan.sys does.
     Always,
+}
+
+/// Whose requests and jobs a client's cancels and resets may end, besides its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CancelPolicy {
+    /// Anybody's, as usbscan.sys has it: whoever stands at a scanner can stop it.
+    #[default]
+    Anyone,
+    /// Those of its own user. Root may end anybody's.
+    SameUser,
+}
+
+impl CancelPolicy {
+    /// Whether a client may end what another has under way. One whose user is unknown is another user to everybody.
+    pub(crate) fn allows(self, by: &Peer, of: &Peer) -> bool {
+        self == CancelPolicy::Anyone || by.session == of.session || by.uid == Some(0) || by.is_same_user(of)
+    }
 }
 
 /// Everything that can grow. See the reasons at each.
@@ -99,6 +117,8 @@ pub struct Config {
     pub group: String,
     /// When scanners are claimed.
     pub claim: Claim,
+    /// Who may cancel what.
+    pub cancel: CancelPolicy,
     /// When a recovery may reset a scanner's port, where its model says nothing.
     pub reset: ResetPolicy,
     /// How long recoveries may take.
@@ -139,6 +159,7 @@ impl Default for Config {
             mode: 0o660,
             group: "scanner".to_owned(),
             claim: Claim::OnUse,
+            cancel: CancelPolicy::Anyone,
             idle: Duration::from_secs(5),
             queue_depth: 4,
             max_transfer_bytes: 1 << 20,
@@ -231,6 +252,8 @@ struct File {
     mode: Option<String>,
     group: Option<String>,
     claim: Option<Claim>,
+    #[serde(default)]
+    cancel: CancelPolicy,
     idle_seconds: Option<u64>,
     queue_depth: Option<usize>,
     max_transfer_bytes: Option<usize>,
@@ -368,6 +391,7 @@ fn understand(file: File, config: &mut Config) -> Result<(), Wrong> {
     config.socket = file.socket.unwrap_or(std::mem::take(&mut config.socket));
     config.group = file.group.unwrap_or(std::mem::take(&mut config.group));
     config.claim = file.claim.unwrap_or(config.claim);
+    config.cancel = file.cancel;
     if let Some(mode) = file.mode {
         let octal = u32::from_str_radix(&mode, 8).ok().filter(|mode| *mode <= 0o777);
         config.mode = octal.ok_or(("mode", "permission bits in octal, such as \"0660\""))?;
@@ -430,14 +454,14 @@ mod tests {
     #[test]
     fn every_key_is_understood() {
         let config = parse(
-            "socket = \"/x\"\nmode = \"0600\"\ngroup = \"lp\"\nclaim = \"always\"\nidle_seconds = 9\nqueue_depth = 4\n\
-             max_transfer_bytes = 65536\nstall_seconds = 2\nstop_seconds = 3\n\
+            "socket = \"/x\"\nmode = \"0600\"\ngroup = \"lp\"\nclaim = \"always\"\ncancel = \"same-user\"\nidle_seconds = 9\n\
+             queue_depth = 4\nmax_transfer_bytes = 65536\nstall_seconds = 2\nstop_seconds = 3\n\
              exit_idle_seconds = 60\n[limits]\nconnections = 2\nconnections_per_user = 1\nrequests = 3\n\
              bytes = 2097152\nall_requests = 5\nall_bytes = 3145728\ncaptures = 6\ncapture_bytes = 65536",
         )
         .unwrap();
         assert_eq!((config.mode, config.claim, config.queue_depth), (0o600, Claim::Always, 4));
-        assert_eq!(config.exit_idle, Some(Duration::from_secs(60)));
+        assert_eq!((config.exit_idle, config.cancel), (Some(Duration::from_secs(60)), CancelPolicy::SameUser));
         let limits = Limits {
             connections: 2,
             connections_per_user: 1,
@@ -449,6 +473,24 @@ mod tests {
             capture_bytes: 65536,
         };
         assert_eq!(config.limits, limits);
+    }
+
+    #[test]
+    fn with_same_user_only_that_user_and_root_may_cancel_and_nobody_who_is_unknown() {
+        let peer = |session, uid| Peer { session, pid: None, uid, program: String::new() };
+        let alice = peer(1, Some(1000));
+        for (by, allowed) in [
+            (peer(1, Some(1000)), true),
+            (peer(2, Some(1000)), true),
+            (peer(3, Some(1001)), false),
+            (peer(4, None), false),
+            (peer(5, Some(0)), true),
+        ] {
+            assert_eq!(CancelPolicy::SameUser.allows(&by, &alice), allowed, "{by:?}");
+            assert!(CancelPolicy::Anyone.allows(&by, &alice));
+        }
+        assert!(!CancelPolicy::SameUser.allows(&peer(6, None), &peer(7, None)), "two unknown ones are not one user");
+        assert!(CancelPolicy::SameUser.allows(&peer(6, None), &peer(6, None)), "but each is itself");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use usbscan_usb::EndpointAddress;
 use usbscan_wire::{AbortStep, MAX_SETTLE_MS, NOTE_LIMIT, Pipe};
 
 use super::{Handler, Opened};
+use crate::config::CancelPolicy;
 use crate::failure::Failure;
 use crate::pipe::cancellation::Cancellation;
 use crate::pipe::orders::{CancelTarget, PipeHandle, Role};
@@ -83,10 +84,26 @@ impl Handler<'_> {
         }
     }
 
+    /// Who may cancel what, now.
+    fn policy(&self) -> CancelPolicy {
+        self.core.configured.now().cancel
+    }
+
+    /// The session whose requests are to be cancelled, if they may be.
     fn session_named(&self, session: Option<u64>) -> Result<Arc<Session>, Failure> {
-        match session {
-            Some(id) => self.core.sessions.find(id).ok_or(Failure::NoSuchSession { session: id }),
-            None => Ok(self.session.clone()),
+        let Some(id) = session else { return Ok(self.session.clone()) };
+        let target = self.core.sessions.find(id).ok_or(Failure::NoSuchSession { session: id })?;
+        match self.policy().allows(&self.session.peer, &target.peer) {
+            true => Ok(target),
+            false => Err(Failure::OtherUsersSession { of: target.peer.clone() }),
+        }
+    }
+
+    /// Leaves out the event pipe, where all pipes are named and somebody waits there who may not be cancelled: whoever means
+    /// that pipe names it.
+    fn without_others_events(&self, scanner: &Scanner, named: NamedPipe, pipes: &mut Vec<PipeHandle>) {
+        if matches!(named, NamedPipe::Role(Pipe::All)) && scanner.others_wait_for_events(self.session, self.policy()) {
+            pipes.retain(|pipe| pipe.role != Role::Event);
         }
     }
 
@@ -114,7 +131,7 @@ impl Handler<'_> {
     pub(super) fn cancel_pipe(&self, responder: Responder, named: NamedPipe, device: Option<&str>) {
         let scanner = or_fail!(responder, self.scanner(device));
         or_fail!(responder, scanner.check());
-        let pipes = match (named, self.session.binding()) {
+        let mut pipes = match (named, self.session.binding()) {
             // Windows' meaning: the pipe that this handle is bound to.
             (NamedPipe::Role(Pipe::Event | Pipe::Read | Pipe::Write | Pipe::Control), Some(binding))
                 if device.is_none() =>
@@ -126,9 +143,14 @@ impl Handler<'_> {
         if pipes.is_empty() && !named.exists(&scanner) {
             return responder.fail(&named.failure(scanner.name.clone()));
         }
+        self.without_others_events(&scanner, named, &mut pipes);
+        or_fail!(responder, scanner.begin_pipe_cancel(self.session, self.policy(), &pipes));
         self.note(&scanner, format_args!("cancels everything on {named} of"));
-        let device = scanner.name.clone();
-        let by = Cancellation::new(move |sum| finish(responder, sum.host_stuck, Some(device)));
+        let cancelled = scanner.clone();
+        let by = Cancellation::new(move |sum| {
+            cancelled.end_pipe_cancel();
+            finish(responder, sum.host_stuck, Some(cancelled.name.clone()));
+        });
         Scanner::cancel(&pipes, CancelTarget::All, &by);
     }
 
@@ -144,8 +166,9 @@ impl Handler<'_> {
     pub(super) fn cancel_pending(&self, responder: Responder, device: Option<&str>) {
         let scanner = or_fail!(responder, self.scanner(device));
         or_fail!(responder, scanner.check());
+        or_fail!(responder, scanner.may_be_cancelled_by(self.session, self.policy()));
         self.note(&scanner, format_args!("cancels everything on"));
-        scanner.cancel_pending(self.session, self.pending_cancel(responder));
+        scanner.cancel_pending(self.session, self.policy(), self.pending_cancel(responder));
     }
 
     pub(super) fn reset_pipe(&self, responder: Responder, named: NamedPipe) {
@@ -161,8 +184,10 @@ impl Handler<'_> {
         if pipes.is_empty() {
             return responder.fail(&named.failure(binding.device.clone()));
         }
+        self.without_others_events(&scanner, named, &mut pipes);
         let (session, id) = (self.session, responder.id());
         or_fail!(responder, scanner.admit(session, || session.set_location(id, RequestLocation::Reset)));
+        or_fail!(responder, scanner.begin_pipe_cancel(session, self.policy(), &pipes));
         self.note(&scanner, format_args!("resets {named} of"));
         // Its end is the supervisor's to tell; until then it only holds the requests' answers before its own.
         let by = Cancellation::new(|_| ());
@@ -173,8 +198,9 @@ impl Handler<'_> {
     pub(super) fn reset_device(&self, responder: Responder, device: Option<&str>) {
         let scanner = or_fail!(responder, self.scanner(device));
         or_fail!(responder, scanner.check_device());
+        or_fail!(responder, scanner.may_be_cancelled_by(self.session, self.policy()));
         self.note(&scanner, format_args!("resets"));
-        scanner.reset(self.session, self.pending_cancel(responder));
+        scanner.reset(self.session, self.policy(), self.pending_cancel(responder));
     }
 
     // ---- abort sequences

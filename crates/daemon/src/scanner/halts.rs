@@ -26,6 +26,7 @@ impl Supervisor {
         let outcome =
             quiet.map_err(|NotQuiet| Failure::HostStuck { device }).and_then(|()| self.clear_quiet_halts(&pipes));
         resume(&pipes);
+        self.scanner.end_pipe_cancel();
         match self.scanner.check().and(outcome) {
             Err(failure) => responder.fail(&failure),
             Ok(()) => responder.done(),

@@ -13,8 +13,7 @@ use usbscan_wire::{DeviceEntry, DeviceStatus, DriverEntry, HexBytes, LastCancel,
 use crate::capture::Taps;
 use crate::config::models::Model;
 use crate::failure::Failure;
-use crate::pipe::cancellation::Cancellation;
-use crate::pipe::orders::{CancelTarget, Order, PipeHandle, Role};
+use crate::pipe::orders::{Order, PipeHandle, Role};
 use crate::pipe::request::RequestInfo;
 use crate::reply::responder::Responder;
 use crate::scanner::function::Function;
@@ -25,6 +24,7 @@ use crate::scanner::recovery_state::RecoveryState;
 use crate::session::binding::{LockAwaited, ScannerId};
 use crate::session::handle::{RequestLocation, Session};
 
+mod cancelling;
 mod locking;
 
 /// What a person is told of a scanner that no recovery has helped.
@@ -71,6 +71,10 @@ struct ScannerState {
     last_cancel: Option<(Peer, &'static str, Instant)>,
     /// Resets of the port that are asked for and not done.
     resets: usize,
+    /// Cancels and resets of single pipes that are not over.
+    pipe_cancels: usize,
+    /// Whose cancel or reset keeps other users out until its end, where the configuration lets nobody cancel theirs.
+    fenced_by: Option<Peer>,
     /// Sessions that disarm while the scanner is being brought to idle, and their answers, unless those were cancelled.
     disarming: Vec<(Arc<Session>, Option<Responder>)>,
     /// The session that used it last.
@@ -260,70 +264,6 @@ impl Scanner {
 
     pub fn tell_pipes(&self, order: impl Fn() -> Order) {
         self.pipes().iter().for_each(|pipe| pipe.tell(order()));
-    }
-
-    /// Cancels on these pipes. Their workers hold `by` until they have looked, the requests until they have ended.
-    pub fn cancel(pipes: &[PipeHandle], which: CancelTarget, by: &Arc<Cancellation>) {
-        pipes.iter().for_each(|pipe| pipe.tell(Order::Cancel { which, by: by.clone() }));
-    }
-
-    /// `cancel-pending`: cancels at once, whatever the supervisor is doing, and has it bring the scanner to idle. While
-    /// that is under way another one joins it.
-    pub fn cancel_pending(&self, by: &Session, mut pending: PendingCancel) {
-        let requests: Vec<_> = self.sessions().iter().flat_map(|session| session.pending()).collect();
-        pending.silent_for = self.silent_for(requests.iter().map(|request| &**request));
-        let is_first = self.state.lock().begin_cancel();
-        self.cancel_everything(by, &pending);
-        let mut state = self.state.lock();
-        match &mut state.joined {
-            Some(joined) if !is_first => return joined.push(pending),
-            Some(_) => {}
-            // The one that this would have joined has ended meanwhile.
-            None => state.joined = Some(Vec::new()),
-        }
-        drop(state);
-        self.tell(Message::CancelPending(pending));
-    }
-
-    /// `reset-device`: cancels at once likewise, and has the supervisor reset the port.
-    pub fn reset(&self, by: &Session, pending: PendingCancel) {
-        self.state.lock().resets += 1;
-        self.cancel_everything(by, &pending);
-        self.tell(Message::ResetDevice(pending));
-    }
-
-    fn cancel_everything(&self, by: &Session, pending: &PendingCancel) {
-        self.revoke_lock(by.id());
-        self.end_jobs(by.id());
-        Scanner::cancel(&self.pipes(), CancelTarget::All, &pending.by);
-    }
-
-    /// The scanner is about to be brought to idle, so whatever the sessions are in the middle of is over. Not for the one
-    /// that does so: it knows.
-    pub fn end_jobs(&self, but: u64) {
-        let others = self.sessions().into_iter().filter(|session| session.id() != but);
-        others.for_each(|session| session.end_job());
-    }
-
-    /// The end of `cancel-pending`: those who joined are answered, and the next one is a new one.
-    pub fn take_joined_cancels(&self) -> Vec<PendingCancel> {
-        let mut state = self.state.lock();
-        let joined = state.joined.take().unwrap_or_default();
-        let disarming = state.take_disarming();
-        drop(state);
-        self.disarm_all(disarming);
-        self.grant_lock();
-        joined
-    }
-
-    /// The end of a reset.
-    pub fn end_reset(&self) {
-        let mut state = self.state.lock();
-        state.resets = state.resets.saturating_sub(1);
-        let disarming = state.take_disarming();
-        drop(state);
-        self.disarm_all(disarming);
-        self.grant_lock();
     }
 
     /// `disarm-abort`. While the scanner is being brought to idle it is answered after that: so whoever was told of the end

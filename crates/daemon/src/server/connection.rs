@@ -17,7 +17,7 @@ use usbscan_wire::{
 use crate::dispatch::core::Core;
 use crate::dispatch::ordered::{carry_out, is_cancel};
 use crate::dispatch::{bytes_held, leave};
-use crate::failure::Failure;
+use crate::failure::{Failure, UserId};
 use crate::reply::budget::Budget;
 use crate::reply::outbox;
 use crate::reply::responder::{Requester, Responder};
@@ -33,8 +33,8 @@ const UNREAD: usize = 1 << 20;
 const READ_AHEAD: usize = 4096;
 
 /// Serves a connection until its end. Runs on the reader thread.
-pub(crate) fn serve(core: &Core, stream: UnixStream, number: u64) {
-    match Connection::new(core, stream, number) {
+pub(crate) fn serve(core: &Core, stream: UnixStream, number: u64, user: Option<UserId>) {
+    match Connection::new(core, stream, number, user) {
         Ok(connection) => connection.run(),
         Err(error) => log::error!("session {number}: {error}"),
     }
@@ -48,13 +48,16 @@ struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    fn new(core: &'a Core, stream: UnixStream, number: u64) -> io::Result<Connection<'a>> {
+    fn new(core: &'a Core, stream: UnixStream, number: u64, user: Option<UserId>) -> io::Result<Connection<'a>> {
         let config = core.configured.now();
         stream.set_write_timeout(Some(config.stall))?;
         // As much as the system allows: less only costs wake-ups.
         let _ = set_socket_send_buffer_size(&stream, usbscan_wire::SOCKET_BUFFER);
         let (outbox, receiver) = outbox::outbox(stream.try_clone()?);
-        let peer = peer::of(&stream, number);
+        let mut peer = peer::of(&stream, number);
+        if let Some(UserId(uid)) = user {
+            peer.uid = uid;
+        }
         let budget = Budget::of_user(config.each(), core.global_budget.clone(), peer.uid);
         let log_budget = core.sessions.log_budget(peer.uid);
         let session = Session::new(peer, stream.try_clone()?, outbox, budget.clone(), log_budget);

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use parking_lot::Mutex;
 
 use crate::dispatch::core::Core;
+use crate::failure::UserId;
 use crate::server::connection;
 use crate::server::listener::Listener;
 
@@ -55,7 +56,7 @@ impl Connections {
     /// When the system has no thread or descriptor left.
     pub fn listen(&self, listener: UnixListener) -> io::Result<()> {
         let (core, connections) = (self.core.clone(), self.connections.clone());
-        let listener = Listener::start(listener, move |stream| serve(&core, &connections, stream))?;
+        let listener = Listener::start(listener, move |stream| serve(&core, &connections, stream, None))?;
         self.listeners.lock().push(listener);
         Ok(())
     }
@@ -66,7 +67,17 @@ impl Connections {
     /// When the system has no thread or descriptor left.
     pub fn connect(&self) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
-        serve(&self.core, &self.connections, ours)?;
+        serve(&self.core, &self.connections, ours, None)?;
+        Ok(theirs)
+    }
+
+    /// The same, of this user, or of one who is unknown.
+    ///
+    /// # Errors
+    /// As [`Connections::connect`].
+    pub fn connect_as(&self, user: UserId) -> io::Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        serve(&self.core, &self.connections, ours, Some(user))?;
         Ok(theirs)
     }
 
@@ -118,11 +129,17 @@ fn join_or_keep(one: ConnectionThread, patience: Instant) -> Option<ConnectionTh
     }
 }
 
-fn serve(core: &Arc<Core>, connections: &Mutex<Vec<ConnectionThread>>, stream: UnixStream) -> io::Result<()> {
+/// `user`, where it is not who the kernel says.
+fn serve(
+    core: &Arc<Core>,
+    connections: &Mutex<Vec<ConnectionThread>>,
+    stream: UnixStream,
+    user: Option<UserId>,
+) -> io::Result<()> {
     let (alive, ended) = bounded(0);
     let (core, number) = (core.clone(), core.session_number());
     let thread = std::thread::Builder::new().name(format!("session {number}")).spawn(move || {
-        connection::serve(&core, stream, number);
+        connection::serve(&core, stream, number, user);
         drop(alive);
     })?;
     let mut connections = connections.lock();

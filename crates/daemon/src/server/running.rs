@@ -9,6 +9,7 @@ use usbscan_usb::Bus;
 
 use crate::config::{Config, Configured};
 use crate::dispatch::core::Core;
+use crate::failure::UserId;
 use crate::scanner::registry::{Registry, Scanners};
 use crate::scanner::supervisor::Environment;
 use crate::server::connections::Connections;
@@ -53,6 +54,14 @@ impl Running {
     /// When the system has no thread or descriptor left.
     pub fn connect(&self) -> io::Result<UnixStream> {
         self.server.connect()
+    }
+
+    /// The same, for the rights of another user: of this number, or of one whom the kernel does not know.
+    ///
+    /// # Errors
+    /// As [`Running::connect`].
+    pub fn connect_as(&self, uid: Option<u32>) -> io::Result<UnixStream> {
+        self.server.connect_as(UserId(uid))
     }
 
     /// How many scanners there are.

@@ -316,6 +316,21 @@ impl Session {
         outstanding.values().filter(|location| location.is_of_job()).count()
     }
 
+    /// How many of its requests are at these pipes, or have such a pipe reset.
+    pub fn requests_at(&self, pipes: &[PipeHandle]) -> usize {
+        let is_there = |location: &&RequestLocation| match location {
+            RequestLocation::Pipe(pipe, _) => pipes.iter().any(|one| one.address == pipe.address),
+            RequestLocation::Reset => pipes.iter().any(|one| one.role != Role::Event),
+            _ => false,
+        };
+        self.outstanding.lock().values().filter(is_there).count()
+    }
+
+    /// Whether it has claimed interfaces and takes faults as libusb's programs do: its job lasts until it gives them back.
+    pub fn has_plain_claims(&self) -> bool {
+        self.binding().is_some_and(|binding| binding.faults == Faults::Pass && !binding.claims.is_empty())
+    }
+
     /// Its `disarm-abort` requests that wait, with their scanners.
     pub fn disarms(&self) -> Vec<ScannerId> {
         let scanner = |location: &RequestLocation| match location {

@@ -23,4 +23,5 @@ mod quirks;
 mod races;
 mod recovery;
 mod recovery_bus;
+mod same_user;
 mod sharing;

@@ -30,6 +30,9 @@ impl Scanner {
         if session.has_lost_lock() {
             return Err(Failure::LockCancelled);
         }
+        if let Some(by) = state.fenced_out_by(session) {
+            return Err(Failure::InUse { device: self.name.clone(), by, why: InUse::Cancels });
+        }
         if !state.lock.admits(session.id()) {
             return Err(self.excluded(&state, session.id()));
         }
