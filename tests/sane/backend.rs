@@ -45,6 +45,8 @@ impl Backend {
         let program = self.path(name);
         let mut gcc = Command::new("gcc");
         gcc.args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-g", "-o"]).arg(&program).arg(source);
+        // Set-uid programs look nowhere else.
+        gcc.arg(format!("-Wl,-rpath,{}", self.folder.path().display()));
         gcc.arg("-L").arg(self.folder.path()).args(["-l:libsane-usbscan.so.1", "-lpthread"]);
         let compiled = Program::start(&mut gcc).end();
         assert_eq!(compiled.code, Some(0), "gcc: {}", compiled.stderr);

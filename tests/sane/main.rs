@@ -10,6 +10,7 @@ mod backend;
 mod bench;
 mod desktop;
 mod feeder;
+mod foreign;
 mod peer;
 mod picture;
 mod requirements;

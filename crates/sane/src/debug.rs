@@ -5,9 +5,12 @@ use std::io::Write as _;
 
 use log::LevelFilter;
 
+use crate::environment;
+
 /// Starts the log where the environment asks for one. A second call changes nothing.
 pub fn init() {
-    let level = std::env::var("SANE_DEBUG_USBSCAN").ok().map_or(LevelFilter::Off, |number| level(&number));
+    let level =
+        environment::variable("SANE_DEBUG_USBSCAN").map_or(LevelFilter::Off, |number| level(&number.to_string_lossy()));
     if level == LevelFilter::Off {
         return;
     }

@@ -8,19 +8,11 @@ use usbscan_client::wire::DeviceEntry;
 use usbscan_client::{DEFAULT_SOCKET, Session};
 
 use crate::abi::Device;
+use crate::environment;
 
-/// Where the daemon listens: `USBSCAN_SOCKET`, or the default. A program that runs with more rights than the user who started it
-/// has (set-uid) uses the default: its caller chooses no daemon for it.
+/// Where the daemon listens: `USBSCAN_SOCKET`, or the default.
 pub fn socket() -> PathBuf {
-    let chosen =
-        std::env::var_os("USBSCAN_SOCKET").filter(|path| !path.is_empty() && !has_more_rights_than_its_caller());
-    chosen.map_or(DEFAULT_SOCKET.into(), PathBuf::from)
-}
-
-/// Whether the kernel started this program in secure mode, as glibc's `secure_getenv` asks.
-fn has_more_rights_than_its_caller() -> bool {
-    // SAFETY: no preconditions; it looks a number up in what the kernel left at the start.
-    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+    environment::variable("USBSCAN_SOCKET").map_or(DEFAULT_SOCKET.into(), PathBuf::from)
 }
 
 /// What the daemon lists and a driver of ours can scan with. Nothing where there is no daemon: SANE asks every backend,

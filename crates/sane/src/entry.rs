@@ -5,6 +5,7 @@
 //! Runs on whatever threads the application calls from. `sane_cancel` may come from a signal handler.
 
 use std::ffi::{CStr, c_char, c_uint, c_void};
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -244,8 +245,8 @@ unsafe fn read_into(handle: Handle, data: *mut u8, most: Word) -> Result<Word, S
     if data.is_null() {
         return Err(Status::Invalid);
     }
-    // SAFETY: not null, so there is room for `most` bytes, by the caller's promise. They are only written.
-    let buffer = unsafe { std::slice::from_raw_parts_mut(data, most) };
+    // SAFETY: not null, so there is room for `most` bytes, by the caller's promise. They may hold nothing yet.
+    let buffer = unsafe { std::slice::from_raw_parts_mut(data.cast::<MaybeUninit<u8>>(), most) };
     let count = scanner.read(buffer)?;
     Ok(Word::try_from(count).expect("no more than the buffer, which a word counts"))
 }

@@ -72,7 +72,10 @@ pub enum Refused {
 impl HandleId {
     /// Takes a slot. One thread at a time may: the caller holds the backend's lock.
     pub fn open() -> Result<HandleId, Refused> {
-        let free = SLOTS.iter().position(|slot| slot.current.load(Ordering::Acquire) == 0);
+        let this = std::process::id();
+        // An eventfd that a parent process made is the parent's too: reading it here would take its signals away.
+        let is_ours = |slot: &Slot| slot.event_fd.get().is_none() || slot.owner.load(Ordering::Relaxed) == this;
+        let free = SLOTS.iter().position(|slot| slot.current.load(Ordering::Acquire) == 0 && is_ours(slot));
         let index = free.ok_or(Refused::TooMany)?;
         let slot = &SLOTS[index];
         if slot.event_fd.get().is_none() {
@@ -81,7 +84,7 @@ impl HandleId {
         }
         let uses = slot.uses.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let handle = uses << SLOT_BITS | (index + 1);
-        slot.owner.store(std::process::id(), Ordering::Relaxed);
+        slot.owner.store(this, Ordering::Relaxed);
         slot.current.store(handle, Ordering::Release);
         Ok(HandleId(handle))
     }

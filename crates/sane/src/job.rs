@@ -12,6 +12,7 @@
 //! a page from the document feeder it stays until the next page is asked for, or until the batch is cancelled: then it is
 //! the one that puts the sheets out.
 
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,7 +68,7 @@ impl Scan {
     }
 
     /// See [`Stream::read`]. From `sane_cancel` on it is [`Status::Cancelled`].
-    pub fn read(&self, buffer: &mut [u8], wait: Wait) -> Result<usize, Status> {
+    pub fn read(&self, buffer: &mut [MaybeUninit<u8>], wait: Wait) -> Result<usize, Status> {
         if self.is_cancelled() {
             return Err(Status::Cancelled);
         }

@@ -25,6 +25,7 @@ mod debug;
 mod devices;
 mod engine;
 pub mod entry;
+mod environment;
 mod event_fd;
 mod handle;
 mod job;

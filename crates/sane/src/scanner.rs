@@ -1,6 +1,7 @@
 //! An open scanner, as the application's thread sees it: what is chosen, and the page that is under way. The lock of
 //! its state is held for looking and choosing, never while a page is waited for.
 
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -166,7 +167,7 @@ impl Scanner {
     }
 
     /// The next bytes of the page.
-    pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Status> {
+    pub fn read(&self, buffer: &mut [MaybeUninit<u8>]) -> Result<usize, Status> {
         let (scan, wait) = self.with_job(|job| (job.scan.clone(), job.wait))?;
         scan.read(buffer, wait)
     }

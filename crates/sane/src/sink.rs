@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use usbscan_scan::{Flow, PageFormat, PageSink, Pixels, SinkError};
 
 use crate::abi::{self, Frame, Parameters, Status, Word};
+use crate::environment;
 use crate::spool::Spool;
 use crate::stream::{Stopped, Stream};
 
@@ -99,7 +100,7 @@ impl PageSink for Sink<'_> {
         let lines = turn(&format, lines, &mut self.turned);
         if let Some(spool) = &mut self.spool {
             spool.write(lines).map_err(|error| {
-                log::error!("keep the page in {}: {error}", std::env::temp_dir().display());
+                log::error!("keep the page in {}: {error}", environment::temporary_folder().display());
                 SinkError::new(error)
             })?;
             return Ok(if self.stream.is_over() { Flow::Stop } else { Flow::Continue });
@@ -191,9 +192,10 @@ mod tests {
         assert_eq!(stream.parameters(), None, "not yet");
         assert_eq!(sink.deliver(), Status::Eof);
         assert_eq!(stream.wait_begun().expect("it has begun").lines, 6);
-        let mut bytes = [0; 100];
+        let mut bytes = [std::mem::MaybeUninit::new(0); 100];
         assert_eq!(stream.read(&mut bytes, crate::stream::Wait::No), Ok(12));
-        assert_eq!(bytes[..4], [0, 0, 0xff, 0x80]);
+        // SAFETY: they were zero before.
+        assert_eq!(bytes[..4].iter().map(|byte| unsafe { byte.assume_init() }).collect::<Vec<_>>(), [0, 0, 0xff, 0x80]);
         stream.stop();
         sink.begin(&PageFormat { height: None, ..format(9, Pixels::Bit) }).expect("the next");
         assert_eq!(sink.lines(&[0xff, 0xff]).expect("it is kept"), Flow::Stop, "nobody wants it any more");

@@ -9,6 +9,8 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use tempfile::SpooledTempFile;
 
+use crate::environment;
+
 /// Compressed bytes that are kept in memory: most office pages at 300 dpi.
 const IN_MEMORY: usize = 4 << 20;
 
@@ -27,7 +29,13 @@ impl fmt::Debug for Spool {
 impl Spool {
     pub fn new() -> Spool {
         // The quickest: a scanner is not kept waiting for what some per cent less would cost.
-        Spool { zlib: ZlibEncoder::new(SpooledTempFile::new(IN_MEMORY), Compression::fast()), bytes: 0 }
+        Spool {
+            zlib: ZlibEncoder::new(
+                SpooledTempFile::new_in(IN_MEMORY, environment::temporary_folder()),
+                Compression::fast(),
+            ),
+            bytes: 0,
+        }
     }
 
     pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {

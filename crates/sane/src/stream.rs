@@ -8,6 +8,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::mem::MaybeUninit;
 
 use parking_lot::{Condvar, Mutex};
 use rustix::io::Errno;
@@ -134,9 +135,9 @@ impl Stream {
         state.ended.is_some() && state.bytes.is_empty()
     }
 
-    /// Takes bytes into `buffer` and says how many; none only where none is wanted or `wait` says not to wait. `Err` with
-    /// how the page ended once all bytes are read.
-    pub fn read(&self, buffer: &mut [u8], wait: Wait) -> Result<usize, Status> {
+    /// Takes bytes into `buffer`, which need not hold any yet, and says how many; none only where none is wanted or `wait` says
+    /// not to wait. `Err` with how the page ended once all bytes are read.
+    pub fn read(&self, buffer: &mut [MaybeUninit<u8>], wait: Wait) -> Result<usize, Status> {
         let mut state = self.state.lock();
         while state.bytes.is_empty() {
             match state.ended {
@@ -163,12 +164,14 @@ impl Stream {
 }
 
 /// Moves what fits from the front of `bytes`.
-fn take(bytes: &mut VecDeque<u8>, buffer: &mut [u8]) -> usize {
+fn take(bytes: &mut VecDeque<u8>, buffer: &mut [MaybeUninit<u8>]) -> usize {
     let count = buffer.len().min(bytes.len());
     let (first, second) = bytes.as_slices();
     let from_first = count.min(first.len());
-    buffer[..from_first].copy_from_slice(&first[..from_first]);
-    buffer[from_first..count].copy_from_slice(&second[..count - from_first]);
+    let taken = first[..from_first].iter().chain(&second[..count - from_first]);
+    buffer.iter_mut().zip(taken).for_each(|(place, byte)| {
+        place.write(*byte);
+    });
     bytes.drain(..count);
     count
 }
@@ -197,6 +200,17 @@ mod tests {
         stream
     }
 
+    /// Reads into memory that holds nothing yet, as an application's may.
+    fn read(stream: &Stream, into: &mut [u8], wait: Wait) -> Result<usize, Status> {
+        let mut buffer = vec![MaybeUninit::uninit(); into.len()];
+        let count = stream.read(&mut buffer, wait)?;
+        for (byte, place) in into.iter_mut().zip(&buffer[..count]) {
+            // SAFETY: so many places were written.
+            *byte = unsafe { place.assume_init() };
+        }
+        Ok(count)
+    }
+
     fn readable(stream: &Stream) -> bool {
         // SAFETY: the stream is borrowed, so its eventfd stays open.
         let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(stream.ready().descriptor()) };
@@ -216,7 +230,7 @@ mod tests {
             });
             let mut buffer = vec![0; 70_001];
             let end = loop {
-                match stream.read(&mut buffer, Wait::ForBytes) {
+                match read(&stream, &mut buffer, Wait::ForBytes) {
                     Ok(count) => got.extend_from_slice(&buffer[..count]),
                     Err(status) => break status,
                 }
@@ -224,14 +238,14 @@ mod tests {
             assert_eq!(end, Status::Eof);
         });
         assert!(got == sent);
-        assert_eq!(stream.read(&mut [0], Wait::ForBytes), Err(Status::Eof), "and it says so again");
+        assert_eq!(read(&stream, &mut [0], Wait::ForBytes), Err(Status::Eof), "and it says so again");
     }
 
     #[test]
     fn a_stop_ends_a_reader_that_waits_and_a_writer_that_waits() {
         let stream = begun();
         thread::scope(|scope| {
-            let reader = scope.spawn(|| stream.read(&mut [0; 10], Wait::ForBytes));
+            let reader = scope.spawn(|| read(&stream, &mut [0; 10], Wait::ForBytes));
             stream.stop();
             assert_eq!(reader.join().expect("the reader returns"), Err(Status::Cancelled));
         });
@@ -252,14 +266,14 @@ mod tests {
         stream.push(b"0123456789").expect("nobody stopped it");
         stream.end(Status::Eof);
         let mut buffer = [0; 4];
-        assert_eq!(stream.read(&mut buffer, Wait::ForBytes), Ok(4));
+        assert_eq!(read(&stream, &mut buffer, Wait::ForBytes), Ok(4));
         stream.stop();
-        assert_eq!(stream.read(&mut buffer, Wait::ForBytes), Err(Status::Cancelled));
+        assert_eq!(read(&stream, &mut buffer, Wait::ForBytes), Err(Status::Cancelled));
 
         let stream = begun();
         stream.end(Status::Eof);
         stream.stop();
-        assert_eq!(stream.read(&mut buffer, Wait::ForBytes), Err(Status::Eof));
+        assert_eq!(read(&stream, &mut buffer, Wait::ForBytes), Err(Status::Eof));
     }
 
     #[test]
@@ -269,24 +283,24 @@ mod tests {
         stream.end(Status::Jammed);
         stream.end(Status::Eof);
         let mut buffer = [0; 4];
-        assert_eq!(stream.read(&mut buffer, Wait::No), Ok(2));
-        assert_eq!(stream.read(&mut buffer, Wait::No), Err(Status::Jammed));
+        assert_eq!(read(&stream, &mut buffer, Wait::No), Ok(2));
+        assert_eq!(read(&stream, &mut buffer, Wait::No), Err(Status::Jammed));
     }
 
     #[test]
     fn the_descriptor_is_readable_exactly_while_a_read_would_not_wait() {
         let stream = begun();
         assert!(!readable(&stream));
-        assert_eq!(stream.read(&mut [0; 4], Wait::No), Ok(0));
+        assert_eq!(read(&stream, &mut [0; 4], Wait::No), Ok(0));
         stream.push(b"012345").expect("nobody stopped it");
         assert!(readable(&stream));
-        assert_eq!(stream.read(&mut [0; 4], Wait::No), Ok(4));
+        assert_eq!(read(&stream, &mut [0; 4], Wait::No), Ok(4));
         assert!(readable(&stream));
-        assert_eq!(stream.read(&mut [0; 4], Wait::No), Ok(2));
+        assert_eq!(read(&stream, &mut [0; 4], Wait::No), Ok(2));
         assert!(!readable(&stream));
         stream.end(Status::Eof);
         assert!(readable(&stream));
-        assert_eq!(stream.read(&mut [0; 4], Wait::No), Err(Status::Eof));
+        assert_eq!(read(&stream, &mut [0; 4], Wait::No), Err(Status::Eof));
         assert!(readable(&stream));
     }
 
