@@ -1,8 +1,10 @@
 //! Where pages go: names, numbers, what is there already, and what programs are told of it.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use serde_json::Value;
@@ -12,6 +14,9 @@ use crate::program::Program;
 use crate::rig::Rig;
 
 const FEEDER: [&str; 8] = ["scan", "--source", "adf", "-r", "75", "--area", "0,0,50,50", "-o"];
+
+/// A user, and a group, who have no account.
+const NOBODY: u32 = 12_345;
 
 fn with<'a>(some: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
     some.iter().chain(more).copied().collect()
@@ -132,6 +137,93 @@ fn a_mount_point_is_refused_before_anything_is_scanned() {
     assert_eq!(ended.code, Some(8), "{}", ended.stderr);
     assert!(ended.stderr.contains("page.png: it is a mount point"), "{}", ended.stderr);
     assert_eq!(fs::read_to_string(rig.path("page.png")).expect("a file"), "what was there");
+}
+
+#[test]
+fn another_users_file_in_a_sticky_folder_is_refused_before_anything_is_scanned() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("left out, because only root becomes another user");
+        return;
+    }
+    let rig = Rig::new("esci");
+    let folder = rig.path("sticky");
+    fs::create_dir(&folder).expect("a folder");
+    fs::set_permissions(rig.path(""), Permissions::from_mode(0o755)).expect("its rights");
+    fs::set_permissions(rig.socket(), Permissions::from_mode(0o666)).expect("its rights");
+    fs::set_permissions(&folder, Permissions::from_mode(0o1777)).expect("its rights");
+    fs::write(folder.join("page.png"), "root's").expect("a file");
+    fs::set_permissions(folder.join("page.png"), Permissions::from_mode(0o666)).expect("its rights");
+    let usbscan = rig.usbscan(&["scan", "-r", "50", "-o", "page.png"]);
+    fs::copy(usbscan.get_program(), rig.path("usbscan")).expect("a program that another user may start");
+    let scan = |name: &str| {
+        let mut command = Command::new(rig.path("usbscan"));
+        command.args(usbscan.get_args().map(|argument| if argument == "page.png" { name.as_ref() } else { argument }));
+        Program::start(command.current_dir(&folder).uid(NOBODY).gid(NOBODY)).end()
+    };
+    let refused = scan("page.png");
+    assert_eq!(refused.code, Some(9), "permission denied: {}", refused.stderr);
+    assert!(refused.stderr.contains("page.png: it is another user's file"), "{}", refused.stderr);
+    assert_eq!(fs::read_to_string(folder.join("page.png")).expect("a file"), "root's");
+    for _ in 0..2 {
+        let own = scan("own.png");
+        assert_eq!(own.code, Some(0), "one's own is replaced: {}", own.stderr);
+    }
+}
+
+#[test]
+fn a_page_gets_no_rights_that_a_new_file_would_not_get_nor_any_that_the_replaced_one_had_not() {
+    let rig = Rig::new("esci");
+    for (umask, before, after) in [
+        ("077", None, 0o600),
+        ("022", None, 0o644),
+        ("077", Some(0o666), 0o600),
+        ("022", Some(0o666), 0o644),
+        ("022", Some(0o600), 0o600),
+        ("000", Some(0o640), 0o640),
+        ("077", Some(0o777), 0o600),
+    ] {
+        let page = rig.path("page.png");
+        let _ = fs::remove_file(&page);
+        if let Some(before) = before {
+            fs::write(&page, "what was there").expect("a file");
+            fs::set_permissions(&page, Permissions::from_mode(before)).expect("its rights");
+        }
+        let usbscan = rig.usbscan(&["scan", "-r", "50", "--area", "0,0,10,10", "-o", "page.png"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]);
+        command.arg(usbscan.get_program()).args(usbscan.get_args()).current_dir(rig.path(""));
+        let ended = Program::start(&mut command).end();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let mode = fs::metadata(&page).expect("a page").permissions().mode() & 0o7777;
+        assert_eq!(mode, after, "umask {umask}, before {before:?}: {mode:o}");
+    }
+}
+
+#[test]
+fn a_page_gives_no_rights_to_a_group_that_the_replaced_file_was_not_of() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("left out, because only root becomes another user");
+        return;
+    }
+    let rig = Rig::new("esci");
+    let folder = rig.path("shared");
+    fs::create_dir(&folder).expect("a folder");
+    fs::set_permissions(rig.path(""), Permissions::from_mode(0o755)).expect("its rights");
+    fs::set_permissions(rig.socket(), Permissions::from_mode(0o666)).expect("its rights");
+    fs::set_permissions(&folder, Permissions::from_mode(0o777)).expect("its rights");
+    let page = folder.join("page.png");
+    fs::write(&page, "what was there").expect("a file");
+    // Another group's, that its user is not in.
+    std::os::unix::fs::chown(&page, Some(NOBODY), Some(NOBODY + 1)).expect("root may");
+    fs::set_permissions(&page, Permissions::from_mode(0o660)).expect("its rights");
+    let usbscan = rig.usbscan(&["scan", "-r", "50", "--area", "0,0,10,10", "-o", "page.png"]);
+    fs::copy(usbscan.get_program(), rig.path("usbscan")).expect("a program that another user may start");
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 000; exec \"$0\" \"$@\""]).arg(rig.path("usbscan")).args(usbscan.get_args());
+    let ended = Program::start(command.current_dir(&folder).uid(NOBODY).gid(NOBODY)).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let found = fs::metadata(&page).expect("a page");
+    assert_eq!((found.gid(), found.permissions().mode() & 0o7777), (NOBODY, 0o600));
 }
 
 #[test]

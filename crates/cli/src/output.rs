@@ -298,10 +298,19 @@ fn replace(path: &Path, temp_file: &TempFileGuard, before: Option<&rustix::fs::S
         }
     };
     if let Some(before) = before {
-        // Keeps the mode of the replaced file. A failure is no reason to lose the page.
-        let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(before.st_mode & 0o777));
+        keep_rights(&file, before)?;
     }
     Ok(Target::Replace { file, path: path.to_owned(), temp, temp_file: temp_file.clone() })
+}
+
+/// Gives the new file the rights that the replaced one has, but none that a new file would not get here, and none to another
+/// group.
+fn keep_rights(file: &File, before: &rustix::fs::Stat) -> Result<(), Errno> {
+    let new = rustix::fs::fstat(file)?;
+    let group = rustix::fs::Gid::from_raw(before.st_gid);
+    let has_group = new.st_gid == before.st_gid || rustix::fs::fchown(file, None, Some(group)).is_ok();
+    let others = if has_group { 0o777 } else { 0o707 };
+    rustix::fs::fchmod(file, Mode::from_raw_mode(new.st_mode & before.st_mode & others))
 }
 
 /// Minus the umask.
