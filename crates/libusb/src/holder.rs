@@ -7,6 +7,8 @@ use usbscan_usb::{Holder, InterfaceNumber, Location};
 
 use crate::sysfs;
 
+/// Bytes that Linux gives a program's name, with its end.
+const LONGEST_NAME: usize = 16;
 /// The kernel's driver for printers.
 const USBLP: &str = "usblp";
 /// How many of its printers are open, all together: the kernel counts no better.
@@ -50,11 +52,17 @@ fn times_open(pid: u32, node: &Path) -> usize {
 }
 
 fn name(pid: u32) -> String {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    match name.trim_end() {
-        "" => "a program".to_owned(),
-        name => name.to_owned(),
-    }
+    cleaned(&fs::read(format!("/proc/{pid}/comm")).unwrap_or_default())
+}
+
+/// A program may call itself anything, and this is for logs and terminals: what is no plain character is replaced.
+fn cleaned(name: &[u8]) -> String {
+    let plain = |byte: &u8| match byte {
+        b' '..=b'~' => char::from(*byte),
+        _ => char::REPLACEMENT_CHARACTER,
+    };
+    let name: String = name.trim_ascii().iter().take(LONGEST_NAME).map(plain).collect();
+    if name.is_empty() { "a program".to_owned() } else { name }
 }
 
 #[cfg(test)]
@@ -85,5 +93,40 @@ mod tests {
             other => panic!("{other:?}"),
         }
         drop((first, second));
+    }
+
+    #[test]
+    fn a_holders_name_forges_no_lines_and_commands_no_terminal() {
+        assert_eq!(cleaned(b"scanimage\n"), "scanimage");
+        assert_eq!(cleaned(b"a\nb\x1b[2J\x07\n"), "a\u{fffd}b\u{fffd}[2J\u{fffd}");
+        assert_eq!(cleaned("\u{202e}".as_bytes()), "\u{fffd}".repeat(3));
+        assert_eq!(cleaned(&[b'x'; 99]).len(), LONGEST_NAME);
+        assert_eq!((cleaned(b""), cleaned(b" \n")), ("a program".to_owned(), "a program".to_owned()));
+    }
+
+    #[test]
+    fn another_program_that_has_the_node_open_is_found_and_named() {
+        let folder = std::env::temp_dir().join(format!("usbscan-holder-{}", std::process::id()));
+        let path = folder.as_path();
+        std::fs::write(path, "as a node").expect("a file");
+        let script = "exec 3<\"$0\"; printf 'a\\033\\nERR' >/proc/$$/comm; echo; read end";
+        let mut holding = std::process::Command::new("sh")
+            .args(["-c", script])
+            .arg(path)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("sh starts");
+        let mut ready = [0];
+        std::io::Read::read_exact(holding.stdout.as_mut().expect("piped"), &mut ready).expect("it has it open");
+        let found = program(path);
+        drop(holding.stdin.take());
+        holding.wait().expect("it ends");
+        std::fs::remove_file(path).expect("it is ours");
+        assert_eq!(found, Holder::Program { pid: holding.id(), name: "a\u{fffd}\u{fffd}ERR".to_owned() });
+        assert_eq!(
+            usbscan_usb::ErrorKind::Busy(found).to_string(),
+            format!("in use by {} (pid {})", "a\u{fffd}\u{fffd}ERR", holding.id())
+        );
     }
 }

@@ -24,6 +24,8 @@ fn has_open(host: &Host, pid: u32, node: &Path) -> bool {
 
 fn program(host: &Host, pid: u32) -> String {
     let name = host.read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    // Any program may call itself anything, and this goes to a terminal.
+    let name = usbscan_wire::printable(&name, 16);
     if name.is_empty() { "a program".to_owned() } else { name }
 }
 
