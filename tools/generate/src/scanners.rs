@@ -13,10 +13,10 @@ const HEAD: &str = "\
 
 <!-- Made from quirks/*.toml by tools/generate. To add a model: CONTRIBUTING.md, \"Adding a scanner\". -->
 
-Every USB scanner whose interface says that it is one (class 6/1/1, still image, or 7/1/4, IPP over USB) is listed, can
-be used through the socket, and can be cancelled. Pages come from those that speak a protocol for which usbscan has a
-driver. A model that is not here and speaks one of these needs an entry in `/etc/usbscan/quirks.d`, see
-usbscand.toml(5).
+Every USB scanner whose interface says that it is one (class 7/1/4, IPP over USB; or 6/1/1, still image, where somebody
+has given the daemon its node, since cameras have that class too) is listed, can be used through the socket, and can be
+cancelled. Pages come from those that speak a protocol for which usbscan has a driver. A model that is not here and
+speaks one of these needs an entry in `/etc/usbscan/quirks.d`, see usbscand.toml(5).
 
 **No model has been tried with usbscan yet**: the drivers are tested against virtual scanners and other drivers. How
 sure it is that a model speaks its protocol differs, so each protocol has up to four lists:

@@ -44,9 +44,14 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// Still Image (6/1/1) or IPP over USB (7/1/4).
-    fn is_scanner_by_class(&self) -> bool {
-        ["060101", "070104"].contains(&self.class.as_str())
+    /// IPP over USB (7/1/4).
+    fn is_driverless(&self) -> bool {
+        self.class == "070104"
+    }
+
+    /// That, or Still Image (6/1/1), which is the class of cameras too.
+    fn may_be_a_scanner(&self) -> bool {
+        self.is_driverless() || self.class == "060101"
     }
 
     fn is_vendor_specific(&self) -> bool {
@@ -66,7 +71,7 @@ impl Device {
     }
 
     fn is_candidate(&self, daemons: &[DeviceEntry]) -> bool {
-        self.matched || self.entry(daemons).is_some() || self.interfaces.iter().any(Interface::is_scanner_by_class)
+        self.matched || self.entry(daemons).is_some() || self.interfaces.iter().any(Interface::is_driverless)
     }
 
     /// The daemon's entry of it.
@@ -202,7 +207,7 @@ fn of_interfaces(device: &Device) -> Vec<Finding> {
     let words: Vec<String> = device.interfaces.iter().map(Interface::describe).collect();
     let all = Finding::ok(&check(device), format!("kernel drivers by interface: {}", words.join(", ")));
     let scanner = |interface: &&Interface| {
-        device.interfaces.len() == 1 || interface.is_scanner_by_class() || interface.is_vendor_specific()
+        device.interfaces.len() == 1 || interface.may_be_a_scanner() || interface.is_vendor_specific()
     };
     let taken = device.interfaces.iter().filter(scanner).filter_map(|interface| {
         let driver = interface.driver.as_deref().filter(|driver| *driver != "usbfs")?;
@@ -297,11 +302,11 @@ mod tests {
 
     #[test]
     fn a_device_is_read_with_its_interfaces_and_a_hub_is_skipped() {
-        let root = machine(["06", "01", "01"]);
+        let root = machine(["07", "01", "04"]);
         let all = devices(&Host::at(root.path()));
         assert_eq!(all.len(), 1);
         assert_eq!((all[0].id.as_str(), all[0].address.as_str(), all[0].usb_version), ("04b8:0151", "001/007", 200));
-        assert_eq!(all[0].interfaces[0].class, "060101");
+        assert_eq!(all[0].interfaces[0].class, "070104");
         assert_eq!(all[0].node(), "/dev/bus/usb/001/007");
     }
 
@@ -316,7 +321,7 @@ mod tests {
 
     #[test]
     fn the_process_that_has_it_open_is_named_with_the_command_that_ends_it() {
-        let root = machine(["06", "01", "01"]);
+        let root = machine(["07", "01", "04"]);
         let findings = found(root.path(), None, vec![Holder { pid: 42, program: "scanimage".to_owned() }]);
         let holder = findings.iter().find(|finding| finding.level == Level::Problem).unwrap();
         assert!(holder.text.contains("scanimage (pid 42)"), "{holder:?}");
@@ -344,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_kernel_driver_is_named() {
-        let root = machine(["06", "01", "01"]);
+        let root = machine(["07", "01", "04"]);
         bind(root.path(), "usblp", 0);
         let findings = found(root.path(), None, vec![]);
         assert!(findings.iter().any(|finding| finding.text.contains("usblp")), "{findings:?}");
@@ -368,16 +373,24 @@ mod tests {
 
     #[test]
     fn a_scanner_that_the_daemon_does_not_list_is_a_problem() {
-        let root = machine(["06", "01", "01"]);
+        let root = machine(["07", "01", "04"]);
         assert!(found(root.path(), Some(&[]), vec![]).iter().any(|finding| finding.level == Level::Problem));
     }
 
     #[test]
     fn a_slow_link_and_autosuspend_are_noted() {
-        let root = machine(["06", "01", "01"]);
+        let root = machine(["07", "01", "04"]);
         put(root.path(), &format!("{DEVICES}/1-1/speed"), "12");
         put(root.path(), &format!("{DEVICES}/1-1/power/control"), "auto");
         let notes = found(root.path(), None, vec![]).into_iter().filter(|finding| finding.level == Level::Note);
         assert_eq!(notes.count(), 2);
+    }
+
+    #[test]
+    fn a_camera_is_no_scanner_unless_the_udev_rules_say_so() {
+        let root = machine(["06", "01", "01"]);
+        assert_eq!(found(root.path(), None, vec![])[0].check, "devices");
+        put(root.path(), "/run/udev/data/c189:6", "I:123\nE:USBSCAN_MATCHED=yes");
+        assert_eq!(found(root.path(), None, vec![])[0].check, "device 1-1");
     }
 }

@@ -11,6 +11,8 @@ use crate::pipe::orders::Role;
 
 /// USB still image capture device (PIMA 15740); Microsoft's WIA scanners use it too.
 const STILL_IMAGE: (u8, u8, u8) = (6, 1, 1);
+/// What a still image device speaks that no table has.
+const CLASS_ALONE: &str = "still-image";
 /// IPP over USB, which carries eSCL.
 const IPP_OVER_USB: (u8, u8, u8) = (7, 1, 4);
 /// What some of HP's call the same.
@@ -39,6 +41,13 @@ pub(crate) struct Function {
     pub still_image: bool,
     /// What it speaks, as `list` says it.
     pub protocol: &'static str,
+}
+
+impl Function {
+    /// Whether nothing but its class says that it is a scanner, which is that of cameras and phones too.
+    pub fn may_be_a_camera(&self) -> bool {
+        self.protocol == CLASS_ALONE
+    }
 }
 
 /// What a device says of itself, with a bound on each part of it. Its names are cut, and characters that are for terminals
@@ -70,7 +79,7 @@ pub(crate) fn scanners(info: &DeviceInfo, model: Option<&Model>) -> Vec<Function
     let escl = by_class(configuration, IPP_OVER_USB)
         .or_else(|| by_class(configuration, HP_IPP_OVER_USB).filter(|_| vendor == HP))
         .map(|interface| (interface, Protocol::Escl.word()));
-    let word = if (vendor, product) == LOOPBACK { "loopback" } else { "still-image" };
+    let word = if (vendor, product) == LOOPBACK { "loopback" } else { CLASS_ALONE };
     let still_image = by_class(configuration, STILL_IMAGE).map(|interface| (interface, word));
     let mut all: Vec<Function> = Vec::new();
     for (interface, protocol) in [own, escl, still_image].into_iter().flatten() {

@@ -335,6 +335,10 @@ impl RegistryThread {
         let model = config.models.find(info.descriptor.vendor, info.descriptor.product).cloned();
         let functions = function::scanners(&info, model.as_ref());
         let Some(function) = functions.first() else { return };
+        // Whoever means it as a scanner has given the daemon the right to open it.
+        if function.may_be_a_camera() && info.access == Access::Denied {
+            return;
+        }
         let name: Arc<str> = names::next_name(present.iter().map(|scanner| &*scanner.name)).into();
         let stable_id = self.stable_id(&info, &present);
         log::info!("{name} is {} ({stable_id}, {})", info.label(), function.protocol);
