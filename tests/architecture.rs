@@ -259,7 +259,7 @@ fn the_tests_that_documents_name_exist() {
             .any(|(_, text)| text.contains(&format!("fn {name}(")) || text.contains(&format!("{name},\n")))
     };
     let mut found = Vec::new();
-    for document in ["docs/windows.md", "docs/architecture.md"] {
+    for document in ["docs/windows.md", "docs/architecture.md", "SECURITY.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap_or_default();
         let missing = tests_named_in(&text).into_iter().filter(|(file, name)| !holds(file, name));
         found.extend(missing.map(|(file, name)| format!("{document}: {file}::{name}")));
@@ -319,4 +319,22 @@ fn lines_of_documents_fit_into_120_columns() {
         long.extend(lines.map(|(_, number)| format!("{}:{number}", document.display())));
     }
     assert_none(&long, "lines that are too long");
+}
+
+#[test]
+fn every_guarantee_of_security_md_names_the_tests_that_show_it() {
+    let text = fs::read_to_string(root().join("SECURITY.md")).expect("it is there");
+    let mut found = Vec::new();
+    let (_, rest) = text.split_once("## Not trusted\n").expect("what is not trusted");
+    let (entries, _) = rest.split_once("\n## ").expect("something behind it");
+    for entry in entries.split("\n- **").skip(1) {
+        let shown = entry.split_once("  - test:").map(|(_, shown)| shown);
+        let is_shown = shown.is_some_and(|shown| {
+            !tests_named_in(shown).is_empty() || !paths_named_in(shown).is_empty() || shown.contains("tests")
+        });
+        if !is_shown || shown.is_some_and(|shown| shown.contains('…')) {
+            found.push(format!("no test: {}", entry.lines().next().unwrap_or_default()));
+        }
+    }
+    assert_none(&found, "what SECURITY.md says and nothing shows");
 }

@@ -36,28 +36,29 @@ const VIEW: View = View { dpi: (100, 100), left: 100, top: 100, width: 200, heig
 struct Daemon {
     child: Child,
     folder: TempDir,
-    group: Option<ControlGroup>,
+    _group: Option<ControlGroup>,
 }
 
 impl Daemon {
     fn start() -> Daemon {
-        Daemon::start_as(Command::new(env!("CARGO_BIN_EXE_usbscand")))
+        Daemon::start_as(Command::new(env!("CARGO_BIN_EXE_usbscand")), "")
     }
 
-    fn start_as(mut command: Command) -> Daemon {
+    /// With something more in its configuration.
+    fn start_as(mut command: Command, configuration: &str) -> Daemon {
         let folder = tempfile::tempdir().expect("a folder");
         let file = |name: &str| folder.path().join(name);
         // Another user has to get at the socket and the program.
         fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
-        fs::write(file("usbscand.toml"), format!("mode = \"0666\"\nmodels = {:?}\n", file("quirks.d")))
+        fs::write(file("usbscand.toml"), format!("mode = \"0666\"\nmodels = {:?}\n{configuration}", file("quirks.d")))
             .expect("a file");
         fs::copy(env!("CARGO_BIN_EXE_usbscan"), file("usbscan")).expect("a copy");
         command.args(["--no-usb", "--virtual", "esci", "--virtual", "loopback", "--config"]).arg(file("usbscand.toml"));
         command.arg("--socket").arg(file("socket")).env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET");
         let log = File::create(file("log")).expect("a file");
         let child = command.stdin(Stdio::null()).stderr(log).spawn().expect("usbscand starts");
-        let group = ControlGroup::of(child.id());
-        let daemon = Daemon { child, folder, group };
+        let _group = ControlGroup::of(child.id());
+        let daemon = Daemon { child, folder, _group };
         eventually("it listens", || UnixStream::connect(daemon.socket()).is_ok());
         daemon
     }
@@ -70,28 +71,34 @@ impl Daemon {
         Client::new(UnixStream::connect(self.socket()).expect("it listens"))
     }
 
-    /// What it has ever held: of resident memory, and of all that counts as its where there is a control group.
+    /// The most resident memory that it has ever had. It lives: the kernel has not ended it for more than its control group has.
     fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it lives");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("resident memory");
-        let resident = line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") * 1024;
-        resident.max(self.group.as_ref().map_or(0, ControlGroup::peak))
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") * 1024
     }
 
     fn log(&self) -> String {
         String::from_utf8(fs::read(self.folder.path().join("log")).expect("a log")).expect("it is text")
     }
 
+    /// The command line, as this user types it, or as our own.
+    fn usbscan(&self, user: Option<u32>) -> Command {
+        let mut command = Command::new(self.folder.path().join("usbscan"));
+        command.arg("--socket").arg(self.socket()).env_remove("USBSCAN_SOCKET").current_dir(self.folder.path());
+        if let Some(user) = user {
+            command.uid(user).gid(user);
+        }
+        command
+    }
+
     /// A page, as another user of this machine scans it.
     fn page_is_right(&self, number: usize) {
         let page = self.folder.path().join(format!("page-{number}"));
-        let mut command = Command::new(self.folder.path().join("usbscan"));
-        command.arg("--socket").arg(self.socket()).env_remove("USBSCAN_SOCKET").current_dir(self.folder.path());
+        let user = if rustix::process::geteuid().is_root() { Some(GOOD_USER) } else { None };
+        let mut command = self.usbscan(user);
         command.args(["scan", "usbscan0", "-r", "100", "--mode", "color", "--area", "25.4,25.4,50.8,25.4", "-o", "-"]);
         command.args(["--format", "png"]);
-        if rustix::process::geteuid().is_root() {
-            command.uid(GOOD_USER).gid(GOOD_USER);
-        }
         let (scan, mut bytes) = Program::start_unread(&mut command);
         std::io::copy(&mut bytes, &mut File::create(&page).expect("a file")).expect("it is read");
         let ended = scan.end();
@@ -112,19 +119,30 @@ impl Drop for Daemon {
     }
 }
 
-/// A control group with a limit, where this machine lets us make one (as root, with the memory controller).
+/// A control group with a limit, where this machine lets us make one (as root, with the memory controller, of either version):
+/// a daemon that needs more is ended by the kernel. All counts that is kept for it: its pages, those that it shares, what waits
+/// in its sockets, its log.
 struct ControlGroup(PathBuf);
 
 impl ControlGroup {
     fn of(pid: u32) -> Option<ControlGroup> {
-        let group = ControlGroup(PathBuf::from(format!("/sys/fs/cgroup/usbscan-hostile-{pid}")));
-        fs::create_dir(&group.0).ok()?;
-        let limit = fs::write(group.0.join("memory.max"), MOST_MEMORY.to_string());
-        limit.and_then(|()| fs::write(group.0.join("cgroup.procs"), pid.to_string())).ok().map(|()| group)
-    }
-
-    fn peak(&self) -> u64 {
-        fs::read_to_string(self.0.join("memory.peak")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+        let places = [("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")];
+        let made = places.into_iter().find_map(|(root, limit)| {
+            let folder = PathBuf::from(format!("{root}/usbscan-hostile-{pid}"));
+            // The root has no limit itself; where there is no controller, there are no files in a new group.
+            fs::metadata(format!("{root}/cgroup.procs")).ok()?;
+            fs::create_dir(&folder).ok()?;
+            let group = ControlGroup(folder);
+            let limits = |file: &str, text: String| {
+                let opened = File::options().write(true).open(group.0.join(file));
+                opened.and_then(|mut file| file.write_all(text.as_bytes())).is_ok()
+            };
+            (limits(limit, MOST_MEMORY.to_string()) && limits("cgroup.procs", pid.to_string())).then_some(group)
+        });
+        if made.is_none() {
+            eprintln!("no control group can be made here: the daemon's resident memory is read instead");
+        }
+        made
     }
 }
 
@@ -288,7 +306,7 @@ fn in_namespaces(which: &[&str]) -> Option<Daemon> {
     }
     let mut command = Command::new("unshare");
     command.args(which).args(["--fork", "--kill-child", env!("CARGO_BIN_EXE_usbscand")]);
-    Some(Daemon::start_as(command))
+    Some(Daemon::start_as(command, ""))
 }
 
 fn own_session(daemon: &Daemon) -> usbscan_wire::Peer {
@@ -311,4 +329,33 @@ fn a_client_that_a_user_namespace_has_no_number_for_is_unknown_and_not_root() {
     let Some(daemon) = in_namespaces(&["--user", "--pid"]) else { return };
     let peer = own_session(&daemon);
     assert_eq!((peer.pid, peer.uid), (None, None));
+}
+
+#[test]
+fn with_same_user_another_user_cancels_nothing_and_root_does() {
+    if !rustix::process::geteuid().is_root() {
+        println!("left out: only root becomes other users");
+        return;
+    }
+    let daemon = Daemon::start_as(Command::new(env!("CARGO_BIN_EXE_usbscand")), "cancel = \"same-user\"\n");
+    let mut scan = daemon.usbscan(Some(GOOD_USER));
+    scan.args(["scan", "usbscan0", "-r", "600", "--mode", "color", "-o", "-", "--format", "pnm"]);
+    // Nobody reads the page, so it stays in the middle of it.
+    let (scan, mut page) = Program::start_unread(&mut scan);
+    let mut looking = daemon.client();
+    eventually("it scans", || {
+        let status: StatusBody = looking.done(Request::Status { device: None }).body().expect("a status");
+        status.devices.iter().flat_map(|device| &device.sessions).any(|session| session.locked)
+    });
+    let cancel = |user| Program::start(daemon.usbscan(user).args(["cancel", "usbscan0"])).end();
+    let refused = cancel(Some(GOOD_USER + 1));
+    assert!(refused.code != Some(0), "{}{}", refused.stdout, refused.stderr);
+    assert!(refused.stderr.contains("only that user and root may cancel it here"), "{}", refused.stderr);
+    let reset = Program::start(daemon.usbscan(Some(GOOD_USER + 1)).args(["reset", "usbscan0", "--device"])).end();
+    assert!(reset.stderr.contains("only that user and root may cancel it here"), "{}", reset.stderr);
+    let allowed = cancel(None);
+    assert_eq!(allowed.code, Some(0), "{}", allowed.stderr);
+    std::io::copy(&mut page, &mut std::io::sink()).expect("it is read");
+    assert_eq!(scan.end().code, Some(6), "the scan is cancelled");
+    daemon.page_is_right(0);
 }
