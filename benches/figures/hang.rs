@@ -48,8 +48,8 @@ enum Program {
 enum Next {
     /// A page in this many seconds.
     Page(f64),
-    /// A sentence: nothing revives it.
-    Refused,
+    /// A sentence in this many seconds: nothing revives it.
+    Refused(f64),
 }
 
 const fn row(scanner: &'static str, next: Next) -> Row {
@@ -60,6 +60,14 @@ const SOON: Next = Next::Page(NEXT_PAGE);
 /// A sheet may be on its way for 8 s, and a carriage for 10, before a silent scanner is reset.
 const WITH_A_SHEET: Next = Next::Page(NEXT_PAGE + 8.0);
 
+/// The host controller gives back each of some transfers that are cancelled half a second late, those of the recovery too.
+const TAKEN_BACK_LATE: Next = Next::Page(NEXT_PAGE + 4.0 * 0.5);
+
+/// After its reset it is asked for 2 s whether it answers.
+const ASKED_AGAIN: Next = Next::Refused(NEXT_PAGE + 2.0);
+/// It may come back to its port for 10 s.
+const WAITED_FOR: Next = Next::Refused(NEXT_PAGE + 10.0);
+
 const ROWS: &[Row] = &[
     row("esci,fault=silence@1M", SOON),
     row("esci,dialect=esc,fault=silence@1M", SOON),
@@ -68,11 +76,11 @@ const ROWS: &[Row] = &[
     row("esci,fault=out-silence@30", SOON),
     row("esci,fault=silence@1M,fault=hang-from@1M", SOON),
     row("esci,fault=silence@1M,stuck-halt=2", SOON),
-    row("esci,fault=silence@1M,slow-unlink=500", SOON),
-    row("esci,fault=silence@1M,reset=no", Next::Refused),
+    row("esci,fault=silence@1M,slow-unlink=500", TAKEN_BACK_LATE),
+    row("esci,fault=silence@1M,reset=no", ASKED_AGAIN),
     row("esci,fault=silence@1M,reset=slow:500", SOON),
     row("esci,fault=silence@1M,reset=moves", SOON),
-    row("esci,fault=silence@1M,reset=gone", Next::Refused),
+    row("esci,fault=silence@1M,reset=gone", WAITED_FOR),
     Row { source: &["--source", "adf"], ..row("esci,adf=9,fault=silence@1M", WITH_A_SHEET) },
     row("esci2,fault=silence@1M", SOON),
     Row { source: &["--source", "adf"], ..row("esci2,sheets=9,fault=silence@1M", WITH_A_SHEET) },
@@ -123,14 +131,14 @@ pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
                 next.values.push(ended.next);
                 match (row.next, ended.outcome) {
                     (Next::Page(_), Err(why)) => said = Some(format!("NO PAGE: {why}")),
-                    (Next::Refused, Ok(())) => said = Some("a page, of a scanner that nothing revives".to_owned()),
-                    (Next::Page(_), Ok(())) | (Next::Refused, Err(_)) => {}
+                    (Next::Refused(_), Ok(())) => said = Some("a page, of a scanner that nothing revives".to_owned()),
+                    (Next::Page(_), Ok(())) | (Next::Refused(_), Err(_)) => {}
                 }
             }
-            let soon = if let Next::Page(most) = row.next { most } else { NEXT_PAGE };
+            let (Next::Page(soon) | Next::Refused(soon)) = row.next;
             let control = report.limit(&control, "s", Aim::AtMost(CONTROL));
             let next = report.limit(&next, "s", Aim::AtMost(soon));
-            let refused = if row.next == Next::Refused { " refused" } else { "" };
+            let refused = if matches!(row.next, Next::Refused(_)) { " refused" } else { "" };
             let said = said.map(|said| format!(" **{said}**")).unwrap_or_default();
             if !said.is_empty() {
                 println!("  {name}, {of_way}:{said}");

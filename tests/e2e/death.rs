@@ -33,7 +33,7 @@ fn scan_killed(rig: &Rig, kill: Option<Kill>) -> Sent {
     let mut arguments = vec!["scan", "-o", "dead.png"];
     arguments.extend(SCAN);
     let scan = Program::start(&mut rig.usbscan_at(&rig.path("proxy"), &arguments));
-    let sent = proxy.serve(|| scan.signal(Signal::KILL));
+    let sent = proxy.serve(|| scan.try_signal(Signal::KILL));
     let ended = scan.end();
     // The answer to its last request may reach it before the signal does: then it has its page.
     assert!(ended.code == Some(0) || kill.is_some() && ended.code.is_none(), "{kill:?}: {ended:?}");
@@ -106,7 +106,7 @@ fn a_program_killed_in_a_batch_leaves_a_feeder_that_begins_with_a_front() {
             let proxy = Proxy::start(&rig.path("proxy"), &rig.socket(), kill);
             let arguments = [&["scan", "--pages", "3", "-o", "dead.pdf"], &feeder[..]].concat();
             let scan = Program::start(&mut rig.usbscan_at(&rig.path("proxy"), &arguments));
-            let sent = proxy.serve(|| scan.signal(Signal::KILL));
+            let sent = proxy.serve(|| scan.try_signal(Signal::KILL));
             scan.end();
             sent.requests
         };

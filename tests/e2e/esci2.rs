@@ -63,7 +63,7 @@ fn scan_killed(rig: &Rig, kill: Option<Kill>) -> usize {
     let mut arguments = vec!["scan", "--source", "adf-duplex", "--pages", "1", "-o", "dead.png"];
     arguments.extend(AREA);
     let scan = Program::start(&mut rig.usbscan_at(&rig.path("proxy"), &arguments));
-    let sent = proxy.serve(|| scan.signal(Signal::KILL));
+    let sent = proxy.serve(|| scan.try_signal(Signal::KILL));
     let ended = scan.end();
     assert!(ended.code == Some(0) || kill.is_some() && ended.code.is_none(), "{kill:?}: {ended:?}");
     let _ = std::fs::remove_file(rig.path("dead.png"));

@@ -36,27 +36,40 @@ fn is_recovering(rig: &Rig) -> bool {
     rig.session().status(None).expect("a status").iter().any(|device| device.recovery.is_some())
 }
 
+/// The whole ladder, of a scanner that is like this besides.
+fn is_revived(more: &str) {
+    let spec = format!("{SILENT}{more}");
+    let rig = Rig::new(&spec);
+    let names =
+        || -> Vec<String> { rig.session().list().expect("a list").iter().map(|device| device.name.clone()).collect() };
+    let before = names();
+    let scan = hanging(&rig);
+    let said = rig.done(&["cancel"]);
+    assert!(said.contains("port reset, verified"), "{spec}: {said}");
+    assert_eq!(scan.end().code, Some(6), "{spec}");
+    page_is_right(&rig, &spec);
+    assert_eq!(before, names(), "{spec}: it is the same one");
+}
+
 #[test]
-fn a_silent_scanner_is_reset_and_the_next_page_is_right_wherever_it_comes_back() {
-    let mut specs = vec![SILENT.to_owned()];
-    if !Rig::left_out_with_a_gadget("alternate settings, and another address after a reset") {
-        specs
-            .extend([",alternate=1", ",reset=moves", ",reset=moves,alternate=1"].map(|more| format!("{SILENT}{more}")));
+fn a_silent_scanner_is_reset_and_the_next_page_is_right() {
+    is_revived("");
+}
+
+#[test]
+fn a_silent_scanner_in_alternate_setting_1_is_in_it_again_after_its_reset() {
+    if !Rig::left_out_with_a_gadget("alternate settings") {
+        is_revived(",alternate=1");
     }
-    for spec in specs {
-        let rig = Rig::new(&spec);
-        let before = rig.session().list().expect("a list");
-        let scan = hanging(&rig);
-        let said = rig.done(&["cancel"]);
-        assert!(said.contains("port reset, verified"), "{spec}: {said}");
-        assert_eq!(scan.end().code, Some(6), "{spec}");
-        page_is_right(&rig, &spec);
-        let after = rig.session().list().expect("a list");
-        let names = |list: &[usbscan_client::wire::DeviceEntry]| -> Vec<String> {
-            list.iter().map(|device| device.name.clone()).collect()
-        };
-        assert_eq!(names(&before), names(&after), "{spec}: it is the same one");
-        assert_eq!(spec.contains("moves"), before[0].address != after[0].address, "{spec}");
+}
+
+#[test]
+fn a_silent_scanner_that_moves_in_its_reset_is_the_same_one_afterwards() {
+    if !Rig::left_out_at_a_kernel(
+        "another address after a reset: vhci never returns from the reset of a device that leaves in it",
+    ) {
+        is_revived(",reset=moves");
+        is_revived(",reset=moves,alternate=1");
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Two rigs, one suite: usbscand with a virtual scanner inside (the default), or, with `USBSCAN_E2E_RIG=vhci:VSCAN`,
 //! usbscand on real libusb with a scanner that VSCAN plugs into this machine's kernel. `functionfs:VSCAN` likewise.
+//! `USBSCAN_E2E_DEPTH` is the daemon's `queue_depth`.
 //! Programs come from `USBSCAN_PROGRAMS` if that is set, else from where cargo put this test's own.
 
 use std::fmt::Write as _;
@@ -71,6 +72,15 @@ impl Rig {
         gadget
     }
 
+    /// Whether the scanner is at a kernel's virtual port, which can't show this; then says so.
+    pub fn left_out_at_a_kernel(what: &str) -> bool {
+        let at_a_kernel = matches!(Attachment::chosen(), Attachment::Kernel { .. });
+        if at_a_kernel {
+            let _ = writeln!(std::io::stderr(), "left out, because the kernel's virtual port can't show it: {what}");
+        }
+        at_a_kernel
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -134,6 +144,11 @@ impl Rig {
         bell.set_read_timeout(Some(DEADLINE)).expect("a deadline");
         let mut command = program("usbscand");
         command.arg("--socket").arg(self.socket()).env("NOTIFY_SOCKET", &ready).env("RUST_LOG", "debug");
+        if let Ok(depth) = std::env::var("USBSCAN_E2E_DEPTH") {
+            let configuration = self.path("usbscand.toml");
+            std::fs::write(&configuration, format!("queue_depth = {depth}\n")).expect("a configuration");
+            command.arg("--config").arg(configuration);
+        }
         if let Attachment::InProcess = self.attachment {
             // Real scanners of this machine are not to be touched.
             command.arg("--no-usb").args(self.specs.iter().map(|spec| format!("--virtual={spec}")));
