@@ -175,6 +175,51 @@ fn ipp_usb_with_airscan_makes_the_same_pictures_from_glass_and_feeder() {
     requirements::say("escl: 3 pictures of ipp-usb with airscan and of ours are alike");
 }
 
+/// Where ipp-usb says what it does, of itself and of each device.
+const LOGS: &str = "/var/log/ipp-usb";
+
+/// Whether it has found that it is to leave a device alone.
+fn leaves_one_alone() -> bool {
+    let logs = std::fs::read_dir(LOGS).into_iter().flatten().flatten();
+    let texts = logs.filter_map(|log| std::fs::read_to_string(log.path()).ok());
+    texts.into_iter().any(|text| text.contains("blacklisted"))
+}
+
+#[test]
+#[ignore = "needs a kernel that takes the scanner for real: tools/test --only guest-peer"]
+fn a_scanner_that_ipp_usb_has_is_left_to_it_until_doctors_command_is_run() {
+    let Some(peers) = peers("doctor's command beside ipp-usb") else { return };
+    let rig = Rig::with_scanners(&["escl"]);
+    let scan = ["scan", "-r", "75", "--area", "0,0,50,50", "-o", "page.png"];
+    let proxied = peers.start(&rig);
+    let refused = rig.run(&scan);
+    assert!(refused.code.is_some_and(|code| code != 0), "ipp-usb has it");
+    for words in ["in use by ipp-usb", "`sudo usbscan doctor`"] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    // It finds problems, and says so by its exit code.
+    let printed = rig.run(&["--json", "doctor"]).stdout;
+    let report: serde_json::Value = serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{error}: {printed}"));
+    let fixes = report["findings"].as_array().expect("findings").iter().filter_map(|finding| finding["fix"].as_str());
+    let fix = fixes.into_iter().find(|fix| fix.contains("/etc/ipp-usb/quirks")).expect("a command").to_owned();
+    drop(proxied);
+    // Here there is neither sudo nor a service.
+    let (command, restart) = fix.rsplit_once(" && ").expect("two parts");
+    assert_eq!(restart, "sudo systemctl restart ipp-usb");
+    let written = Command::new("sh").arg("-c").arg(command.replace("sudo ", "")).status().expect("a shell");
+    assert!(written.success(), "{command}");
+    let _ = std::fs::remove_dir_all(LOGS);
+    let mut ipp_usb = Command::new(peers.ipp_usb());
+    let ipp_usb = Program::start(ipp_usb.arg("standalone").env("LD_LIBRARY_PATH", peers.library_path()));
+    eventually("ipp-usb has looked at the scanner", leaves_one_alone);
+    rig.done(&scan);
+    ipp_usb.signal(Signal::TERM);
+    ipp_usb.end();
+    // Other tests find ipp-usb as it is installed.
+    let file = command.rsplit(' ').next().expect("a file");
+    std::fs::remove_file(file).expect("it was written");
+}
+
 /// Starts a page that is far larger than all buffers, to standard output, which nobody reads; ends it by a signal. How long that
 /// took.
 fn end_in_mid_page(mut command: Command, signal: Signal) -> Duration {

@@ -68,6 +68,9 @@ pub enum Failure {
          `sudo usbscan doctor` says which it is"
     )]
     ForeignProgram { device: String, source: usbscan_client::Error },
+    /// Not through usbscand.
+    #[error("{0}; `sudo usbscan doctor` says by which program, and how to get the scanner from it")]
+    HeldElsewhere(#[source] usbscan_client::Error),
     #[error("{device}: all requests were cancelled, but the scanner may not be idle: {step}")]
     NotIdle {
         device: String,

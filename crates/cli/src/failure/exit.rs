@@ -26,7 +26,7 @@ impl From<&Failure> for Exit {
             Failure::NoDriver { .. } | Failure::OnlyPdf => Exit::Usage,
             Failure::WhichScanner(_) | Failure::Virtual(_) | Failure::Config(_) => Exit::Usage,
             Failure::NotIdle { .. } | Failure::System(_) => Exit::Io,
-            Failure::ForeignProgram { .. } => Exit::Busy,
+            Failure::ForeignProgram { .. } | Failure::HeldElsewhere(_) => Exit::Busy,
             Failure::NoEventPipe { .. } => Exit::Usage,
             Failure::NoEvent { .. } => Exit::Timeout,
             Failure::Doctor => Exit::ProblemsFound,

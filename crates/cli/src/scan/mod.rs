@@ -11,7 +11,7 @@ mod settings;
 use usbscan_client::{Endpoints, Session};
 use usbscan_image::{FileFormat, PageWriter, Quality};
 use usbscan_scan::{Progress, Scanner, SessionTransport};
-use usbscan_wire::DeviceEntry;
+use usbscan_wire::{DeviceEntry, Status};
 
 use super::args::{Device, Driver, Scan, Source};
 use super::context::Context;
@@ -63,7 +63,8 @@ pub fn open_scanner(
     let session = context.connect()?;
     let name = select_device(&session, device)?;
     let endpoints = endpoints_of(&session, &name, driver)?;
-    let (transport, device) = SessionTransport::open_at(session, &name, endpoints)?;
+    let opened = SessionTransport::open_at(session, &name, endpoints);
+    let (transport, device) = opened.map_err(|error| of_open(context, &name, error))?;
     let cancel = transport.cancel_handle();
     let bar = context.bar.clone();
     let signal_guard = context.interrupts.on_first(move |signal| {
@@ -73,6 +74,15 @@ pub fn open_scanner(
     let scanner = usbscan_scan::open(&device.protocol, Box::new(transport), progress)
         .map_err(|error| ended(context.interrupts.caught(), error))?;
     Ok(Opened { scanner, device, _signal_guard: signal_guard })
+}
+
+/// Who else uses usbscand is named by the refusal; who else has the scanner, only root may be able to see.
+fn of_open(context: &Context<'_>, device: &str, error: usbscan_client::Error) -> Failure {
+    let is_held = || {
+        let entry = context.connect().ok().and_then(|session| session.find(device).ok());
+        entry.is_some_and(|entry| entry.problem.is_some())
+    };
+    if error.status() == Some(Status::Busy) && is_held() { Failure::HeldElsewhere(error) } else { error.into() }
 }
 
 /// The interface of the driver that is asked for.
