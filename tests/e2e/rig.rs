@@ -149,6 +149,10 @@ impl Rig {
             std::fs::write(&configuration, format!("queue_depth = {depth}\n")).expect("a configuration");
             command.arg("--config").arg(configuration);
         }
+        // As the unit's, it outlives the daemon.
+        let notes = self.path("notes");
+        std::fs::create_dir_all(&notes).expect("a folder");
+        command.env("RUNTIME_DIRECTORY", notes);
         if let Attachment::InProcess = self.attachment {
             // Real scanners of this machine are not to be touched.
             command.arg("--no-usb").args(self.specs.iter().map(|spec| format!("--virtual={spec}")));

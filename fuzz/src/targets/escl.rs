@@ -1,7 +1,7 @@
 //! What an eSCL scanner sends: HTTP responses in packets of any size, and XML documents.
 
 use usbscan_client::Bytes;
-use usbscan_escl::http::{HttpError, Limits, Part, Receiver};
+use usbscan_escl::http::{Follower, HttpError, Limits, Part, Receiver};
 use usbscan_escl::{JobPath, ROOT, ScanImageInfo, ScannerCapabilities, ScannerStatus};
 
 /// One response: its status, its body, and bytes passed over in front of it.
@@ -15,6 +15,16 @@ pub fn http(bytes: &[u8]) {
     if let Ok(Some((_, body, skipped))) = cut {
         assert!(body.len() as u64 + skipped <= stream.len() as u64);
     }
+    assert_eq!(follow(stream, usize::from(*size).max(1)), follow(stream, 1 << 20));
+}
+
+/// Where somebody is who only follows it: whether it is over, whether only silence ends it, and what it made.
+fn follow(stream: &[u8], size: usize) -> (bool, bool, Option<(u16, String)>) {
+    let mut follower = Follower::of_response();
+    stream.chunks(size).for_each(|packet| follower.feed(packet));
+    assert_eq!(follower.due() == 0, follower.is_over(), "what is not over is waited for");
+    let made = follower.made().map(|(status, location)| (status, location.to_owned()));
+    (follower.is_over(), follower.is_unframed(), made)
 }
 
 /// `None` of a stream that ends before the response does.
