@@ -22,7 +22,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use usbscan_usb::{Direction, EndpointAddress, EndpointDescriptor, Setup, SetupKind, TransferType};
+use usbscan_usb::{
+    Direction, EndpointAddress, EndpointDescriptor, ProductId, Setup, SetupKind, TransferType, VendorId,
+};
 
 use crate::model::bulk;
 use crate::{Control, Descriptors, In, Model, Out};
@@ -110,6 +112,13 @@ impl Loopback {
             pattern: (0..READY + 251).map(|i| (i % 251) as u8).collect(),
             registers: [[0; BANK]; 2],
         }
+    }
+
+    /// With the ids of another device: for drivers that look at nothing else, one that answers nonsense.
+    #[must_use]
+    pub fn with_ids(mut self, vendor: u16, product: u16) -> Loopback {
+        (self.descriptors.device.vendor, self.descriptors.device.product) = (VendorId(vendor), ProductId(product));
+        self
     }
 
     /// The registers that a request means, if there are such: one and several have requests of their own, as on Windows.

@@ -76,6 +76,11 @@ const LOOPBACK: ModelSpec = ModelSpec {
     about: "no scanner: what is written to it can be read back",
     keys: &[
         Key { name: "serial", value: "TEXT", about: "its serial number [LOOP0001]" },
+        Key {
+            name: "id",
+            value: "VENDOR:PRODUCT",
+            about: "the ids of another device, to try that one's driver [1209:0001]",
+        },
         Key { name: "endpoints", value: "1|2|3|4", about: "so many of each type, of which only the last answer [1]" },
     ],
     build: build_loopback,
@@ -308,7 +313,16 @@ fn build_loopback(values: &mut Values) -> Result<Built, SpecError> {
     let serial = values.last("serial").unwrap_or("LOOP0001".to_owned());
     let count = |text: &str| text.parse().ok().filter(|count| (1..=4).contains(count));
     let endpoints = values.read("endpoints", "a number from 1 to 4", count)?.unwrap_or(1);
-    Ok((Box::new(Loopback::with_endpoints(&serial, endpoints)), None))
+    let id = |text: &str| {
+        let (vendor, product) = text.split_once(':')?;
+        Some((u16::from_str_radix(vendor, 16).ok()?, u16::from_str_radix(product, 16).ok()?))
+    };
+    let loopback = Loopback::with_endpoints(&serial, endpoints);
+    let loopback = match values.read("id", "two numbers of four hexadecimal digits", id)? {
+        Some((vendor, product)) => loopback.with_ids(vendor, product),
+        None => loopback,
+    };
+    Ok((Box::new(loopback), None))
 }
 
 fn build_replay(values: &mut Values) -> Result<Built, SpecError> {
@@ -366,7 +380,7 @@ mod tests {
         );
         assert_eq!(
             refusal("loopback,colour=red"),
-            "the virtual scanner loopback has no key \"colour\"; it has: serial, endpoints, fault, slow, slow-unlink, \
+            "the virtual scanner loopback has no key \"colour\"; it has: serial, id, endpoints, fault, slow, slow-unlink, \
              stuck-halt, reset, alternate, chaos, cable"
         );
     }
