@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use libc::pollfd;
@@ -82,6 +82,8 @@ pub(crate) struct Connection {
     writer: Mutex<()>,
     waiting: Mutex<Waiting>,
     next_id: AtomicU64,
+    /// Somebody has cancelled a transfer, and nothing was received since.
+    was_cancelled: AtomicBool,
 }
 
 impl Connection {
@@ -114,12 +116,23 @@ impl Connection {
             writer: Mutex::default(),
             waiting: Mutex::default(),
             next_id: AtomicU64::new(1),
+            was_cancelled: AtomicBool::new(false),
         }))
     }
 
     /// Whether it is this process's and has not ended. In a child of the process that made it nothing else may be called.
     pub fn is_usable(&self) -> bool {
         self.pid == std::process::id() && !self.waiting.lock().gone
+    }
+
+    /// Notes that somebody has cancelled a transfer, or that one after that has received something.
+    pub fn note_cancelled(&self, was_cancelled: bool) {
+        self.was_cancelled.store(was_cancelled, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has cancelled a transfer, and nothing was received since.
+    pub fn was_cancelled(&self) -> bool {
+        self.was_cancelled.load(Ordering::Relaxed)
     }
 
     /// Sends a request.

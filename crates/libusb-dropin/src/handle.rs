@@ -111,19 +111,27 @@ impl Handle {
         })
     }
 
-    /// Gives an interface back.
+    /// Gives an interface back. With the last one of a program that was cancelled its session ends, so that the daemon looks
+    /// after the scanner; the next use begins another.
     ///
     /// # Errors
     /// `NOT_FOUND` for one that it does not have.
     pub fn release(&self, interface: u8) -> Result<(), c_int> {
-        self.with_session(|_, session, claimed| {
+        let left_behind = self.with_session(|_, session, claimed| {
             claimed.remove(&interface).ok_or(abi::ERROR_NOT_FOUND)?;
+            if claimed.is_empty() && session.connection().was_cancelled() {
+                return Ok(true);
+            }
             let released = session.release(interface);
             if claimed.is_empty() {
                 session.unlock()?;
             }
-            released
-        })
+            released.map(|()| false)
+        })?;
+        if left_behind {
+            self.close();
+        }
+        Ok(())
     }
 
     /// Chooses an alternate setting of an interface that it has.

@@ -103,8 +103,13 @@ impl Session {
         self.ask(&Command::ResetDevice { device: None }).map(drop)
     }
 
-    /// Ends it in order: nothing has to be brought back to idle behind a program that has finished.
+    /// Ends it in order: nothing has to be brought back to idle behind a program that has finished. One that was cancelled
+    /// and has received nothing since has not, though it closes its handle: its session just ends, and the daemon looks
+    /// after the scanner.
     pub fn close(self) {
+        if self.connection.was_cancelled() {
+            return;
+        }
         // A daemon that is gone has ended it already.
         let _ = self.ask(&Command::Close {});
     }

@@ -200,6 +200,17 @@ impl Transfer {
                 answer.payload.len()
             }
         };
+        // A scanner that takes bytes has not shown that it is in order; one that sends some has.
+        let is_read = !matches!(
+            self.job,
+            Job::Pipe { kind: Kind::Write, .. }
+                | Job::Control(Command::UsbRequest { direction: usbscan_wire::ControlDirection::Out, .. })
+        );
+        match answer.status {
+            Status::Cancelled => self.connection.note_cancelled(true),
+            Status::Success if is_read && moved > 0 => self.connection.note_cancelled(false),
+            _ => {}
+        }
         self.moved = (self.moved + moved).min(self.buffer.length);
         if !fits {
             return Some(self.ended(abi::ERROR_OVERFLOW));

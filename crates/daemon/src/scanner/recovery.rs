@@ -12,7 +12,8 @@
 //!   1 abort sequence ──verified──▶ idle
 //!        │ fails, or nothing is answered
 //!   2 class requests, drain, halts ──▶ idle: verified by the class or the sequence's end; else unverified
-//!        │ fails, or was silent in the job     (never where a policy or a bystander forbids the next)
+//!        │ fails, or was silent in the job, or that was of a program for libusb
+//!        │ (never where a policy or a bystander forbids the next)
 //!   3 port reset, and the device back at its port ──▶ idle
 //!        │ fails
 //!   4 unresponsive: released, and left alone
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use usbscan_usb::InterfaceNumber;
-use usbscan_wire::{AbortReport, AbortStep, Event, Pipe};
+use usbscan_wire::{AbortReport, AbortStep, Event, Faults, Pipe};
 
 use crate::config::RecoveryTimes;
 use crate::failure::Failure;
@@ -100,7 +101,11 @@ impl Supervisor {
         let is_over = session.is_job_over() || session.has_lost_lock();
         let unfinished = unfinished && self.scanner.was_last_used_by(id);
         if healthy && !is_others && !is_over && (armed.is_some() || (unfinished && self.others_are_still(id))) {
-            self.abort_job(session, armed, cut_short.silent_for);
+            // A program written for libusb may have been anywhere in its dialogue: a scanner that waits for the rest of a command
+            // is as silent as one that is idle.
+            let is_plain = session.binding().is_some_and(|binding| binding.faults == Faults::Pass);
+            let silent_for = if is_plain { Duration::MAX } else { cut_short.silent_for };
+            self.abort_job(session, armed, silent_for);
         }
         session.disarm();
         self.scanner.tell_pipes(|| Order::DropSurplus { session: Some(id) });
