@@ -2,6 +2,7 @@
 //! generated from [`command`].
 
 mod raw;
+mod run;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -18,6 +19,7 @@ use usbscan_wire::Pipe;
 use super::area::AreaArgument;
 use super::exit::Exit;
 pub use raw::{Direction, Raw, Recipient, RequestType, Target};
+pub use run::Run;
 
 /// Scan with USB scanners, and cancel scans that hang
 #[derive(Debug, Parser)]
@@ -75,6 +77,9 @@ pub enum Command {
     Actions(Actions),
     /// Reset a pipe or the USB port, after cancelling what is pending
     Reset(Reset),
+    /// Run a program written for libusb, such as scanimage with SANE's own backends, over usbscand: its requests can be
+    /// cancelled, and its scanner is usable after whatever happens to it
+    Run(Run),
     /// Check this machine's scanning setup and suggest fixes
     Doctor,
     /// Read and write a scanner's pipes directly, for debugging
@@ -352,10 +357,16 @@ pub struct RequestNumber {
 }
 
 /// The command line of this process, with `--virtual MODEL` written as `--virtual=MODEL`: clap takes a value in the next
-/// argument for a command, because the value is optional.
+/// argument for a command, because the value is optional. What follows `run` is left as it is.
 pub fn normalized(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut normalized: Vec<OsString> = Vec::new();
+    let mut is_of_a_program = false;
     for argument in arguments {
+        is_of_a_program |= argument == "run" && normalized.last().is_some_and(|last| last != "--socket");
+        if is_of_a_program {
+            normalized.push(argument);
+            continue;
+        }
         let is_model = argument.to_str().is_some_and(usbscan_virtual::spec::names_a_model);
         match normalized.last_mut() {
             Some(last) if last == "--virtual" && is_model => {

@@ -28,6 +28,8 @@ pub enum Exit {
     /// The reader of standard output closed it.
     BrokenPipe,
     Interrupted(Signal),
+    /// That of the program that `run` started.
+    OfProgram(u8),
 }
 
 /// Every code with its meaning, in order.
@@ -43,6 +45,8 @@ const MEANINGS: &[(Exit, &str, &str)] = &[
     (Exit::Io, "io-error", "I/O error on the bus, in the scanner, or in a file"),
     (Exit::Denied, "access-denied", "access denied"),
     (Exit::Timeout, "timeout", "timeout expired"),
+    (Exit::OfProgram(126), "program", "run: the program can't be executed"),
+    (Exit::OfProgram(127), "program", "run: no such program; any other code is the program's own"),
     (Exit::Interrupted(Signal(1)), "interrupted", "ended by SIGHUP"),
     (Exit::Interrupted(Signal(2)), "interrupted", "interrupted (Ctrl-C)"),
     (Exit::BrokenPipe, "broken-pipe", "standard output was closed"),
@@ -64,6 +68,7 @@ impl Exit {
             Exit::Denied => 9,
             Exit::Timeout => 10,
             Exit::BrokenPipe => 141,
+            Exit::OfProgram(code) => code,
             Exit::Interrupted(signal) => 128 + u8::try_from(signal.0 & 0x7f).expect("seven bits"),
         }
     }

@@ -9,6 +9,7 @@ use usbscan_wire::DeviceEntry;
 
 use super::label::label;
 use super::output::OutputError;
+use super::program::ProgramError;
 use super::signal::Signal;
 
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +83,11 @@ pub enum Failure {
     NoEventPipe { device: String },
     #[error("{device}: no event within {seconds} s")]
     NoEvent { device: String, seconds: f64 },
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// A program that `run` started; it has said itself what was wrong.
+    #[error("the program ended with code {code}")]
+    ProgramEnded { code: i32 },
     /// The virtual scanner, or the daemon in this process, can't be started.
     #[error("{0}")]
     Virtual(#[source] Box<dyn std::error::Error + Send + Sync>),

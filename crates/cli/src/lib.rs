@@ -18,9 +18,11 @@ mod label;
 mod list;
 mod options;
 mod output;
+mod program;
 mod progress;
 mod raw;
 mod reset;
+mod run;
 mod scan;
 mod signal;
 mod status;
@@ -50,7 +52,11 @@ pub fn main() -> ExitCode {
     };
     log_to_stderr(arguments.global.verbose);
     let bar = Bar::new(arguments.global.json);
-    let outcome = run(&arguments, &bar);
+    let outcome = match &arguments.command {
+        // It has its own way with signals.
+        Command::Run(args) => run::run(&arguments.global, args),
+        command => run_command(&arguments.global, command, &bar),
+    };
     bar.wipe();
     let exit = match &outcome {
         Ok(()) => Exit::Done,
@@ -82,12 +88,12 @@ fn usage_message(text: &str) -> String {
     message.strip_prefix("error: ").unwrap_or(&message).to_owned()
 }
 
-fn run(arguments: &Arguments, bar: &Bar) -> Result<(), Failure> {
+fn run_command(global: &Global, command: &Command, bar: &Bar) -> Result<(), Failure> {
     let temp_file = TempFileGuard::default();
-    let on_exit = on_exit(&arguments.global, temp_file.clone(), bar.clone());
+    let on_exit = on_exit(global, temp_file.clone(), bar.clone());
     let interrupts = Interrupts::listen(on_exit).map_err(Failure::System)?;
-    let context = Context::new(&arguments.global, interrupts, temp_file, bar.clone())?;
-    match &arguments.command {
+    let context = Context::new(global, interrupts, temp_file, bar.clone())?;
+    match command {
         Command::List => list::run(&context),
         Command::Status(device) => status::run(&context, device),
         Command::Options(args) => options::run(&context, args),
@@ -99,6 +105,7 @@ fn run(arguments: &Arguments, bar: &Bar) -> Result<(), Failure> {
         Command::Actions(args) => actions::run(&context, args),
         Command::Reset(args) => reset::run(&context, args),
         Command::Raw(args) => raw::run(&context, args),
+        Command::Run(args) => run::run(global, args),
         Command::Doctor => run_doctor(&context),
     }
 }
@@ -132,9 +139,10 @@ fn log_to_stderr(verbose: u8) {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format_timestamp_millis().init();
 }
 
-/// Prints one sentence on standard error. A closed standard output needs no message, and doctor has printed its report.
+/// Prints one sentence on standard error. A closed standard output needs no message, doctor has printed its report, and a
+/// program that was run has said what it had to say.
 fn print_error(failure: &Failure, exit: Exit, json: bool) {
-    if exit == Exit::BrokenPipe || matches!(failure, Failure::Doctor) {
+    if exit == Exit::BrokenPipe || matches!(failure, Failure::Doctor | Failure::ProgramEnded { .. }) {
         return;
     }
     print_message(&without_os_error(&failure.to_string()), exit, json);

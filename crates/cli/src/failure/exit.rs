@@ -10,6 +10,7 @@ use usbscan_wire::Status;
 use super::Failure;
 use crate::exit::Exit;
 use crate::output::OutputError;
+use crate::program::ProgramError;
 
 impl From<&Failure> for Exit {
     fn from(failure: &Failure) -> Exit {
@@ -30,6 +31,8 @@ impl From<&Failure> for Exit {
             Failure::NoEventPipe { .. } => Exit::Usage,
             Failure::NoEvent { .. } => Exit::Timeout,
             Failure::Doctor => Exit::ProblemsFound,
+            Failure::Program(error) => of_program(error),
+            Failure::ProgramEnded { code } => Exit::OfProgram(u8::try_from(*code).unwrap_or(u8::MAX)),
             Failure::Interrupted { signal, .. } => Exit::Interrupted(*signal),
             Failure::Stdout(error) | Failure::Stdin(error) | Failure::File { source: error, .. } => of_io(error),
         }
@@ -41,6 +44,14 @@ fn of_io(error: &io::Error) -> Exit {
         io::ErrorKind::BrokenPipe => Exit::BrokenPipe,
         io::ErrorKind::PermissionDenied => Exit::Denied,
         _ => Exit::Io,
+    }
+}
+
+fn of_program(error: &ProgramError) -> Exit {
+    match error {
+        ProgramError::NotFound(_) => Exit::OfProgram(127),
+        ProgramError::NotExecutable(..) => Exit::OfProgram(126),
+        _ => Exit::Usage,
     }
 }
 
