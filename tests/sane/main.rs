@@ -9,6 +9,7 @@ mod airscan;
 mod backend;
 mod bench;
 mod desktop;
+mod epson2;
 mod feeder;
 mod foreign;
 mod peer;

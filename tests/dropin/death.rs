@@ -1,0 +1,193 @@
+//! scanimage with one of SANE's backends dies by SIGKILL at every message of its dialogue with the daemon: the next page is
+//! right.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
+use usbscan_virtual::glass::{Glass, View};
+
+use crate::desk::Desk;
+use crate::page::{Page, PixelFormat};
+use crate::picture::Pnm;
+use crate::program::Program;
+use crate::requirements::{self, SANE_UTILS};
+
+/// What is scanned, and what of the glass that is.
+const SCAN: [&str; 11] =
+    ["--format=pnm", "--mode=Color", "--resolution=300", "-l", "25.4", "-t", "25.4", "-x", "101.6", "-y", "25.405"];
+const VIEW: View = View { dpi: (300, 300), left: 300, top: 300, width: 1200, height: 300 };
+
+/// When the program is killed. Messages count from 1, from the one that opens the scanner for use on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kill {
+    /// When the daemon has this one.
+    AfterRequest(usize),
+    /// When the daemon has answered this one, before the program hears of that.
+    BeforeAnswer(usize),
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    requests: usize,
+    answers: usize,
+    victim: Option<Pid>,
+}
+
+/// Stands between programs and the daemon, on as many connections as they make, and kills a program at one message.
+struct Proxy {
+    listener: UnixListener,
+    daemon: std::path::PathBuf,
+    kill: Option<Kill>,
+    counts: Mutex<Counts>,
+    ended: AtomicBool,
+}
+
+impl Proxy {
+    fn start(path: &Path, daemon: &Path, kill: Option<Kill>) -> (Arc<Proxy>, JoinHandle<()>) {
+        let _ = std::fs::remove_file(path);
+        let listener = UnixListener::bind(path).expect("a socket for the proxy");
+        let (counts, ended) = (Mutex::default(), AtomicBool::new(false));
+        let proxy = Arc::new(Proxy { listener, daemon: daemon.to_owned(), kill, counts, ended });
+        let accepting = proxy.clone();
+        (proxy, thread::spawn(move || accepting.accept()))
+    }
+
+    fn accept(self: Arc<Proxy>) {
+        let mut threads = Vec::new();
+        for client in self.listener.incoming() {
+            if self.ended.load(Ordering::SeqCst) {
+                break;
+            }
+            let client = client.expect("a connection");
+            let daemon = UnixStream::connect(&self.daemon).expect("the daemon listens");
+            let is_scanning = Arc::new(AtomicBool::new(false));
+            let ends = |from: &UnixStream, to: &UnixStream| (from.try_clone().unwrap(), to.try_clone().unwrap());
+            for ((from, to), is_request) in [(ends(&client, &daemon), true), (ends(&daemon, &client), false)] {
+                let (proxy, is_scanning) = (self.clone(), is_scanning.clone());
+                threads.push(thread::spawn(move || proxy.pass(from, to, is_request, &is_scanning)));
+            }
+        }
+        threads.into_iter().for_each(|thread| thread.join().expect("a proxy does not panic"));
+    }
+
+    /// Passes one direction of a connection, unchanged.
+    fn pass(&self, from: UnixStream, mut to: UnixStream, is_request: bool, is_scanning: &AtomicBool) {
+        let mut from = BufReader::new(from);
+        while let Some((bytes, header)) = message(&mut from) {
+            if header["command"] == "open" {
+                is_scanning.store(true, Ordering::SeqCst);
+            }
+            let counts = is_scanning.load(Ordering::SeqCst) && header["event"].is_null();
+            if counts && !is_request && self.counts_to_the_kill(false) {
+                break;
+            }
+            if to.write_all(&bytes).is_err() || counts && is_request && self.counts_to_the_kill(true) {
+                break;
+            }
+        }
+        let _ = (to.shutdown(Shutdown::Both), from.get_ref().shutdown(Shutdown::Both));
+    }
+
+    /// Counts a message; says whether the program was killed at it.
+    fn counts_to_the_kill(&self, is_request: bool) -> bool {
+        let mut counts = self.counts.lock();
+        let count = if is_request { &mut counts.requests } else { &mut counts.answers };
+        *count += 1;
+        let now = if is_request { Kill::AfterRequest(*count) } else { Kill::BeforeAnswer(*count) };
+        let is_now = self.kill == Some(now);
+        if is_now {
+            kill_process(counts.victim.expect("it was told"), Signal::KILL).expect("it was not waited for yet");
+        }
+        is_now
+    }
+
+    /// Ends it, and returns how many requests were counted.
+    fn end(&self, path: &Path, accepting: JoinHandle<()>) -> usize {
+        self.ended.store(true, Ordering::SeqCst);
+        drop(UnixStream::connect(path));
+        accepting.join().expect("the proxy does not panic");
+        self.counts.lock().requests
+    }
+}
+
+/// The next message, and its header.
+fn message(from: &mut BufReader<UnixStream>) -> Option<(Vec<u8>, serde_json::Value)> {
+    let mut bytes = Vec::new();
+    from.read_until(b'\n', &mut bytes).ok().filter(|length| *length > 0)?;
+    let header: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    let payload = header["payload"].as_u64().unwrap_or(0);
+    from.take(payload).read_to_end(&mut bytes).ok()?;
+    Some((bytes, header))
+}
+
+/// Scans through a proxy that kills the program at one message, and returns how many requests there were.
+fn scan_killed(desk: &Desk, kill: Option<Kill>) -> usize {
+    let path = desk.path("proxy");
+    let (proxy, accepting) = Proxy::start(&path, &desk.rig.socket(), kill);
+    // So that nothing is killed before it is known what.
+    let mut counts = proxy.counts.lock();
+    let page = desk.path("dead.pnm");
+    let output = ["-o", page.to_str().expect("text")];
+    let scan = Program::start(&mut desk.alone("scanimage", &[&SCAN[..], &output].concat(), &path));
+    counts.victim = Pid::from_raw(scan.pid());
+    drop(counts);
+    let ended = scan.end();
+    assert_eq!(ended.code.is_none(), kill.is_some(), "{kill:?}: {ended:?}");
+    proxy.end(&path, accepting)
+}
+
+fn assert_next_page_is_right(desk: &Desk, after: &dyn std::fmt::Display) {
+    let page = desk.path("page.pnm");
+    let output = ["-o", page.to_str().expect("text")];
+    let command = &mut desk.alone("scanimage", &[&SCAN[..], &output].concat(), &desk.rig.socket());
+    let ended = Program::start(command).end();
+    assert_eq!(ended.code, Some(0), "the scan after {after}: {}", ended.stderr);
+    Pnm::read(&page).to_page().assert_shows(&Page::on_glass(&Glass::chart(), VIEW, PixelFormat::Color8));
+}
+
+/// At some 16 messages of a page, at both sides of each; at all with `USBSCAN_SWEEP=all`.
+fn sweep(scanner: &str, backend: &str) {
+    let desk = Desk::new(&[scanner], &[backend]);
+    let messages = scan_killed(&desk, None);
+    assert!(messages > 20, "a dialogue has many messages: {messages}");
+    let step = if std::env::var("USBSCAN_SWEEP").as_deref() == Ok("all") { 1 } else { messages.div_ceil(16) };
+    let mut deaths = 0;
+    for at in (1..=messages).step_by(step) {
+        for kill in [Kill::AfterRequest(at), Kill::BeforeAnswer(at)] {
+            scan_killed(&desk, Some(kill));
+            assert_next_page_is_right(&desk, &format_args!("a program killed {kill:?} of {messages}, {backend}"));
+            deaths += 1;
+        }
+    }
+    requirements::say(&format!(
+        "{scanner}: {backend} was killed {deaths} times in {messages} messages; each next page was right"
+    ));
+}
+
+#[test]
+fn epson2_killed_in_mid_page_leaves_a_scanner_whose_next_page_is_right() {
+    if requirements::are_there("deaths of epson2", &[&SANE_UTILS]) {
+        sweep("esci", "epson2");
+    }
+}
+
+#[test]
+fn epson2_killed_in_mid_page_leaves_a_scanner_whose_next_page_is_right_in_the_esc_dialect() {
+    if requirements::are_there("deaths of epson2, without FS commands", &[&SANE_UTILS]) {
+        sweep("esci,dialect=esc", "epson2");
+    }
+}
+
+#[test]
+fn epsonds_killed_in_mid_page_leaves_a_scanner_whose_next_page_is_right() {
+    if requirements::are_there("deaths of epsonds", &[&SANE_UTILS]) {
+        sweep("esci2,formats=raw", "epsonds");
+    }
+}
