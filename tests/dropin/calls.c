@@ -1,4 +1,4 @@
-/* What libusb's functions answer, row by row: run against the real library and against ours, the output is the same. */
+/* What libusb's functions answer, row by row. It names no library: it can be linked with the real one too. */
 #include <pthread.h>
 #include "usb.h"
 

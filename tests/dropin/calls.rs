@@ -7,7 +7,7 @@ use crate::desk::Desk;
 use crate::program::Program;
 use crate::rig::eventually;
 
-/// What the real library answers on the same device.
+/// What libusb answers on the same device, by its documentation and its source.
 const CALLS: &str = include_str!("calls.expected");
 const UNPLUGGED: &str = include_str!("calls-unplug.expected");
 
@@ -21,12 +21,12 @@ fn output(desk: &Desk, name: &str, arguments: &[&str]) -> String {
 
 fn assert_rows_are_equal(ours: &str, theirs: &str) {
     let differ: Vec<_> = ours.lines().zip(theirs.lines()).filter(|(ours, theirs)| ours != theirs).collect();
-    assert!(differ.is_empty(), "ours, and the real library's: {differ:#?}");
+    assert!(differ.is_empty(), "ours, and libusb's: {differ:#?}");
     assert_eq!(ours.lines().count(), theirs.lines().count(), "{ours}");
 }
 
 #[test]
-fn every_call_answers_what_the_real_library_answers() {
+fn every_call_answers_what_libusb_answers() {
     assert_rows_are_equal(&output(&Desk::new(&["loopback"], &[]), "calls", &[]), CALLS);
 }
 
