@@ -1,6 +1,7 @@
 //! The command line: every command and flag with its help text. Nothing is executed here. Man page and completions are
 //! generated from [`command`].
 
+mod normalized;
 mod raw;
 mod run;
 
@@ -18,6 +19,7 @@ use usbscan_wire::Pipe;
 
 use super::area::AreaArgument;
 use super::exit::Exit;
+pub use normalized::normalized;
 pub use raw::{Direction, Raw, Recipient, RequestType, Target};
 pub use run::Run;
 
@@ -354,29 +356,6 @@ impl From<CancelPipeName> for Pipe {
 pub struct RequestNumber {
     pub session: u64,
     pub request: u64,
-}
-
-/// The command line of this process, with `--virtual MODEL` written as `--virtual=MODEL`: clap takes a value in the next
-/// argument for a command, because the value is optional. What follows `run` is left as it is.
-pub fn normalized(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut normalized: Vec<OsString> = Vec::new();
-    let mut is_of_a_program = false;
-    for argument in arguments {
-        is_of_a_program |= argument == "run" && normalized.last().is_some_and(|last| last != "--socket");
-        if is_of_a_program {
-            normalized.push(argument);
-            continue;
-        }
-        let is_model = argument.to_str().is_some_and(usbscan_virtual::spec::names_a_model);
-        match normalized.last_mut() {
-            Some(last) if last == "--virtual" && is_model => {
-                last.push("=");
-                last.push(argument);
-            }
-            _ => normalized.push(argument),
-        }
-    }
-    normalized
 }
 
 /// The whole command line, for man pages and completions.
