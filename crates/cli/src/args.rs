@@ -5,7 +5,6 @@ mod normalized;
 mod raw;
 mod run;
 
-use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -441,6 +440,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::*;
 
     fn parse(line: &str) -> Result<Arguments, clap::Error> {
