@@ -12,6 +12,7 @@ mod cancel;
 mod growth;
 mod hang;
 mod idle;
+mod jpeg;
 mod kernel;
 mod kernel_cancel;
 mod pages;
@@ -89,6 +90,7 @@ const PARTS: &[(&str, Part)] = &[
     ("growth", growth::measure),
     ("idle", idle::measure),
     ("pages", pages::measure),
+    ("jpeg", jpeg::measure),
     ("hang", hang::measure),
 ];
 
@@ -107,7 +109,7 @@ fn is_a_part(name: &str) -> bool {
 
 fn main() -> ExitCode {
     let Some(wishes) = Wishes::read() else {
-        eprintln!("usage: figures [--quick] [--only bulk|depths|cancel|growth|idle|pages|hang]... [--out FOLDER]");
+        eprintln!("usage: figures [--quick] [--only bulk|depths|cancel|growth|idle|pages|jpeg|hang]... [--out FOLDER]");
         eprintln!(
             "       figures --only kernel|settings|kernel-cancel|kernel-idle|scans... --controller vhci|functionfs \
              [--dpi N]... [--quick]"

@@ -4,6 +4,16 @@ use bytes::Bytes;
 
 use super::{JpegError, Source};
 
+/// As many bits as are made ready at once.
+const READY: u32 = 32;
+
+/// Whether one of four bytes is FF.
+#[inline]
+fn has_ff(word: u32) -> bool {
+    let zeros = !word;
+    zeros.wrapping_sub(0x0101_0101) & !zeros & 0x8080_8080 != 0
+}
+
 /// The source's bytes, and bits of them.
 #[derive(Debug, Default)]
 pub(super) struct Bits {
@@ -49,9 +59,28 @@ impl Bits {
         Ok(u16::from_be_bytes([self.byte(source)?, self.byte(source)?]))
     }
 
-    /// Makes at least `count` bits (at most 32) ready; behind the last they are 0.
+    /// Makes at least [`READY`] bits ready, enough for any code and the number behind it; behind the last they are 0.
     #[inline]
-    pub(super) fn prepare<S: Source + ?Sized>(&mut self, source: &mut S, count: u32) -> Result<(), S::Error> {
+    pub(super) fn prepare<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<(), S::Error> {
+        if self.have >= READY {
+            return Ok(());
+        }
+        let ahead = self.chunk.get(self.at..).and_then(|ahead| ahead.first_chunk());
+        match ahead.map(|four| u32::from_be_bytes(*four)) {
+            Some(word) if self.marker.is_none() && !has_ff(word) => {
+                self.bits = self.bits << READY | u64::from(word);
+                self.have += READY;
+                self.at += 4;
+                self.consumed += 4;
+                Ok(())
+            }
+            _ => self.prepare_bytewise(source, READY),
+        }
+    }
+
+    /// The same for `count` bits, at most that many: across the end of a chunk, where zeros are stuffed, and at a marker.
+    #[cold]
+    fn prepare_bytewise<S: Source + ?Sized>(&mut self, source: &mut S, count: u32) -> Result<(), S::Error> {
         while self.have < count {
             let byte = self.data_byte(source)?;
             self.bits = self.bits << 8 | u64::from(byte);
@@ -97,7 +126,7 @@ impl Bits {
     /// Whether the data ends here, at a marker that no data follows. What is left of the last byte is filled with ones
     /// (T.81, F.1.2.3), with which no code begins that fits in there: none consists of ones only (C.2).
     pub(super) fn is_at_end<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<bool, S::Error> {
-        self.prepare(source, 8)?;
+        self.prepare_bytewise(source, 8)?;
         let left = self.have.saturating_sub(self.invented);
         if left >= 8 || matches!(self.marker, Some(0xd0..=0xd7)) {
             return Ok(false);
@@ -114,7 +143,7 @@ impl Bits {
 
     /// Takes the restart marker that is due, and what fills up the byte before it.
     pub(super) fn restart_marker<S: Source + ?Sized>(&mut self, source: &mut S, number: u8) -> Result<(), S::Error> {
-        self.prepare(source, 8)?;
+        self.prepare_bytewise(source, 8)?;
         if self.have.saturating_sub(self.invented) >= 8 || self.marker != Some(0xd0 + number) {
             return Err(JpegError::Damaged("a restart marker is not where it should be").into());
         }

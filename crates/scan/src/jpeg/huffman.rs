@@ -3,13 +3,25 @@
 use super::bits::Bits;
 use super::{JpegError, Source};
 
-/// Codes of up to so many bits are found in one step.
-const QUICK: u32 = 9;
+/// Codes of up to so many bits are found in one step, and so are coefficients whose code and number have no more together.
+const QUICK: u32 = 10;
+
+/// What the next bits of a block's coefficients say.
+#[derive(Debug, Clone, Copy, Default)]
+struct Coefficient {
+    /// Bits of code and number; 0: they have more than can be looked up.
+    bits: u8,
+    /// Places to go forward before it; all of them, if no more follow.
+    run: u8,
+    /// 0: only places.
+    value: i16,
+}
 
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     /// For the next bits: the length of the code they begin with, and its symbol; length 0: it is longer.
     quick: Box<[(u8, u8); 1 << QUICK]>,
+    coefficients: Box<[Coefficient; 1 << QUICK]>,
     /// For each length from 1: the first code behind the last of it, shifted to 16 bits.
     ends: [u32; 16],
     /// For each length: what to add to a code to get its symbol's place.
@@ -41,12 +53,16 @@ impl Table {
             ends[at] = code << (16 - length);
             code <<= 1;
         }
-        Ok(Table { quick, ends, offsets, symbols })
+        let mut coefficients = Box::new([Coefficient::default(); 1 << QUICK]);
+        for (bits, (coefficient, (length, symbol))) in coefficients.iter_mut().zip(*quick).enumerate() {
+            *coefficient = quick_coefficient(bits as u32, u32::from(length), symbol);
+        }
+        Ok(Table { quick, coefficients, ends, offsets, symbols })
     }
 
+    /// The next symbol; as many bits are ready as its code may have.
     #[inline]
-    fn symbol<S: Source + ?Sized>(&self, bits: &mut Bits, source: &mut S) -> Result<u8, S::Error> {
-        bits.prepare(source, 16)?;
+    fn symbol(&self, bits: &mut Bits) -> Result<u8, JpegError> {
         let (length, symbol) = self.quick[bits.peek(QUICK) as usize];
         if length > 0 {
             bits.take(u32::from(length))?;
@@ -59,20 +75,64 @@ impl Table {
         bits.take(length)?;
         let place = self.offsets[at] + (next >> (16 - length)) as i32;
         let symbol = usize::try_from(place).ok().and_then(|place| self.symbols.get(place));
-        Ok(*symbol.ok_or(JpegError::Damaged("a code that is in no table"))?)
+        symbol.copied().ok_or(JpegError::Damaged("a code that is in no table"))
     }
+
+    /// The next coefficient of a block behind the first.
+    #[inline]
+    fn coefficient<S: Source + ?Sized>(&self, bits: &mut Bits, source: &mut S) -> Result<Coefficient, S::Error> {
+        bits.prepare(source)?;
+        let coefficient = self.coefficients[bits.peek(QUICK) as usize];
+        if coefficient.bits > 0 {
+            bits.take(u32::from(coefficient.bits))?;
+            return Ok(coefficient);
+        }
+        let symbol = self.symbol(bits)?;
+        let value = number(bits, size_of(symbol))?;
+        Ok(Coefficient { bits: 0, run: run_of(symbol), value: value as i16 })
+    }
+}
+
+/// Places in front of a coefficient (T.81, F.2.2.2). Without one: 16, or all that are left.
+#[inline]
+fn run_of(symbol: u8) -> u8 {
+    match symbol {
+        0xf0 => 16,
+        _ if size_of(symbol) == 0 => 64,
+        _ => symbol >> 4,
+    }
+}
+
+/// Bits of a coefficient's number.
+#[inline]
+fn size_of(symbol: u8) -> u32 {
+    u32::from(symbol & 0x0f)
+}
+
+/// What `QUICK` bits say, of which the first `length` are the code of `symbol`.
+fn quick_coefficient(bits: u32, length: u32, symbol: u8) -> Coefficient {
+    let (size, run) = (size_of(symbol), run_of(symbol));
+    let all = length + size;
+    if length == 0 || all > QUICK {
+        return Coefficient::default();
+    }
+    let value = extended(bits >> (QUICK - all) & ((1 << size) - 1), size);
+    Coefficient { bits: all as u8, run, value: value as i16 }
 }
 
 /// A number of `size` bits, at most 15, below 0 if its highest bit is 0 (T.81, F.2.2.1).
 #[inline]
-fn number<S: Source + ?Sized>(bits: &mut Bits, source: &mut S, size: u32) -> Result<i32, S::Error> {
-    if size == 0 {
-        return Ok(0);
-    }
-    bits.prepare(source, size)?;
-    let value = bits.peek(size) as i32;
+fn extended(value: u32, size: u32) -> i32 {
+    let value = value as i32;
+    if size == 0 || value >> (size - 1) != 0 { value } else { value - (1 << size) + 1 }
+}
+
+/// The next such number; its bits are ready.
+#[inline]
+fn number(bits: &mut Bits, size: u32) -> Result<i32, JpegError> {
+    let value = extended(bits.peek(size), size);
     bits.take(size)?;
-    Ok(if value >> (size - 1) == 0 { value - (1 << size) + 1 } else { value })
+    Ok(value)
 }
 
 /// Where in a block its coefficients belong, in the order in which they come.
@@ -82,38 +142,70 @@ const PLACES: [u8; 64] = [
     47, 55, 62, 63,
 ];
 
-/// The coefficients of one block, multiplied out; and whether there is none but the first.
+/// The same in a block whose rows are columns, as [`super::transform`] takes it.
+const TURNED: [u8; 64] = {
+    let (mut turned, mut at) = ([0; 64], 0);
+    while at < 64 {
+        turned[at] = PLACES[at] % 8 * 8 + PLACES[at] / 8;
+        at += 1;
+    }
+    turned
+};
+
+/// The coefficients of one block, multiplied out, its rows as columns. Whether there is none but the first.
+#[inline]
 pub(super) fn block<S: Source + ?Sized>(
     bits: &mut Bits,
     source: &mut S,
     (dc, ac): (&Table, &Table),
     quantization: &[f32; 64],
     last: &mut i32,
-) -> Result<([f32; 64], bool), S::Error> {
-    let mut block = [0.0; 64];
-    let size = u32::from(dc.symbol(bits, source)?);
+    block: &mut [f32; 64],
+) -> Result<bool, S::Error> {
+    *block = [0.0; 64];
+    bits.prepare(source)?;
+    let size = u32::from(dc.symbol(bits)?);
     if size > 11 {
         return Err(JpegError::Damaged("a first coefficient that is too large").into());
     }
     // Whatever adds up in a damaged image, it stays a number.
-    *last = last.saturating_add(number(bits, source, size)?);
+    *last = last.saturating_add(number(bits, size)?);
     block[0] = *last as f32 * quantization[0];
     let (mut at, mut is_flat) = (1, true);
     while at < 64 {
-        let symbol = ac.symbol(bits, source)?;
-        let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 0x0f));
-        match (run, size) {
-            (15, 0) => at += 16,
-            (_, 0) => break,
-            _ => {
-                at += run;
-                let value = number(bits, source, size)?;
-                let place = *PLACES.get(at).ok_or(JpegError::Damaged("a block has too many coefficients"))?;
-                block[usize::from(place)] = value as f32 * quantization[at];
-                is_flat = false;
-                at += 1;
-            }
+        let Coefficient { run, value, .. } = ac.coefficient(bits, source)?;
+        at += usize::from(run);
+        if value == 0 {
+            continue;
         }
+        let (Some(place), Some(step)) = (TURNED.get(at), quantization.get(at)) else {
+            return Err(JpegError::Damaged("a block has too many coefficients").into());
+        };
+        block[usize::from(place & 63)] = f32::from(value) * step;
+        is_flat = false;
+        at += 1;
     }
-    Ok((block, is_flat))
+    Ok(is_flat)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::unusual_byte_groupings, reason = "code, number, what follows")]
+    fn a_coefficient_that_is_looked_up_is_the_one_of_its_code_and_number() {
+        // A code of two bits for 16 places and a number of three bits; one for the end; one for 16 places.
+        let table =
+            Table::new(&[0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], vec![0x23, 0x00, 0xf0]).expect("a table");
+        let looked_up = |bits: usize| {
+            let Coefficient { bits, run, value } = table.coefficients[bits];
+            (bits, run, value)
+        };
+        assert_eq!(looked_up(0b00_101_00000), (5, 2, 5));
+        assert_eq!(looked_up(0b00_010_11111), (5, 2, -5));
+        assert_eq!(looked_up(0b01_000_00000), (2, 64, 0));
+        assert_eq!(looked_up(0b10_111_00000), (2, 16, 0));
+        assert_eq!(looked_up(0b11_000_00000), (0, 0, 0), "no code");
+    }
 }

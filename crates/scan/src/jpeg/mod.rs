@@ -188,13 +188,14 @@ impl Decoder {
     }
 
     fn mcu<S: Source + ?Sized>(&mut self, source: &mut S, mcu: u32, blocks: Blocks) -> Result<(), S::Error> {
+        let mut block = [0.0; 64];
         for (at, component) in self.headers.components.iter().enumerate() {
             let tables = (&self.headers.dc[component.dc], &self.headers.ac[component.ac]);
             let quantization = &self.headers.quantization[component.quantization];
             for row in 0..component.down {
                 for column in 0..component.across {
-                    let (mut block, is_flat) =
-                        huffman::block(&mut self.bits, source, tables, quantization, &mut self.dc[at])?;
+                    let is_flat =
+                        huffman::block(&mut self.bits, source, tables, quantization, &mut self.dc[at], &mut block)?;
                     if blocks == Blocks::Skipped {
                         continue;
                     }
