@@ -33,6 +33,9 @@ const CANCELLATION: [u8; 6] = [0x01, 0x40, 0, 0, 0, 0];
 const STATUS_OK: [u8; 2] = [0x01, 0x20];
 const CLASS_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Wrong answers of a scanner that was reset, until it is not asked any more: the first may be to half a command of before.
+const WRONG_ANSWERS: u32 = 3;
+
 /// What a rung of the recovery came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -113,11 +116,14 @@ impl AbortContext<'_> {
     }
 
     /// The same after a reset: it is asked again until its silence counts. What it answers to the earlier questions is thrown away.
+    /// One that answers, and not as it should, has started; it is asked [`WRONG_ANSWERS`] times.
     pub fn verify_patiently(&mut self, steps: &[AbortStep], report: &mut AbortReport) -> Verdict {
         let mut verdict = self.verify(steps, report);
-        let mut is_second = false;
+        let (mut is_second, mut wrong_answers) = (false, 0);
         while matches!(verdict, Verdict::Failed(_)) && !self.clock.is_silent(Instant::now()) {
-            if self.clock.is_over(Instant::now()) || self.scanner.check_device().is_err() {
+            wrong_answers += u32::from(self.clock.has_heard());
+            let is_wrong = wrong_answers == WRONG_ANSWERS;
+            if is_wrong || self.clock.is_over(Instant::now()) || self.scanner.check_device().is_err() {
                 break;
             }
             is_second = true;

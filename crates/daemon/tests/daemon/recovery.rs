@@ -11,7 +11,8 @@ use usbscan_daemon::quirks::{ResetPolicy, Table};
 use usbscan_usb::InterfaceNumber;
 use usbscan_virtual::Descriptors;
 use usbscan_wire::{
-    AbortReport, AbortStep, Answer, Command, ControlDirection, Event, EventName, FromDaemon, HexBytes, ListBody, Status,
+    AbortReport, AbortStep, Answer, Command, ControlDirection, Event, EventName, FromDaemon, HexBytes, ListBody,
+    Status, StatusBody,
 };
 
 use super::recovery_bus::{Bench, Reset};
@@ -416,9 +417,13 @@ fn a_device_that_does_not_come_back_stays_listed_until_something_arrives_at_its_
     other.until_sessions(0);
     bench.hand.silent.store(false, Ordering::SeqCst);
     bench.replug();
-    other.until(|other| match &*other.status().state {
-        "closed" => Ok(()),
-        state => Err(state.to_owned()),
+    // For a moment neither the old one nor the new one is there.
+    other.until(|other| match is_listed(other) {
+        0 => Err("not listed".to_owned()),
+        _ => match &*other.call(Command::Status { device: None }).body::<StatusBody>().expect("a status").devices {
+            [device] if device.state == "closed" => Ok(()),
+            devices => Err(format!("{devices:?}")),
+        },
     });
     other.open("usbscan0");
     works(&mut other);
