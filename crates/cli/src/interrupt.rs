@@ -21,7 +21,7 @@ use super::signal::Signal;
 /// The registered action, and the first signal that came.
 #[derive(Clone)]
 pub struct Interrupts {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<InterruptState>>,
     pipe: Arc<SelfPipe>,
     on_exit: Arc<dyn Fn(Signal) + Send + Sync>,
 }
@@ -34,7 +34,7 @@ struct SelfPipe {
 }
 
 #[derive(Default)]
-struct State {
+struct InterruptState {
     action: Option<Box<dyn FnOnce(Signal) + Send>>,
     caught: Option<Signal>,
 }

@@ -20,11 +20,11 @@ pub struct Bar {
     /// Prints JSON lines instead of a bar.
     json: bool,
     shown: bool,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ProgressState>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ProgressState {
     bar: Option<ProgressBar>,
     interrupted: bool,
     page: u32,
@@ -106,7 +106,7 @@ const JSON_STEP: u32 = 5;
 /// Lines between two lines of JSON, of a page whose height is not known.
 const JSON_LINES: u32 = 500;
 
-impl State {
+impl ProgressState {
     /// Prints a line when the state changes, and every few per cent of a page.
     fn print_json(&mut self, progress: Progress) {
         let (name, lines) = match progress {

@@ -32,14 +32,14 @@ const EACH: usize = 4;
 #[derive(Debug)]
 pub struct PdfFile {
     quality: Quality,
-    state: State,
+    state: PdfState,
     /// Where each object is, the first one being 1; 0: not written yet.
     objects: Vec<u64>,
     pages: usize,
 }
 
 #[derive(Debug)]
-enum State {
+enum PdfState {
     Between(Out),
     Page(Page),
     /// An error came between.
@@ -69,13 +69,13 @@ enum Picture {
 
 impl PdfFile {
     pub fn new(out: Out, quality: Quality) -> PdfFile {
-        PdfFile { quality, state: State::Between(out), objects: vec![0; INFO], pages: 0 }
+        PdfFile { quality, state: PdfState::Between(out), objects: vec![0; INFO], pages: 0 }
     }
 
     /// What it would be written to, of one of which nothing is.
     pub fn into_out(self) -> Option<Out> {
         match self.state {
-            State::Between(out) if self.pages == 0 => Some(out),
+            PdfState::Between(out) if self.pages == 0 => Some(out),
             _ => None,
         }
     }
@@ -90,20 +90,22 @@ impl PdfFile {
                 Picture::Flate { zlib, line: Vec::new() }
             }
         };
-        self.state = State::Page(Page { format: *format, height, start, picture });
+        self.state = PdfState::Page(Page { format: *format, height, start, picture });
         Ok(())
     }
 
     /// The same for a page that comes as a JPEG.
     pub fn begin_jpeg(&mut self, format: &PageFormat, height: u32) -> Result<(), ImageError> {
         let (out, start) = self.begin_picture(format, height, true)?;
-        self.state = State::Page(Page { format: *format, height, start, picture: Picture::Passed(out) });
+        self.state = PdfState::Page(Page { format: *format, height, start, picture: Picture::Passed(out) });
         Ok(())
     }
 
     pub fn jpeg(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
         match &mut self.state {
-            State::Page(Page { picture: Picture::Passed(out), .. }) => out.write_all(bytes).map_err(ImageError::Write),
+            PdfState::Page(Page { picture: Picture::Passed(out), .. }) => {
+                out.write_all(bytes).map_err(ImageError::Write)
+            }
             _ => Err(ImageError::NotBegun),
         }
     }
@@ -123,7 +125,7 @@ impl PdfFile {
     }
 
     pub fn lines(&mut self, lines: &[u8]) -> Result<(), ImageError> {
-        let State::Page(page) = &mut self.state else { return Err(ImageError::NotBegun) };
+        let PdfState::Page(page) = &mut self.state else { return Err(ImageError::NotBegun) };
         match &mut page.picture {
             Picture::Jpeg(file) => file.lines(lines),
             Picture::Passed(_) => Err(ImageError::NotBegun),
@@ -136,7 +138,7 @@ impl PdfFile {
     }
 
     pub fn end_page(&mut self) -> Result<(), ImageError> {
-        let State::Page(page) = std::mem::replace(&mut self.state, State::Broken) else {
+        let PdfState::Page(page) = std::mem::replace(&mut self.state, PdfState::Broken) else {
             return Err(ImageError::NotBegun);
         };
         let mut out = match page.picture {
@@ -159,7 +161,7 @@ impl PdfFile {
         );
         self.object(&mut out, picture + 3, &dictionary)?;
         self.pages += 1;
-        self.state = State::Between(out);
+        self.state = PdfState::Between(out);
         Ok(())
     }
 
@@ -188,8 +190,8 @@ impl PdfFile {
     }
 
     fn out(&mut self) -> Result<Out, ImageError> {
-        match std::mem::replace(&mut self.state, State::Broken) {
-            State::Between(out) => Ok(out),
+        match std::mem::replace(&mut self.state, PdfState::Broken) {
+            PdfState::Between(out) => Ok(out),
             _ => Err(ImageError::NotBegun),
         }
     }

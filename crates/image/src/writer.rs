@@ -28,14 +28,14 @@ pub struct PageWriter {
     page: Option<PageFormat>,
     bytes: u64,
     whole: u32,
-    state: State,
+    state: WriterState,
     /// Where a page is kept whose height is not known yet, and a file that is there for the next.
     folder: PathBuf,
     prepared: Option<File>,
 }
 
 #[derive(Debug)]
-enum State {
+enum WriterState {
     /// No page is under way.
     Between,
     /// Its look is known, and nothing of it is written.
@@ -75,7 +75,7 @@ impl PageWriter {
     fn over(format: FileFormat, quality: Quality, out: Out) -> Result<PageWriter, ImageError> {
         let encoder = Encoder::new(format, quality, out)?;
         let folder = std::env::temp_dir();
-        let state = State::Between;
+        let state = WriterState::Between;
         Ok(PageWriter { format, quality, encoder, page: None, bytes: 0, whole: 0, state, folder, prepared: None })
     }
 
@@ -110,7 +110,7 @@ impl PageWriter {
 
     /// Lines that came of it; of a page that comes as a JPEG all that it will have.
     pub fn lines_taken(&self) -> u32 {
-        if let (State::Passed | State::Document, Some(PageFormat { height: Some(height), .. })) =
+        if let (WriterState::Passed | WriterState::Document, Some(PageFormat { height: Some(height), .. })) =
             (&self.state, self.page)
         {
             return height;
@@ -131,7 +131,10 @@ impl PageWriter {
     /// See [`ImageError`].
     pub fn fill(&mut self) -> Result<bool, ImageError> {
         // What came of a JPEG can't be filled up.
-        let is_begun = !matches!(self.state, State::Between | State::Announced | State::Passed | State::Document);
+        let is_begun = !matches!(
+            self.state,
+            WriterState::Between | WriterState::Announced | WriterState::Passed | WriterState::Document
+        );
         let Some(page) = self.page.filter(|_| is_begun) else {
             return Ok(false);
         };
@@ -151,23 +154,25 @@ impl PageWriter {
     /// [`ImageError::Empty`] if it would have no page; the system's.
     pub fn finish(self) -> Result<(), ImageError> {
         match self.state {
-            State::Between | State::Announced if self.whole > 0 => self.encoder.finish(),
-            State::Between | State::Announced => Err(ImageError::Empty),
-            State::Known | State::Spooled(_) | State::Passed | State::Document | State::Broken => {
-                Err(ImageError::NotBegun)
-            }
+            WriterState::Between | WriterState::Announced if self.whole > 0 => self.encoder.finish(),
+            WriterState::Between | WriterState::Announced => Err(ImageError::Empty),
+            WriterState::Known
+            | WriterState::Spooled(_)
+            | WriterState::Passed
+            | WriterState::Document
+            | WriterState::Broken => Err(ImageError::NotBegun),
         }
     }
 
     fn start(&mut self, page: &PageFormat) -> Result<(), ImageError> {
-        if !matches!(self.state, State::Between) {
+        if !matches!(self.state, WriterState::Between) {
             return Err(ImageError::NotBegun);
         }
         if self.whole > 0 && !self.format.holds_many_pages() {
             return Err(ImageError::OnePage(self.format));
         }
         self.format.check(page, self.quality)?;
-        (self.page, self.bytes, self.state) = (Some(*page), 0, State::Announced);
+        (self.page, self.bytes, self.state) = (Some(*page), 0, WriterState::Announced);
         Ok(())
     }
 
@@ -178,13 +183,13 @@ impl PageWriter {
             return Err(ImageError::Length { got: self.bytes, expected });
         }
         // Whatever goes wrong from here on, the page is not as it should be.
-        let state = match std::mem::replace(&mut self.state, State::Broken) {
-            State::Announced => self.first(&page)?,
+        let state = match std::mem::replace(&mut self.state, WriterState::Broken) {
+            WriterState::Announced => self.first(&page)?,
             state => state,
         };
         self.state = match state {
-            State::Known => self.encoder.lines(lines).map(|()| State::Known)?,
-            State::Spooled(mut spool) => spool.lines(lines).map(|()| State::Spooled(spool))?,
+            WriterState::Known => self.encoder.lines(lines).map(|()| WriterState::Known)?,
+            WriterState::Spooled(mut spool) => spool.lines(lines).map(|()| WriterState::Spooled(spool))?,
             _ => return Err(ImageError::NotBegun),
         };
         Ok(())
@@ -192,53 +197,57 @@ impl PageWriter {
 
     fn take_jpeg(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
         let page = self.page.ok_or(ImageError::NotBegun)?;
-        match std::mem::replace(&mut self.state, State::Broken) {
-            State::Announced => self.encoder.begin_jpeg(&page, page.height.ok_or(ImageError::NotBegun)?)?,
-            State::Passed => {}
+        match std::mem::replace(&mut self.state, WriterState::Broken) {
+            WriterState::Announced => self.encoder.begin_jpeg(&page, page.height.ok_or(ImageError::NotBegun)?)?,
+            WriterState::Passed => {}
             _ => return Err(ImageError::NotBegun),
         }
         self.encoder.jpeg(bytes)?;
-        self.state = State::Passed;
+        self.state = WriterState::Passed;
         Ok(())
     }
 
     fn take_document(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
-        match std::mem::replace(&mut self.state, State::Broken) {
-            State::Announced if self.whole > 0 => return Err(ImageError::OneDocument),
-            State::Announced => self.encoder.begin_document()?,
-            State::Document => {}
+        match std::mem::replace(&mut self.state, WriterState::Broken) {
+            WriterState::Announced if self.whole > 0 => return Err(ImageError::OneDocument),
+            WriterState::Announced => self.encoder.begin_document()?,
+            WriterState::Document => {}
             _ => return Err(ImageError::NotBegun),
         }
         self.encoder.document(bytes)?;
-        self.state = State::Document;
+        self.state = WriterState::Document;
         Ok(())
     }
 
     /// The first line is there.
-    fn first(&mut self, page: &PageFormat) -> Result<State, ImageError> {
+    fn first(&mut self, page: &PageFormat) -> Result<WriterState, ImageError> {
         match page.height {
             None if self.format.begins_with_the_height() => {
                 let file = self.prepared.take().map_or_else(|| nameless_file(&self.folder), Ok)?;
-                Ok(State::Spooled(Spool::new(file, &self.folder)))
+                Ok(WriterState::Spooled(Spool::new(file, &self.folder)))
             }
-            height => self.encoder.begin(page, height.unwrap_or(0)).map(|()| State::Known),
+            height => self.encoder.begin(page, height.unwrap_or(0)).map(|()| WriterState::Known),
         }
     }
 
     fn end_page(&mut self) -> Result<(), ImageError> {
         let page = self.page.ok_or(ImageError::NotBegun)?;
         let line = page.bytes_per_line() as u64;
-        match std::mem::replace(&mut self.state, State::Broken) {
-            State::Known | State::Spooled(_) | State::Announced if self.bytes == 0 => return Err(ImageError::Empty),
-            State::Known | State::Spooled(_) if self.bytes != expected(&page).unwrap_or(self.bytes / line * line) => {
+        match std::mem::replace(&mut self.state, WriterState::Broken) {
+            WriterState::Known | WriterState::Spooled(_) | WriterState::Announced if self.bytes == 0 => {
+                return Err(ImageError::Empty);
+            }
+            WriterState::Known | WriterState::Spooled(_)
+                if self.bytes != expected(&page).unwrap_or(self.bytes / line * line) =>
+            {
                 let expected = expected(&page).unwrap_or(self.bytes / line * line);
                 return Err(ImageError::Length { got: self.bytes, expected });
             }
-            State::Known | State::Passed | State::Document => self.encoder.end_page()?,
-            State::Spooled(spool) => self.write_spooled(spool, &page)?,
+            WriterState::Known | WriterState::Passed | WriterState::Document => self.encoder.end_page()?,
+            WriterState::Spooled(spool) => self.write_spooled(spool, &page)?,
             _ => return Err(ImageError::NotBegun),
         }
-        self.state = State::Between;
+        self.state = WriterState::Between;
         self.whole += 1;
         Ok(())
     }

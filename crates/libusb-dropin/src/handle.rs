@@ -13,7 +13,7 @@ use crate::session::Session;
 
 /// What changes on a handle.
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct HandleState {
     /// From the first real use on.
     pub session: Option<Session>,
     /// The interfaces that are claimed, each with its alternate setting.
@@ -27,7 +27,7 @@ pub(crate) struct Handle {
     pid: u32,
     /// What it is a handle of.
     pub device: Arc<Device>,
-    state: Mutex<State>,
+    state: Mutex<HandleState>,
 }
 
 impl Handle {
@@ -49,7 +49,7 @@ impl Handle {
     ///
     /// # Errors
     /// `NO_DEVICE` in a child of the process that opened it, and what `work` says.
-    pub fn with<T>(&self, work: impl FnOnce(&Device, &mut State) -> Result<T, c_int>) -> Result<T, c_int> {
+    pub fn with<T>(&self, work: impl FnOnce(&Device, &mut HandleState) -> Result<T, c_int>) -> Result<T, c_int> {
         if self.pid != std::process::id() {
             return Err(abi::ERROR_NO_DEVICE);
         }

@@ -60,7 +60,7 @@ pub(crate) struct Registered {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HotplugState {
     registered: Vec<Registered>,
     last_handle: c_int,
     connection: Option<Arc<Connection>>,
@@ -71,7 +71,7 @@ struct State {
 /// See the head of this file.
 #[derive(Debug, Default)]
 pub(crate) struct Hotplug {
-    state: Mutex<State>,
+    state: Mutex<HotplugState>,
 }
 
 /// Something to tell the callbacks.
@@ -152,7 +152,7 @@ impl Hotplug {
     }
 }
 
-impl State {
+impl HotplugState {
     /// What is new and what has left.
     fn tell(&mut self, now: Vec<Arc<Device>>) -> Vec<Change> {
         let before = std::mem::replace(&mut self.told, now);
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn callbacks_are_told_of_what_came_and_what_left_since_the_last_time() {
         let device = Arc::new(Device::new(&entry()).unwrap());
-        let mut state = State::default();
+        let mut state = HotplugState::default();
         let events = |changes: Vec<Change>| changes.iter().map(|change| change.event).collect::<Vec<_>>();
         assert_eq!(events(state.tell(vec![device.clone()])), [abi::HOTPLUG_EVENT_DEVICE_ARRIVED]);
         assert!(state.tell(vec![device]).is_empty());

@@ -13,7 +13,7 @@ use crate::device::Device;
 const FRESH: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Default)]
-struct State {
+struct KnownState {
     listed_at: Option<Instant>,
     /// Those of the last list.
     present: Vec<Arc<Device>>,
@@ -24,7 +24,7 @@ struct State {
 /// See the head of this file.
 #[derive(Debug, Default)]
 pub(crate) struct KnownDevices {
-    state: Mutex<State>,
+    state: Mutex<KnownState>,
 }
 
 impl KnownDevices {
@@ -43,7 +43,7 @@ impl KnownDevices {
     }
 }
 
-impl State {
+impl KnownState {
     fn take(&mut self, entries: &[DeviceEntry]) -> Vec<Arc<Device>> {
         self.earlier.retain(|device| device.strong_count() > 0);
         let mut present = Vec::new();

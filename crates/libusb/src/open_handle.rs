@@ -46,7 +46,7 @@ unsafe impl Send for Handle {}
 unsafe impl Sync for Handle {}
 
 #[derive(Debug)]
-struct State {
+struct OpenState {
     closed: bool,
     /// A thread is about to do what no submit may overlap.
     exclusive: bool,
@@ -67,14 +67,14 @@ struct InFlight {
 #[derive(Debug)]
 pub(crate) struct OpenHandle {
     handle: Handle,
-    state: Mutex<State>,
+    state: Mutex<OpenState>,
     changed: Condvar,
 }
 
 impl OpenHandle {
     /// The caller closes `handle` only after [`OpenHandle::wait_until_unused`] said so.
     pub(crate) fn new(handle: *mut libusb_device_handle) -> Arc<OpenHandle> {
-        let state = State {
+        let state = OpenState {
             closed: false,
             exclusive: false,
             uses: 0,
@@ -202,7 +202,7 @@ impl OpenHandle {
         true
     }
 
-    fn count_use(self: &Arc<OpenHandle>, state: &mut State) -> HandleUse {
+    fn count_use(self: &Arc<OpenHandle>, state: &mut OpenState) -> HandleUse {
         state.uses += 1;
         HandleUse { open_handle: self.clone() }
     }

@@ -28,7 +28,7 @@ pub struct Set {
 }
 
 #[derive(Debug)]
-struct State {
+struct ScannerState {
     options: Options,
     preview: bool,
     table: Table,
@@ -42,7 +42,7 @@ struct State {
 #[derive(Debug)]
 pub struct Scanner {
     slot: &'static Slot,
-    state: Mutex<State>,
+    state: Mutex<ScannerState>,
 }
 
 impl Scanner {
@@ -52,7 +52,7 @@ impl Scanner {
         let buttons = if engine.has_buttons() { Buttons::AskedFor } else { Buttons::None };
         let table = Table::new(&options, buttons);
         let engine = Some(engine);
-        let state = State { options, preview: false, table, engine, job: None, cancels_before: slot.cancels() };
+        let state = ScannerState { options, preview: false, table, engine, job: None, cancels_before: slot.cancels() };
         Scanner { slot, state: Mutex::new(state) }
     }
 
@@ -186,7 +186,7 @@ impl Scanner {
     }
 
     /// The state without a page under way: one that is over is cleared away first.
-    fn idle(&self) -> Result<MutexGuard<'_, State>, Status> {
+    fn idle(&self) -> Result<MutexGuard<'_, ScannerState>, Status> {
         let mut state = self.state.lock();
         if state.job.as_ref().is_some_and(|job| !job.scan.is_over()) {
             return Err(Status::DeviceBusy);
@@ -201,7 +201,7 @@ impl Scanner {
     }
 }
 
-impl State {
+impl ScannerState {
     /// Between two pages of a batch a cancel must be heard, so a thread waits for it.
     fn watch_over_batch(&mut self, slot: &'static Slot) {
         let Some(engine) = self.engine.take_if(|engine| engine.is_in_batch()) else { return };

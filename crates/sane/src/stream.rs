@@ -35,14 +35,14 @@ pub struct Stopped;
 
 #[derive(Debug)]
 pub struct Stream {
-    state: Mutex<State>,
+    state: Mutex<StreamState>,
     changed: Condvar,
     /// Rung while `read` would not wait: what `sane_get_select_fd` gives out.
     ready: EventFd,
 }
 
 #[derive(Debug)]
-struct State {
+struct StreamState {
     parameters: Option<Parameters>,
     ended: Option<Status>,
     bytes: VecDeque<u8>,
@@ -51,7 +51,7 @@ struct State {
 impl Stream {
     /// One that has not begun. Fails where the process has no descriptors left.
     pub fn new() -> Result<Stream, Errno> {
-        let state = State { parameters: None, ended: None, bytes: VecDeque::new() };
+        let state = StreamState { parameters: None, ended: None, bytes: VecDeque::new() };
         Ok(Stream { state: Mutex::new(state), changed: Condvar::new(), ready: EventFd::new()? })
     }
 

@@ -27,7 +27,7 @@ pub const CLEAN_UP: Duration = Duration::from_millis(250);
 pub struct Cancelled;
 
 #[derive(Debug)]
-struct State {
+struct CancelState {
     requested: u64,
     acknowledged: u64,
     /// The transfers that would have to be ended.
@@ -37,7 +37,7 @@ struct State {
     deadline: Option<Instant>,
 }
 
-impl State {
+impl CancelState {
     fn start_clean_up(&mut self) {
         let length = self.clean_up;
         self.deadline.get_or_insert_with(|| Instant::now() + length);
@@ -45,7 +45,7 @@ impl State {
 }
 
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<CancelState>,
     changed: Condvar,
     /// Wakes the transport, which then looks at the deadline.
     wake: Sender<()>,
@@ -70,7 +70,8 @@ impl Cancel {
     /// that cancels, or on that which started the transfer, perhaps for one that has ended already.
     pub fn new(interrupt: impl Fn(u64) + Send + Sync + 'static) -> Cancel {
         let (wake, woken) = crossbeam_channel::bounded(1);
-        let state = State { requested: 0, acknowledged: 0, under_way: Vec::new(), clean_up: CLEAN_UP, deadline: None };
+        let state =
+            CancelState { requested: 0, acknowledged: 0, under_way: Vec::new(), clean_up: CLEAN_UP, deadline: None };
         let interrupt = Box::new(interrupt);
         let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), wake, woken, interrupt };
         Cancel { shared: Arc::new(shared) }

@@ -30,11 +30,11 @@ fn slot_align() -> usize {
 #[derive(Debug)]
 struct Shared {
     mapping: MmapRaw,
-    state: Mutex<State>,
+    state: Mutex<ArenaState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ArenaState {
     /// What is dealt out, in order.
     allocated: Vec<Allocated>,
     /// See [`ShmArena::detach`].

@@ -36,14 +36,14 @@ pub struct VirtualBus {
 
 #[derive(Debug, Default)]
 struct Host {
-    state: Mutex<State>,
+    state: Mutex<BusState>,
     /// Bytes of all buffers in flight.
     memory: Arc<AtomicUsize>,
     ids: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BusState {
     devices: Vec<Plugged>,
     watchers: HashMap<u64, Sender<()>>,
     last_address: u8,
@@ -218,7 +218,7 @@ impl Host {
     }
 }
 
-impl State {
+impl BusState {
     /// Takes a device off the list. Drop it without the lock: that joins its thread.
     fn remove(&mut self, which: impl Fn(&Plugged) -> bool) -> Option<Plugged> {
         let at = self.devices.iter().position(which)?;

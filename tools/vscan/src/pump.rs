@@ -35,7 +35,7 @@ const EBADMSG: i32 = 74;
 /// A control request that the host gave up, or replaced.
 const EIDRM: i32 = 43;
 
-struct State {
+struct PumpState {
     model: Box<dyn Model>,
     /// The host has configured the device.
     enabled: bool,
@@ -48,7 +48,7 @@ struct State {
     fell_off: Option<Box<dyn FnOnce() + Send>>,
 }
 
-impl State {
+impl PumpState {
     fn known_flush(&self, endpoint: EndpointAddress) -> u64 {
         self.flushed.iter().find(|(address, _)| *address == endpoint).map_or(0, |(_, flush)| *flush)
     }
@@ -56,7 +56,7 @@ impl State {
 
 /// A model on a gadget.
 pub struct Pump {
-    state: Mutex<State>,
+    state: Mutex<PumpState>,
     changed: Condvar,
 }
 
@@ -65,7 +65,7 @@ impl Pump {
     pub fn new(model: Box<dyn Model>, fell_off: impl FnOnce() + Send + 'static) -> Arc<Pump> {
         let fell_off: Option<Box<dyn FnOnce() + Send>> = Some(Box::new(fell_off));
         let (drawn, flushed) = (Vec::new(), Vec::new());
-        let state = State { model, enabled: false, stopping: false, drawn, flushes: 0, flushed, fell_off };
+        let state = PumpState { model, enabled: false, stopping: false, drawn, flushes: 0, flushed, fell_off };
         Arc::new(Pump { state: Mutex::new(state), changed: Condvar::new() })
     }
 
@@ -79,14 +79,14 @@ impl Pump {
         self.state.lock().stopping
     }
 
-    fn wait(&self, state: &mut MutexGuard<'_, State>, until: Option<Instant>) {
+    fn wait(&self, state: &mut MutexGuard<'_, PumpState>, until: Option<Instant>) {
         match until {
             Some(until) => drop(self.changed.wait_until(state, until)),
             None => self.changed.wait(state),
         }
     }
 
-    fn fall_off(&self, mut state: MutexGuard<'_, State>) {
+    fn fall_off(&self, mut state: MutexGuard<'_, PumpState>) {
         state.stopping = true;
         let fell_off = state.fell_off.take();
         drop(state);
@@ -356,7 +356,7 @@ impl Pump {
 
     /// Waits until nothing is in the kernel that the model has forgotten: neither a chunk for the host, nor a packet of
     /// the host's, for a control request overtakes those.
-    fn take_back(&self, state: &mut MutexGuard<'_, State>, out_files: &[(EndpointAddress, Box<Path>)]) {
+    fn take_back(&self, state: &mut MutexGuard<'_, PumpState>, out_files: &[(EndpointAddress, Box<Path>)]) {
         let deadline = Instant::now() + TIMEOUT;
         while Instant::now() < deadline && !state.stopping {
             let forgotten = state.model.forgotten();

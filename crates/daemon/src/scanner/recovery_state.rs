@@ -27,7 +27,7 @@ pub(crate) struct Unresponsive {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SharedRecovery {
     progress: Option<Progress>,
     unresponsive: Option<Unresponsive>,
     /// While a port reset may make it leave the bus and come back: where that is told.
@@ -38,7 +38,7 @@ struct State {
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct RecoveryState {
-    state: Mutex<State>,
+    state: Mutex<SharedRecovery>,
     /// Wakes a recovery that waits, when the daemon begins to shut down.
     shutdown: (Sender<Instant>, Receiver<Instant>),
 }

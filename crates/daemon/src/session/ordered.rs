@@ -29,11 +29,11 @@ pub(crate) enum Turn {
 pub(crate) struct OrderedRequests {
     /// The same as in the state, so that nobody need lock that where nothing waits.
     is_busy: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<OrderedState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct OrderedState {
     busy: bool,
     running: Option<Running>,
     waiting: VecDeque<(Responder, Request)>,
@@ -54,7 +54,7 @@ pub(crate) fn takes_long(command: &Command) -> bool {
     matches!(command, Command::Open { .. } | Command::Close {} | Command::Claim { .. } | Command::Release { .. })
 }
 
-impl State {
+impl OrderedState {
     fn begin(&mut self, responder: Responder, request: Request) -> Turn {
         if !takes_long(&request.command) {
             return Turn::Short(responder, request);

@@ -11,7 +11,7 @@ use super::{Framing, HttpError, Limits, Part, Receiver, Step};
 const SKIP: u64 = 1 << 30;
 
 #[derive(Debug)]
-enum State {
+enum FollowerState {
     Head(Box<Receiver>),
     Body(Framing),
     Over,
@@ -22,7 +22,7 @@ enum State {
 /// A response, followed.
 #[derive(Debug)]
 pub struct Follower {
-    state: State,
+    state: FollowerState,
     status: Option<u16>,
     location: Option<String>,
 }
@@ -32,46 +32,46 @@ impl Follower {
     pub fn of_response() -> Follower {
         let mut receiver = Receiver::default();
         receiver.expect(Limits { skip: SKIP, body: u64::MAX });
-        Follower { state: State::Head(Box::new(receiver)), status: None, location: None }
+        Follower { state: FollowerState::Head(Box::new(receiver)), status: None, location: None }
     }
 
     /// From somewhere in its body on.
     pub fn of_body(framing: Framing) -> Follower {
-        Follower { state: State::Body(framing), status: None, location: None }
+        Follower { state: FollowerState::Body(framing), status: None, location: None }
     }
 
     /// Whether all of it has come.
     pub fn is_over(&self) -> bool {
         match &self.state {
-            State::Over => true,
-            State::Body(framing) => framing.is_over(),
-            State::Head(_) | State::Lost => false,
+            FollowerState::Over => true,
+            FollowerState::Body(framing) => framing.is_over(),
+            FollowerState::Head(_) | FollowerState::Lost => false,
         }
     }
 
     /// Whether only silence ends it: nothing says where its end is, or what said so was damaged.
     pub fn is_unframed(&self) -> bool {
         match &self.state {
-            State::Body(framing) => framing.is_unframed(),
-            State::Lost => true,
-            State::Head(_) | State::Over => false,
+            FollowerState::Body(framing) => framing.is_unframed(),
+            FollowerState::Lost => true,
+            FollowerState::Head(_) | FollowerState::Over => false,
         }
     }
 
     /// Whether any of it has come, or of another response in front of it.
     pub fn has_begun(&self) -> bool {
         match &self.state {
-            State::Head(receiver) => receiver.has_begun(),
-            State::Body(_) | State::Over | State::Lost => true,
+            FollowerState::Head(receiver) => receiver.has_begun(),
+            FollowerState::Body(_) | FollowerState::Over | FollowerState::Lost => true,
         }
     }
 
     /// Bytes that are sure to come still, at least; 0 when it is over.
     pub fn due(&self) -> u64 {
         match &self.state {
-            State::Head(_) | State::Lost => 1,
-            State::Body(framing) => framing.due(),
-            State::Over => 0,
+            FollowerState::Head(_) | FollowerState::Lost => 1,
+            FollowerState::Body(framing) => framing.due(),
+            FollowerState::Over => 0,
         }
     }
 
@@ -82,29 +82,29 @@ impl Follower {
 
     /// The next bytes of the pipe. Those behind the response's end are nobody's.
     pub fn feed(&mut self, bytes: &[u8]) {
-        if let State::Head(receiver) = &mut self.state {
+        if let FollowerState::Head(receiver) = &mut self.state {
             receiver.push(Bytes::copy_from_slice(bytes));
             match read_on(receiver, &mut self.status, &mut self.location) {
                 Ok(Some(state)) => self.state = state,
                 Ok(None) => {}
-                Err(_) => self.state = State::Lost,
+                Err(_) => self.state = FollowerState::Lost,
             }
             return;
         }
-        let State::Body(framing) = &mut self.state else { return };
+        let FollowerState::Body(framing) = &mut self.state else { return };
         let mut rest = bytes;
         while !rest.is_empty() {
             match framing.step(rest) {
                 Ok(Step::Body(taken) | Step::Framing(taken)) => rest = &rest[taken..],
                 Ok(Step::Over) => break,
                 Err(_) => {
-                    self.state = State::Lost;
+                    self.state = FollowerState::Lost;
                     return;
                 }
             }
         }
         if framing.is_over() {
-            self.state = State::Over;
+            self.state = FollowerState::Over;
         }
     }
 }
@@ -114,15 +114,15 @@ fn read_on(
     receiver: &mut Receiver,
     status: &mut Option<u16>,
     location: &mut Option<String>,
-) -> Result<Option<State>, HttpError> {
+) -> Result<Option<FollowerState>, HttpError> {
     while let Some(part) = receiver.next_part()? {
         match part {
             Part::Head(head) => (*status, *location) = (Some(head.status), head.location),
             Part::Body(_) => {}
-            Part::End => return Ok(Some(State::Over)),
+            Part::End => return Ok(Some(FollowerState::Over)),
         }
     }
-    Ok(receiver.framing().map(|framing| State::Body(framing.clone())))
+    Ok(receiver.framing().map(|framing| FollowerState::Body(framing.clone())))
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ const BEHIND_CHUNK: u64 = 7;
 /// How far a body has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Framing {
-    state: State,
+    state: FramingState,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
+enum FramingState {
     Length {
         left: u64,
     },
@@ -62,27 +62,27 @@ impl Framing {
         if bytes > BODY_LIMIT {
             return Err(HttpError::TooLong { most: BODY_LIMIT });
         }
-        Ok(Framing { state: if bytes == 0 { State::Over } else { State::Length { left: bytes } } })
+        Ok(Framing { state: if bytes == 0 { FramingState::Over } else { FramingState::Length { left: bytes } } })
     }
 
     /// A body in chunks, from the first one on.
     pub fn chunked() -> Framing {
-        Framing { state: State::Size(Vec::new()) }
+        Framing { state: FramingState::Size(Vec::new()) }
     }
 
     /// A body of which nothing says where it ends. On a socket the connection's end would; a pipe has none.
     pub fn unframed() -> Framing {
-        Framing { state: State::Unframed }
+        Framing { state: FramingState::Unframed }
     }
 
     /// Whether all of it has come.
     pub fn is_over(&self) -> bool {
-        self.state == State::Over
+        self.state == FramingState::Over
     }
 
     /// Whether only silence ends it.
     pub fn is_unframed(&self) -> bool {
-        self.state == State::Unframed
+        self.state == FramingState::Unframed
     }
 
     /// Bytes that are sure to come before the body is over, framing included; 0 when it is. A read of so many, rounded up to
@@ -90,9 +90,9 @@ impl Framing {
     /// of whole packets with an empty one.
     pub fn due(&self) -> u64 {
         match self.state {
-            State::Over => 0,
-            State::Length { left } => left,
-            State::Data { left } => left + BEHIND_CHUNK,
+            FramingState::Over => 0,
+            FramingState::Length { left } => left,
+            FramingState::Data { left } => left + BEHIND_CHUNK,
             _ => 1,
         }
     }
@@ -104,25 +104,25 @@ impl Framing {
     pub fn step(&mut self, input: &[u8]) -> Result<Step, HttpError> {
         let most = |left: u64| usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
         match &mut self.state {
-            State::Over => Ok(Step::Over),
-            State::Unframed => Ok(Step::Body(input.len())),
-            State::Length { left } => {
+            FramingState::Over => Ok(Step::Over),
+            FramingState::Unframed => Ok(Step::Body(input.len())),
+            FramingState::Length { left } => {
                 let taken = most(*left);
                 *left -= taken as u64;
                 if *left == 0 {
-                    self.state = State::Over;
+                    self.state = FramingState::Over;
                 }
                 Ok(Step::Body(taken))
             }
-            State::Data { left } => {
+            FramingState::Data { left } => {
                 let taken = most(*left);
                 *left -= taken as u64;
                 if *left == 0 {
-                    self.state = State::DataEnd { has_return: false };
+                    self.state = FramingState::DataEnd { has_return: false };
                 }
                 Ok(Step::Body(taken))
             }
-            State::Size(line) => {
+            FramingState::Size(line) => {
                 let end = input.iter().position(|byte| *byte == b'\n');
                 let taken = end.map_or(input.len(), |end| end + 1);
                 if line.len() + taken > LINE_LIMIT {
@@ -134,24 +134,24 @@ impl Framing {
                 }
                 Ok(Step::Framing(taken))
             }
-            State::DataEnd { has_return } => match input.first() {
+            FramingState::DataEnd { has_return } => match input.first() {
                 None => Ok(Step::Framing(0)),
                 Some(b'\r') if !*has_return => {
                     *has_return = true;
                     Ok(Step::Framing(1))
                 }
                 Some(b'\n') => {
-                    self.state = State::Size(Vec::new());
+                    self.state = FramingState::Size(Vec::new());
                     Ok(Step::Framing(1))
                 }
                 Some(_) => Err(HttpError::Chunk),
             },
-            State::Trailer { left, line } => {
+            FramingState::Trailer { left, line } => {
                 for (at, byte) in input.iter().enumerate() {
                     *left = left.checked_sub(1).ok_or(HttpError::Chunk)?;
                     match byte {
                         b'\n' if *line == 0 => {
-                            self.state = State::Over;
+                            self.state = FramingState::Over;
                             return Ok(Step::Framing(at + 1));
                         }
                         b'\n' => *line = 0,
@@ -165,10 +165,10 @@ impl Framing {
     }
 }
 
-fn after_size(size: u64) -> State {
+fn after_size(size: u64) -> FramingState {
     match size {
-        0 => State::Trailer { left: TRAILER_LIMIT, line: 0 },
-        left => State::Data { left },
+        0 => FramingState::Trailer { left: TRAILER_LIMIT, line: 0 },
+        left => FramingState::Data { left },
     }
 }
 

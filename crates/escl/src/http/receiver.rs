@@ -52,7 +52,7 @@ pub enum Part {
 }
 
 #[derive(Debug)]
-enum State {
+enum ReceiverState {
     /// Nothing was asked for.
     Idle,
     /// For a head: the bytes that may be its beginning.
@@ -63,7 +63,7 @@ enum State {
 /// The responses from one pipe.
 #[derive(Debug)]
 pub struct Receiver {
-    state: State,
+    state: ReceiverState,
     /// What came and was not looked at.
     input: Bytes,
     limits: Limits,
@@ -75,7 +75,7 @@ pub struct Receiver {
 impl Default for Receiver {
     fn default() -> Receiver {
         let limits = Limits::document();
-        Receiver { state: State::Idle, input: Bytes::new(), limits, skipped: 0, interim: 0, body: 0 }
+        Receiver { state: ReceiverState::Idle, input: Bytes::new(), limits, skipped: 0, interim: 0, body: 0 }
     }
 }
 
@@ -84,33 +84,33 @@ impl Receiver {
     /// rest of a response that was expected until now, are dropped.
     pub fn expect(&mut self, limits: Limits) {
         let dropped = std::mem::take(&mut self.input).len() as u64;
-        *self = Receiver { state: State::Seeking(Vec::new()), limits, skipped: dropped, ..Receiver::default() };
+        *self = Receiver { state: ReceiverState::Seeking(Vec::new()), limits, skipped: dropped, ..Receiver::default() };
     }
 
     /// The rest of a body comes next, whose head another client has read.
     pub fn expect_body(&mut self, framing: Framing, most: u64) {
         let limits = Limits { skip: 0, body: most };
-        *self = Receiver { state: State::Body(framing), limits, ..Receiver::default() };
+        *self = Receiver { state: ReceiverState::Body(framing), limits, ..Receiver::default() };
     }
 
     /// Whether nothing is expected.
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Idle)
+        matches!(self.state, ReceiverState::Idle)
     }
 
     /// Whether some of the expected response, or of another one in front of it, has come.
     pub fn has_begun(&self) -> bool {
         match &self.state {
-            State::Idle => false,
-            State::Seeking(held) => !held.is_empty() || self.skipped > 0,
-            State::Body(_) => true,
+            ReceiverState::Idle => false,
+            ReceiverState::Seeking(held) => !held.is_empty() || self.skipped > 0,
+            ReceiverState::Body(_) => true,
         }
     }
 
     /// The body under way, if its head has come.
     pub fn framing(&self) -> Option<&Framing> {
         match &self.state {
-            State::Body(framing) => Some(framing),
+            ReceiverState::Body(framing) => Some(framing),
             _ => None,
         }
     }
@@ -118,9 +118,9 @@ impl Receiver {
     /// Bytes that are sure to come still, at least; 0 when nothing is expected. Read so many, rounded up to whole packets.
     pub fn due(&self) -> u64 {
         let due = match &self.state {
-            State::Idle => return 0,
-            State::Seeking(_) => 1,
-            State::Body(framing) => framing.due(),
+            ReceiverState::Idle => return 0,
+            ReceiverState::Seeking(_) => 1,
+            ReceiverState::Body(framing) => framing.due(),
         };
         due.saturating_sub(self.input.len() as u64).max(1)
     }
@@ -152,7 +152,7 @@ impl Receiver {
     pub fn next_part(&mut self) -> Result<Option<Part>, HttpError> {
         let part = self.advance();
         if part.is_err() {
-            self.state = State::Idle;
+            self.state = ReceiverState::Idle;
             self.input = Bytes::new();
         }
         part
@@ -161,8 +161,8 @@ impl Receiver {
     fn advance(&mut self) -> Result<Option<Part>, HttpError> {
         loop {
             match &mut self.state {
-                State::Idle => return Ok(None),
-                State::Seeking(_) => match self.seek()? {
+                ReceiverState::Idle => return Ok(None),
+                ReceiverState::Seeking(_) => match self.seek()? {
                     Some(head) if (100..200).contains(&head.status) => {
                         self.interim += 1;
                         if self.interim > INTERIM {
@@ -170,14 +170,14 @@ impl Receiver {
                         }
                     }
                     Some(head) => {
-                        self.state = State::Body(head.framing.clone());
+                        self.state = ReceiverState::Body(head.framing.clone());
                         return Ok(Some(Part::Head(head)));
                     }
                     None => return Ok(None),
                 },
-                State::Body(framing) => {
+                ReceiverState::Body(framing) => {
                     if framing.is_over() {
-                        self.state = State::Idle;
+                        self.state = ReceiverState::Idle;
                         return Ok(Some(Part::End));
                     }
                     if self.input.is_empty() {
@@ -201,7 +201,7 @@ impl Receiver {
 
     /// Looks for a head in what has come. What is behind it stays in `input`.
     fn seek(&mut self) -> Result<Option<Head>, HttpError> {
-        let State::Seeking(held) = &mut self.state else { return Ok(None) };
+        let ReceiverState::Seeking(held) = &mut self.state else { return Ok(None) };
         loop {
             // In bounded steps, so that a lot of junk is not held twice.
             let step = self.input.split_to(self.input.len().min(HEAD_LIMIT));
@@ -244,9 +244,9 @@ impl Receiver {
     /// The scanner has fallen silent, and the response is taken for complete. How many bytes are missing by what the
     /// head said: 0 where nothing said it, and where only framing is missing.
     pub fn end_here(&mut self) -> u64 {
-        let state = std::mem::replace(&mut self.state, State::Idle);
+        let state = std::mem::replace(&mut self.state, ReceiverState::Idle);
         match state {
-            State::Body(framing) if !framing.is_unframed() => framing.due(),
+            ReceiverState::Body(framing) if !framing.is_unframed() => framing.due(),
             _ => 0,
         }
     }

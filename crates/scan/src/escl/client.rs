@@ -6,7 +6,7 @@ use usbscan_escl::http::{Head, Limits, Request};
 use usbscan_escl::{AdfState, InputSource, JobPath, ROOT, ScanSettings, ScannerCapabilities, ScannerStatus, State};
 
 use super::connection::Connection;
-use super::guard::{self, Guard, State as At};
+use super::guard::{self, Guard, GuardState as At};
 use super::note::{Note, is_open};
 use super::oddities::Oddities;
 use super::plan::Plan;

@@ -30,20 +30,20 @@ pub(super) enum Guard {
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct State {
+pub(super) struct GuardState {
     names: PipeNames,
     /// Where its response is; `None` where there is none.
     response: Option<HttpFraming>,
 }
 
-impl State {
+impl GuardState {
     /// `is_next`: a request is about to be sent on it.
-    pub(super) fn of(connection: &Connection, is_next: bool) -> State {
+    pub(super) fn of(connection: &Connection, is_next: bool) -> GuardState {
         let response = match is_next {
             true => Some(HttpFraming::Head),
             false => (!connection.is_idle()).then_some(HttpFraming::Resume),
         };
-        State { names: connection.endpoints(), response }
+        GuardState { names: connection.endpoints(), response }
     }
 
     /// Reads its response to the end, if there is one.
@@ -54,8 +54,8 @@ impl State {
 }
 
 /// The steps. `second` is the connection on which something may be asked while a page is under way.
-pub(super) fn steps(guard: &Guard, pages: State, second: Option<State>) -> Vec<AbortStep> {
-    let answer = |state: State| state.drain(STEP_MS, 2 * STEP_MS, None);
+pub(super) fn steps(guard: &Guard, pages: GuardState, second: Option<GuardState>) -> Vec<AbortStep> {
+    let answer = |state: GuardState| state.drain(STEP_MS, 2 * STEP_MS, None);
     let page = |root| pages.drain(PAGE_QUIET_MS, PAGE_MS, root);
     let (job, is_deleted) = match guard {
         Guard::Posting => {
@@ -108,8 +108,8 @@ mod tests {
 
     /// The steps in short: what is read where, and where DELETE goes.
     fn told(guard: &Guard, pages: Option<HttpFraming>, second: Option<Option<HttpFraming>>) -> Vec<String> {
-        let second = second.map(|response| State { names: SECOND, response });
-        let steps = steps(guard, State { names: FIRST, response: pages }, second);
+        let second = second.map(|response| GuardState { names: SECOND, response });
+        let steps = steps(guard, GuardState { names: FIRST, response: pages }, second);
         let name = |endpoint: &Option<u8>| if endpoint.is_some() { "second" } else { "pages" };
         let one = |step: &AbortStep| match step {
             AbortStep::Write { endpoint, .. } => format!("delete on {}", name(endpoint)),

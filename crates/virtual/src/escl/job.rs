@@ -10,7 +10,7 @@ use super::settings::{ScanSettings, Source};
 const KEPT: usize = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum JobState {
     Pending,
     Processing,
     Completed,
@@ -18,18 +18,18 @@ pub(super) enum State {
     Aborted,
 }
 
-impl State {
+impl JobState {
     pub(super) fn is_open(self) -> bool {
-        matches!(self, State::Pending | State::Processing)
+        matches!(self, JobState::Pending | JobState::Processing)
     }
 
     fn words(self) -> (&'static str, &'static str) {
         match self {
-            State::Pending => ("Pending", "None"),
-            State::Processing => ("Processing", "JobScanning"),
-            State::Completed => ("Completed", "JobCompletedSuccessfully"),
-            State::Canceled => ("Canceled", "JobCanceledByUser"),
-            State::Aborted => ("Aborted", "AbortedBySystem"),
+            JobState::Pending => ("Pending", "None"),
+            JobState::Processing => ("Processing", "JobScanning"),
+            JobState::Completed => ("Completed", "JobCompletedSuccessfully"),
+            JobState::Canceled => ("Canceled", "JobCanceledByUser"),
+            JobState::Aborted => ("Aborted", "AbortedBySystem"),
         }
     }
 }
@@ -39,7 +39,7 @@ impl State {
 pub(super) struct Job {
     /// The last part of its URI.
     pub name: String,
-    pub state: State,
+    pub state: JobState,
     /// `None`: another client's, of which nothing is known.
     pub settings: Option<ScanSettings>,
     /// Documents that went to the host.
@@ -81,7 +81,7 @@ impl Jobs {
             JobNames::Number => self.made.to_string(),
             JobNames::Urn => format!("urn:uuid:00000000-0000-1000-8000-00000000{:04x}", self.made),
         };
-        let state = if settings.is_some() { State::Pending } else { State::Processing };
+        let state = if settings.is_some() { JobState::Pending } else { JobState::Processing };
         let (sent, back_of, not_ready, false_ends) = (0, None, 0, 0);
         let job = Job { name: name.clone(), state, settings, sent, back_of, not_ready, false_ends, changed: now };
         self.all.push_front(job);
@@ -99,7 +99,7 @@ impl Jobs {
     }
 
     /// Puts a job into another state.
-    pub(super) fn change(&mut self, now: Instant, name: &str, state: State) {
+    pub(super) fn change(&mut self, now: Instant, name: &str, state: JobState) {
         if let Some(job) = self.find(name) {
             (job.state, job.changed) = (state, now);
         }
@@ -108,7 +108,7 @@ impl Jobs {
     /// Forgets what was under way, as in a bus reset.
     pub(super) fn abort_all(&mut self) {
         for job in self.all.iter_mut().filter(|job| job.state.is_open()) {
-            job.state = State::Aborted;
+            job.state = JobState::Aborted;
         }
     }
 
@@ -118,7 +118,7 @@ impl Jobs {
         for job in &self.all {
             let (state, reason) = job.state.words();
             let age = now.saturating_duration_since(job.changed).as_secs();
-            let to_transfer = u32::from(job.state == State::Processing);
+            let to_transfer = u32::from(job.state == JobState::Processing);
             let uuid = job.name.trim_start_matches("urn:uuid:");
             let _ = write!(
                 xml,
@@ -149,7 +149,7 @@ mod tests {
         let mut jobs = Jobs::new(JobNames::Number);
         for _ in 0..KEPT + 3 {
             let name = jobs.add(now, None);
-            jobs.change(now, &name, State::Completed);
+            jobs.change(now, &name, JobState::Completed);
         }
         let xml = jobs.xml(now, "/eSCL");
         assert_eq!(xml.matches("<scan:JobInfo>").count(), KEPT);

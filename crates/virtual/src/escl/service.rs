@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::capabilities::{Capabilities, FEEDER_BED, Own};
 use super::document::{self, Making};
 use super::http::{Request, Response};
-use super::job::{Jobs, State};
+use super::job::{JobState, Jobs};
 use super::settings::{self, Format, Refusal, Source};
 use super::setup::{Delete, DocumentFormat, EsclSetup, LocationForm};
 use crate::glass::{Glass, Laid};
@@ -254,7 +254,7 @@ impl Service {
                 Ok(Some(glass)) => glass,
                 Ok(None) => return self.no_more(now, name),
                 Err(()) => {
-                    self.jobs.change(now, name, State::Aborted);
+                    self.jobs.change(now, name, JobState::Aborted);
                     return status(409);
                 }
             },
@@ -270,7 +270,7 @@ impl Service {
             Ok((page, _)) => page,
             Err(error) => {
                 log::warn!("nothing to scan: {error}");
-                self.jobs.change(now, name, State::Aborted);
+                self.jobs.change(now, name, JobState::Aborted);
                 return status(500);
             }
         };
@@ -283,7 +283,7 @@ impl Service {
                 _ => None,
             };
         }
-        self.jobs.change(now, name, State::Processing);
+        self.jobs.change(now, name, JobState::Processing);
         self.page_under_way = Some(name.to_owned());
         let response = match self.setup.endless_head && is_first {
             true => Response::endless(),
@@ -312,7 +312,7 @@ impl Service {
 
     fn no_more(&mut self, now: Instant, name: &str) -> Answer {
         if !self.setup.keeps_jobs {
-            self.jobs.change(now, name, State::Completed);
+            self.jobs.change(now, name, JobState::Completed);
         }
         status(404)
     }
@@ -333,7 +333,7 @@ impl Service {
             Delete::WaitsForPage if under_way => return Answer::Later,
             Delete::AtOnce | Delete::AfterPage | Delete::WaitsForPage => {}
         }
-        self.jobs.change(now, &name, State::Canceled);
+        self.jobs.change(now, &name, JobState::Canceled);
         Answer::Deleted(Response::new(200, "", b""), name)
     }
 
@@ -347,7 +347,7 @@ impl Service {
             Some(Source::Feeder { .. }) => !has_back && self.feeder_is_empty(),
         };
         if is_last && !self.setup.keeps_jobs {
-            self.jobs.change(now, name, State::Completed);
+            self.jobs.change(now, name, JobState::Completed);
         }
     }
 
