@@ -139,7 +139,7 @@ fn scanners(count: usize) -> Outcome<f64> {
     let began = Instant::now();
     let mut sessions = Vec::new();
     for number in 0..count {
-        let session = Session::over(running.connect()?)?;
+        let session = Session::on_socket(running.connect()?)?;
         session.open(&format!("usbscan{number}"))?;
         sessions.push(session);
     }
@@ -181,7 +181,7 @@ fn pages(count: usize) -> Outcome<f64> {
     let bus = VirtualBus::new();
     bus.plug_spec("esci")?;
     let running = Running::start(Config::default(), vec![Arc::new(bus)])?;
-    let (transport, device) = SessionTransport::open(Session::over(running.connect()?)?, "usbscan0")?;
+    let (transport, device) = SessionTransport::open(Session::on_socket(running.connect()?)?, "usbscan0")?;
     let mut scanner = usbscan_scan::open(&device.protocol, Box::new(transport), &mut |_: Progress| {})?;
     for (name, value) in [("resolution", "50"), ("mode", "Gray")] {
         scanner.options_mut().set_text(name, value)?;

@@ -73,7 +73,7 @@ impl ThroughDaemon {
         let bus = VirtualBus::new();
         bus.plug(model);
         let running = Running::start(config, vec![Arc::new(bus)])?;
-        let session = Session::over(running.connect()?)?;
+        let session = Session::on_socket(running.connect()?)?;
         session.open("usbscan0")?;
         session.share_memory(SHARED)?;
         Ok(ThroughDaemon { session, running })
@@ -81,7 +81,7 @@ impl ThroughDaemon {
 
     /// Another connection to the same daemon.
     pub fn another(&self) -> Outcome<Session> {
-        Ok(Session::over(self.running.connect()?)?)
+        Ok(Session::on_socket(self.running.connect()?)?)
     }
 
     /// Moves so many bytes with so many requests outstanding.

@@ -46,7 +46,7 @@ impl Connector {
     /// Those of [`usbscan_client::Session`].
     pub fn connect(&self) -> Result<Session, Failure> {
         Ok(match self {
-            Connector::InProcess(connect) => Session::over(connect().map_err(usbscan_client::Error::System)?)?,
+            Connector::InProcess(connect) => Session::on_socket(connect().map_err(usbscan_client::Error::System)?)?,
             Connector::Socket(path) => Session::connect(path)?,
         })
     }

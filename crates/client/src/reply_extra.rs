@@ -42,7 +42,7 @@ pub(crate) enum Mismatch {
 
 /// Finds a place for the bytes of a request, if it is worth it and there is room. What is left to be sent as payload, and
 /// what is extra. Where the memory is used is the session's to say: what else stands in `offset` is not looked at.
-pub(crate) fn lend_slot<'a>(
+pub(crate) fn reserve_shared<'a>(
     arena: Option<&ShmArena>,
     command: &mut Command,
     payload: &'a [u8],

@@ -25,7 +25,7 @@ const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection to usbscand. Dropping it ends the connection and joins its thread; what the daemon then
 /// does for a session that ended is to cancel, to bring the scanner back to idle if an abort
-/// sequence is armed, and to free the lock.
+/// sequence is armed (`arm-abort`: the steps by which the daemon ends a job that its client can't), and to free the lock.
 ///
 /// All calls take `&self` and may be made from many threads at once.
 #[derive(Debug)]
@@ -42,19 +42,19 @@ impl Session {
     /// Connects to the daemon at `path`.
     ///
     /// # Errors
-    /// [`Error::Unreachable`], and those of [`Session::over`].
+    /// [`Error::Unreachable`], and those of [`Session::on_socket`].
     pub fn connect(path: impl AsRef<Path>) -> Result<Session, Error> {
         let path = path.as_ref();
         let socket =
             UnixStream::connect(path).map_err(|source| Error::Unreachable { path: path.to_owned(), source })?;
-        Session::over(socket)
+        Session::on_socket(socket)
     }
 
     /// Takes a connected socket, and waits for the daemon's greeting.
     ///
     /// # Errors
     /// [`Error::NotUsbscand`], [`Error::NoHello`], [`Error::Version`], [`Error::Gone`].
-    pub fn over(socket: UnixStream) -> Result<Session, Error> {
+    pub fn on_socket(socket: UnixStream) -> Result<Session, Error> {
         // As much as the system allows: less only costs wake-ups.
         let _ = set_socket_send_buffer_size(&socket, usbscan_wire::SOCKET_BUFFER);
         let reading = socket.try_clone().map_err(Error::System)?;
@@ -85,7 +85,7 @@ impl Session {
         self.number
     }
 
-    /// What this connection may use.
+    /// The longest header and payload on this connection, and how many requests and bytes may be outstanding.
     pub fn limits(&self) -> Limits {
         self.limits
     }
@@ -168,7 +168,7 @@ impl Session {
     /// # Errors
     /// As [`Session::start`].
     pub fn start_as(&self, id: u64, mut command: Command, payload: impl AsRef<[u8]>) -> Result<Pending, Error> {
-        let (payload, extra) = reply_extra::lend_slot(self.link.arena(), &mut command, payload.as_ref());
+        let (payload, extra) = reply_extra::reserve_shared(self.link.arena(), &mut command, payload.as_ref());
         Pending::start_with(&self.link, id, &command, payload, extra)
     }
 }

@@ -236,21 +236,21 @@ fn dropping_a_session_ends_the_connection_and_its_other_handles_say_so() {
 fn what_does_not_greet_as_usbscand_does_is_none() {
     let (socket, mut daemon) = pair();
     daemon.writer.write_all(b"220 mail.example.com ESMTP\n").expect("written");
-    assert!(matches!(Session::over(socket), Err(Error::NotUsbscand(_))));
+    assert!(matches!(Session::on_socket(socket), Err(Error::NotUsbscand(_))));
 
     let (socket, daemon) = pair();
     drop(daemon);
-    assert!(matches!(Session::over(socket), Err(Error::Gone { command: "hello", .. })));
+    assert!(matches!(Session::on_socket(socket), Err(Error::Gone { command: "hello", .. })));
 
     let (socket, mut daemon) = pair();
     daemon.say(&Answer::failure(None, Status::InsufficientResources, "64 connections are all there are"));
-    let error = Session::over(socket).unwrap_err();
+    let error = Session::on_socket(socket).unwrap_err();
     assert_eq!(error.to_string(), "64 connections are all there are");
 
     let (socket, mut daemon) = pair();
     let Event::Hello { server, session, limits, .. } = greeting() else { unreachable!() };
     daemon.tell(&Event::Hello { server, session, limits, protocol: 1 });
-    let error = Session::over(socket).unwrap_err();
+    let error = Session::on_socket(socket).unwrap_err();
     let said = "usbscand 9 speaks protocol 1, and this program speaks protocol 2: install both from the same release, and restart usbscand";
     assert_eq!(error.to_string(), said);
 }

@@ -1,4 +1,5 @@
-//! The one place where a program's thread waits for long, and where it may be cancelled (`pthread_cancel`).
+//! The one place where a program's thread waits for long, and where it may be cancelled (`pthread_cancel`). Every transfer is
+//! a request to usbscand, and what is waited for is its answer.
 //!
 //! ```text
 //!   libusb_bulk_transfer ─▶ begin: the transfer goes into the thread's own slot
@@ -17,7 +18,7 @@ use std::ffi::c_int;
 use libc::pollfd;
 
 use crate::abi;
-use crate::guard::{Cancelability, cancel_point, caught};
+use crate::guard::{Cancelability, cancel_point, catch_panic};
 use crate::transfer::{Ended, Transfer};
 
 /// A call that waits: the transfer, and where its count goes.
@@ -38,6 +39,7 @@ thread_local! {
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Return(c_int),
+    /// Until one of the connection's two descriptors is ready: its socket, and what another thread that reads it wakes by.
     Wait([pollfd; 2]),
 }
 
@@ -50,18 +52,18 @@ pub(crate) unsafe fn run<S>(start: S, transferred: *mut c_int, returns_count: bo
 where
     S: FnOnce() -> Result<Transfer, c_int> + Copy,
 {
-    let outside = Cancelability::disable();
-    let mut step = caught(Step::Return(abi::ERROR_OTHER), || begin(start, transferred, returns_count));
+    let previous = Cancelability::disable();
+    let mut step = catch_panic(Step::Return(abi::ERROR_OTHER), || begin(start, transferred, returns_count));
     loop {
         match step {
             Step::Return(code) => {
-                outside.restore();
+                previous.restore();
                 return code;
             }
             // SAFETY: the frames of the C program begin right above, as the caller promises.
-            Step::Wait(mut fds) => unsafe { cancel_point(outside, &mut fds, -1) },
+            Step::Wait(mut fds) => unsafe { cancel_point(previous, &mut fds, -1) },
         }
-        step = caught(Step::Return(abi::ERROR_OTHER), advance);
+        step = catch_panic(Step::Return(abi::ERROR_OTHER), advance);
     }
 }
 
@@ -106,10 +108,10 @@ fn advance() -> Step {
 
 impl Blocked {
     fn step(&mut self) -> Step {
-        let Some(Ended { code, moved }) = self.transfer.advance() else {
-            return self.transfer.ready().map_or(Step::Return(abi::ERROR_OTHER), Step::Wait);
+        let Some(Ended { code, moved: actual_length }) = self.transfer.advance() else {
+            return self.transfer.poll_fds().map_or(Step::Return(abi::ERROR_OTHER), Step::Wait);
         };
-        let count = c_int::try_from(moved).unwrap_or(c_int::MAX);
+        let count = c_int::try_from(actual_length).unwrap_or(c_int::MAX);
         write_count(self.transferred, count);
         Step::Return(if code == abi::SUCCESS && self.returns_count { count } else { code })
     }

@@ -59,13 +59,13 @@ pub(crate) unsafe fn cancel_point(outside: Cancelability, fds: &mut [pollfd], ti
 /// Runs the body of an export that does not block for long: not cancelled in it, and without a panic out of it.
 pub(crate) fn export<T>(when_panicking: T, body: impl FnOnce() -> T) -> T {
     let outside = Cancelability::disable();
-    let value = caught(when_panicking, body);
+    let value = catch_panic(when_panicking, body);
     outside.restore();
     value
 }
 
 /// Without a panic out of it.
-pub(crate) fn caught<T>(when_panicking: T, body: impl FnOnce() -> T) -> T {
+pub(crate) fn catch_panic<T>(when_panicking: T, body: impl FnOnce() -> T) -> T {
     // What a panic leaves half-done is one call's; the locks of this crate do not poison.
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(when_panicking)
 }

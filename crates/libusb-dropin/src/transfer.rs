@@ -244,7 +244,7 @@ impl Transfer {
     }
 
     /// What to poll until [`Transfer::advance`] may bring something.
-    pub fn ready(&self) -> Option<[pollfd; 2]> {
+    pub fn poll_fds(&self) -> Option<[pollfd; 2]> {
         self.call.as_ref().map(|(call, _)| call.ready())
     }
 }

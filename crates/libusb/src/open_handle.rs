@@ -159,20 +159,20 @@ impl OpenHandle {
     }
 
     /// A transfer to cancel. As long as this lives the handle stays open, also while the device is closing.
-    pub(crate) fn get_for_cancel(self: &Arc<OpenHandle>, key: TransferKey) -> Option<CancelTarget> {
+    pub(crate) fn get_for_cancel(self: &Arc<OpenHandle>, key: TransferKey) -> Option<CancelRef> {
         let mut state = self.state.lock();
         let transfer = state.transfers.get(&key).filter(|in_flight| in_flight.accepted)?.transfer.clone();
-        Some(CancelTarget { transfer, _usage: self.count_use(&mut state) })
+        Some(CancelRef { transfer, _usage: self.count_use(&mut state) })
     }
 
     /// All transfers that `concerns` picks, newest first: so that what data there is stays in the oldest.
-    pub(crate) fn all_for_cancel(self: &Arc<OpenHandle>, concerns: impl Fn(EndpointId) -> bool) -> Vec<CancelTarget> {
+    pub(crate) fn all_for_cancel(self: &Arc<OpenHandle>, concerns: impl Fn(EndpointId) -> bool) -> Vec<CancelRef> {
         let mut state = self.state.lock();
         let picked =
             state.transfers.iter().filter(|((endpoint, _), in_flight)| in_flight.accepted && concerns(*endpoint));
         let mut transfers: Vec<Arc<Transfer>> = picked.map(|(_, in_flight)| in_flight.transfer.clone()).collect();
         transfers.sort_by_key(|transfer| std::cmp::Reverse(transfer.number()));
-        transfers.into_iter().map(|transfer| CancelTarget { transfer, _usage: self.count_use(&mut state) }).collect()
+        transfers.into_iter().map(|transfer| CancelRef { transfer, _usage: self.count_use(&mut state) }).collect()
     }
 
     /// From now on nobody new may use the handle.
@@ -257,12 +257,12 @@ impl Drop for ExclusiveUse {
 
 /// A transfer that may be cancelled. Fields are dropped in this order: the C struct before the use.
 #[derive(Debug)]
-pub(crate) struct CancelTarget {
+pub(crate) struct CancelRef {
     transfer: Arc<Transfer>,
     _usage: HandleUse,
 }
 
-impl CancelTarget {
+impl CancelRef {
     pub(crate) fn transfer(&self) -> &Transfer {
         &self.transfer
     }

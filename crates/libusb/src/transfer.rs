@@ -17,7 +17,7 @@ pub(crate) enum TransferKind {
 }
 
 /// The C struct of one transfer. Freed when dropped, so only something that outlives the callback may hold it:
-/// the record of the transfer in flight does, and the [`crate::open_handle::CancelTarget`]s.
+/// the record of the transfer in flight does, and the [`crate::open_handle::CancelRef`]s.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     raw: NonNull<ffi::libusb_transfer>,
@@ -26,8 +26,8 @@ pub(crate) struct Transfer {
     number: u64,
 }
 
-// SAFETY: libusb locks each transfer for submit, cancel and completion, but for what submit writes first; the open_handle
-// lets no cancel begin before submit has returned. The fields we read and write ourselves are touched only before submit
+// SAFETY: libusb locks each transfer for submit, cancel and completion, but for what submit writes first; the open handle
+// ([`crate::open_handle::OpenHandle`]) lets no cancel begin before submit has returned. The fields we read and write ourselves are touched only before submit
 // and in the callback, which are ordered by libusb.
 unsafe impl Send for Transfer {}
 // SAFETY: as above; through a shared reference there is only `cancel`.

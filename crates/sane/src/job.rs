@@ -1,7 +1,7 @@
 //! One scan under way: the thread that scans, and the one that waits for `sane_cancel`.
 //!
 //! ```text
-//!   sane_read ◀── Stream ◀── scanning thread ◀── driver ◀── daemon
+//!   sane_read ◀── PageQueue ◀── scanning thread ◀── driver ◀── daemon
 //!                   ▲ stop                          ▲ cancel
 //!                   └───────── watching thread ─────┘
 //!                                    ▲ event_fd
@@ -27,7 +27,7 @@ use crate::abi::{Parameters, Status};
 use crate::engine::{CancelHandle, Engine};
 use crate::handle::Slot;
 use crate::sink::Sink;
-use crate::stream::{Stream, Wait};
+use crate::stream::{PageQueue, Wait};
 use crate::threads;
 
 /// How much longer than [`CLEAN_UP`], in which the driver hangs up by itself, its thread may take to be back.
@@ -48,7 +48,7 @@ pub struct Scan {
     slot: &'static Slot,
     /// [`Slot::cancels`] when `sane_start` was called.
     cancels_before: u64,
-    stream: Stream,
+    stream: PageQueue,
     ending: Mutex<Ending>,
     /// [`Ending`] says something new.
     told: Condvar,
@@ -67,7 +67,7 @@ impl Scan {
         if self.is_cancelled() { None } else { self.stream.parameters() }
     }
 
-    /// See [`Stream::read`]. From `sane_cancel` on it is [`Status::Cancelled`].
+    /// See [`PageQueue::read`]. From `sane_cancel` on it is [`Status::Cancelled`].
     pub fn read(&self, buffer: &mut [MaybeUninit<u8>], wait: Wait) -> Result<usize, Status> {
         if self.is_cancelled() {
             return Err(Status::Cancelled);
@@ -212,7 +212,7 @@ impl Job {
         slot: &'static Slot,
         cancels_before: u64,
     ) -> Result<Job, (Option<Engine>, Status)> {
-        let Ok(stream) = Stream::new() else { return Err((Some(engine), Status::NoMem)) };
+        let Ok(stream) = PageQueue::new() else { return Err((Some(engine), Status::NoMem)) };
         if options.is_none() {
             stream.end(Status::Eof);
         }

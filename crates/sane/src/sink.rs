@@ -11,7 +11,7 @@ use usbscan_scan::{Flow, PageFormat, PageSink, Pixels, SinkError};
 use crate::abi::{self, Frame, Parameters, Status, Word};
 use crate::environment;
 use crate::spool::Spool;
-use crate::stream::{Stopped, Stream};
+use crate::stream::{PageQueue, Stopped};
 
 /// A page as SANE describes it; `None` where a line has more bytes than SANE can count.
 pub fn parameters(format: &PageFormat) -> Option<Parameters> {
@@ -30,10 +30,10 @@ pub fn parameters(format: &PageFormat) -> Option<Parameters> {
     })
 }
 
-/// Takes a page for a [`Stream`].
+/// Takes a page for a [`PageQueue`].
 #[derive(Debug)]
 pub struct Sink<'a> {
-    stream: &'a Stream,
+    stream: &'a PageQueue,
     format: Option<PageFormat>,
     /// Lines as SANE has them; the room is used again.
     turned: Vec<u8>,
@@ -46,7 +46,7 @@ const PIECE: usize = 64 * 1024;
 
 impl Sink<'_> {
     /// Before the page has begun.
-    pub fn new(stream: &Stream) -> Sink<'_> {
+    pub fn new(stream: &PageQueue) -> Sink<'_> {
         Sink { stream, format: None, turned: Vec::new(), spool: None }
     }
 }
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_page_whose_height_is_not_known_begins_with_it_once_it_is_whole() {
-        let stream = Stream::new().expect("descriptors are left");
+        let stream = PageQueue::new().expect("descriptors are left");
         let mut sink = Sink::new(&stream);
         sink.begin(&PageFormat { height: None, ..format(9, Pixels::Bit) }).expect("it begins");
         for _ in 0..3 {

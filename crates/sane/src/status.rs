@@ -80,7 +80,7 @@ fn of_problem(problem: DeviceError) -> Status {
         DeviceError::PaperJam | DeviceError::DoubleFeed => Status::Jammed,
         DeviceError::NoDocuments => Status::NoDocs,
         DeviceError::Busy | DeviceError::StillWarmingUp(_) => Status::DeviceBusy,
-        DeviceError::CancelledThere => Status::Cancelled,
+        DeviceError::CancelledAtDevice => Status::Cancelled,
         _ => Status::IoError,
     }
 }
@@ -113,7 +113,7 @@ mod tests {
             (DeviceError::DoubleFeed, Status::Jammed),
             (DeviceError::NoDocuments, Status::NoDocs),
             (DeviceError::Busy, Status::DeviceBusy),
-            (DeviceError::CancelledThere, Status::Cancelled),
+            (DeviceError::CancelledAtDevice, Status::Cancelled),
             (DeviceError::Fatal, Status::IoError),
         ] {
             assert_eq!(of_scan(&ScanError::Device(problem)), status, "{problem}");

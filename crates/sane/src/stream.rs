@@ -34,25 +34,25 @@ pub enum Wait {
 pub struct Stopped;
 
 #[derive(Debug)]
-pub struct Stream {
-    state: Mutex<StreamState>,
+pub struct PageQueue {
+    state: Mutex<PageQueueState>,
     changed: Condvar,
-    /// Rung while `read` would not wait: what `sane_get_select_fd` gives out.
+    /// Readable while `read` would not wait: what `sane_get_select_fd` gives out.
     ready: EventFd,
 }
 
 #[derive(Debug)]
-struct StreamState {
+struct PageQueueState {
     parameters: Option<Parameters>,
     ended: Option<Status>,
     bytes: VecDeque<u8>,
 }
 
-impl Stream {
+impl PageQueue {
     /// One that has not begun. Fails where the process has no descriptors left.
-    pub fn new() -> Result<Stream, Errno> {
-        let state = StreamState { parameters: None, ended: None, bytes: VecDeque::new() };
-        Ok(Stream { state: Mutex::new(state), changed: Condvar::new(), ready: EventFd::new()? })
+    pub fn new() -> Result<PageQueue, Errno> {
+        let state = PageQueueState { parameters: None, ended: None, bytes: VecDeque::new() };
+        Ok(PageQueue { state: Mutex::new(state), changed: Condvar::new(), ready: EventFd::new()? })
     }
 
     /// The page has begun, and this is what it will be.
@@ -73,12 +73,12 @@ impl Stream {
             if state.ended.is_some() {
                 return Err(Stopped);
             }
-            let buffer = CAPACITY - state.bytes.len();
-            if buffer == 0 {
+            let room = CAPACITY - state.bytes.len();
+            if room == 0 {
                 self.changed.wait(&mut state);
                 continue;
             }
-            let (now, later) = bytes.split_at(buffer.min(bytes.len()));
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
             if state.bytes.is_empty() {
                 self.ready.notify();
                 self.changed.notify_all();
@@ -111,7 +111,7 @@ impl Stream {
         }
     }
 
-    /// Waits until the page has begun, or ended before it did. What goes wrong later is for [`Stream::read`] to say.
+    /// Waits until the page has begun, or ended before it did. What goes wrong later is for [`PageQueue::read`] to say.
     pub fn wait_begun(&self) -> Result<Parameters, Status> {
         let mut state = self.state.lock();
         loop {
@@ -157,7 +157,7 @@ impl Stream {
         Ok(count)
     }
 
-    /// Readable while [`Stream::read`] would not wait.
+    /// Readable while [`PageQueue::read`] would not wait.
     pub fn ready(&self) -> &EventFd {
         &self.ready
     }
@@ -194,14 +194,14 @@ mod tests {
         depth: 8,
     };
 
-    fn begun() -> Stream {
-        let stream = Stream::new().expect("descriptors are left");
+    fn begun() -> PageQueue {
+        let stream = PageQueue::new().expect("descriptors are left");
         stream.begin(LINE).expect("nobody stopped it");
         stream
     }
 
     /// Reads into memory that holds nothing yet, as an application's may.
-    fn read(stream: &Stream, into: &mut [u8], wait: Wait) -> Result<usize, Status> {
+    fn read(stream: &PageQueue, into: &mut [u8], wait: Wait) -> Result<usize, Status> {
         let mut buffer = vec![MaybeUninit::uninit(); into.len()];
         let count = stream.read(&mut buffer, wait)?;
         for (byte, place) in into.iter_mut().zip(&buffer[..count]) {
@@ -211,7 +211,7 @@ mod tests {
         Ok(count)
     }
 
-    fn readable(stream: &Stream) -> bool {
+    fn readable(stream: &PageQueue) -> bool {
         // SAFETY: the stream is borrowed, so its eventfd stays open.
         let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(stream.ready().descriptor()) };
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_page_that_fails_before_it_begins_says_why() {
-        let stream = Stream::new().expect("descriptors are left");
+        let stream = PageQueue::new().expect("descriptors are left");
         thread::scope(|scope| {
             let starter = scope.spawn(|| stream.wait_begun());
             stream.end(Status::CoverOpen);

@@ -156,7 +156,7 @@ pub enum DeviceError {
     StillWarmingUp(Duration),
     /// The stop button was pressed.
     #[error("the scan was cancelled at the scanner")]
-    CancelledThere,
+    CancelledAtDevice,
     /// A fatal error without a cause.
     #[error("the scanner reports a fatal error, such as a dead lamp; if it stays, switch it off and on")]
     Fatal,
@@ -165,6 +165,6 @@ pub enum DeviceError {
 impl DeviceError {
     /// Whether a person must go to the scanner.
     pub fn needs_a_person(self) -> bool {
-        !matches!(self, DeviceError::Busy | DeviceError::CancelledThere | DeviceError::StillWarmingUp(_))
+        !matches!(self, DeviceError::Busy | DeviceError::CancelledAtDevice | DeviceError::StillWarmingUp(_))
     }
 }

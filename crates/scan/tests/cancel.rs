@@ -236,7 +236,7 @@ fn the_cancel_button_of_the_scanner_ends_the_page_there() {
     scanner.options_mut().set_all(SMALL).expect("good options");
     let mut page = Page::default();
     let result = scanner.scan(&mut page, &mut |_| {});
-    assert!(matches!(result, Err(ScanError::Device(DeviceError::CancelledThere))), "{result:?}");
+    assert!(matches!(result, Err(ScanError::Device(DeviceError::CancelledAtDevice))), "{result:?}");
     assert!(bench.lock().is_idle());
     assert!(scan(&mut *scanner, &SMALL).expect("the next page").is_whole);
 }

@@ -315,7 +315,7 @@ fn what_is_wrong_is_said_in_words_and_the_scanner_is_idle() {
         ("fault=fatal@20k", "flatbed", DeviceError::Fatal),
         ("fault=fatal@20k", feeder, DeviceError::Feeder),
         ("fault=jam@20k", "adf duplex", DeviceError::PaperJam),
-        ("fault=cancel@20k", feeder, DeviceError::CancelledThere),
+        ("fault=cancel@20k", feeder, DeviceError::CancelledAtDevice),
     ];
     for (what, source, expected) in said {
         if what.starts_with("busy") {

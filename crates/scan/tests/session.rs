@@ -48,7 +48,7 @@ fn transport(play: impl FnMut(&mut Daemon, Request) + Send + 'static) -> (Sessio
             play(&mut daemon, request);
         }
     });
-    (SessionTransport::new(Session::over(ours).expect("a session")), daemon)
+    (SessionTransport::new(Session::on_socket(ours).expect("a session")), daemon)
 }
 
 fn is_read(request: &Request) -> bool {

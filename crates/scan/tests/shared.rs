@@ -105,7 +105,7 @@ fn daemon(description: &str, sharing: Sharing) -> (SessionTransport, JoinHandle<
     hello.write_to(&mut theirs).expect("written");
     let daemon = Daemon { stream: theirs, memory: None, heard: Heard::default() };
     let daemon = thread::spawn(move || daemon.serve(&bench, sharing));
-    (SessionTransport::new(Session::over(ours).expect("a session")), daemon)
+    (SessionTransport::new(Session::on_socket(ours).expect("a session")), daemon)
 }
 
 /// Scans the chart, and says what the daemon has heard.

@@ -56,7 +56,7 @@ pub enum Event {
     Moved(Moved),
 }
 
-/// A device on its way to another address.
+/// A device that has left in a port reset, to be enumerated again under another USB address.
 pub struct Moved {
     /// The device, as it was.
     pub model: Box<dyn Model>,
@@ -130,7 +130,7 @@ struct Queue {
 
 /// How one attempt on the head of a queue went.
 enum Attempt {
-    Moved,
+    Progress,
     Waiting(Option<Instant>),
     Ended(Status),
     Gone,
@@ -320,7 +320,7 @@ impl Link {
                 continue;
             }
             match self.attempt(at, now) {
-                Attempt::Moved => moved = true,
+                Attempt::Progress => moved = true,
                 Attempt::Waiting(until) => next = earlier(next, until.map(|t| t.max(now + SOONEST))),
                 Attempt::Ended(status) => {
                     self.end_head(at, status);
@@ -395,7 +395,7 @@ impl Link {
                 match () {
                     () if surplus => Attempt::Ended(Status::Overflow),
                     () if n == 0 || n % packet != 0 || full => Attempt::Ended(Status::Completed),
-                    () => Attempt::Moved,
+                    () => Attempt::Progress,
                 }
             }
             In::Nak => Attempt::Waiting(None),
@@ -430,7 +430,7 @@ impl Link {
                         head.actual += packet.len();
                         moved += packet.len();
                     }
-                    Out::Nak | Out::NakUntil(_) if moved > 0 => return Attempt::Moved,
+                    Out::Nak | Out::NakUntil(_) if moved > 0 => return Attempt::Progress,
                     Out::Nak => return Attempt::Waiting(None),
                     Out::NakUntil(until) => return Attempt::Waiting(Some(until)),
                     Out::Stall => return Attempt::Ended(Status::Stall),
@@ -445,7 +445,7 @@ impl Link {
                 bytes = rest;
             }
         }
-        Attempt::Moved
+        Attempt::Progress
     }
 
     fn attempt_control(&mut self, at: usize, now: Instant) -> Attempt {

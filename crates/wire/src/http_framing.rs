@@ -12,9 +12,10 @@ pub enum HttpFraming {
     Chunked,
     /// In a body of which so many bytes are still to come.
     Length(u64),
-    /// Wherever the sequence armed before knows it to be.
+    /// In the middle, where the daemon knows it to be: it reads along since the sequence was armed.
     Resume,
-    /// The response is to what the sequence itself has written. It has to come; the others may.
+    /// Before the head of the response to what the sequence itself has written, which has to come. Of the others it is enough that
+    /// nothing comes.
     Answer,
 }
 

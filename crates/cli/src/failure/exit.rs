@@ -106,7 +106,7 @@ fn of_picture(error: &ImageError) -> Exit {
 
 fn of_scan(error: &ScanError) -> Exit {
     match error {
-        ScanError::Cancelled { .. } | ScanError::Device(DeviceError::CancelledThere) => Exit::Cancelled,
+        ScanError::Cancelled { .. } | ScanError::Device(DeviceError::CancelledAtDevice) => Exit::Cancelled,
         ScanError::Device(problem) if problem.needs_a_person() => Exit::NeedsAttention,
         // In use from its panel, or warming up: it becomes free by itself.
         ScanError::Device(_) => Exit::Busy,

@@ -75,7 +75,7 @@ impl Batch<'_> {
         self.bar.begin(number);
         let scanned = scanner.scan(files, &mut |progress| self.bar.show(progress));
         self.bar.clear();
-        scanned.map_err(|error| ended((self.caught)(), error))?;
+        scanned.map_err(|error| signal_or_error((self.caught)(), error))?;
         // A signal after the last line counts too: the user does not expect the page any more.
         self.check_signal()
     }
@@ -123,7 +123,7 @@ fn may_answer(failure: &Failure) -> bool {
 }
 
 /// The scan's error, or the signal that caused it.
-pub fn ended(caught: Option<Signal>, error: ScanError) -> Failure {
+pub fn signal_or_error(caught: Option<Signal>, error: ScanError) -> Failure {
     match caught {
         Some(signal) => {
             let silent = matches!(error, ScanError::Cancelled { idle: false } | ScanError::Transport(_));

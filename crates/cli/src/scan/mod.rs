@@ -19,7 +19,7 @@ use super::device::select_device;
 use super::failure::Failure;
 use super::interrupt::ActionGuard;
 use super::output::OutputError;
-use batch::{Batch, NextPage, ended};
+use batch::{Batch, NextPage, signal_or_error};
 use destination::Destination;
 use files::Files;
 use report::Reporter;
@@ -43,7 +43,7 @@ pub fn run(context: &Context<'_>, args: &Scan) -> Result<(), Failure> {
     scan_pages(context, args, &mut opened, files, fed, max_pages)
 }
 
-/// An open scanner, in sync and idle. A signal cancels its scan.
+/// An open scanner, idle and with nothing left of an earlier command. A signal cancels its scan.
 pub struct Opened {
     pub scanner: Box<dyn Scanner>,
     pub device: DeviceEntry,
@@ -64,7 +64,7 @@ pub fn open_scanner(
     let name = select_device(&session, device)?;
     let endpoints = endpoints_of(&session, &name, driver)?;
     let opened = SessionTransport::open_at(session, &name, endpoints);
-    let (transport, device) = opened.map_err(|error| of_open(context, &name, error))?;
+    let (transport, device) = opened.map_err(|error| open_failure(context, &name, error))?;
     let cancel = transport.cancel_handle();
     let bar = context.bar.clone();
     let signal_guard = context.interrupts.on_first(move |signal| {
@@ -72,12 +72,13 @@ pub fn open_scanner(
         cancel.cancel();
     });
     let scanner = usbscan_scan::open(&device.protocol, Box::new(transport), progress)
-        .map_err(|error| ended(context.interrupts.caught(), error))?;
+        .map_err(|error| signal_or_error(context.interrupts.caught(), error))?;
     Ok(Opened { scanner, device, _signal_guard: signal_guard })
 }
 
-/// Who else uses usbscand is named by the refusal; who else has the scanner, only root may be able to see.
-fn of_open(context: &Context<'_>, device: &str, error: usbscan_client::Error) -> Failure {
+/// Why a scanner could not be opened. Another client of usbscand is named by the refusal; a program that has the device past it is
+/// what `problem` in the list of scanners tells of, as far as that can be seen.
+fn open_failure(context: &Context<'_>, device: &str, error: usbscan_client::Error) -> Failure {
     let is_held = || {
         let entry = context.connect().ok().and_then(|session| session.find(device).ok());
         entry.is_some_and(|entry| entry.problem.is_some())
@@ -117,7 +118,7 @@ fn quality(args: &Scan, format: FileFormat) -> Result<Quality, Failure> {
         Some(Quality::Lossless) if format == FileFormat::Jpeg => {
             Err(Failure::Unwritable(usbscan_image::ImageError::Lossy))
         }
-        // Lines of a page that fails can be kept; a part of a JPEG as it came can't.
+        // Lines of a page that fails can be kept; a part of a JPEG as it came can't: so it is decoded, and encoded again.
         None if args.keep_partial => Ok(Quality::Jpeg(Quality::OFFICE)),
         quality => Ok(quality.unwrap_or_default()),
     }

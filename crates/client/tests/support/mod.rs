@@ -66,7 +66,7 @@ pub fn pair() -> (UnixStream, Daemon) {
 pub fn session() -> (Session, Daemon) {
     let (socket, mut daemon) = pair();
     daemon.tell(&greeting());
-    (Session::over(socket).expect("a session"), daemon)
+    (Session::on_socket(socket).expect("a session"), daemon)
 }
 
 pub fn read(length: u32) -> Command {

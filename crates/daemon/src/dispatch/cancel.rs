@@ -18,7 +18,7 @@ use crate::scanner::function;
 use crate::scanner::handle::Scanner;
 use crate::scanner::message::{self, Message};
 use crate::session::binding::Binding;
-use crate::session::following::Following;
+use crate::session::following::FollowedResponse;
 use crate::session::handle::{Armed, RequestLocation, Session};
 
 impl Handler<'_> {
@@ -214,8 +214,8 @@ impl Handler<'_> {
         }
         let settle = settle.map(|ms| Duration::from_millis(u64::from(ms)));
         let read = binding.read.as_ref().map(|pipe| pipe.address);
-        let following = Following::of(&steps, read, &self.session.followed.all());
-        let (session, armed) = (self.session, Armed { steps: Arc::new(steps), settle, following });
+        let http_responses = FollowedResponse::of(&steps, read, &self.session.followed.all());
+        let (session, armed) = (self.session, Armed { steps: Arc::new(steps), settle, http_responses });
         or_fail!(responder, session.arm(armed, |begin| scanner.admit(session, begin)));
         responder.done();
     }

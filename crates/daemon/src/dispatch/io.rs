@@ -209,8 +209,8 @@ fn submit(
 ) {
     let device = binding.device.clone();
     let (received, cancelled_by) = (Payload::default(), Vec::new());
-    let plain = binding.faults == Faults::Pass;
-    pipe.request(IoRequest { pending, device, work, timeout, plain, reply, received, cancelled_by });
+    let libusb_semantics = binding.faults == Faults::Pass;
+    pipe.request(IoRequest { pending, device, work, timeout, libusb_semantics, reply, received, cancelled_by });
 }
 
 fn fail(reply: Reply, failure: &Failure) {

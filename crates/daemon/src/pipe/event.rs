@@ -235,7 +235,7 @@ impl Events {
         }
         let waiting = self.waiters.drain();
         // Those that take faults as libusb's programs do clear the halt themselves.
-        let freezes = waiting.is_empty() || waiting.iter().any(|waiting| !waiting.request.plain);
+        let freezes = waiting.is_empty() || waiting.iter().any(|waiting| !waiting.request.libusb_semantics);
         for waiting in waiting {
             waiting.request.end(Outcome::Fault(fault), 0);
         }

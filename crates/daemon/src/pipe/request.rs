@@ -140,18 +140,18 @@ pub(crate) enum Work {
 
 impl Work {
     /// What the queue must know of it. `packet` is the endpoint's largest.
-    pub fn need(&self, packet: usize, plain: bool) -> Need {
+    pub fn need(&self, packet: usize, libusb_semantics: bool) -> Need {
         match self {
-            Work::Read { length, .. } => Need { bytes: *length, empty_packet: false, plain },
+            Work::Read { length, .. } => Need { bytes: *length, empty_packet: false, libusb_semantics },
             Work::Write { data, zero_packet } => {
                 let empty_packet = data.len() == 0 || (*zero_packet && data.len() % packet == 0);
-                Need { bytes: data.len(), empty_packet, plain }
+                Need { bytes: data.len(), empty_packet, libusb_semantics }
             }
             // A request without a data stage is a transfer all the same.
             Work::Control { setup, .. } => {
-                Need { bytes: usize::from(setup.length), empty_packet: setup.length == 0, plain }
+                Need { bytes: usize::from(setup.length), empty_packet: setup.length == 0, libusb_semantics }
             }
-            Work::Event => Need { bytes: packet, empty_packet: false, plain },
+            Work::Event => Need { bytes: packet, empty_packet: false, libusb_semantics },
         }
     }
 }
@@ -184,7 +184,7 @@ pub(crate) struct IoRequest {
     /// How long it may take once it is its turn.
     pub timeout: Duration,
     /// As with libusb: it is not rounded up to whole packets, and a fault of it freezes nothing.
-    pub plain: bool,
+    pub libusb_semantics: bool,
     pub reply: Reply,
     /// What it has read.
     pub received: Payload,

@@ -40,7 +40,7 @@ pub(crate) struct PipeSettings {
 }
 
 /// Everything that the worker is given at its start.
-pub(super) struct StreamParts {
+pub(super) struct TransferWorkerParts {
     pub role: Role,
     pub io: EndpointIo,
     pub settings: PipeSettings,
@@ -52,7 +52,7 @@ pub(super) struct StreamParts {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StreamState {
+enum WorkerState {
     Working,
     Lost,
     HostStuck,
@@ -75,25 +75,26 @@ struct Shortage {
     again_at: Option<Instant>,
 }
 
-pub(super) struct Stream {
+pub(super) struct TransferWorker {
     role: Role,
     io: EndpointIo,
     own: Queue<IoRequest>,
     clients: Queue<IoRequest>,
     heads: [Head; 2],
+    /// Bytes beyond what a read asked for: transfers IN are rounded up to whole packets. The next read gets them.
     surplus: Surplus,
     pool: Pool,
     /// Transfers that ended in an error which may have been an unplugging, since when.
     in_disconnect_grace: Vec<Completed>,
     disconnect_grace_ends: Option<Instant>,
     shortage: Shortage,
-    /// A cancel of everybody's is under way.
+    /// A cancel of everybody's is under way: nothing is started until what is in flight has come back.
     draining: bool,
     /// The supervisor has closed the gate.
     gated: bool,
     quiet: Vec<Sender<()>>,
     retiring: bool,
-    state: StreamState,
+    state: WorkerState,
     all_returned_told: bool,
     orders: Receiver<Order>,
     notify: Box<dyn Fn(PipeEvent) + Send>,
@@ -101,9 +102,9 @@ pub(super) struct Stream {
     activity: Arc<Activity>,
 }
 
-impl Stream {
-    pub fn new(parts: StreamParts) -> Stream {
-        let StreamParts { role, io, settings, pool, orders, notify, halted, activity } = parts;
+impl TransferWorker {
+    pub fn new(parts: TransferWorkerParts) -> TransferWorker {
+        let TransferWorkerParts { role, io, settings, pool, orders, notify, halted, activity } = parts;
         let rules = |first| Rules {
             depth: settings.depth,
             max_transfer: match role {
@@ -115,7 +116,7 @@ impl Stream {
             freezes: role != Role::Control,
             first: Ticket(first),
         };
-        Stream {
+        TransferWorker {
             own: Queue::new(rules(OWN)),
             clients: Queue::new(rules(1)),
             heads: Default::default(),
@@ -128,7 +129,7 @@ impl Stream {
             gated: false,
             quiet: Vec::new(),
             retiring: false,
-            state: StreamState::Working,
+            state: WorkerState::Working,
             all_returned_told: false,
             role,
             io,
@@ -168,7 +169,7 @@ impl Stream {
                     self.cancel(CancelTarget::All, &by);
                 }
                 // On a host-stuck pipe `quiet` is dropped at once, which says so.
-                if self.state != StreamState::HostStuck {
+                if self.state != WorkerState::HostStuck {
                     self.quiet.push(quiet);
                 }
             }
@@ -199,7 +200,7 @@ impl Stream {
     }
 
     fn push(&mut self, whose: Whose, request: IoRequest) {
-        let need = request.work.need(self.io.packet(), request.plain);
+        let need = request.work.need(self.io.packet(), request.libusb_semantics);
         self.queue(whose).push(request, need);
     }
 
@@ -232,7 +233,7 @@ impl Stream {
 
     fn retire(&mut self) {
         self.retiring = true;
-        if self.state == StreamState::Working {
+        if self.state == WorkerState::Working {
             self.io.cancel_all_in_flight();
         }
     }
@@ -265,7 +266,7 @@ impl Stream {
         for quiet in self.quiet.drain(..) {
             let _ = quiet.send(());
         }
-        if self.state != StreamState::Working && !self.all_returned_told {
+        if self.state != WorkerState::Working && !self.all_returned_told {
             self.all_returned_told = true;
             self.io.abandon();
             (self.notify)(PipeEvent::AllReturned);
@@ -274,7 +275,7 @@ impl Stream {
 
     /// Starts one transfer, or serves a read from the surplus of the last. Says whether there may be more to do.
     fn start_one(&mut self) -> bool {
-        let may = self.state == StreamState::Working && self.io.is_available();
+        let may = self.state == WorkerState::Working && self.io.is_available();
         if !may || !self.in_disconnect_grace.is_empty() || self.shortage.again_at.is_some() {
             return false;
         }
@@ -331,7 +332,7 @@ impl Stream {
         request.pending.set_state(RequestState::InFlight);
         Some(match &mut request.work {
             Work::Read { into, .. } => {
-                let rounded = if request.plain { length } else { length.next_multiple_of(packet) };
+                let rounded = if request.libusb_semantics { length } else { length.next_multiple_of(packet) };
                 // Where the memory ends inside the last packet, a buffer of ours has room for that.
                 let part = into.as_ref().and_then(|region| region.subregion(offset..offset + rounded));
                 part.map_or_else(|| pool.take(rounded).into(), Buffer::Shared)
@@ -394,7 +395,7 @@ impl Stream {
     }
 }
 
-impl worker_loop::Worker for Stream {
+impl worker_loop::Worker for TransferWorker {
     fn io(&mut self) -> &mut EndpointIo {
         &mut self.io
     }
@@ -404,7 +405,7 @@ impl worker_loop::Worker for Stream {
     }
 
     fn advance(&mut self) {
-        Stream::advance(self);
+        TransferWorker::advance(self);
     }
 
     fn has_ended(&self) -> bool {
@@ -412,7 +413,7 @@ impl worker_loop::Worker for Stream {
     }
 
     fn handle_order(&mut self, order: Order) {
-        Stream::handle_order(self, order);
+        TransferWorker::handle_order(self, order);
     }
 
     fn transfer_completed(&mut self, completion: Completion) {
@@ -424,15 +425,15 @@ impl worker_loop::Worker for Stream {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        Stream::next_due(self)
+        TransferWorker::next_due(self)
     }
 
     fn on_timer(&mut self, now: Instant) {
-        Stream::on_timer(self, now);
+        TransferWorker::on_timer(self, now);
     }
 }
 
-impl Drop for Stream {
+impl Drop for TransferWorker {
     /// What is still queued ends as cancelled, as its answers say when they are dropped.
     fn drop(&mut self) {
         for queue in [&mut self.own, &mut self.clients] {

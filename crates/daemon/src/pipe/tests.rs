@@ -72,7 +72,7 @@ type Tell = Box<dyn Fn(PipeEvent) + Send>;
 fn start(memory: usize, watchdog: Duration) -> Hand {
     start_worker(memory, watchdog, |io, orders, notify| {
         let (settings, pool, halted) = (PipeSettings { depth: 1, max_transfer: 65536 }, Pool::new(4), Arc::default());
-        stream::Stream::new(stream::StreamParts {
+        stream::TransferWorker::new(stream::TransferWorkerParts {
             role: Role::Read,
             io,
             settings,
@@ -129,7 +129,7 @@ impl Hand {
             device: "test".into(),
             work,
             timeout: DEADLINE,
-            plain: false,
+            libusb_semantics: false,
             reply: Reply::Own(reply),
             received: Payload::default(),
             cancelled_by: Vec::new(),

@@ -14,7 +14,7 @@ use crate::pipe::activity::Activity;
 use crate::pipe::endpoint_io::{EndpointIo, WATCHDOG};
 use crate::pipe::event::{self, Events};
 use crate::pipe::orders::{PipeEvent, PipeHandle, Role};
-use crate::pipe::stream::{self, PipeSettings, Stream};
+use crate::pipe::stream::{self, PipeSettings, TransferWorker};
 
 /// A worker that runs.
 #[derive(Debug)]
@@ -78,8 +78,16 @@ pub(crate) fn start(
             Box::new(move || events.run())
         }
         Role::Control | Role::Read | Role::Write => {
-            let stream =
-                Stream::new(stream::StreamParts { role, io, settings, pool, orders: inbox, notify, halted, activity });
+            let stream = TransferWorker::new(stream::TransferWorkerParts {
+                role,
+                io,
+                settings,
+                pool,
+                orders: inbox,
+                notify,
+                halted,
+                activity,
+            });
             Box::new(move || stream.run())
         }
     };

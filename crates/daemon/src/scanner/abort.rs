@@ -18,7 +18,7 @@ use crate::scanner::abort_steps::{control, verifying};
 use crate::scanner::claim::Claimed;
 use crate::scanner::clock::RecoveryClock;
 use crate::scanner::handle::Scanner;
-use crate::session::following::Following;
+use crate::session::following::FollowedResponse;
 
 /// Bytes that one read of a drain takes.
 pub(super) const DRAIN_READ: usize = 64 * 1024;
@@ -68,8 +68,8 @@ pub(crate) struct AbortContext<'a> {
     pub drain_quiet: Duration,
     /// A write of ours was not taken in its time.
     pub takes_nothing: bool,
-    /// The responses of HTTP that the session was reading, by endpoint.
-    pub following: Vec<Arc<Following>>,
+    /// HTTP responses in the middle of which the session was, by endpoint.
+    pub http_responses: Vec<Arc<FollowedResponse>>,
 }
 
 /// What is left of the time that a step may take: until its silence counts, or until the recovery ends.
@@ -377,7 +377,7 @@ impl AbortContext<'_> {
             device: self.scanner.name.clone(),
             work,
             timeout,
-            plain: false,
+            libusb_semantics: false,
             reply: Reply::Own(reply),
             received: Payload::default(),
             cancelled_by: Vec::new(),

@@ -35,8 +35,8 @@ impl AbortContext<'_> {
             self.follow_to_the_end(&pipe, &mut answer, times, report)?;
             return if answer.has_begun() { Ok(()) } else { Err("the scanner did not answer") };
         }
-        let known = self.following.iter().position(|following| following.endpoint == pipe.address);
-        let Some(following) = known.map(|at| self.following.swap_remove(at)) else {
+        let known = self.http_responses.iter().position(|following| following.endpoint == pipe.address);
+        let Some(following) = known.map(|at| self.http_responses.swap_remove(at)) else {
             return self.follow_to_the_end(&pipe, &mut follower(framing), times, report);
         };
         let mut response = following.follower.lock();

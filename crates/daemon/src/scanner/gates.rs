@@ -13,7 +13,7 @@ use crate::pipe::orders::{Order, PipeHandle};
 #[derive(Debug)]
 pub(super) struct NotQuiet;
 
-/// A cancel and where its end is told.
+/// A cancel, and where its end is told: the sum of what it ended, when its last clone is dropped.
 pub(super) fn cancellation() -> (Arc<Cancellation>, Receiver<CancelCount>) {
     let (told, sum) = bounded(1);
     // The waiting thread may have given up on a host-stuck scanner.

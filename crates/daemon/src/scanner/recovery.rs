@@ -1,5 +1,6 @@
 //! Recovery: what the supervisor does to bring a scanner back to idle, after a cancel of everything and after a session that
-//! ended in the middle of a job. docs/architecture.md, "Recovery", says why it is as it is.
+//! ended in the middle of a job. docs/architecture.md, "Recovery", says why it is as it is. An *abort sequence* is the steps
+//! that a client has left with the daemon (`arm-abort`), to be run if it is cut off in the middle of its job.
 //!
 //! | left by the session that ended | done |
 //! | --- | --- |
@@ -11,9 +12,10 @@
 //! ```text
 //!   1 abort sequence ──verified──▶ idle
 //!        │ fails, or nothing is answered
-//!   2 class requests, drain, halts ──▶ idle: verified by the class or the sequence's end; else unverified
+//!   2 still image class requests   ──▶ idle: verified by the class or the sequence's end; else unverified
+//!     where there is that class; drain, clear halts
 //!        │ fails, or was silent in the job, or that was of a program for libusb
-//!        │ (never where a policy or a bystander forbids the next)
+//!        │ (never where a policy or another user of the device forbids the next)
 //!   3 port reset, and the device back at its port ──▶ idle
 //!        │ fails
 //!   4 unresponsive: released, and left alone
@@ -62,7 +64,9 @@ struct Pipes {
     claims: Vec<Vec<PipeHandle>>,
 }
 
-/// Cancels what a session has outstanding, and waits for the end of that. On the session's own thread, so that a supervisor
+/// Cancels what a session has outstanding, and waits for the end of that: the count arrives when the last clone of the
+/// [`Cancellation`](crate::pipe::cancellation::Cancellation) is dropped, of which each request that is cancelled holds one; hence
+/// the `drop` in front of `wait`. On the session's own thread, so that a supervisor
 /// which waits for one of them goes on.
 pub(crate) fn cancel_session(scanner: &Scanner, binding: &Binding, session: &Session) -> CutShort {
     let id = session.id();
@@ -103,8 +107,8 @@ impl Supervisor {
         if healthy && !is_others && !is_over && (armed.is_some() || (unfinished && self.others_are_still(id))) {
             // A program written for libusb may have been anywhere in its dialogue: a scanner that waits for the rest of a command
             // is as silent as one that is idle.
-            let is_plain = session.binding().is_some_and(|binding| binding.faults == Faults::Pass);
-            let silent_for = if is_plain { Duration::MAX } else { cut_short.silent_for };
+            let is_libusb_program = session.binding().is_some_and(|binding| binding.faults == Faults::Pass);
+            let silent_for = if is_libusb_program { Duration::MAX } else { cut_short.silent_for };
             self.abort_job(session, armed, silent_for);
         }
         session.disarm();
@@ -405,8 +409,8 @@ impl Supervisor {
             },
         };
         let halted: Vec<_> = self.scanner.pipes().into_iter().filter(|pipe| pipe.role != Role::Event).collect();
-        let following = job.armed.as_ref().map(|armed| armed.following.clone()).unwrap_or_default();
-        let mut context = AbortContext { following, ..self.context(pipes, clock) };
+        let http_responses = job.armed.as_ref().map(|armed| armed.http_responses.clone()).unwrap_or_default();
+        let mut context = AbortContext { http_responses, ..self.context(pipes, clock) };
         halted.iter().for_each(|pipe| context.unhalt(pipe));
         let verdict = run(&mut context, report);
         halted.iter().for_each(|pipe| context.unhalt(pipe));
@@ -432,7 +436,7 @@ impl Supervisor {
             clock,
             drain_quiet: quirks.drain_ms.map_or(quiet, |ms| Duration::from_millis(u64::from(ms))),
             takes_nothing: false,
-            following: Vec::new(),
+            http_responses: Vec::new(),
         }
     }
 

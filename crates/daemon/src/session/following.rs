@@ -11,25 +11,29 @@ use usbscan_wire::{AbortStep, HttpFraming};
 
 /// A response, and where it comes from.
 #[derive(Debug)]
-pub(crate) struct Following {
+pub(crate) struct FollowedResponse {
     pub endpoint: EndpointAddress,
     pub follower: Mutex<Follower>,
 }
 
-impl Following {
+impl FollowedResponse {
     /// Of the steps that drain one that the session reads, the first of each endpoint. `read` is the endpoint of steps that name
     /// none; `before` is what was followed until now.
-    pub fn of(steps: &[AbortStep], read: Option<EndpointAddress>, before: &[Arc<Following>]) -> Vec<Arc<Following>> {
-        let mut all: Vec<Arc<Following>> = Vec::new();
+    pub fn of(
+        steps: &[AbortStep],
+        read: Option<EndpointAddress>,
+        before: &[Arc<FollowedResponse>],
+    ) -> Vec<Arc<FollowedResponse>> {
+        let mut all: Vec<Arc<FollowedResponse>> = Vec::new();
         for step in steps {
             let AbortStep::DrainHttp { endpoint, framing, .. } = step else { continue };
             let Some(endpoint) = endpoint.map(EndpointAddress).or(read) else { continue };
-            let is_here = |following: &&Arc<Following>| following.endpoint == endpoint;
+            let is_here = |following: &&Arc<FollowedResponse>| following.endpoint == endpoint;
             if *framing == HttpFraming::Answer || all.iter().any(|one| is_here(&one)) {
                 continue;
             }
             let resumed = before.iter().find(is_here).filter(|_| *framing == HttpFraming::Resume).cloned();
-            let new = || Arc::new(Following { endpoint, follower: Mutex::new(follower(*framing)) });
+            let new = || Arc::new(FollowedResponse { endpoint, follower: Mutex::new(follower(*framing)) });
             all.push(resumed.unwrap_or_else(new));
         }
         all
@@ -39,20 +43,20 @@ impl Following {
 /// Those of a session, while it has something armed that wants to know.
 #[derive(Debug, Default)]
 pub(crate) struct FollowedResponses {
-    all: Mutex<Vec<Arc<Following>>>,
+    all: Mutex<Vec<Arc<FollowedResponse>>>,
     /// Whether there are any: where there are none, no byte is looked at.
     any: AtomicBool,
 }
 
 impl FollowedResponses {
     /// Others from now on, or none.
-    pub fn set(&self, following: Vec<Arc<Following>>) {
+    pub fn set(&self, following: Vec<Arc<FollowedResponse>>) {
         let mut all = self.all.lock();
         self.any.store(!following.is_empty(), Ordering::SeqCst);
         *all = following;
     }
 
-    pub fn all(&self) -> Vec<Arc<Following>> {
+    pub fn all(&self) -> Vec<Arc<FollowedResponse>> {
         self.all.lock().clone()
     }
 

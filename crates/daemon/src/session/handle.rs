@@ -24,7 +24,7 @@ use crate::reply::budget::Budget;
 use crate::reply::outbox::Outbox;
 use crate::reply::responder::{Requester, Responder};
 use crate::session::binding::{Binding, ScannerId};
-use crate::session::following::{FollowedResponses, Following};
+use crate::session::following::{FollowedResponse, FollowedResponses};
 use crate::session::log_budget::LogBudget;
 use crate::session::ordered::OrderedRequests;
 use crate::session::shared_memory::SessionMemory;
@@ -80,7 +80,7 @@ pub(crate) struct Armed {
     /// For how long the scanner may be silent in this phase of the job; `None`: as any other.
     pub settle: Option<Duration>,
     /// The responses of HTTP that it reads, where the sequence has to know how much of them is still to come.
-    pub following: Vec<Arc<Following>>,
+    pub http_responses: Vec<Arc<FollowedResponse>>,
 }
 
 /// What a session is doing with its scanner, as far as it says.
@@ -444,7 +444,7 @@ impl Session {
     pub fn arm(&self, armed: Armed, admit: impl FnOnce(&dyn Fn()) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut job = self.job().map_err(|JobOver| Failure::JobCancelled)?;
         admit(&|| self.armed.store(true, Ordering::SeqCst))?;
-        self.followed.set(armed.following.clone());
+        self.followed.set(armed.http_responses.clone());
         job.armed = Some(armed);
         self.mark_used();
         Ok(())

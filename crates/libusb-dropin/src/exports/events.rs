@@ -9,7 +9,7 @@ use libc::{pollfd, timeval};
 use super::{hotplug, with_context};
 use crate::abi::{self, Pollfd};
 use crate::context::Context;
-use crate::guard::{Cancelability, cancel_point, caught};
+use crate::guard::{Cancelability, cancel_point, catch_panic};
 
 /// As long as `libusb_handle_events` of the real one waits at most.
 const DEFAULT: timeval = timeval { tv_sec: 60, tv_usec: 0 };
@@ -27,7 +27,7 @@ enum Step {
 /// As libusb.h says of the functions that use it.
 unsafe fn handle(context: *mut Context, timeout: *const timeval, completed: *mut c_int) -> c_int {
     let outside = Cancelability::disable();
-    let deadline = caught(None, || {
+    let deadline = catch_panic(None, || {
         // SAFETY: null, or the program's own.
         let wanted = unsafe { timeout.as_ref() }.copied().unwrap_or(DEFAULT);
         let seconds = Duration::from_secs(u64::try_from(wanted.tv_sec).unwrap_or(0));
@@ -39,7 +39,7 @@ unsafe fn handle(context: *mut Context, timeout: *const timeval, completed: *mut
             // SAFETY: as the caller promises.
             unsafe { step(context, deadline, completed, first) }
         };
-        match caught(Step::Return(abi::ERROR_OTHER), next) {
+        match catch_panic(Step::Return(abi::ERROR_OTHER), next) {
             Step::Return(code) => {
                 outside.restore();
                 return code;

@@ -6,7 +6,7 @@ use std::ptr;
 use super::{put, share, with_context};
 use crate::abi::{self, HotplugCallback};
 use crate::context::{self, Context};
-use crate::guard::{caught, export};
+use crate::guard::{catch_panic, export};
 use crate::hotplug::{Change, Filter, Registered, UserData};
 
 /// Tells the callbacks what has changed. With no lock held: they may call anything.
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn libusb_hotplug_get_user_data(context: *mut Context, han
 /// # Safety
 /// As libusb.h says of a context.
 pub(crate) unsafe fn look(context: *mut Context) -> bool {
-    caught(false, || {
+    catch_panic(false, || {
         if context.is_null() {
             let Some(default) = context::default() else { return false };
             tell(context, default, &default.hotplug.changes(&default.known));

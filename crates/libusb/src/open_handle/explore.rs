@@ -33,7 +33,7 @@ enum Closer {
     /// Nobody new comes in.
     Closed,
     /// It asks for these, one after the other.
-    AsksBack(VecDeque<CancelTarget>),
+    AsksBack(VecDeque<CancelRef>),
     /// It waits until nobody uses the handle.
     Waits,
     HandleClosed,
@@ -167,7 +167,7 @@ impl System {
     }
 
     /// What `libusb_cancel_transfer` asks of its caller.
-    fn cancel(&mut self, target: &CancelTarget) {
+    fn cancel(&mut self, target: &CancelRef) {
         self.uses_the_handle();
         assert!(
             !matches!(self.submitter, Submitter::TakenOff | Submitter::Submitting),

@@ -207,7 +207,7 @@ impl ImageStream {
             return Err(DeviceError::Busy.into());
         }
         if error.is_cancel() && !is_last {
-            return Err(DeviceError::CancelledThere.into());
+            return Err(DeviceError::CancelledAtDevice.into());
         }
         Ok(Block { bytes, is_green_first: false, is_last, is_page_end: error.is_page_end() && !is_last })
     }

@@ -10,7 +10,7 @@ use tempfile::SpooledTempFile;
 use super::dialogue::{Dialogue, SessionState};
 use super::lines::ImageSource;
 use super::plan::Plan;
-use super::reply_info::{Side, Start};
+use super::reply_info::{ImageStart, Side};
 use crate::jpeg::Source;
 use crate::{DeviceError, ProtocolError, ScanError};
 
@@ -22,7 +22,7 @@ const READ_BACK: usize = 64 * 1024;
 /// An image that waits.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub start: Start,
+    pub start: ImageStart,
     height: u32,
     file: SpooledTempFile,
 }
@@ -55,13 +55,15 @@ impl ImageSource for Waiting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Image {
     NotYet,
-    Begun(Start),
+    Begun(ImageStart),
     /// With so many lines.
-    Ended(Start, u32),
+    Ended(ImageStart, u32),
 }
 
+/// One sheet.
 #[derive(Debug)]
 pub(super) struct Job {
+    /// 1; with both sides 2.
     images: u32,
     /// Bytes that the image of a side may have at most.
     most: u64,
@@ -77,7 +79,7 @@ pub(super) struct Job {
 enum Came {
     Data(Side, Bytes),
     /// Something else, or nothing.
-    News,
+    NoData,
 }
 
 impl Job {
@@ -109,13 +111,14 @@ impl Job {
         loop {
             let (info, data) = dialogue.image(dialogue.channel.timeouts.image)?;
             if !matches!(self.front, Image::NotYet) {
+                // A scanner whose blocks come slowly is given longer to be silent.
                 dialogue.channel.keep_pace()?;
             }
             if let Some(problem) = info.problem {
                 return Err(problem.into());
             }
             if info.is_cancel {
-                return Err(DeviceError::CancelledThere.into());
+                return Err(DeviceError::CancelledAtDevice.into());
             }
             let side = if self.images < 2 { Side::Front } else { info.side };
             if let Some(start) = info.start {
@@ -135,20 +138,21 @@ impl Job {
             }
             if self.is_whole() {
                 self.over = true;
+                // No images are left: it waits for a request, and IMG and CAN are none of those.
                 if info.left == Some(0) {
                     dialogue.state = SessionState::Session;
                 }
             } else {
-                let has_news = info.start.is_some() || info.end.is_some() || !data.is_empty();
-                if !has_news && began.elapsed() >= dialogue.channel.timeouts.image {
+                let has_progress = info.start.is_some() || info.end.is_some() || !data.is_empty();
+                if !has_progress && began.elapsed() >= dialogue.channel.timeouts.image {
                     return Err(ScanError::NoResponse { during: "the image", after: dialogue.channel.timeouts.image });
                 }
-                if !has_news {
+                if !has_progress {
                     // The paper is on its way.
                     dialogue.channel.cancel.pause(dialogue.channel.timeouts.poll)?;
                 }
                 dialogue.request_image()?;
-                if !has_news {
+                if !has_progress {
                     continue;
                 }
             }
@@ -156,7 +160,7 @@ impl Job {
             if self.came[side as usize] > self.most {
                 return Err(ProtocolError::Endless.into());
             }
-            return Ok(if data.is_empty() { Came::News } else { Came::Data(side, data) });
+            return Ok(if data.is_empty() { Came::NoData } else { Came::Data(side, data) });
         }
     }
 
@@ -169,12 +173,12 @@ impl Job {
                 spool.write_all(&data).map_err(ScanError::Spool)?;
                 Ok(None)
             }
-            Came::News => Ok(None),
+            Came::NoData => Ok(None),
         }
     }
 
     /// Waits until the front begins. Its first data may have come with that.
-    pub(super) fn front(&mut self, dialogue: &mut Dialogue) -> Result<(Start, Option<Bytes>), ScanError> {
+    pub(super) fn front(&mut self, dialogue: &mut Dialogue) -> Result<(ImageStart, Option<Bytes>), ScanError> {
         loop {
             let data = self.pull_front(dialogue)?;
             if let Image::Begun(start) | Image::Ended(start, _) = self.front {

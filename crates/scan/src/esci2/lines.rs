@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::plan::Plan;
-use super::reply_info::Start;
+use super::reply_info::ImageStart;
 use crate::jpeg::{Decoder, Source};
 use crate::{Pixels, ProtocolError, ScanError};
 
@@ -35,7 +35,7 @@ enum Form {
 
 impl Lines {
     /// Of an image that begins so; JPEG data is read up to its first pixel.
-    pub(super) fn new(plan: &Plan, start: Start, source: &mut dyn ImageSource) -> Result<Lines, ScanError> {
+    pub(super) fn new(plan: &Plan, start: ImageStart, source: &mut dyn ImageSource) -> Result<Lines, ScanError> {
         let expected = plan.area.width;
         if start.width != expected {
             return Err(ProtocolError::Width { expected, got: start.width }.into());

@@ -2,7 +2,7 @@
 
 use super::lines::{ImageSource, nearest_height};
 use super::plan::Plan;
-use super::reply_info::Start;
+use super::reply_info::ImageStart;
 use crate::jpeg::Rewriter;
 use crate::support::passed::PassedPage;
 use crate::{Flow, Outcome, PageFormat, PageSink, Progress, ProtocolError, ScanError};
@@ -10,7 +10,7 @@ use crate::{Flow, Outcome, PageFormat, PageSink, Progress, ProtocolError, ScanEr
 /// All of an image to the sink. A page whose height is not known yet is kept, compressed as it is, until that is.
 pub(super) fn pass(
     plan: &Plan,
-    start: Start,
+    start: ImageStart,
     source: &mut dyn ImageSource,
     sink: &mut dyn PageSink,
     progress: &mut dyn FnMut(Progress),

@@ -14,7 +14,7 @@ pub enum Side {
 
 /// An image begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Start {
+pub struct ImageStart {
     /// Pixels of a line.
     pub width: u32,
     /// Bytes behind each raw line that mean nothing.
@@ -44,7 +44,7 @@ pub struct ReplyInfo {
     /// Whose image data comes with it.
     pub side: Side,
     /// An image begins with it.
-    pub start: Option<Start>,
+    pub start: Option<ImageStart>,
     /// One ends, with so many lines.
     pub end: Option<u32>,
     /// Images that are left.
@@ -108,7 +108,7 @@ impl ReplyInfo {
                 }
             }
             (b"#pst", [Value::Number(width), Value::Number(dummy), Value::Number(height), ..]) => {
-                self.start = Some(Start { width: size(width), dummy: size(dummy), height: size(height) });
+                self.start = Some(ImageStart { width: size(width), dummy: size(dummy), height: size(height) });
             }
             (b"#pen", [Value::Number(_), Value::Number(height), ..]) => self.end = Some(size(height)),
             (b"#lft", [Value::Number(left), ..]) => self.left = Some(size(left)),
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn an_image_begins_and_ends() {
         let first = info("#psti0000256i0000003i0000945#typIMGB");
-        assert_eq!(first.start, Some(Start { width: 256, dummy: 3, height: 945 }));
+        assert_eq!(first.start, Some(ImageStart { width: 256, dummy: 3, height: 945 }));
         assert_eq!(first.side, Side::Back);
         let last = info("#peni0000256i0000940#lftd000#typIMGA");
         assert_eq!((last.end, last.left, last.side), (Some(940), Some(0), Side::Front));

@@ -215,7 +215,7 @@ fn identify(dialogue: &mut Dialogue, progress: Tell<'_>) -> Result<(Identity, Ca
 /// All lines of an image to the sink.
 fn copy(
     plan: &Plan,
-    start: reply_info::Start,
+    start: reply_info::ImageStart,
     source: &mut dyn ImageSource,
     sink: &mut dyn PageSink,
     progress: Tell<'_>,

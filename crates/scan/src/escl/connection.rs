@@ -30,7 +30,7 @@ enum Came {
 
 /// What abort steps call the pipes of a connection; `None` are those that the session has bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct PipeNames {
+pub(super) struct Endpoints {
     pub read: Option<u8>,
     pub write: Option<u8>,
 }
@@ -151,9 +151,9 @@ impl Connection {
     }
 
     /// What abort steps call its pipes.
-    pub(super) fn endpoints(&self) -> PipeNames {
+    pub(super) fn endpoints(&self) -> Endpoints {
         let transport = &self.channel.transport;
-        PipeNames { read: transport.read_endpoint(), write: transport.write_endpoint() }
+        Endpoints { read: transport.read_endpoint(), write: transport.write_endpoint() }
     }
 
     /// Nothing is expected any more; a read that is under way is ended.

@@ -5,7 +5,7 @@ use usbscan_client::wire::{AbortStep, HexBytes, HttpFraming};
 use usbscan_escl::http::Request;
 use usbscan_escl::{JobPath, ROOT};
 
-use super::connection::{Connection, PipeNames};
+use super::connection::{Connection, Endpoints};
 
 /// Silence after which the daemon gives a response up: the first byte of a page takes that long, and scanners pause for
 /// seconds in the middle of one.
@@ -17,7 +17,7 @@ const STEP_MS: u32 = 5_000;
 /// Bytes that a step may write.
 const STEP_BYTES: usize = 512;
 
-/// Where a job stands.
+/// Where a job stands at the scanner, for the daemon to go by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Guard {
     /// It is being made: only the response says its name.
@@ -31,7 +31,7 @@ pub(super) enum Guard {
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct GuardState {
-    names: PipeNames,
+    names: Endpoints,
     /// Where its response is; `None` where there is none.
     response: Option<HttpFraming>,
 }
@@ -46,14 +46,16 @@ impl GuardState {
         GuardState { names: connection.endpoints(), response }
     }
 
-    /// Reads its response to the end, if there is one.
+    /// Reads its response to the end, if there is one. `delete_job_of`: should that be a 201 whose Location lies below this eSCL
+    /// root, the daemon deletes the job.
     fn drain(self, quiet: u32, timeout: u32, delete_job_of: Option<String>) -> Option<AbortStep> {
         let endpoint = self.names.read;
         self.response.map(|framing| AbortStep::DrainHttp { endpoint, framing, quiet, timeout, delete_job_of })
     }
 }
 
-/// The steps. `second` is the connection on which something may be asked while a page is under way.
+/// The steps. A connection is an interface of IPP over USB: pages come over the first; over the second, where the scanner has one,
+/// something may be asked while a page is under way.
 pub(super) fn steps(guard: &Guard, pages: GuardState, second: Option<GuardState>) -> Vec<AbortStep> {
     let answer = |state: GuardState| state.drain(STEP_MS, 2 * STEP_MS, None);
     let page = |root| pages.drain(PAGE_QUIET_MS, PAGE_MS, root);
@@ -79,7 +81,7 @@ pub(super) fn steps(guard: &Guard, pages: GuardState, second: Option<GuardState>
     };
     let mut steps = Vec::new();
     match second {
-        // A scanner that can ends its page early then; others answer only behind it.
+        // At DELETE some scanners end the page early; others answer only behind the page.
         Some(second) if !is_deleted => {
             steps.extend(answer(second));
             steps.push(write);
@@ -99,8 +101,8 @@ pub(super) fn steps(guard: &Guard, pages: GuardState, second: Option<GuardState>
 mod tests {
     use super::*;
 
-    const FIRST: PipeNames = PipeNames { read: None, write: None };
-    const SECOND: PipeNames = PipeNames { read: Some(0x84), write: Some(0x03) };
+    const FIRST: Endpoints = Endpoints { read: None, write: None };
+    const SECOND: Endpoints = Endpoints { read: Some(0x84), write: Some(0x03) };
 
     fn job() -> JobPath {
         JobPath::find(ROOT, "/eSCL/ScanJobs/7").expect("a job")

@@ -140,7 +140,7 @@ impl EsclScanner {
         trouble(&status, plan)?;
         Ok(match pages {
             _ if plan.is_fed() => DeviceError::NoDocuments.into(),
-            0 => DeviceError::CancelledThere.into(),
+            0 => DeviceError::CancelledAtDevice.into(),
             _ => ProtocolError::NoJob.into(),
         })
     }

@@ -160,7 +160,7 @@ impl System {
 
     fn push(&mut self) -> bool {
         let Some((bytes, _)) = REQUESTS.get(self.pushed) else { return false };
-        let ticket = self.queue.push(self.pushed, Need { bytes: *bytes, empty_packet: false, plain: false });
+        let ticket = self.queue.push(self.pushed, Need { bytes: *bytes, empty_packet: false, libusb_semantics: false });
         assert_eq!(ticket, Ticket(self.pushed as u64));
         self.pushed += 1;
         true

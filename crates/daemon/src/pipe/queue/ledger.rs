@@ -113,7 +113,7 @@ impl Run {
 
     fn push(&mut self, session: u8, bytes: usize, empty_packet: bool) {
         let id = self.accounts.len() as u64 + 1;
-        let ticket = self.queue.push((id, session), Need { bytes, empty_packet, plain: false });
+        let ticket = self.queue.push((id, session), Need { bytes, empty_packet, libusb_semantics: false });
         assert_eq!(ticket, Ticket(id));
         let ended_by_itself = bytes == 0 && !empty_packet;
         let owes_empty_packet = empty_packet;

@@ -40,7 +40,7 @@ pub struct Need {
     /// A transfer of no bytes at the end of them: a write's zero-length packet.
     pub empty_packet: bool,
     /// It leaves nothing for the next one and a fault of it freezes nothing, as with libusb.
-    pub plain: bool,
+    pub libusb_semantics: bool,
 }
 
 /// Why a request is cancelled.
@@ -155,7 +155,7 @@ impl<T> Entry<T> {
             // An empty packet is a request's last transfer; so is one that brings all the rest.
             Some(length) => {
                 let last = length == 0 || (self.moved + length == self.need.bytes && !self.need.empty_packet);
-                last && (self.need.plain || length % packet == 0)
+                last && (self.need.libusb_semantics || length % packet == 0)
             }
             None => self.is_done(),
         }
@@ -319,7 +319,7 @@ impl<T> Queue<T> {
             TransferOutcome::Returned => Some(reason.map(Outcome::from).or(dead).unwrap_or(Outcome::Cancelled)),
             TransferOutcome::Gone => Some(Outcome::Gone),
         };
-        let freezes = self.rules.freezes && !entry.need.plain;
+        let freezes = self.rules.freezes && !entry.need.libusb_semantics;
         self.tally.change(entry, outcome.map_or(Stage::Queued, Stage::Done));
         match outcome {
             Some(Outcome::Fault(_)) if freezes => self.freeze(at),

@@ -9,7 +9,7 @@ fn queue(depth: usize) -> Queue<&'static str> {
 }
 
 fn bytes(bytes: usize) -> Need {
-    Need { bytes, empty_packet: false, plain: false }
+    Need { bytes, empty_packet: false, libusb_semantics: false }
 }
 
 fn full(queue: &mut Queue<&'static str>, start: Start) {
@@ -73,7 +73,7 @@ fn nothing_starts_behind_a_read_that_may_leave_surplus_bytes() {
 #[test]
 fn an_empty_packet_comes_last_and_its_cancel_is_no_success() {
     let mut queue = queue(1);
-    queue.push("a", Need { bytes: 512, empty_packet: true, plain: false });
+    queue.push("a", Need { bytes: 512, empty_packet: true, libusb_semantics: false });
     let data = queue.next().unwrap();
     full(&mut queue, data);
     let empty = queue.next().unwrap();

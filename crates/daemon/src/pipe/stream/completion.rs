@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use usbscan_usb::{Buffer, Completion, Direction, Setup, Status};
 
-use super::{OWN, Stream, StreamState};
+use super::{OWN, TransferWorker, WorkerState};
 use crate::outcome::Fault;
 use crate::payload::Piece;
 use crate::pipe::endpoint_io::{Completed, DISCONNECT_GRACE};
@@ -13,11 +13,11 @@ use crate::pipe::orders::{PipeEvent, Role};
 use crate::pipe::queue::TransferOutcome;
 use crate::pipe::request::Work;
 
-impl Stream {
+impl TransferWorker {
     pub(super) fn completed(&mut self, completion: Completion) {
         let Some(completed) = self.io.completed(completion) else { return };
         match completed.completion.status {
-            Status::Error if self.state == StreamState::Working => {
+            Status::Error if self.state == WorkerState::Working => {
                 self.disconnect_grace_ends.get_or_insert_with(|| Instant::now() + DISCONNECT_GRACE);
                 self.in_disconnect_grace.push(completed);
             }
@@ -85,17 +85,17 @@ impl Stream {
 
     /// The pipe itself found that the device is gone.
     pub(super) fn find_lost(&mut self) {
-        if self.state == StreamState::Working {
+        if self.state == WorkerState::Working {
             self.lose();
             (self.notify)(PipeEvent::Lost);
         }
     }
 
     pub(super) fn lose(&mut self) {
-        if self.state != StreamState::Working {
+        if self.state != WorkerState::Working {
             return;
         }
-        self.state = StreamState::Lost;
+        self.state = WorkerState::Lost;
         self.own.lose();
         self.clients.lose();
         self.surplus.clear();
@@ -112,10 +112,10 @@ impl Stream {
 
     /// The rule of last resort: what the host does not give back is left to it, and everybody is told.
     pub(super) fn host_stuck(&mut self) {
-        if self.state == StreamState::HostStuck {
+        if self.state == WorkerState::HostStuck {
             return;
         }
-        self.state = StreamState::HostStuck;
+        self.state = WorkerState::HostStuck;
         self.own.host_stuck();
         self.clients.host_stuck();
         self.in_disconnect_grace.clear();

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::{Stream, StreamState, Whose};
+use super::{TransferWorker, Whose, WorkerState};
 use crate::outcome::Fault;
 use crate::pipe::orders::PipeEvent;
 use crate::pipe::queue::TransferOutcome;
 
-impl Stream {
+impl TransferWorker {
     pub(super) fn note_heads(&mut self) {
         for (at, queue) in [&self.own, &self.clients].into_iter().enumerate() {
             let held = at == 1 && (self.gated || self.draining) && queue.in_flight() == 0;
@@ -41,7 +41,7 @@ impl Stream {
         if self.disconnect_grace_ends.is_some_and(|ends| ends <= now) {
             self.end_disconnect_grace(TransferOutcome::Fault(Fault::Io));
         }
-        if self.io.overdue_at().is_some_and(|overdue| overdue <= now) && self.state != StreamState::HostStuck {
+        if self.io.overdue_at().is_some_and(|overdue| overdue <= now) && self.state != WorkerState::HostStuck {
             self.host_stuck();
             (self.notify)(PipeEvent::HostStuck);
         }
