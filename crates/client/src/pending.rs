@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Select};
 use usbscan_shm::Received;
-use usbscan_wire::{Answer, Command};
+use usbscan_wire::{Answer, Command, Event};
 
 use crate::link::{Link, Reply};
 use crate::reply_extra::ReplyExtra;
@@ -69,14 +69,21 @@ impl Pending {
         self.wait_with_descriptor(timeout).map(|reply| reply.map(|(answer, _)| answer))
     }
 
-    /// The same, but it also returns `None` as soon as `wake` has a message, which it takes.
+    /// The same, but it also returns `None` as soon as `wake` has a message, which it takes, or `events` have one, which the caller is
+    /// to take.
     ///
     /// # Errors
     /// As [`Pending::wait`].
-    pub fn wait_unless_woken(&mut self, timeout: Duration, wake: &Receiver<()>) -> Result<Option<Answer>, Error> {
+    pub fn wait_unless_woken(
+        &mut self,
+        timeout: Duration,
+        wake: &Receiver<()>,
+        events: &Receiver<Event>,
+    ) -> Result<Option<Answer>, Error> {
         let mut select = Select::new();
         select.recv(&self.answer);
         select.recv(wake);
+        select.recv(events);
         // Whichever is ready; the answer first, if both are.
         if select.ready_timeout(timeout).is_ok() && self.answer.is_empty() {
             let _ = wake.try_recv();

@@ -7,11 +7,12 @@
 //! Blocks come through memory that the daemon shares, where it does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use usbscan_client::wire::{
-    self, AbortStep, Answer, Command, ControlDirection, DeviceEntry, ListBody, OpenBody, Pipe, Status,
+    self, AbortStep, Answer, Command, ControlDirection, DeviceEntry, Event, ListBody, OpenBody, Pipe, Status,
 };
 use usbscan_client::{Endpoints, Pending, RequestData, Session};
 
@@ -46,6 +47,8 @@ pub struct SessionTransport {
     /// Those of an interface that was claimed besides; `None`: those that `open` bound.
     claimed: Option<InterfacePipes>,
     cancel: Cancel,
+    /// The daemon has an abort sequence of this session: a job is under way. The same for all of its interfaces.
+    has_job: Arc<AtomicBool>,
     /// The abort sequence that the daemon has of us.
     armed: Option<(Vec<AbortStep>, Option<Duration>)>,
     reading: Option<Started>,
@@ -85,6 +88,7 @@ impl SessionTransport {
             note: None,
             claimed: None,
             cancel,
+            has_job: Arc::default(),
             armed: None,
             reading: None,
             shares: false,
@@ -147,6 +151,7 @@ impl SessionTransport {
             device: self.device.clone(),
             note: None,
             cancel: self.cancel.clone(),
+            has_job: self.has_job.clone(),
             armed: None,
             reading: None,
             // What it reads is short.
@@ -194,11 +199,12 @@ impl SessionTransport {
     /// Waits for an answer, but no longer than cleaning up may take while it is going on.
     fn wait(&self, pending: &mut Pending, timeout: Duration) -> Result<Answer, TransportError> {
         let until = Instant::now() + timeout;
-        let woken = self.cancel.woken();
+        let (woken, events) = (self.cancel.woken(), self.session.events());
         loop {
+            self.look_for_foreign_cancels();
             let end = self.cancel.deadline().map_or(until, |deadline| deadline.min(until));
             let left = end.saturating_duration_since(Instant::now());
-            if let Some(answer) = pending.wait_unless_woken(left, &woken)? {
+            if let Some(answer) = pending.wait_unless_woken(left, &woken, events)? {
                 return Ok(answer);
             }
             let now = Instant::now();
@@ -208,6 +214,18 @@ impl SessionTransport {
             }
             if until <= now {
                 return Err(TransportError::Silent);
+            }
+        }
+    }
+
+    /// Somebody else's cancel of everything ends our job, and is told at once. The answer to what is under way may take as long as a
+    /// slow host controller does, and the person has control before that.
+    fn look_for_foreign_cancels(&self) {
+        for event in self.session.events().try_iter() {
+            // Only those who have the scanner open are told.
+            let Event::CancelIo { by, .. } = event else { continue };
+            if by.session != self.session.number() && self.has_job.load(Ordering::SeqCst) {
+                self.cancel.start_clean_up();
             }
         }
     }
@@ -340,6 +358,11 @@ impl Transport for SessionTransport {
         let ms = settle.map(|settle| u32::try_from(settle.as_millis()).unwrap_or(u32::MAX).min(wire::MAX_SETTLE_MS));
         self.run("abort sequence", Command::ArmAbort { steps: steps.clone(), settle: ms }, &[], GRACE)?;
         self.armed = Some((steps, settle));
+        // What was told before concerned an earlier job.
+        if !self.has_job.load(Ordering::SeqCst) {
+            self.look_for_foreign_cancels();
+            self.has_job.store(true, Ordering::SeqCst);
+        }
         Ok(())
     }
 
@@ -353,6 +376,7 @@ impl Transport for SessionTransport {
 
     fn disarm_abort(&mut self) -> Result<(), TransportError> {
         self.armed = None;
+        self.has_job.store(false, Ordering::SeqCst);
         self.tell(Command::DisarmAbort {})
     }
 
@@ -403,6 +427,7 @@ impl Transport for SessionTransport {
         self.cancel.start_clean_up();
         self.cancel.acknowledge();
         self.armed = None;
+        self.has_job.store(false, Ordering::SeqCst);
         self.tell(Command::DisarmAbort {})
     }
 

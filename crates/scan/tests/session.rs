@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use usbscan_client::wire::{self, AbortStep, Answer, Command, Event, HexBytes, Limits, Pipe, Request, Status};
+use usbscan_client::wire::{self, AbortStep, Answer, Command, Event, HexBytes, Limits, Peer, Pipe, Request, Status};
 use usbscan_client::{RequestData, Session};
 use usbscan_scan::{ControlRequest, ReadEnd, SessionTransport, Transport, TransportError};
 
@@ -263,6 +263,47 @@ fn a_cancel_gives_control_back_though_nothing_is_answered_and_ends_the_session()
     daemon.join().expect("no panic");
     finger.join().expect("no panic");
     assert!(matches!(transport.write(b"x", SECOND), Err(TransportError::Cancelled | TransportError::Daemon(_))));
+}
+
+/// A daemon that tells of a cancel by this session as soon as a read is asked for, and does not answer the read.
+fn told_of_a_cancel(by: u64) -> (SessionTransport, JoinHandle<()>) {
+    transport(move |daemon, request| {
+        if is_read(&request) {
+            let by = Peer { session: by, program: "usbscan".to_owned(), pid: Some(7), uid: Some(1000) };
+            let cancel = Event::CancelIo { name: "usbscan0".to_owned(), by };
+            cancel.write_to(&mut daemon.writer).expect("written");
+        } else {
+            daemon.say(request.id, Status::Success, b"");
+        }
+    })
+}
+
+#[test]
+fn somebody_elses_cancel_gives_control_back_before_a_slow_host_controller_has_given_back_the_read() {
+    let (mut transport, daemon) = told_of_a_cancel(2);
+    transport.cancel_handle().set_clean_up(Duration::ZERO);
+    transport.arm_abort(Vec::new(), None).expect("no error");
+    let error = transport.read(100, Duration::from_secs(200)).expect_err("it was abandoned");
+    assert!(matches!(error, TransportError::HungUp), "{error:?}");
+    daemon.join().expect("no panic");
+}
+
+#[test]
+fn a_cancel_of_ones_own_or_without_a_job_starts_no_clean_up() {
+    for (by, has_job) in [(1, true), (2, false)] {
+        let (mut transport, daemon) = told_of_a_cancel(by);
+        let cancel = transport.cancel_handle();
+        cancel.set_clean_up(Duration::ZERO);
+        if has_job {
+            transport.arm_abort(Vec::new(), None).expect("no error");
+        }
+        transport.start_read(100, Duration::from_secs(200)).expect("no error");
+        // Answered behind the event.
+        transport.write(b"x", SECOND).expect("no error");
+        assert_eq!(cancel.deadline(), None, "by {by}");
+        drop(transport);
+        daemon.join().expect("no panic");
+    }
 }
 
 #[test]
