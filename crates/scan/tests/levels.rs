@@ -134,8 +134,10 @@ fn a_client_of_any_level_may_die_anywhere_and_the_next_page_is_right() {
             let bench = bench(&description);
             bench.lock().die = support::When::Transfer(at);
             let died = open(&bench).and_then(|mut scanner| scan(&mut *scanner, &options)).is_err();
-            assert_eq!(died, bench.lock().dead, "{level} {at}");
-            if !died {
+            // Who dies when it says that the job is over has its page.
+            let dead = bench.lock().dead;
+            assert!(dead || !died, "{level} {at}");
+            if !dead {
                 break;
             }
             if at % 2 == 1 {

@@ -253,7 +253,7 @@ mod tests {
             ("[{}]", "step 1: \"step\" is missing"),
             (
                 r#"[{"step":"drain","quiet":200,"timeout":2000},{"step":"wait"}]"#,
-                r#"step 2: there is no step "wait"; there are: write, read, drain, control, clear-halt"#,
+                r#"step 2: there is no step "wait"; there are: write, read, drain, drain-http, control, clear-halt"#,
             ),
             (r#"[{"step":"drain","quiet":200}]"#, r#"step 1: drain: "timeout" is missing"#),
             (

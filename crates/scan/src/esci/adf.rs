@@ -94,9 +94,14 @@ impl Batch {
             }
             return dialogue.resync(effort);
         }
-        if self.has_sheet && !dialogue.one_byte(FF, timeouts.feed)? {
-            // It is stuck, or out already.
-            log::info!("the feeder ejects no sheet");
+        if self.has_sheet {
+            // Should this be cut off, nobody is to say FF again: with no sheet in the path some take one in, and put it out. One that is
+            // left there is put out by the next that is loaded.
+            dialogue.channel.arm_abort_settling(resync::while_setting(1), settle::SHEET)?;
+            if !dialogue.one_byte(FF, timeouts.feed)? {
+                // It is stuck, or out already.
+                log::info!("the feeder ejects no sheet");
+            }
         }
         dialogue.reset(timeouts.reply)
     }
