@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use crate::desk::{self, Desk};
 use crate::program::Program;
 use crate::requirements::{self, SANE_UTILS};
+use crate::rig::eventually;
 
 fn desk() -> Desk {
     Desk::new(&["esci"], &["epson2"])
@@ -126,11 +127,12 @@ fn a_signal_to_the_parent_is_passed_on_to_the_program() {
     assert_eq!(ended.code, Some(5), "{ended:?}");
 }
 
-/// util-linux's script gives a program a terminal.
+/// util-linux's script gives a program a terminal. Ended itself, it closes that.
 #[test]
-fn a_key_of_the_terminal_reaches_the_program_once() {
+fn a_key_of_the_terminal_reaches_the_program_once_and_its_end_ends_the_program() {
     let desk = desk();
-    let mut command = desk.run("sh", &["-c", COUNTS]);
+    let counts = format!("echo $$ >pid; {COUNTS}");
+    let mut command = desk.run("sh", &["-c", &counts]);
     let words: Vec<String> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| format!("'{}'", word.to_str().expect("text").replace('\'', r"'\''")))
@@ -144,7 +146,10 @@ fn a_key_of_the_terminal_reaches_the_program_once() {
     run.wait_for_words("interrupted 1", 1);
     run.say("\u{3}");
     run.wait_for_words("interrupted 2", 1);
+    let pid = std::fs::read_to_string(desk.path("pid")).expect("it has written its number");
     drop(run);
+    let program = std::path::Path::new("/proc").join(pid.trim());
+    eventually("the program ends with its terminal", || !program.exists());
 }
 
 #[test]

@@ -104,10 +104,11 @@ fn not_ignored(signals: &[i32]) -> Vec<i32> {
 }
 
 /// Passes signals on to the program. What the kernel sends for a key of the terminal goes to the program as well: a second
-/// one would count as a second Ctrl-C.
+/// one would count as a second Ctrl-C. Of a terminal that closes the kernel tells only the leader of its session, which is this
+/// process where a terminal was opened for it.
 fn pass_on(mut signals: SignalsInfo<WithOrigin>, program: &OwnedFd, interrupt: &Sender<()>) {
     for origin in signals.forever() {
-        if origin.process.is_some() {
+        if origin.process.is_some() || origin.signal == SIGHUP {
             if let Some(signal) = rustix::process::Signal::from_named_raw(origin.signal) {
                 // It may have ended just now.
                 let _ = pidfd_send_signal(program, signal);
