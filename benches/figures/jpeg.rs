@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use bytes::Bytes;
-use usbscan_scan::jpeg::{Decoder, JpegError, Source};
+use usbscan_scan::jpeg::{ByteSource, Decoder, JpegError};
 use usbscan_virtual::glass::{Bits, Glass, Mode, View};
 
 use crate::report::{Aim, Report, Series};
@@ -76,7 +76,7 @@ fn run(command: &mut Command) -> Outcome<()> {
 
 struct Chunks(Bytes);
 
-impl Source for Chunks {
+impl ByteSource for Chunks {
     type Error = JpegError;
 
     fn more(&mut self) -> Result<Option<Bytes>, JpegError> {

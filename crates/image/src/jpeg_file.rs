@@ -89,7 +89,7 @@ fn encode(
     lines: Receiver<Vec<u8>>,
 ) -> Result<Out, ImageError> {
     let cut = Rc::new(Cell::new(false));
-    let mut file = BufWriter::with_capacity(BUFFER, Watched { out: &mut out, cut: Rc::clone(&cut) });
+    let mut file = BufWriter::with_capacity(BUFFER, WatchedWriter { out: &mut out, cut: Rc::clone(&cut) });
     let mut encoder = Encoder::new(&mut file, quality);
     let dots = |dpi: usbscan_scan::Dpi| u16::try_from(dpi.0).unwrap_or(u16::MAX);
     encoder.set_density(Density::Inch { x: dots(page.dpi.0), y: dots(page.dpi.1) });
@@ -107,12 +107,12 @@ fn encode(
 }
 
 /// The file; refuses everything once the page was cut short, so that the encoder ends.
-struct Watched<'a> {
+struct WatchedWriter<'a> {
     out: &'a mut Out,
     cut: Rc<Cell<bool>>,
 }
 
-impl Write for Watched<'_> {
+impl Write for WatchedWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.cut.get() { Err(io::ErrorKind::UnexpectedEof.into()) } else { self.out.write(bytes) }
     }

@@ -25,7 +25,7 @@ const CHUNK: usize = 64 << 10;
 
 /// A PNG that is being written.
 pub struct PngFile {
-    stream: StreamWriter<'static, BufWriter<Watched>>,
+    stream: StreamWriter<'static, BufWriter<WatchedWriter>>,
     failed: Failed,
 }
 
@@ -34,12 +34,12 @@ type Failed = Arc<Mutex<Option<io::Error>>>;
 
 /// The file, remembering its first error: png writes the last chunk, and a buffer its rest, when they are dropped, and
 /// then nobody hears of errors.
-struct Watched {
+struct WatchedWriter {
     out: Out,
     failed: Failed,
 }
 
-impl Watched {
+impl WatchedWriter {
     fn watch<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
         result.map_err(|error| {
             let kind = error.kind();
@@ -49,7 +49,7 @@ impl Watched {
     }
 }
 
-impl Write for Watched {
+impl Write for WatchedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.out.write(bytes);
         match &written {
@@ -79,7 +79,7 @@ impl PngFile {
         let (color, depth) = kind(page.pixels);
         let (compression, filter) = compression(page.pixels);
         let failed = Failed::default();
-        let watched = Watched { out, failed: failed.clone() };
+        let watched = WatchedWriter { out, failed: failed.clone() };
         let mut encoder = png::Encoder::new(BufWriter::with_capacity(CHUNK, watched), page.width, height);
         encoder.set_color(color);
         encoder.set_depth(depth);

@@ -55,16 +55,16 @@ impl Read for Incoming {
 
 /// What is known of a request without an answer, or with one that nobody has fetched.
 #[derive(Debug)]
-enum Slot {
-    Waiting(Arc<OwnedFd>),
+enum ReplySlot {
+    WaitingThread(Arc<OwnedFd>),
     Answered(Box<Answer>),
     /// Whoever asked does not wait any more.
     Abandoned,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    slots: HashMap<u64, Slot>,
+struct WaitingThread {
+    slots: HashMap<u64, ReplySlot>,
     gone: bool,
     /// Bells that nobody uses: a thread that blocks again and again needs no new one.
     bells: Vec<Arc<OwnedFd>>,
@@ -80,7 +80,7 @@ pub(crate) struct Connection {
     reader: Mutex<BufReader<Incoming>>,
     /// Held while one request goes out, so that no other gets in between.
     writer: Mutex<()>,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingThread>,
     next_id: AtomicU64,
     /// Somebody has cancelled a transfer, and nothing was received since.
     was_cancelled: AtomicBool,
@@ -152,7 +152,7 @@ impl Connection {
             Some(bell) => bell,
             None => Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|_| Gone)?),
         };
-        waiting.slots.insert(id, Slot::Waiting(bell.clone()));
+        waiting.slots.insert(id, ReplySlot::WaitingThread(bell.clone()));
         drop(waiting);
         let call = Call { connection: self.clone(), id, bell };
         self.send(id, command, payload)?;
@@ -195,7 +195,7 @@ impl Connection {
         let mut waiting = self.waiting.lock();
         waiting.gone = true;
         for slot in waiting.slots.values() {
-            if let Slot::Waiting(bell) = slot {
+            if let ReplySlot::WaitingThread(bell) = slot {
                 ring(bell);
             }
         }
@@ -226,12 +226,12 @@ impl Connection {
         let Some(id) = answer.id else { return self.end() };
         let mut waiting = self.waiting.lock();
         match waiting.slots.remove(&id) {
-            Some(Slot::Waiting(bell)) => {
+            Some(ReplySlot::WaitingThread(bell)) => {
                 ring(&bell);
-                waiting.slots.insert(id, Slot::Answered(Box::new(answer)));
+                waiting.slots.insert(id, ReplySlot::Answered(Box::new(answer)));
             }
-            Some(Slot::Abandoned) => {}
-            Some(Slot::Answered(_)) | None => {
+            Some(ReplySlot::Abandoned) => {}
+            Some(ReplySlot::Answered(_)) | None => {
                 drop(waiting);
                 self.end();
             }
@@ -312,7 +312,7 @@ impl Call {
     fn take(&mut self) -> Result<Option<Answer>, Gone> {
         let mut waiting = self.connection.waiting.lock();
         match waiting.slots.remove(&self.id) {
-            Some(Slot::Answered(answer)) => Ok(Some(*answer)),
+            Some(ReplySlot::Answered(answer)) => Ok(Some(*answer)),
             _ if waiting.gone => Err(Gone),
             Some(slot) => {
                 waiting.slots.insert(self.id, slot);
@@ -369,8 +369,8 @@ impl Drop for Call {
             return;
         }
         let mut waiting = self.connection.waiting.lock();
-        if let Some(Slot::Waiting(_)) = waiting.slots.remove(&self.id) {
-            waiting.slots.insert(self.id, Slot::Abandoned);
+        if let Some(ReplySlot::WaitingThread(_)) = waiting.slots.remove(&self.id) {
+            waiting.slots.insert(self.id, ReplySlot::Abandoned);
         }
         // Under the lock: nobody rings it any more, since its slot is gone.
         silence(&self.bell);

@@ -15,7 +15,7 @@ use crate::handle::Slot;
 use crate::job::{Job, Then};
 use crate::sink;
 use crate::stream::Wait;
-use crate::table::{Buttons, Row, Table};
+use crate::table::{Buttons, HandleTable, Row};
 use crate::value::{Shape, Value};
 
 /// An option that was set.
@@ -31,7 +31,7 @@ pub struct Set {
 struct ScannerState {
     options: Options,
     preview: bool,
-    table: Table,
+    table: HandleTable,
     /// `None` while a job has it.
     engine: Option<Engine>,
     job: Option<Job>,
@@ -50,7 +50,7 @@ impl Scanner {
     pub fn new(engine: Engine, slot: &'static Slot) -> Scanner {
         let options = engine.options().clone();
         let buttons = if engine.has_buttons() { Buttons::AskedFor } else { Buttons::None };
-        let table = Table::new(&options, buttons);
+        let table = HandleTable::new(&options, buttons);
         let engine = Some(engine);
         let state = ScannerState { options, preview: false, table, engine, job: None, cancels_before: slot.cancels() };
         Scanner { slot, state: Mutex::new(state) }

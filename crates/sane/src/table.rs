@@ -242,13 +242,13 @@ pub enum Buttons {
 
 /// All options of an open scanner.
 #[derive(Debug)]
-pub struct Table {
+pub struct HandleTable {
     entries: Vec<Entry>,
 }
 
-impl Table {
+impl HandleTable {
     /// Those of a driver, and ours.
-    pub fn new(options: &Options, buttons: Buttons) -> Table {
+    pub fn new(options: &Options, buttons: Buttons) -> HandleTable {
         let mut entries = vec![Entry::count()];
         for (group, title, _) in GROUPS {
             let in_group = options.iter().filter(|option| group_of(option.name) == group);
@@ -264,7 +264,7 @@ impl Table {
         if buttons == Buttons::AskedFor {
             entries.extend([Entry::group("sensors", "Sensors"), Entry::button()]);
         }
-        Table { entries }
+        HandleTable { entries }
     }
 
     /// How many there are: the value of option 0.
@@ -349,7 +349,7 @@ mod tests {
         ])
     }
 
-    fn named<'a>(table: &'a Table, name: &str) -> &'a OptionDescriptor {
+    fn named<'a>(table: &'a HandleTable, name: &str) -> &'a OptionDescriptor {
         let descriptors = table.entries.iter().map(Entry::descriptor);
         // SAFETY: every name is a string of its entry, which lives.
         let mut found = descriptors.filter(|one| unsafe { CStr::from_ptr(one.name) }.to_str() == Ok(name));
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn options_are_grouped_and_the_first_counts_them() {
-        let table = Table::new(&options(), Buttons::None);
+        let table = HandleTable::new(&options(), Buttons::None);
         let rows: Vec<Row> = (0..table.len()).map(|number| table.row(number).expect("it is there")).collect();
         let expected = [
             Row::Count,
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_descriptor_says_what_values_there_are() {
-        let table = Table::new(&options(), Buttons::None);
+        let table = HandleTable::new(&options(), Buttons::None);
         let mode = named(&table, "mode");
         assert_eq!(
             (mode.value_type, mode.size, mode.constraint_type),
@@ -413,7 +413,7 @@ mod tests {
     #[test]
     fn a_descriptor_stays_at_its_place_when_it_changes() {
         let mut options = options();
-        let mut table = Table::new(&options, Buttons::AskedFor);
+        let mut table = HandleTable::new(&options, Buttons::AskedFor);
         let before = std::ptr::from_ref(named(&table, "threshold"));
         assert_eq!(named(&table, "threshold").capabilities & abi::CAP_INACTIVE, abi::CAP_INACTIVE);
         assert!(!table.refresh(&options));

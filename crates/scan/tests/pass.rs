@@ -5,7 +5,7 @@ mod support;
 use bytes::Bytes;
 use support::{Bench, Cable, Page, bench, timeouts};
 use usbscan_scan::esci2::Esci2;
-use usbscan_scan::jpeg::{Decoder, JpegError, Source};
+use usbscan_scan::jpeg::{ByteSource, Decoder, JpegError};
 use usbscan_scan::{Driver, Flow, PageFormat, PageSink, Scanner, SinkError};
 
 /// A sink that takes JPEG.
@@ -57,7 +57,7 @@ impl From<JpegError> for Bad {
     }
 }
 
-impl Source for Once<'_> {
+impl ByteSource for Once<'_> {
     type Error = Bad;
 
     fn more(&mut self) -> Result<Option<Bytes>, Bad> {

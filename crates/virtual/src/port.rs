@@ -14,7 +14,7 @@ use usbscan_usb::{EndpointAddress, InterfaceNumber};
 
 use crate::{Descriptors, Event, Link, Model, Step, Urb, UrbId};
 
-enum Command {
+enum PortCommand {
     Submit(Urb),
     Cancel(UrbId),
     ClearHalt(EndpointAddress, Sender<()>),
@@ -33,7 +33,7 @@ pub struct Unplugged;
 pub struct Port {
     descriptors: Descriptors,
     gone: Arc<AtomicBool>,
-    commands: Option<Sender<Command>>,
+    commands: Option<Sender<PortCommand>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -67,40 +67,40 @@ impl Port {
 
     /// Hands a transfer over. It comes back through the sink, exactly once, even after an unplug.
     pub fn submit(&self, urb: Urb) {
-        self.send(Command::Submit(urb));
+        self.send(PortCommand::Submit(urb));
     }
 
     /// Asks for a transfer back. Does not wait; without such a transfer it does nothing.
     pub fn cancel(&self, id: UrbId) {
-        self.send(Command::Cancel(id));
+        self.send(PortCommand::Cancel(id));
     }
 
     /// Clears a halt, and waits for that.
     pub fn clear_halt(&self, endpoint: EndpointAddress) -> Result<(), Unplugged> {
-        self.ask(|done| Command::ClearHalt(endpoint, done))
+        self.ask(|done| PortCommand::ClearHalt(endpoint, done))
     }
 
     /// Chooses an alternate setting, and waits for that: what was pending on the interface's endpoints has come back.
     pub fn set_alternate(&self, interface: InterfaceNumber, alternate: u8) -> Result<(), Unplugged> {
-        self.ask(|done| Command::SetAlternate(interface, alternate, done))
+        self.ask(|done| PortCommand::SetAlternate(interface, alternate, done))
     }
 
     /// Resets the bus, and waits for that: what was pending has come back. Also when the device leaves in it.
     pub fn reset(&self) -> Result<(), Unplugged> {
-        self.ask(Command::Reset)
+        self.ask(PortCommand::Reset)
     }
 
     /// Unplugs the device. Does not wait; [`Event::Unplugged`] follows.
     pub fn unplug(&self) {
-        self.send(Command::Unplug);
+        self.send(PortCommand::Unplug);
     }
 
-    fn send(&self, command: Command) {
+    fn send(&self, command: PortCommand) {
         let sent = self.commands.as_ref().map(|commands| commands.send(command));
         debug_assert!(matches!(sent, Some(Ok(()))), "the port's thread outlives the port");
     }
 
-    fn ask(&self, command: impl FnOnce(Sender<()>) -> Command) -> Result<(), Unplugged> {
+    fn ask(&self, command: impl FnOnce(Sender<()>) -> PortCommand) -> Result<(), Unplugged> {
         if self.is_gone() {
             return Err(Unplugged);
         }
@@ -113,7 +113,7 @@ impl Port {
 
 impl Drop for Port {
     fn drop(&mut self) {
-        self.send(Command::Unplug);
+        self.send(PortCommand::Unplug);
         self.commands = None;
         let Some(thread) = self.thread.take() else { return };
         // The last owner may be the sink itself, which runs on the thread.
@@ -132,7 +132,7 @@ struct Actor<S> {
 impl<S: FnMut(Event)> Actor<S> {
     /// Runs until the [`Port`] is dropped. Lives on after an unplug, so that a transfer submitted at
     /// that very moment still comes back.
-    fn run(mut self, inbox: &Receiver<Command>) {
+    fn run(mut self, inbox: &Receiver<PortCommand>) {
         let mut turn = Step::Wait(None);
         loop {
             let command = match turn {
@@ -160,20 +160,20 @@ impl<S: FnMut(Event)> Actor<S> {
         }
     }
 
-    fn carry_out(&mut self, command: Command) -> Option<Sender<()>> {
+    fn carry_out(&mut self, command: PortCommand) -> Option<Sender<()>> {
         match command {
-            Command::Submit(urb) => self.link.submit(urb),
-            Command::Cancel(id) => self.link.cancel(Instant::now(), id),
-            Command::Unplug => self.link.unplug(),
-            Command::ClearHalt(endpoint, done) => {
+            PortCommand::Submit(urb) => self.link.submit(urb),
+            PortCommand::Cancel(id) => self.link.cancel(Instant::now(), id),
+            PortCommand::Unplug => self.link.unplug(),
+            PortCommand::ClearHalt(endpoint, done) => {
                 self.link.clear_halt(endpoint);
                 return Some(done);
             }
-            Command::SetAlternate(interface, alternate, done) => {
+            PortCommand::SetAlternate(interface, alternate, done) => {
                 self.link.set_alternate(interface, alternate);
                 return Some(done);
             }
-            Command::Reset(done) => {
+            PortCommand::Reset(done) => {
                 self.link.reset();
                 return Some(done);
             }

@@ -1,14 +1,14 @@
 //! JPEG as scanners send it.
 
 use usbscan_client::Bytes;
-use usbscan_scan::jpeg::{Decoder, JpegError, Source};
+use usbscan_scan::jpeg::{ByteSource, Decoder, JpegError};
 
 /// Bytes of pixels after which a picture was looked at for long enough.
 const ENOUGH: usize = 16 << 20;
 
 struct Chunks<'a>(std::slice::Chunks<'a, u8>);
 
-impl Source for Chunks<'_> {
+impl ByteSource for Chunks<'_> {
     type Error = JpegError;
 
     fn more(&mut self) -> Result<Option<Bytes>, JpegError> {

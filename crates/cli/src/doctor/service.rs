@@ -20,7 +20,7 @@ const CONFIGURATION: &str = "/etc/usbscan/usbscand.toml";
 
 /// A unit's state from `systemctl show`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Unit {
+pub struct SystemdUnit {
     /// `active`, `inactive`, `failed`, …
     pub active: String,
     /// `success`, `exit-code`, `signal`, `watchdog`, …
@@ -30,7 +30,7 @@ pub struct Unit {
 }
 
 /// `None` if the machine does not run systemd.
-fn unit(host: &Host, name: &str) -> Option<Unit> {
+fn unit(host: &Host, name: &str) -> Option<SystemdUnit> {
     host.rights("/run/systemd/system")?;
     let mut command = Command::new("systemctl");
     command.args(["show", "--property=ActiveState,Result,UnitFileState", name]);
@@ -38,12 +38,12 @@ fn unit(host: &Host, name: &str) -> Option<Unit> {
     Some(parse(&String::from_utf8_lossy(&output.stdout)))
 }
 
-fn parse(shown: &str) -> Unit {
+fn parse(shown: &str) -> SystemdUnit {
     let value = |key: &str| {
         let line = shown.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         line.unwrap_or_default().to_owned()
     };
-    Unit { active: value("ActiveState"), result: value("Result"), file: value("UnitFileState") }
+    SystemdUnit { active: value("ActiveState"), result: value("Result"), file: value("UnitFileState") }
 }
 
 pub fn is_installed(host: &Host) -> bool {
@@ -70,7 +70,7 @@ pub fn findings(host: &Host) -> Vec<Finding> {
     found
 }
 
-fn of_socket(unit: &Unit) -> Option<Finding> {
+fn of_socket(unit: &SystemdUnit) -> Option<Finding> {
     if unit.file == "masked" {
         let text = "usbscand.socket is masked";
         return Some(Finding::problem("service", text).with_fix("sudo systemctl unmask --now usbscand.socket"));
@@ -85,7 +85,7 @@ fn of_socket(unit: &Unit) -> Option<Finding> {
     })
 }
 
-fn of_service(unit: &Unit) -> Option<Finding> {
+fn of_service(unit: &SystemdUnit) -> Option<Finding> {
     match unit.active.as_str() {
         "failed" => {
             let text = format!("usbscand.service failed ({})", unit.result);
@@ -105,7 +105,7 @@ fn actions(text: &str) -> usize {
     tables.get("action").and_then(toml::Value::as_array).map_or(0, Vec::len)
 }
 
-fn of_actions(actions: usize, unit: &Unit) -> Finding {
+fn of_actions(actions: usize, unit: &SystemdUnit) -> Finding {
     let count = if actions == 1 { "1 action".to_owned() } else { format!("{actions} actions") };
     match unit.active.as_str() {
         "active" => Finding::ok("actions", format!("usbscan-actions.service is active, with {count}")),
@@ -130,18 +130,18 @@ mod tests {
         let unit = parse("ActiveState=failed\nResult=watchdog\nUnitFileState=static\n");
         assert_eq!(unit.active, "failed");
         assert!(of_service(&unit).unwrap().text.contains("watchdog"));
-        assert_eq!(parse(""), Unit::default());
+        assert_eq!(parse(""), SystemdUnit::default());
     }
 
     #[test]
     fn a_masked_socket_is_unmasked_not_started() {
-        let unit = Unit { active: "inactive".to_owned(), file: "masked".to_owned(), ..Unit::default() };
+        let unit = SystemdUnit { active: "inactive".to_owned(), file: "masked".to_owned(), ..SystemdUnit::default() };
         assert!(of_socket(&unit).unwrap().fix.unwrap().contains("unmask"));
     }
 
     #[test]
     fn a_service_that_sleeps_behind_its_socket_is_fine() {
-        let unit = Unit { active: "inactive".to_owned(), ..Unit::default() };
+        let unit = SystemdUnit { active: "inactive".to_owned(), ..SystemdUnit::default() };
         assert_eq!(of_service(&unit).unwrap().level, Level::Ok);
     }
 
@@ -152,7 +152,7 @@ mod tests {
         for none in ["", "action = 3", "# [[action]]", "not [ toml"] {
             assert_eq!(actions(none), 0, "{none}");
         }
-        let state = |active: &str| Unit { active: active.to_owned(), ..Unit::default() };
+        let state = |active: &str| SystemdUnit { active: active.to_owned(), ..SystemdUnit::default() };
         let off = of_actions(2, &state("inactive"));
         assert_eq!(off.level, Level::Note);
         assert!(off.text.contains("2 actions") && off.fix.unwrap().contains("enable --now usbscan-actions"));

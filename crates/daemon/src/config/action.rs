@@ -37,7 +37,7 @@ impl Trigger {
 
 /// A command, and when it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "Table")]
+#[serde(from = "ActionTable")]
 pub struct Action {
     /// The scanner's name, or the beginning of its stable id; any scanner where it is `None`.
     pub scanner: Option<String>,
@@ -57,7 +57,7 @@ pub struct Action {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Table {
+struct ActionTable {
     scanner: Option<Word>,
     #[serde(default)]
     event: Trigger,
@@ -68,8 +68,8 @@ struct Table {
     pause_seconds: Option<Pause>,
 }
 
-impl From<Table> for Action {
-    fn from(table: Table) -> Action {
+impl From<ActionTable> for Action {
+    fn from(table: ActionTable) -> Action {
         Action {
             scanner: table.scanner.map(|word| word.0),
             event: table.event,

@@ -28,7 +28,7 @@ pub(super) struct EventParts {
 
 pub(super) struct Events {
     io: EndpointIo,
-    waiters: Waiters<Waiting>,
+    waiters: Waiters<WaitingRequest>,
     next_transfer: u64,
     /// A fault froze the pipe.
     frozen: bool,
@@ -45,7 +45,7 @@ pub(super) struct Events {
     halted: Arc<AtomicBool>,
 }
 
-struct Waiting {
+struct WaitingRequest {
     request: IoRequest,
     due: Instant,
 }
@@ -120,14 +120,14 @@ impl Events {
             None => {
                 let due = Instant::now() + request.timeout;
                 request.pending.set_state(RequestState::InFlight);
-                self.waiters.push(request.pending.session, Waiting { request, due });
+                self.waiters.push(request.pending.session, WaitingRequest { request, due });
             }
         }
     }
 
     fn cancel(&mut self, which: CancelTarget, by: &Arc<Cancellation>) {
         let mut again = 0;
-        let picks = |waiting: &mut Waiting| {
+        let picks = |waiting: &mut WaitingRequest| {
             let picked = which.picks(&waiting.request);
             if picked {
                 waiting.request.pending.set_state(RequestState::Cancelling);
@@ -140,7 +140,7 @@ impl Events {
         self.let_go(left);
     }
 
-    fn let_go(&mut self, left: Left<Waiting>) {
+    fn let_go(&mut self, left: Left<WaitingRequest>) {
         for (waiting, reason) in left.ended {
             waiting.request.end(reason.into(), 0);
         }

@@ -48,7 +48,7 @@ use crate::session::binding::Binding;
 use crate::session::handle::{Armed, Session};
 
 /// A job that is to be ended: on which pipes, and by which sequence.
-struct Job {
+struct JobToEnd {
     binding: Option<Arc<Binding>>,
     armed: Option<Armed>,
 }
@@ -151,7 +151,7 @@ impl Supervisor {
         }
         let mut report = AbortReport::default();
         match quiet {
-            Ok(()) => self.recover(&[Job { binding: session.binding(), armed }], silent_for, &mut report),
+            Ok(()) => self.recover(&[JobToEnd { binding: session.binding(), armed }], silent_for, &mut report),
             Err(NotQuiet) => self.give_up(),
         }
         resume(&pipes);
@@ -220,13 +220,13 @@ impl Supervisor {
     }
 
     /// Those of the sessions that left a sequence, the lock's holder first; else one that left none.
-    fn jobs(&self) -> Vec<Job> {
+    fn jobs(&self) -> Vec<JobToEnd> {
         let mut sessions = self.scanner.sessions();
         let holder = self.scanner.lock_holder();
         sessions.sort_by_key(|session| Some(session.id()) != holder);
         let armed = sessions.iter().filter_map(|session| Some((session.binding(), session.armed()?)));
-        let jobs: Vec<Job> = armed.map(|(binding, armed)| Job { binding, armed: Some(armed) }).collect();
-        if jobs.is_empty() { vec![Job { binding: None, armed: None }] } else { jobs }
+        let jobs: Vec<JobToEnd> = armed.map(|(binding, armed)| JobToEnd { binding, armed: Some(armed) }).collect();
+        if jobs.is_empty() { vec![JobToEnd { binding: None, armed: None }] } else { jobs }
     }
 
     fn announce(&self, event: Event) {
@@ -239,7 +239,7 @@ impl Supervisor {
     // ---- the ladder
 
     /// Everything is quiet. What has become of the scanner is in the report, and in its state.
-    fn recover(&mut self, jobs: &[Job], silent_for: Duration, report: &mut AbortReport) {
+    fn recover(&mut self, jobs: &[JobToEnd], silent_for: Duration, report: &mut AbortReport) {
         let times = self.environment.configured.now().recovery;
         let settle = self.settle(jobs, times);
         let mut clock = RecoveryClock::start(times, settle, self.scanner.recovery.shutdown(), Instant::now());
@@ -262,7 +262,7 @@ impl Supervisor {
 
     /// How long silence is nothing unusual: what the drivers say of the phase that they are in, or the model where that is
     /// longer; else as for all scanners.
-    fn settle(&self, jobs: &[Job], times: RecoveryTimes) -> Duration {
+    fn settle(&self, jobs: &[JobToEnd], times: RecoveryTimes) -> Duration {
         let of_job =
             |armed: &Armed| armed.settle.or_else(|| longest_read(&armed.steps).filter(|read| *read > times.settle));
         let of_drivers = jobs.iter().filter_map(|job| of_job(job.armed.as_ref()?)).max();
@@ -272,7 +272,7 @@ impl Supervisor {
     }
 
     /// The first two rungs.
-    fn by_its_pipes(&mut self, jobs: &[Job], clock: &mut RecoveryClock, report: &mut AbortReport) -> Verdict {
+    fn by_its_pipes(&mut self, jobs: &[JobToEnd], clock: &mut RecoveryClock, report: &mut AbortReport) -> Verdict {
         let mut worst = Verdict::Verified;
         for job in jobs {
             let verdict = match &job.armed {
@@ -290,7 +290,7 @@ impl Supervisor {
 
     fn by_sequence(
         &mut self,
-        job: &Job,
+        job: &JobToEnd,
         steps: &[AbortStep],
         clock: &mut RecoveryClock,
         report: &mut AbortReport,
@@ -319,7 +319,7 @@ impl Supervisor {
     /// The third rung, and the fourth where that is not allowed or has not helped.
     fn by_port_reset(
         &mut self,
-        jobs: &[Job],
+        jobs: &[JobToEnd],
         clock: &mut RecoveryClock,
         before: Verdict,
         report: &mut AbortReport,
@@ -375,7 +375,7 @@ impl Supervisor {
         }
     }
 
-    fn verify_jobs(&mut self, jobs: &[Job], clock: &mut RecoveryClock, report: &mut AbortReport) -> Verdict {
+    fn verify_jobs(&mut self, jobs: &[JobToEnd], clock: &mut RecoveryClock, report: &mut AbortReport) -> Verdict {
         clock.restart(Instant::now());
         let mut all = Verdict::Unverified;
         for job in jobs {
@@ -393,7 +393,7 @@ impl Supervisor {
     /// Runs one rung on the pipes that a job had bound. Surplus bytes and halts go before and after it.
     fn with_pipes(
         &mut self,
-        job: &Job,
+        job: &JobToEnd,
         clock: &mut RecoveryClock,
         report: &mut AbortReport,
         rung: &'static str,
@@ -483,7 +483,7 @@ impl Supervisor {
         let times = RecoveryTimes { total: Duration::ZERO, ..times };
         let shutdown = self.scanner.recovery.shutdown();
         let mut clock = RecoveryClock::start(times, times.verify_at_open, shutdown, Instant::now());
-        let (job, mut report) = (Job { binding: None, armed: None }, AbortReport::default());
+        let (job, mut report) = (JobToEnd { binding: None, armed: None }, AbortReport::default());
         let verdict = self.with_pipes(&job, &mut clock, &mut report, "verify", |context, report| {
             let verdict =
                 unresponsive.steps.as_ref().map_or(Verdict::Unverified, |steps| context.verify(steps, report));

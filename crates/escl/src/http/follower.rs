@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::{Framing, HttpError, Limits, Part, Receiver, Step};
+use super::{Framing, FramingStep, HttpError, Limits, Part, Receiver};
 
 /// What is passed over in front of a head: a whole page of somebody else.
 const SKIP: u64 = 1 << 30;
@@ -95,8 +95,8 @@ impl Follower {
         let mut rest = bytes;
         while !rest.is_empty() {
             match framing.step(rest) {
-                Ok(Step::Body(taken) | Step::Framing(taken)) => rest = &rest[taken..],
-                Ok(Step::Over) => break,
+                Ok(FramingStep::Body(taken) | FramingStep::Framing(taken)) => rest = &rest[taken..],
+                Ok(FramingStep::Over) => break,
                 Err(_) => {
                     self.state = FollowerState::Lost;
                     return;

@@ -44,7 +44,7 @@ enum FramingState {
 
 /// What the next bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum FramingStep {
     /// So many bytes of the body.
     Body(usize),
     /// So many bytes of framing.
@@ -101,18 +101,18 @@ impl Framing {
     ///
     /// # Errors
     /// [`HttpError::Chunk`], [`HttpError::TooLong`]: the end of the body can't be found any more.
-    pub fn step(&mut self, input: &[u8]) -> Result<Step, HttpError> {
+    pub fn step(&mut self, input: &[u8]) -> Result<FramingStep, HttpError> {
         let most = |left: u64| usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
         match &mut self.state {
-            FramingState::Over => Ok(Step::Over),
-            FramingState::Unframed => Ok(Step::Body(input.len())),
+            FramingState::Over => Ok(FramingStep::Over),
+            FramingState::Unframed => Ok(FramingStep::Body(input.len())),
             FramingState::Length { left } => {
                 let taken = most(*left);
                 *left -= taken as u64;
                 if *left == 0 {
                     self.state = FramingState::Over;
                 }
-                Ok(Step::Body(taken))
+                Ok(FramingStep::Body(taken))
             }
             FramingState::Data { left } => {
                 let taken = most(*left);
@@ -120,7 +120,7 @@ impl Framing {
                 if *left == 0 {
                     self.state = FramingState::DataEnd { has_return: false };
                 }
-                Ok(Step::Body(taken))
+                Ok(FramingStep::Body(taken))
             }
             FramingState::Size(line) => {
                 let end = input.iter().position(|byte| *byte == b'\n');
@@ -132,17 +132,17 @@ impl Framing {
                 if end.is_some() {
                     self.state = after_size(chunk_size(line)?);
                 }
-                Ok(Step::Framing(taken))
+                Ok(FramingStep::Framing(taken))
             }
             FramingState::DataEnd { has_return } => match input.first() {
-                None => Ok(Step::Framing(0)),
+                None => Ok(FramingStep::Framing(0)),
                 Some(b'\r') if !*has_return => {
                     *has_return = true;
-                    Ok(Step::Framing(1))
+                    Ok(FramingStep::Framing(1))
                 }
                 Some(b'\n') => {
                     self.state = FramingState::Size(Vec::new());
-                    Ok(Step::Framing(1))
+                    Ok(FramingStep::Framing(1))
                 }
                 Some(_) => Err(HttpError::Chunk),
             },
@@ -152,14 +152,14 @@ impl Framing {
                     match byte {
                         b'\n' if *line == 0 => {
                             self.state = FramingState::Over;
-                            return Ok(Step::Framing(at + 1));
+                            return Ok(FramingStep::Framing(at + 1));
                         }
                         b'\n' => *line = 0,
                         b'\r' => {}
                         _ => *line += 1,
                     }
                 }
-                Ok(Step::Framing(input.len()))
+                Ok(FramingStep::Framing(input.len()))
             }
         }
     }
@@ -201,12 +201,12 @@ mod tests {
             let mut piece = &stream[at..end];
             while !piece.is_empty() {
                 let taken = match framing.step(piece)? {
-                    Step::Body(taken) => {
+                    FramingStep::Body(taken) => {
                         body.extend_from_slice(&piece[..taken]);
                         taken
                     }
-                    Step::Framing(taken) => taken,
-                    Step::Over => break,
+                    FramingStep::Framing(taken) => taken,
+                    FramingStep::Over => break,
                 };
                 assert!(taken > 0, "takes nothing only of no input");
                 piece = &piece[taken..];

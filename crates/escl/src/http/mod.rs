@@ -20,7 +20,7 @@ mod request;
 
 pub use error::HttpError;
 pub use follower::Follower;
-pub use framing::{Framing, Step};
+pub use framing::{Framing, FramingStep};
 pub use head::{HEAD_LIMIT, Head};
 pub use receiver::{Limits, Part, Receiver};
 pub use request::{Method, Request};

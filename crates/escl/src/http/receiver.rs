@@ -11,7 +11,7 @@
 use bytes::Bytes;
 
 use super::head::{self, Found, HEAD_LIMIT, Head};
-use super::{Framing, HttpError, Step};
+use super::{Framing, FramingStep, HttpError};
 
 /// Interim responses before the one that was asked for.
 const INTERIM: u32 = 8;
@@ -184,15 +184,15 @@ impl Receiver {
                         return Ok(None);
                     }
                     match framing.step(&self.input)? {
-                        Step::Body(taken) => {
+                        FramingStep::Body(taken) => {
                             self.body += taken as u64;
                             if self.body > self.limits.body {
                                 return Err(HttpError::TooLong { most: self.limits.body });
                             }
                             return Ok(Some(Part::Body(self.input.split_to(taken))));
                         }
-                        Step::Framing(taken) => drop(self.input.split_to(taken)),
-                        Step::Over => {}
+                        FramingStep::Framing(taken) => drop(self.input.split_to(taken)),
+                        FramingStep::Over => {}
                     }
                 }
             }

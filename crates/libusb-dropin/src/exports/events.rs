@@ -18,7 +18,7 @@ const RECONNECT: Duration = Duration::from_secs(2);
 
 /// What a step of waiting needs. Nothing to drop.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum EventStep {
     Return(c_int),
     Wait { fd: pollfd, milliseconds: c_int },
 }
@@ -39,13 +39,13 @@ unsafe fn handle(context: *mut Context, timeout: *const timeval, completed: *mut
             // SAFETY: as the caller promises.
             unsafe { step(context, deadline, completed, first) }
         };
-        match catch_panic(Step::Return(abi::ERROR_OTHER), next) {
-            Step::Return(code) => {
+        match catch_panic(EventStep::Return(abi::ERROR_OTHER), next) {
+            EventStep::Return(code) => {
                 outside.restore();
                 return code;
             }
             // SAFETY: the frames of the C program begin above the export that called this; none has anything to drop.
-            Step::Wait { fd, milliseconds } => unsafe { cancel_point(outside, &mut [fd], milliseconds) },
+            EventStep::Wait { fd, milliseconds } => unsafe { cancel_point(outside, &mut [fd], milliseconds) },
         }
         first = false;
     }
@@ -53,25 +53,25 @@ unsafe fn handle(context: *mut Context, timeout: *const timeval, completed: *mut
 
 /// # Safety
 /// As [`handle`].
-unsafe fn step(context: *mut Context, deadline: Option<Instant>, completed: *mut c_int, first: bool) -> Step {
+unsafe fn step(context: *mut Context, deadline: Option<Instant>, completed: *mut c_int, first: bool) -> EventStep {
     // SAFETY: as the caller promises.
     if !unsafe { hotplug::look(context) } {
-        return Step::Return(abi::ERROR_NO_DEVICE);
+        return EventStep::Return(abi::ERROR_NO_DEVICE);
     }
     // SAFETY: null, or the program's own.
     if unsafe { completed.as_ref() }.is_some_and(|completed| *completed != 0) {
-        return Step::Return(abi::SUCCESS);
+        return EventStep::Return(abi::SUCCESS);
     }
     let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
     if left.is_zero() || !first {
         // As libusb: one wait, then back to the program, whether something happened or not.
-        return Step::Return(abi::SUCCESS);
+        return EventStep::Return(abi::SUCCESS);
     }
     // SAFETY: as the caller promises.
     let readable = unsafe { with_context(context, |context| context.hotplug.readable()) }.flatten();
     let wait = if readable.is_some() { left } else { left.min(RECONNECT) };
     let milliseconds = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX);
-    Step::Wait { fd: readable.unwrap_or(pollfd { fd: -1, events: 0, revents: 0 }), milliseconds }
+    EventStep::Wait { fd: readable.unwrap_or(pollfd { fd: -1, events: 0, revents: 0 }), milliseconds }
 }
 
 /// # Safety

@@ -11,7 +11,7 @@ use super::dialogue::{Dialogue, SessionState};
 use super::lines::ImageSource;
 use super::plan::Plan;
 use super::reply_info::{ImageStart, Side};
-use crate::jpeg::Source;
+use crate::jpeg::ByteSource;
 use crate::{DeviceError, ProtocolError, ScanError};
 
 /// Bytes of a waiting image that are kept in memory; what is more goes into a file.
@@ -21,20 +21,20 @@ const READ_BACK: usize = 64 * 1024;
 
 /// An image that waits.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct WaitingImage {
     pub start: ImageStart,
     height: u32,
     file: SpooledTempFile,
 }
 
-impl Waiting {
-    pub(super) fn rewound(mut self) -> Result<Waiting, ScanError> {
+impl WaitingImage {
+    pub(super) fn rewound(mut self) -> Result<WaitingImage, ScanError> {
         self.file.rewind().map_err(ScanError::Spool)?;
         Ok(self)
     }
 }
 
-impl Source for Waiting {
+impl ByteSource for WaitingImage {
     type Error = ScanError;
 
     fn more(&mut self) -> Result<Option<Bytes>, ScanError> {
@@ -45,7 +45,7 @@ impl Source for Waiting {
     }
 }
 
-impl ImageSource for Waiting {
+impl ImageSource for WaitingImage {
     fn height(&self) -> Option<u32> {
         Some(self.height)
     }
@@ -188,13 +188,13 @@ impl Job {
     }
 
     /// Reads the rest of the job. The back, if there is one.
-    pub(super) fn finish(&mut self, dialogue: &mut Dialogue) -> Result<Option<Waiting>, ScanError> {
+    pub(super) fn finish(&mut self, dialogue: &mut Dialogue) -> Result<Option<WaitingImage>, ScanError> {
         while !self.over {
             self.pull_front(dialogue)?;
         }
         let Image::Ended(start, height) = self.back else { return Ok(None) };
         let file = self.spool.take().unwrap_or_else(|| SpooledTempFile::new(IN_MEMORY));
-        Ok(Some(Waiting { start, height, file }))
+        Ok(Some(WaitingImage { start, height, file }))
     }
 }
 
@@ -205,7 +205,7 @@ pub(super) struct Front<'a> {
     pub first: Option<Bytes>,
 }
 
-impl Source for Front<'_> {
+impl ByteSource for Front<'_> {
     type Error = ScanError;
 
     fn more(&mut self) -> Result<Option<Bytes>, ScanError> {

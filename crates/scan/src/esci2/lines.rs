@@ -5,11 +5,11 @@ use bytes::Bytes;
 
 use super::plan::Plan;
 use super::reply_info::ImageStart;
-use crate::jpeg::{Decoder, Source};
+use crate::jpeg::{ByteSource, Decoder};
 use crate::{Pixels, ProtocolError, ScanError};
 
 /// An image's data, and its height once the scanner has told it: behind the last of the data.
-pub(super) trait ImageSource: Source<Error = ScanError> {
+pub(super) trait ImageSource: ByteSource<Error = ScanError> {
     fn height(&self) -> Option<u32>;
 }
 

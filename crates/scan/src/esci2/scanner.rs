@@ -4,14 +4,14 @@ use bytes::Bytes;
 
 use super::capabilities::{self, Capabilities};
 use super::dialogue::{Dialogue, SessionState, Tell};
-use super::job::{Front, Job, Waiting};
+use super::job::{Front, Job, WaitingImage};
 use super::lines::{ImageSource, Lines, piece};
 use super::message::tokens;
 use super::pass::pass;
 use super::plan::Plan;
 use super::reply_info;
 use super::resync::{self, Effort};
-use crate::jpeg::Source;
+use crate::jpeg::ByteSource;
 use crate::support::channel::{is_gone, is_out_of_sync, or_cancelled};
 use crate::support::fill::{self, FilledPage};
 use crate::support::{Timeouts, settle};
@@ -26,7 +26,7 @@ pub(super) struct Esci2Scanner {
     capabilities: Capabilities,
     options: Options,
     /// The back of the sheet whose front was the page before, and how that was scanned.
-    back: Option<(Plan, Waiting)>,
+    back: Option<(Plan, WaitingImage)>,
 }
 
 /// What is at the other end.
@@ -137,7 +137,7 @@ impl Esci2Scanner {
     fn page_from_back(
         &mut self,
         plan: &Plan,
-        back: Waiting,
+        back: WaitingImage,
         sink: &mut dyn PageSink,
         progress: Tell<'_>,
     ) -> Result<Outcome, ScanError> {
@@ -250,7 +250,7 @@ struct Watched<'a> {
     cancel: &'a Cancel,
 }
 
-impl Source for Watched<'_> {
+impl ByteSource for Watched<'_> {
     type Error = ScanError;
 
     fn more(&mut self) -> Result<Option<Bytes>, ScanError> {

@@ -10,7 +10,7 @@ use super::guard::Guard;
 use super::note::Note;
 use super::oddities::Oddities;
 use super::plan::Plan;
-use crate::jpeg::Source;
+use crate::jpeg::ByteSource;
 use crate::{DeviceError, Progress, ProtocolError, ScanError};
 
 /// How often a page that is not there yet is asked for: HP's LaserJet M28w needs many at high resolutions.
@@ -193,7 +193,7 @@ impl<'a> Body<'a> {
     }
 }
 
-impl Source for Body<'_> {
+impl ByteSource for Body<'_> {
     type Error = ScanError;
 
     fn more(&mut self) -> Result<Option<Bytes>, ScanError> {

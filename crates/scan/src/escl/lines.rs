@@ -4,7 +4,7 @@
 use usbscan_escl::UNITS_PER_INCH;
 
 use super::plan::Plan;
-use crate::jpeg::{Decoder, Source};
+use crate::jpeg::{ByteSource, Decoder};
 use crate::{Pixels, ScanError};
 
 const WHITE: u8 = 0xff;
@@ -27,7 +27,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Reads the picture up to its first pixel.
-    pub(super) fn new(plan: &Plan, source: &mut dyn Source<Error = ScanError>) -> Result<Lines, ScanError> {
+    pub(super) fn new(plan: &Plan, source: &mut dyn ByteSource<Error = ScanError>) -> Result<Lines, ScanError> {
         let decoder = Decoder::new(source)?;
         let frame = decoder.frame();
         let expected =
@@ -48,7 +48,10 @@ impl Lines {
     }
 
     /// The lines of the page that there are next; `None` behind the last that the picture or the page has.
-    pub(super) fn next(&mut self, source: &mut dyn Source<Error = ScanError>) -> Result<Option<Vec<u8>>, ScanError> {
+    pub(super) fn next(
+        &mut self,
+        source: &mut dyn ByteSource<Error = ScanError>,
+    ) -> Result<Option<Vec<u8>>, ScanError> {
         while self.wanted > 0 {
             self.decoded.clear();
             if !self.decoder.lines(source, &mut self.decoded)? {

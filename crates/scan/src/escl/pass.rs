@@ -2,7 +2,7 @@
 
 use super::job::Body;
 use super::plan::Plan;
-use crate::jpeg::{Rewriter, Source};
+use crate::jpeg::{ByteSource, Rewriter};
 use crate::support::passed::PassedPage;
 use crate::{Flow, Outcome, PageFormat, PageSink, Progress, ProtocolError, ScanError};
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{JpegError, Source};
+use super::{ByteSource, JpegError};
 
 /// As many bits as are made ready at once.
 const READY: u32 = 32;
@@ -32,7 +32,7 @@ pub(super) struct Bits {
 }
 
 impl Bits {
-    pub(super) fn byte<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<u8, S::Error> {
+    pub(super) fn byte<S: ByteSource + ?Sized>(&mut self, source: &mut S) -> Result<u8, S::Error> {
         loop {
             if let Some(byte) = self.chunk.get(self.at) {
                 self.at += 1;
@@ -55,13 +55,13 @@ impl Bits {
     }
 
     /// The next two, the higher first.
-    pub(super) fn word<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<u16, S::Error> {
+    pub(super) fn word<S: ByteSource + ?Sized>(&mut self, source: &mut S) -> Result<u16, S::Error> {
         Ok(u16::from_be_bytes([self.byte(source)?, self.byte(source)?]))
     }
 
     /// Makes at least [`READY`] bits ready, enough for any code and the number behind it; behind the last they are 0.
     #[inline]
-    pub(super) fn prepare<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<(), S::Error> {
+    pub(super) fn prepare<S: ByteSource + ?Sized>(&mut self, source: &mut S) -> Result<(), S::Error> {
         if self.have >= READY {
             return Ok(());
         }
@@ -80,7 +80,7 @@ impl Bits {
 
     /// The same for `count` bits, at most that many: across the end of a chunk, where zeros are stuffed, and at a marker.
     #[cold]
-    fn prepare_bytewise<S: Source + ?Sized>(&mut self, source: &mut S, count: u32) -> Result<(), S::Error> {
+    fn prepare_bytewise<S: ByteSource + ?Sized>(&mut self, source: &mut S, count: u32) -> Result<(), S::Error> {
         while self.have < count {
             let byte = self.data_byte(source)?;
             self.bits = self.bits << 8 | u64::from(byte);
@@ -90,7 +90,7 @@ impl Bits {
     }
 
     /// A byte of data, without the zero that is stuffed behind FF.
-    fn data_byte<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<u8, S::Error> {
+    fn data_byte<S: ByteSource + ?Sized>(&mut self, source: &mut S) -> Result<u8, S::Error> {
         if self.marker.is_none() {
             match self.byte(source)? {
                 0xff => {}
@@ -125,7 +125,7 @@ impl Bits {
 
     /// Whether the data ends here, at a marker that no data follows. What is left of the last byte is filled with ones
     /// (T.81, F.1.2.3), with which no code begins that fits in there: none consists of ones only (C.2).
-    pub(super) fn is_at_end<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<bool, S::Error> {
+    pub(super) fn is_at_end<S: ByteSource + ?Sized>(&mut self, source: &mut S) -> Result<bool, S::Error> {
         self.prepare_bytewise(source, 8)?;
         let left = self.have.saturating_sub(self.invented);
         if left >= 8 || matches!(self.marker, Some(0xd0..=0xd7)) {
@@ -142,7 +142,11 @@ impl Bits {
     }
 
     /// Takes the restart marker that is due, and what fills up the byte before it.
-    pub(super) fn restart_marker<S: Source + ?Sized>(&mut self, source: &mut S, number: u8) -> Result<(), S::Error> {
+    pub(super) fn restart_marker<S: ByteSource + ?Sized>(
+        &mut self,
+        source: &mut S,
+        number: u8,
+    ) -> Result<(), S::Error> {
         self.prepare_bytewise(source, 8)?;
         if self.have.saturating_sub(self.invented) >= 8 || self.marker != Some(0xd0 + number) {
             return Err(JpegError::Damaged("a restart marker is not where it should be").into());

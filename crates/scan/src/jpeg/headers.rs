@@ -1,8 +1,8 @@
 //! The segments before the data (T.81, annex B): sizes, tables, and what of the standard is used.
 
 use super::bits::Bits;
-use super::huffman::Table;
-use super::{JpegError, Source};
+use super::huffman::HuffmanTable;
+use super::{ByteSource, JpegError};
 
 /// Bytes of segments before the data; a colour profile is part of them, a film is not.
 const MOST_HEADER_BYTES: usize = 4 << 20;
@@ -33,8 +33,8 @@ pub(super) struct Headers {
     pub restart_interval: u32,
     /// In the order in which coefficients come.
     pub quantization: [[f32; 64]; 4],
-    pub dc: [Table; 4],
-    pub ac: [Table; 4],
+    pub dc: [HuffmanTable; 4],
+    pub ac: [HuffmanTable; 4],
     /// The components are red, green and blue.
     pub is_rgb: bool,
 }
@@ -45,11 +45,11 @@ impl Headers {
     }
 
     /// Reads up to the first byte of data.
-    pub(super) fn read<S: Source + ?Sized>(bits: &mut Bits, source: &mut S) -> Result<Headers, S::Error> {
+    pub(super) fn read<S: ByteSource + ?Sized>(bits: &mut Bits, source: &mut S) -> Result<Headers, S::Error> {
         if bits.word(source)? != 0xffd8 {
             return Err(JpegError::NotJpeg.into());
         }
-        let empty = Table::new(&[0; 16], Vec::new())?;
+        let empty = HuffmanTable::new(&[0; 16], Vec::new())?;
         let mut headers = Headers {
             width: 0,
             height: 0,
@@ -167,7 +167,7 @@ impl Headers {
             let (counts, rest) = rest.split_first_chunk::<16>().ok_or(bad.clone())?;
             let total = counts.iter().map(|count| usize::from(*count)).sum();
             let (symbols, rest) = rest.split_at_checked(total).ok_or(bad.clone())?;
-            let table = Table::new(counts, symbols.to_vec())?;
+            let table = HuffmanTable::new(counts, symbols.to_vec())?;
             let tables = match kind >> 4 {
                 0 => &mut self.dc,
                 1 => &mut self.ac,
@@ -225,7 +225,7 @@ impl Headers {
 }
 
 /// The next marker; FF may come more than once before it.
-fn marker<S: Source + ?Sized>(bits: &mut Bits, source: &mut S, left: &mut usize) -> Result<u8, S::Error> {
+fn marker<S: ByteSource + ?Sized>(bits: &mut Bits, source: &mut S, left: &mut usize) -> Result<u8, S::Error> {
     if bits.byte(source)? != 0xff {
         return Err(JpegError::Damaged("a segment begins without a marker").into());
     }
@@ -239,7 +239,10 @@ fn marker<S: Source + ?Sized>(bits: &mut Bits, source: &mut S, left: &mut usize)
 }
 
 /// Behind the data: how many lines there were, if that is what comes (DNL).
-pub(super) fn number_of_lines<S: Source + ?Sized>(bits: &mut Bits, source: &mut S) -> Result<Option<u32>, S::Error> {
+pub(super) fn number_of_lines<S: ByteSource + ?Sized>(
+    bits: &mut Bits,
+    source: &mut S,
+) -> Result<Option<u32>, S::Error> {
     if bits.take_marker() != Some(0xdc) {
         return Ok(None);
     }

@@ -1,7 +1,7 @@
 //! Huffman codes (T.81, annex C and F): symbols of a table, and with them the 64 coefficients of a block.
 
 use super::bits::Bits;
-use super::{JpegError, Source};
+use super::{ByteSource, JpegError};
 
 /// Codes of up to so many bits are found in one step, and so are coefficients whose code and number have no more together.
 const QUICK: u32 = 10;
@@ -18,7 +18,7 @@ struct Coefficient {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Table {
+pub(super) struct HuffmanTable {
     /// For the next bits: the length of the code they begin with, and its symbol; length 0: it is longer.
     quick: Box<[(u8, u8); 1 << QUICK]>,
     coefficients: Box<[Coefficient; 1 << QUICK]>,
@@ -29,9 +29,9 @@ pub(super) struct Table {
     symbols: Vec<u8>,
 }
 
-impl Table {
+impl HuffmanTable {
     /// From how many codes there are of each length, and their symbols in order.
-    pub(super) fn new(counts: &[u8; 16], symbols: Vec<u8>) -> Result<Table, JpegError> {
+    pub(super) fn new(counts: &[u8; 16], symbols: Vec<u8>) -> Result<HuffmanTable, JpegError> {
         let mut quick = Box::new([(0, 0); 1 << QUICK]);
         let (mut ends, mut offsets) = ([0; 16], [0; 16]);
         let (mut code, mut place) = (0u32, 0usize);
@@ -57,7 +57,7 @@ impl Table {
         for (bits, (coefficient, (length, symbol))) in coefficients.iter_mut().zip(*quick).enumerate() {
             *coefficient = quick_coefficient(bits as u32, u32::from(length), symbol);
         }
-        Ok(Table { quick, coefficients, ends, offsets, symbols })
+        Ok(HuffmanTable { quick, coefficients, ends, offsets, symbols })
     }
 
     /// The next symbol; as many bits are ready as its code may have.
@@ -80,7 +80,7 @@ impl Table {
 
     /// The next coefficient of a block behind the first.
     #[inline]
-    fn coefficient<S: Source + ?Sized>(&self, bits: &mut Bits, source: &mut S) -> Result<Coefficient, S::Error> {
+    fn coefficient<S: ByteSource + ?Sized>(&self, bits: &mut Bits, source: &mut S) -> Result<Coefficient, S::Error> {
         bits.prepare(source)?;
         let coefficient = self.coefficients[bits.peek(QUICK) as usize];
         if coefficient.bits > 0 {
@@ -154,10 +154,10 @@ const TURNED: [u8; 64] = {
 
 /// The coefficients of one block, multiplied out, its rows as columns. Whether there is none but the first.
 #[inline]
-pub(super) fn block<S: Source + ?Sized>(
+pub(super) fn block<S: ByteSource + ?Sized>(
     bits: &mut Bits,
     source: &mut S,
-    (dc, ac): (&Table, &Table),
+    (dc, ac): (&HuffmanTable, &HuffmanTable),
     quantization: &[f32; 64],
     last: &mut i32,
     block: &mut [f32; 64],
@@ -196,8 +196,8 @@ mod tests {
     #[expect(clippy::unusual_byte_groupings, reason = "code, number, what follows")]
     fn a_coefficient_that_is_looked_up_is_the_one_of_its_code_and_number() {
         // A code of two bits for 16 places and a number of three bits; one for the end; one for 16 places.
-        let table =
-            Table::new(&[0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], vec![0x23, 0x00, 0xf0]).expect("a table");
+        let table = HuffmanTable::new(&[0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], vec![0x23, 0x00, 0xf0])
+            .expect("a table");
         let looked_up = |bits: usize| {
             let Coefficient { bits, run, value } = table.coefficients[bits];
             (bits, run, value)

@@ -52,7 +52,7 @@ pub enum JpegError {
 }
 
 /// Where the bytes come from.
-pub trait Source {
+pub trait ByteSource {
     /// What can go wrong there, and with the picture.
     type Error: From<JpegError>;
 
@@ -105,7 +105,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`JpegError`], and those of the source.
-    pub fn new<S: Source + ?Sized>(source: &mut S) -> Result<Decoder, S::Error> {
+    pub fn new<S: ByteSource + ?Sized>(source: &mut S) -> Result<Decoder, S::Error> {
         let mut bits = Bits::default();
         let headers = Headers::read(&mut bits, source)?;
         let planes = headers.components.iter().map(|component| Plane::new(&headers, component)).collect();
@@ -127,7 +127,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`JpegError`], and those of the source.
-    pub fn lines<S: Source + ?Sized>(&mut self, source: &mut S, into: &mut Vec<u8>) -> Result<bool, S::Error> {
+    pub fn lines<S: ByteSource + ?Sized>(&mut self, source: &mut S, into: &mut Vec<u8>) -> Result<bool, S::Error> {
         let Some(count) = self.row(source, Blocks::Decoded)? else { return Ok(false) };
         strip::pixels(&self.headers, &self.planes, count, into);
         Ok(true)
@@ -135,7 +135,7 @@ impl Decoder {
 
     /// Goes through the next row of MCUs and makes no pixels of it. False: there are none any more. Unlike [`Decoder::lines`] it
     /// looks for the end of the data behind the last.
-    fn walk<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<bool, S::Error> {
+    fn walk<S: ByteSource + ?Sized>(&mut self, source: &mut S) -> Result<bool, S::Error> {
         let has_row = self.row(source, Blocks::Skipped)?.is_some();
         if self.over && self.data_end.is_none() {
             if !self.bits.is_at_end(source)? {
@@ -147,7 +147,7 @@ impl Decoder {
     }
 
     /// The next row of MCUs: how many lines it has.
-    fn row<S: Source + ?Sized>(&mut self, source: &mut S, blocks: Blocks) -> Result<Option<u32>, S::Error> {
+    fn row<S: ByteSource + ?Sized>(&mut self, source: &mut S, blocks: Blocks) -> Result<Option<u32>, S::Error> {
         if self.over {
             return Ok(None);
         }
@@ -173,7 +173,7 @@ impl Decoder {
     }
 
     /// At a restart interval's end: the marker, and everything begins anew.
-    fn restart<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<(), S::Error> {
+    fn restart<S: ByteSource + ?Sized>(&mut self, source: &mut S) -> Result<(), S::Error> {
         if self.headers.restart_interval == 0 {
             return Ok(());
         }
@@ -187,7 +187,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn mcu<S: Source + ?Sized>(&mut self, source: &mut S, mcu: u32, blocks: Blocks) -> Result<(), S::Error> {
+    fn mcu<S: ByteSource + ?Sized>(&mut self, source: &mut S, mcu: u32, blocks: Blocks) -> Result<(), S::Error> {
         let mut block = [0.0; 64];
         for (at, component) in self.headers.components.iter().enumerate() {
             let tables = (&self.headers.dc[component.dc], &self.headers.ac[component.ac]);

@@ -7,7 +7,7 @@
 
 use ::bytes::Bytes;
 
-use super::{Decoder, Frame, Source};
+use super::{ByteSource, Decoder, Frame};
 
 /// End of image.
 const EOI: [u8; 2] = [0xff, 0xd9];
@@ -28,7 +28,7 @@ impl Rewriter {
     ///
     /// # Errors
     /// [`super::JpegError`], and those of the source.
-    pub fn new<S: Source + ?Sized>(source: &mut S) -> Result<Rewriter, S::Error> {
+    pub fn new<S: ByteSource + ?Sized>(source: &mut S) -> Result<Rewriter, S::Error> {
         let mut taken = Vec::new();
         let decoder = Decoder::new(&mut Tee { source, taken: &mut taken })?;
         let head: Vec<u8> = taken.drain(..decoder.bits.consumed() as usize).collect();
@@ -80,7 +80,7 @@ impl Rewriter {
     ///
     /// # Errors
     /// [`super::JpegError`], also for data that is damaged or more than the frame has; and those of the source.
-    pub fn next<S: Source + ?Sized>(&mut self, source: &mut S) -> Result<Option<Bytes>, S::Error> {
+    pub fn next<S: ByteSource + ?Sized>(&mut self, source: &mut S) -> Result<Option<Bytes>, S::Error> {
         while !self.over {
             self.over = !self.decoder.walk(&mut Tee { source, taken: &mut self.taken })?;
             let end = self.decoder.data_end.unwrap_or(self.decoder.bits.data_consumed());
@@ -144,7 +144,7 @@ struct Tee<'a, S: ?Sized> {
     taken: &'a mut Vec<u8>,
 }
 
-impl<S: Source + ?Sized> Source for Tee<'_, S> {
+impl<S: ByteSource + ?Sized> ByteSource for Tee<'_, S> {
     type Error = S::Error;
 
     fn more(&mut self) -> Result<Option<Bytes>, S::Error> {

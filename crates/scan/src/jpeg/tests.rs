@@ -14,7 +14,7 @@ struct Chunks<'a> {
     most: usize,
 }
 
-impl Source for Chunks<'_> {
+impl ByteSource for Chunks<'_> {
     type Error = JpegError;
 
     fn more(&mut self) -> Result<Option<Bytes>, JpegError> {
@@ -280,7 +280,7 @@ fn what_can_not_be_decoded_line_by_line_is_refused_in_words() {
 /// A source that never ends.
 struct Endless(&'static [u8], bool);
 
-impl Source for Endless {
+impl ByteSource for Endless {
     type Error = JpegError;
 
     fn more(&mut self) -> Result<Option<Bytes>, JpegError> {

@@ -42,7 +42,7 @@ impl Sequence {
 }
 
 #[derive(Debug)]
-enum Source {
+enum Origin {
     Eight(Sensor<u8>),
     Sixteen(Sensor<u16>),
 }
@@ -50,7 +50,7 @@ enum Source {
 /// The wire lines of one scan.
 #[derive(Debug)]
 pub(super) struct Lines {
-    source: Source,
+    source: Origin,
     sequence: Sequence,
     width: usize,
     height: u32,
@@ -77,8 +77,8 @@ impl Lines {
         let in_colour = matches!(sequence, Sequence::Pixel(_) | Sequence::Line(_) | Sequence::Page(_));
         let distance = if in_colour { distance } else { 0 };
         let source = match settings.depth {
-            0..=8 => Source::Eight(Sensor::new(glass, view, distance)?),
-            _ => Source::Sixteen(Sensor::new(glass, view, distance)?),
+            0..=8 => Origin::Eight(Sensor::new(glass, view, distance)?),
+            _ => Origin::Sixteen(Sensor::new(glass, view, distance)?),
         };
         Ok(Lines {
             source,
@@ -158,8 +158,8 @@ impl Lines {
         let (depth, threshold, negative) = (self.depth, self.threshold, self.negative);
         let encoding = RowEncoding { lines: (self.sequence, channel), depth, threshold, negative };
         match &mut self.source {
-            Source::Eight(rows) => encoding.encode(rows.row(row), self.mirror, &self.tone, line),
-            Source::Sixteen(rows) => encoding.encode(rows.row(row), self.mirror, &self.tone, line),
+            Origin::Eight(rows) => encoding.encode(rows.row(row), self.mirror, &self.tone, line),
+            Origin::Sixteen(rows) => encoding.encode(rows.row(row), self.mirror, &self.tone, line),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What was set with PARA, and what of it there is: the lists of a PX-M7050 (docs/esc-i2.md).
 
-use super::words::{self, Value, integer, number};
+use super::words::{self, TokenValue, integer, number};
 use crate::glass::Alignment;
 use crate::jpeg::{FrameHeight, Sampling};
 
@@ -152,18 +152,19 @@ impl Settings {
         new.is_possible().then_some(new)
     }
 
-    fn take(&mut self, key: &[u8; 4], values: &[Value]) -> Option<()> {
+    fn take(&mut self, key: &[u8; 4], values: &[TokenValue]) -> Option<()> {
         let small = |number: &i64, most: u32| u32::try_from(*number).ok().filter(|number| *number <= most);
         match (key, values) {
             (b"#FB ", []) => self.from = From::Flatbed,
             (b"#ADF", words) => {
-                let known = |value: &Value| matches!(value, Value::Word(word) if word == b"DPLX" || word == b"PEDT");
+                let known =
+                    |value: &TokenValue| matches!(value, TokenValue::Word(word) if word == b"DPLX" || word == b"PEDT");
                 words.iter().all(known).then_some(())?;
-                self.from = From::Feeder { duplex: words.contains(&Value::Word(*b"DPLX")) };
+                self.from = From::Feeder { duplex: words.contains(&TokenValue::Word(*b"DPLX")) };
             }
-            (b"#RSM", [Value::Number(dpi)]) => self.dpi.0 = small(dpi, 1200)?,
-            (b"#RSS", [Value::Number(dpi)]) => self.dpi.1 = small(dpi, 2400)?,
-            (b"#COL", [Value::Word(word)]) => {
+            (b"#RSM", [TokenValue::Number(dpi)]) => self.dpi.0 = small(dpi, 1200)?,
+            (b"#RSS", [TokenValue::Number(dpi)]) => self.dpi.1 = small(dpi, 2400)?,
+            (b"#COL", [TokenValue::Word(word)]) => {
                 self.colour = match word {
                     b"C024" => Colour::Rgb,
                     b"M008" => Colour::Gray,
@@ -171,24 +172,24 @@ impl Settings {
                     _ => return None,
                 }
             }
-            (b"#FMT", [Value::Word(word)]) => {
+            (b"#FMT", [TokenValue::Word(word)]) => {
                 self.jpeg = match word {
                     b"RAW " => false,
                     b"JPG " => true,
                     _ => return None,
                 }
             }
-            (b"#JPG", [Value::Number(quality)]) => self.quality = small(quality, 100)?.max(1) as u8,
-            (b"#THR", [Value::Number(threshold)]) => self.threshold = small(threshold, 255)? as u8,
-            (b"#GMM", [Value::Word(word)]) if word == b"UG10" || word == b"UG18" => self.gamma = *word,
-            (b"#PAG", [Value::Number(images)]) => self.images = small(images, 999)?,
-            (b"#BSZ", [Value::Number(bytes)]) => self.chunk = small(bytes, MOST_CHUNK)?.max(1),
-            (b"#ACQ", [Value::Number(x), Value::Number(y), Value::Number(w), Value::Number(h)]) => {
+            (b"#JPG", [TokenValue::Number(quality)]) => self.quality = small(quality, 100)?.max(1) as u8,
+            (b"#THR", [TokenValue::Number(threshold)]) => self.threshold = small(threshold, 255)? as u8,
+            (b"#GMM", [TokenValue::Word(word)]) if word == b"UG10" || word == b"UG18" => self.gamma = *word,
+            (b"#PAG", [TokenValue::Number(images)]) => self.images = small(images, 999)?,
+            (b"#BSZ", [TokenValue::Number(bytes)]) => self.chunk = small(bytes, MOST_CHUNK)?.max(1),
+            (b"#ACQ", [TokenValue::Number(x), TokenValue::Number(y), TokenValue::Number(w), TokenValue::Number(h)]) => {
                 for (field, value) in self.area.iter_mut().zip([x, y, w, h]) {
                     *field = small(value, 65_535)?;
                 }
             }
-            (b"#GMT", [Value::Word(name), Value::Bytes(bytes)]) => self.curves.set(name, bytes)?,
+            (b"#GMT", [TokenValue::Word(name), TokenValue::Bytes(bytes)]) => self.curves.set(name, bytes)?,
             // Matrices change nothing here, like the built-in curves.
             (b"#CMX", _) => {}
             _ => return None,

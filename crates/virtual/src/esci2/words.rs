@@ -43,15 +43,15 @@ pub(super) fn text(text: &str) -> String {
 
 /// A value behind a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value {
+pub(super) enum TokenValue {
     Number(i64),
     Word([u8; 4]),
     Bytes(Vec<u8>),
 }
 
 /// The keys of a block of parameters, with their values. `None`: it makes no sense.
-pub(super) fn parameters(mut bytes: &[u8]) -> Option<Vec<([u8; 4], Vec<Value>)>> {
-    let mut all: Vec<([u8; 4], Vec<Value>)> = Vec::new();
+pub(super) fn parameters(mut bytes: &[u8]) -> Option<Vec<([u8; 4], Vec<TokenValue>)>> {
+    let mut all: Vec<([u8; 4], Vec<TokenValue>)> = Vec::new();
     while !bytes.is_empty() {
         let (group, rest) = bytes.split_first_chunk::<4>()?;
         bytes = rest;
@@ -62,22 +62,22 @@ pub(super) fn parameters(mut bytes: &[u8]) -> Option<Vec<([u8; 4], Vec<Value>)>>
                 all.push((*group, Vec::new()));
                 continue;
             }
-            b'd' if group[1..].iter().all(u8::is_ascii_digit) => Value::Number(text()?.parse().ok()?),
+            b'd' if group[1..].iter().all(u8::is_ascii_digit) => TokenValue::Number(text()?.parse().ok()?),
             kind @ (b'i' | b'x')
                 if bytes.len() >= 4 && group[1..].iter().all(|b| b"-0123456789abcdefABCDEF".contains(b)) =>
             {
                 let (more, rest) = bytes.split_first_chunk::<4>()?;
                 bytes = rest;
                 let digits = format!("{}{}", text()?, std::str::from_utf8(more).ok()?);
-                Value::Number(i64::from_str_radix(&digits, if kind == b'i' { 10 } else { 16 }).ok()?)
+                TokenValue::Number(i64::from_str_radix(&digits, if kind == b'i' { 10 } else { 16 }).ok()?)
             }
             b'h' if group[1..].iter().all(u8::is_ascii_hexdigit) => {
                 let length = usize::from_str_radix(text()?, 16).ok()?;
                 let (raw, rest) = bytes.split_at_checked(length.next_multiple_of(4))?;
                 bytes = rest;
-                Value::Bytes(raw[..length].to_vec())
+                TokenValue::Bytes(raw[..length].to_vec())
             }
-            _ => Value::Word(*group),
+            _ => TokenValue::Word(*group),
         };
         all.last_mut()?.1.push(value);
     }
@@ -105,15 +105,15 @@ mod tests {
     fn parameters_are_keys_and_values() {
         let all =
             parameters(b"#ADFDPLX#RSMi0000300#ACQd000i-000001x000001f#GMTRED h006#abcde  #PAGd002#---#XXX").unwrap();
-        let numbers = vec![Value::Number(0), Value::Number(-1), Value::Number(31)];
+        let numbers = vec![TokenValue::Number(0), TokenValue::Number(-1), TokenValue::Number(31)];
         assert_eq!(
             all,
             [
-                (*b"#ADF", vec![Value::Word(*b"DPLX")]),
-                (*b"#RSM", vec![Value::Number(300)]),
+                (*b"#ADF", vec![TokenValue::Word(*b"DPLX")]),
+                (*b"#RSM", vec![TokenValue::Number(300)]),
                 (*b"#ACQ", numbers),
-                (*b"#GMT", vec![Value::Word(*b"RED "), Value::Bytes(b"#abcde".to_vec())]),
-                (*b"#PAG", vec![Value::Number(2)]),
+                (*b"#GMT", vec![TokenValue::Word(*b"RED "), TokenValue::Bytes(b"#abcde".to_vec())]),
+                (*b"#PAG", vec![TokenValue::Number(2)]),
             ]
         );
         for bad in [&b"#RS"[..], b"d001", b"#GMTh0ff1234", b"#RSMi000012345678"] {

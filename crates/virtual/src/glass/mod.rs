@@ -25,7 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chart::{Chart, ChartRows};
-use picture::{PictureRows, Source};
+use picture::{PictureRows, PictureSource};
 
 pub use picture::{DEFAULT_DPI, GlassError};
 pub use sample::Sample;
@@ -74,7 +74,7 @@ pub enum Bits {
 #[derive(Debug, Clone)]
 enum What {
     Chart(Arc<Chart>),
-    Picture(Source),
+    Picture(PictureSource),
 }
 
 /// What lies on the glass.
@@ -112,7 +112,7 @@ impl Glass {
     /// # Errors
     /// When it can't be read to its end now.
     pub fn png_file(path: impl AsRef<Path>) -> Result<Glass, GlassError> {
-        Glass::picture(Source::File(path.as_ref().into()))
+        Glass::picture(PictureSource::File(path.as_ref().into()))
     }
 
     /// A PNG in memory.
@@ -120,10 +120,10 @@ impl Glass {
     /// # Errors
     /// When it can't be read to its end.
     pub fn png_bytes(bytes: impl Into<Arc<[u8]>>) -> Result<Glass, GlassError> {
-        Glass::picture(Source::Bytes(bytes.into()))
+        Glass::picture(PictureSource::Bytes(bytes.into()))
     }
 
-    fn picture(source: Source) -> Result<Glass, GlassError> {
+    fn picture(source: PictureSource) -> Result<Glass, GlassError> {
         picture::check(&source)?;
         Ok(Glass::of(What::Picture(source)))
     }

@@ -38,7 +38,7 @@ pub enum GlassError {
 
 /// Where the PNG's bytes are.
 #[derive(Debug, Clone)]
-pub(super) enum Source {
+pub(super) enum PictureSource {
     File(Arc<Path>),
     Bytes(Arc<[u8]>),
 }
@@ -46,18 +46,18 @@ pub(super) enum Source {
 trait ReadSeek: BufRead + Seek + Send {}
 impl<T: BufRead + Seek + Send> ReadSeek for T {}
 
-impl Source {
+impl PictureSource {
     fn name(&self) -> String {
         match self {
-            Source::File(path) => path.display().to_string(),
-            Source::Bytes(_) => "the picture".to_owned(),
+            PictureSource::File(path) => path.display().to_string(),
+            PictureSource::Bytes(_) => "the picture".to_owned(),
         }
     }
 
     fn open(&self) -> Result<Box<dyn ReadSeek>, GlassError> {
         match self {
-            Source::Bytes(bytes) => Ok(Box::new(Cursor::new(bytes.clone()))),
-            Source::File(path) => match File::open(path) {
+            PictureSource::Bytes(bytes) => Ok(Box::new(Cursor::new(bytes.clone()))),
+            PictureSource::File(path) => match File::open(path) {
                 Ok(file) => Ok(Box::new(BufReader::with_capacity(64 * 1024, file))),
                 Err(source) => Err(GlassError::Open { path: path.to_path_buf(), source }),
             },
@@ -79,7 +79,7 @@ struct Decoding {
 }
 
 impl Decoding {
-    fn begin(source: &Source) -> Result<Decoding, GlassError> {
+    fn begin(source: &PictureSource) -> Result<Decoding, GlassError> {
         let failed = |error| GlassError::Decode { name: source.name(), source: error };
         let mut decoder = Decoder::new_with_limits(source.open()?, Limits { bytes: DECODER_MEMORY });
         decoder.set_transformations(Transformations::EXPAND);
@@ -166,7 +166,7 @@ fn convert<S: Sample>(row: &[u8], channels: usize, sixteen: bool, pixels: &mut V
 /// Renders rows of a picture: each pixel is the picture's nearest (the one under its centre), so at
 /// the picture's own resolution the pixels come back as they are.
 pub(super) struct PictureRows<S> {
-    source: Source,
+    source: PictureSource,
     decoding: Decoding,
     view: View,
     /// The picture's column under each of the view's; none: beside the picture.
@@ -180,7 +180,7 @@ pub(super) struct PictureRows<S> {
 }
 
 impl<S: Sample> PictureRows<S> {
-    pub(super) fn new(source: &Source, view: View) -> Result<PictureRows<S>, GlassError> {
+    pub(super) fn new(source: &PictureSource, view: View) -> Result<PictureRows<S>, GlassError> {
         let decoding = Decoding::begin(source)?;
         let column = |x: u32| nearest(u64::from(view.left) + u64::from(x), decoding.dpi.0, view.dpi.0);
         let columns = (0..view.width).map(column).take_while(|x| *x < decoding.size.0).collect();
@@ -250,7 +250,7 @@ fn nearest(pixel: u64, picture_dpi: u32, view_dpi: u32) -> u32 {
 }
 
 /// Reads a whole picture once, so that what is wrong with it shows before it is scanned.
-pub(super) fn check(source: &Source) -> Result<(), GlassError> {
+pub(super) fn check(source: &PictureSource) -> Result<(), GlassError> {
     let mut decoding = Decoding::begin(source)?;
     let failed = |error| GlassError::Decode { name: source.name(), source: error };
     let mut row: Vec<[u8; 3]> = Vec::new();

@@ -39,7 +39,7 @@ pub fn to_pcapng(file: Vec<u8>) -> Result<Vec<u8>, ReplayError> {
         _ => return Err(ReplayError::NotPcapng),
     };
     let mut output = Output::new();
-    for Frame { at, link, data } in frames {
+    for CapturedPacket { at, link, data } in frames {
         match link {
             LINK_USBMON if data.len() >= USBMON => {
                 output.record(&data[..USBMON], &data[USBMON..]);
@@ -60,13 +60,13 @@ pub fn to_pcapng(file: Vec<u8>) -> Result<Vec<u8>, ReplayError> {
 }
 
 /// A captured packet with its link type.
-struct Frame<'a> {
+struct CapturedPacket<'a> {
     at: usize,
     link: u32,
     data: &'a [u8],
 }
 
-fn pcap_frames(file: &[u8]) -> Result<Vec<Frame<'_>>, ReplayError> {
+fn pcap_frames(file: &[u8]) -> Result<Vec<CapturedPacket<'_>>, ReplayError> {
     // The upper bits are flags of the frame check sequence.
     let link = word(file, 20).ok_or(ReplayError::Broken { at: 0 })? & 0x0fff_ffff;
     let mut frames = Vec::new();
@@ -75,14 +75,14 @@ fn pcap_frames(file: &[u8]) -> Result<Vec<Frame<'_>>, ReplayError> {
         let length = word(file, at + 8).ok_or(ReplayError::Broken { at })? as usize;
         let data = (at + 16).checked_add(length).and_then(|end| file.get(at + 16..end));
         let data = data.ok_or(ReplayError::Broken { at })?;
-        frames.push(Frame { at, link, data });
+        frames.push(CapturedPacket { at, link, data });
         at += 16 + length;
     }
     Ok(frames)
 }
 
 /// The packets of enhanced packet blocks.
-fn pcapng_frames(file: &[u8]) -> Result<Vec<Frame<'_>>, ReplayError> {
+fn pcapng_frames(file: &[u8]) -> Result<Vec<CapturedPacket<'_>>, ReplayError> {
     let (mut frames, mut links) = (Vec::new(), Vec::new());
     let mut at = 0;
     while at < file.len() {
@@ -101,7 +101,7 @@ fn pcapng_frames(file: &[u8]) -> Result<Vec<Frame<'_>>, ReplayError> {
                 let data = (at + 28).checked_add(captured as usize).filter(|data_end| *data_end <= end - 4);
                 let Some(data) = data.and_then(|data_end| file.get(at + 28..data_end)) else { return Err(broken) };
                 let Some(link) = links.get(interface as usize) else { return Err(broken) };
-                frames.push(Frame { at, link: *link, data });
+                frames.push(CapturedPacket { at, link: *link, data });
             }
             _ => {}
         }
