@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use usbscan_client::{Pending, Session};
 use usbscan_daemon::{Config, Running};
-use usbscan_usb::{Bus, Completion, Device, Endpoint, EndpointAddress, InterfaceNumber, Status, Token};
+use usbscan_usb::{Bus, Completion, Device, Endpoint, EndpointAddress, InterfaceNumber, Token, TransferStatus};
 use usbscan_virtual::{Model, VirtualBus};
 use usbscan_wire::Command;
 
@@ -157,7 +157,7 @@ impl Bare {
                 }
                 _ => {
                     let done = line.done.recv()?;
-                    if done.status != Status::Completed {
+                    if done.status != TransferStatus::Completed {
                         return Err(format!("a transfer ended as {:?}", done.status).into());
                     }
                     in_flight -= 1;

@@ -19,7 +19,7 @@ use usbscan_wire::Pipe;
 use super::area::AreaArgument;
 use super::exit::Exit;
 pub use normalized::normalized;
-pub use raw::{Direction, Raw, Recipient, RequestType, Target};
+pub use raw::{Direction, Raw, RawTarget, Recipient, RequestType};
 pub use run::Run;
 
 /// Scan with USB scanners, and cancel scans that hang
@@ -61,7 +61,7 @@ pub enum Command {
     /// List the scanners
     List,
     /// Show a scanner's sessions and pending requests
-    Status(Device),
+    Status(DeviceArg),
     /// Show a scanner's options and their possible values
     Options(ScanOptions),
     /// Scan one page, or every page in the feeder
@@ -89,7 +89,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Device {
+pub struct DeviceArg {
     /// Name or stable id of the scanner, or a prefix of either; optional if there is only one
     #[arg(value_name = "DEVICE")]
     pub device: Option<String>,
@@ -98,7 +98,7 @@ pub struct Device {
 #[derive(Debug, Args)]
 pub struct ScanOptions {
     #[command(flatten)]
-    pub device: Device,
+    pub device: DeviceArg,
 
     #[command(flatten)]
     pub driver: Driver,
@@ -114,7 +114,7 @@ pub struct Driver {
 #[derive(Debug, Args)]
 pub struct Scan {
     #[command(flatten)]
-    pub device: Device,
+    pub device: DeviceArg,
 
     #[command(flatten)]
     pub driver: Driver,
@@ -229,7 +229,7 @@ pub enum Format {
 #[command(override_usage = "usbscan cancel [--pipe <PIPE>] [DEVICE]\n       usbscan cancel --request <SESSION/ID>")]
 pub struct Cancel {
     #[command(flatten)]
-    pub device: Device,
+    pub device: DeviceArg,
 
     /// Cancel only this pipe's requests, without returning the scanner to idle
     #[arg(long, value_name = "PIPE", conflicts_with = "request")]
@@ -243,7 +243,7 @@ pub struct Cancel {
 #[derive(Debug, Args)]
 pub struct WaitEvent {
     #[command(flatten)]
-    pub device: Device,
+    pub device: DeviceArg,
 
     /// Timeout in seconds [default: none]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
@@ -268,7 +268,7 @@ pub struct Watch {
 #[derive(Debug, Args)]
 pub struct Capture {
     #[command(flatten)]
-    pub device: Device,
+    pub device: DeviceArg,
 
     /// Output file in pcapng format, readable only by you; - is standard output
     #[arg(short, long, value_name = "FILE.pcapng|-")]
@@ -289,7 +289,7 @@ pub struct Actions {
 #[derive(Debug, Args)]
 pub struct Reset {
     #[command(flatten)]
-    pub device: Device,
+    pub device: DeviceArg,
 
     /// Reset only this pipe: cancel its requests, clear its halt, discard surplus bytes [default: all]
     #[arg(long, value_name = "PIPE", conflicts_with = "whole_device")]

@@ -2,14 +2,14 @@
 
 use usbscan_client::Session;
 
-use super::args::Device;
+use super::args::DeviceArg;
 use super::failure::Failure;
 
 /// DEVICE as given (the daemon resolves prefixes), or the only scanner there is.
 ///
 /// # Errors
 /// [`Failure::NoScanner`], [`Failure::WhichScanner`], or the daemon's.
-pub fn select_device(session: &Session, device: &Device) -> Result<String, Failure> {
+pub fn select_device(session: &Session, device: &DeviceArg) -> Result<String, Failure> {
     if let Some(name) = &device.device {
         return Ok(name.clone());
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use usbscan_client::{Bytes, Endpoints, RequestData, Session, UsbRequest};
 use usbscan_wire::{PipeDescription, RequestKind, RequestRecipient};
 
-use super::args::{Direction, Raw, Recipient, RequestType, Target};
+use super::args::{Direction, Raw, RawTarget, Recipient, RequestType};
 use super::context::Context;
 use super::device::select_device;
 use super::failure::Failure;
@@ -63,7 +63,7 @@ pub fn run(context: &Context<'_>, args: &Raw) -> Result<(), Failure> {
     }
 }
 
-fn open(context: &Context<'_>, target: &Target, ends: Endpoints) -> Result<Session, Failure> {
+fn open(context: &Context<'_>, target: &RawTarget, ends: Endpoints) -> Result<Session, Failure> {
     let session = context.connect()?;
     let device = select_device(&session, &target.device)?;
     session.open_at(&device, Endpoints { interface: target.interface, ..ends })?;
@@ -73,7 +73,7 @@ fn open(context: &Context<'_>, target: &Target, ends: Endpoints) -> Result<Sessi
     Ok(session)
 }
 
-fn read(session: &Session, endpoint: Option<u8>, length: u32, target: &Target) -> Result<Bytes, Failure> {
+fn read(session: &Session, endpoint: Option<u8>, length: u32, target: &RawTarget) -> Result<Bytes, Failure> {
     Ok(match endpoint {
         Some(endpoint) => session.read_from(endpoint, length, target.timeout)?,
         None => session.read(length, target.timeout)?,
@@ -108,7 +108,7 @@ fn bytes_or_stdin(given: Option<&HexBytes>) -> Result<Vec<u8>, Failure> {
 }
 
 /// Raw bytes to a file or pipe; a hex dump to a terminal, which must not interpret a scanner's bytes.
-fn show(context: &Context<'_>, target: &Target, bytes: &[u8]) -> Result<(), Failure> {
+fn show(context: &Context<'_>, target: &RawTarget, bytes: &[u8]) -> Result<(), Failure> {
     let digits = target.dump || io::stdout().is_terminal();
     context.print(&json!({ "read": bytes.len(), "bytes": hex::plain(bytes) }), |out| match digits {
         true => out.write_all(hex::dump(bytes).as_bytes()),

@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use serde_json::json;
 use usbscan_wire::{DeviceStatus, LastCancel, PendingRequest, Recovery, SessionEntry};
 
-use super::args::Device;
+use super::args::DeviceArg;
 use super::context::Context;
 use super::failure::Failure;
 use super::label::label;
 use super::table::{Table, printable};
 
 /// Shows one scanner or all of them.
-pub fn run(context: &Context<'_>, device: &Device) -> Result<(), Failure> {
+pub fn run(context: &Context<'_>, device: &DeviceArg) -> Result<(), Failure> {
     let devices = context.connect()?.status(device.device.as_deref())?;
     context.print(&json!({ "devices": devices }), |out| {
         if devices.is_empty() {

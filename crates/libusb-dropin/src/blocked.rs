@@ -37,7 +37,7 @@ thread_local! {
 
 /// How a call goes on. Nothing to drop.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum CallStep {
     Return(c_int),
     /// Until one of the connection's two descriptors is ready: its socket, and what another thread that reads it wakes by.
     Wait([pollfd; 2]),
@@ -53,25 +53,25 @@ where
     S: FnOnce() -> Result<Transfer, c_int> + Copy,
 {
     let previous = Cancelability::disable();
-    let mut step = catch_panic(Step::Return(abi::ERROR_OTHER), || begin(start, transferred, returns_count));
+    let mut step = catch_panic(CallStep::Return(abi::ERROR_OTHER), || begin(start, transferred, returns_count));
     loop {
         match step {
-            Step::Return(code) => {
+            CallStep::Return(code) => {
                 previous.restore();
                 return code;
             }
             // SAFETY: the frames of the C program begin right above, as the caller promises.
-            Step::Wait(mut fds) => unsafe { cancel_point(previous, &mut fds, -1) },
+            CallStep::Wait(mut fds) => unsafe { cancel_point(previous, &mut fds, -1) },
         }
-        step = catch_panic(Step::Return(abi::ERROR_OTHER), advance);
+        step = catch_panic(CallStep::Return(abi::ERROR_OTHER), advance);
     }
 }
 
-fn begin(start: impl FnOnce() -> Result<Transfer, c_int>, transferred: *mut c_int, returns_count: bool) -> Step {
+fn begin(start: impl FnOnce() -> Result<Transfer, c_int>, transferred: *mut c_int, returns_count: bool) -> CallStep {
     write_count(transferred, 0);
     let transfer = match start() {
         Ok(transfer) => transfer,
-        Err(code) => return Step::Return(code),
+        Err(code) => return CallStep::Return(code),
     };
     let mut blocked = Some(Box::new(Blocked { transfer, transferred, returns_count }));
     let is_kept = SLOT.try_with(|slot| *slot.borrow_mut() = blocked.take());
@@ -80,11 +80,11 @@ fn begin(start: impl FnOnce() -> Result<Transfer, c_int>, transferred: *mut c_in
         // The thread is ending, and calls from one of its last destructors. It is not cancelled any more.
         (Err(_), Some(mut blocked)) => loop {
             match blocked.step() {
-                Step::Return(code) => return Step::Return(code),
-                Step::Wait(mut fds) => wait(&mut fds),
+                CallStep::Return(code) => return CallStep::Return(code),
+                CallStep::Wait(mut fds) => wait(&mut fds),
             }
         },
-        (Err(_), None) => Step::Return(abi::ERROR_OTHER),
+        (Err(_), None) => CallStep::Return(abi::ERROR_OTHER),
     }
 }
 
@@ -94,26 +94,26 @@ fn wait(fds: &mut [pollfd; 2]) {
 }
 
 /// One step of the call that is in this thread's slot.
-fn advance() -> Step {
+fn advance() -> CallStep {
     let step = SLOT.try_with(|slot| {
         let mut slot = slot.borrow_mut();
-        let step = slot.as_mut().map_or(Step::Return(abi::ERROR_OTHER), |blocked| blocked.step());
-        if matches!(step, Step::Return(_)) {
+        let step = slot.as_mut().map_or(CallStep::Return(abi::ERROR_OTHER), |blocked| blocked.step());
+        if matches!(step, CallStep::Return(_)) {
             *slot = None;
         }
         step
     });
-    step.unwrap_or(Step::Return(abi::ERROR_OTHER))
+    step.unwrap_or(CallStep::Return(abi::ERROR_OTHER))
 }
 
 impl Blocked {
-    fn step(&mut self) -> Step {
+    fn step(&mut self) -> CallStep {
         let Some(Ended { code, moved: actual_length }) = self.transfer.advance() else {
-            return self.transfer.poll_fds().map_or(Step::Return(abi::ERROR_OTHER), Step::Wait);
+            return self.transfer.poll_fds().map_or(CallStep::Return(abi::ERROR_OTHER), CallStep::Wait);
         };
         let count = c_int::try_from(actual_length).unwrap_or(c_int::MAX);
         write_count(self.transferred, count);
-        Step::Return(if code == abi::SUCCESS && self.returns_count { count } else { code })
+        CallStep::Return(if code == abi::SUCCESS && self.returns_count { count } else { code })
     }
 }
 

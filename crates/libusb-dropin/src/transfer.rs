@@ -71,7 +71,7 @@ pub(crate) enum Kind {
 
 /// What is to be moved.
 #[derive(Debug, Clone)]
-pub(crate) enum Job {
+pub(crate) enum TransferTarget {
     /// Bulk or interrupt.
     Pipe {
         /// Its address.
@@ -98,7 +98,7 @@ pub(crate) struct Ended {
 #[derive(Debug)]
 pub(crate) struct Transfer {
     connection: Arc<Connection>,
-    job: Job,
+    job: TransferTarget,
     buffer: CallerBuffer,
     moved: usize,
     /// `None`: no timeout.
@@ -114,7 +114,7 @@ impl Transfer {
     /// `NO_DEVICE` when the connection has ended.
     pub fn start(
         connection: Arc<Connection>,
-        job: Job,
+        job: TransferTarget,
         buffer: CallerBuffer,
         timeout: abi::Milliseconds,
     ) -> Result<Transfer, c_int> {
@@ -131,7 +131,7 @@ impl Transfer {
         let timeout = Some(left.map_or(f64::INFINITY, |left| left.min(most)));
         let length = (self.buffer.length - self.moved).min(PAYLOAD_LIMIT);
         let (command, payload) = match &self.job {
-            Job::Pipe { endpoint, kind, .. } => {
+            TransferTarget::Pipe { endpoint, kind, .. } => {
                 let endpoint = Some(*endpoint);
                 match kind {
                     Kind::Read => {
@@ -145,7 +145,7 @@ impl Transfer {
                     }
                 }
             }
-            Job::Control(command) => {
+            TransferTarget::Control(command) => {
                 let mut command = command.clone();
                 let mut payload = Vec::new();
                 if let Command::UsbRequest { timeout: seconds, direction, .. } = &mut command {
@@ -191,8 +191,8 @@ impl Transfer {
         let code = status::code(answer.status);
         let mut fits = true;
         let moved = match &self.job {
-            Job::Pipe { kind: Kind::Write, .. } => answer.information as usize,
-            Job::Control(Command::UsbRequest { direction: usbscan_wire::ControlDirection::Out, .. }) => {
+            TransferTarget::Pipe { kind: Kind::Write, .. } => answer.information as usize,
+            TransferTarget::Control(Command::UsbRequest { direction: usbscan_wire::ControlDirection::Out, .. }) => {
                 answer.information as usize
             }
             _ => {
@@ -203,8 +203,8 @@ impl Transfer {
         // A scanner that takes bytes has not shown that it is in order; one that sends some has.
         let is_read = !matches!(
             self.job,
-            Job::Pipe { kind: Kind::Write, .. }
-                | Job::Control(Command::UsbRequest { direction: usbscan_wire::ControlDirection::Out, .. })
+            TransferTarget::Pipe { kind: Kind::Write, .. }
+                | TransferTarget::Control(Command::UsbRequest { direction: usbscan_wire::ControlDirection::Out, .. })
         );
         match answer.status {
             Status::Cancelled => self.connection.note_cancelled(true),
@@ -227,7 +227,7 @@ impl Transfer {
 
     fn goes_on_after_timeout(&self) -> bool {
         let is_over = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        !is_over && matches!(self.job, Job::Pipe { .. }) && self.moved < self.buffer.length
+        !is_over && matches!(self.job, TransferTarget::Pipe { .. }) && self.moved < self.buffer.length
     }
 
     /// Whether a request that succeeded was only a part: it was as long as requests may be, or a full packet of an interrupt
@@ -237,9 +237,9 @@ impl Transfer {
             return false;
         }
         match &self.job {
-            Job::Pipe { kind: Kind::Event, packet, .. } => moved == *packet,
-            Job::Pipe { .. } => moved == asked,
-            Job::Control(_) => false,
+            TransferTarget::Pipe { kind: Kind::Event, packet, .. } => moved == *packet,
+            TransferTarget::Pipe { .. } => moved == asked,
+            TransferTarget::Control(_) => false,
         }
     }
 

@@ -15,7 +15,7 @@ use usbscan_libusb::LibusbBus;
 use usbscan_shm::SharedMemory;
 use usbscan_usb::{
     Buffer, Bus, Completion, Device, Direction, Endpoint, EndpointAddress, Error, ErrorKind, InterfaceNumber, Setup,
-    Status, Token, TransferType,
+    Token, TransferStatus, TransferType,
 };
 
 struct Pipe {
@@ -70,7 +70,7 @@ impl Pipe {
         self.endpoint.submit(Token(token), buffer.into()).map_err(|rejected| rejected.error)
     }
 
-    fn wait(&self, expected: Status) -> Result<Completion, Error> {
+    fn wait(&self, expected: TransferStatus) -> Result<Completion, Error> {
         let completion = self.done.recv().expect("an accepted transfer completes");
         if completion.status == expected {
             return Ok(completion);
@@ -81,7 +81,7 @@ impl Pipe {
 
 fn tell(control: &mut Pipe, request: u8, value: u16) -> Result<(), Error> {
     control.submit(0, Setup::vendor(Direction::Out, request, value, 0, 0).buffer(&[]))?;
-    control.wait(Status::Completed).map(drop)
+    control.wait(TransferStatus::Completed).map(drop)
 }
 
 fn buffer(load: &Load) -> Result<Buffer, Error> {
@@ -105,7 +105,7 @@ fn reads(load: &Load, bulk_in: &mut Pipe) -> Result<(), Error> {
                 in_flight += 1;
             }
             _ => {
-                buffers.push(bulk_in.wait(Status::Completed)?.buffer);
+                buffers.push(bulk_in.wait(TransferStatus::Completed)?.buffer);
                 in_flight -= 1;
             }
         }
@@ -120,7 +120,7 @@ fn cancels(load: &Load, bulk_in: &mut Pipe) -> Result<Vec<Duration>, Error> {
         bulk_in.submit(round, buffer)?;
         let began = Instant::now();
         bulk_in.endpoint.cancel(Token(round));
-        buffer = bulk_in.wait(Status::Cancelled)?.buffer;
+        buffer = bulk_in.wait(TransferStatus::Cancelled)?.buffer;
         took.push(began.elapsed());
     }
     Ok(took)

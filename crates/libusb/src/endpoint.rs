@@ -11,7 +11,7 @@ use usbscan_usb::{
 
 use crate::capabilities::Bulk;
 use crate::claims::Claims;
-use crate::open_handle::{EndpointId, OpenHandle, Refusal};
+use crate::open_handle::{EndpointId, HandleError, OpenHandle};
 use crate::status;
 use crate::submit::{self, NotStarted, Submission, SubmitError};
 use crate::transfer::TransferKind;
@@ -31,10 +31,10 @@ impl DeviceShared {
     }
 
     /// SubmitError a call that needs the device quiet was refused.
-    pub(crate) fn refused(&self, refusal: Refusal, tried: &str) -> Error {
+    pub(crate) fn refused(&self, refusal: HandleError, tried: &str) -> Error {
         match refusal {
-            Refusal::Closed => self.error(ErrorKind::NoDevice, tried),
-            Refusal::InFlight => {
+            HandleError::Closed => self.error(ErrorKind::NoDevice, tried),
+            HandleError::InFlight => {
                 self.error(ErrorKind::InvalidParameter, &format!("{tried} while transfers are in flight"))
             }
         }

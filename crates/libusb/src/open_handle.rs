@@ -29,7 +29,7 @@ pub(crate) type TransferKey = (EndpointId, Token);
 
 /// Why a step was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum HandleError {
     /// The device is closing, or closed.
     Closed,
     /// Transfers are in flight that it would hurt.
@@ -93,13 +93,13 @@ impl OpenHandle {
     }
 
     /// Asks to use the handle. Waits while a thread has it exclusively.
-    pub(crate) fn enter(self: &Arc<OpenHandle>) -> Result<HandleUse, Refusal> {
+    pub(crate) fn enter(self: &Arc<OpenHandle>) -> Result<HandleUse, HandleError> {
         let mut state = self.state.lock();
         while state.exclusive && !state.closed {
             self.changed.wait(&mut state);
         }
         if state.closed {
-            return Err(Refusal::Closed);
+            return Err(HandleError::Closed);
         }
         Ok(self.count_use(&mut state))
     }
@@ -109,16 +109,16 @@ impl OpenHandle {
     pub(crate) fn enter_exclusive(
         self: &Arc<OpenHandle>,
         concerns: impl Fn(EndpointAddress) -> bool,
-    ) -> Result<ExclusiveUse, Refusal> {
+    ) -> Result<ExclusiveUse, HandleError> {
         let mut state = self.state.lock();
         while state.exclusive && !state.closed {
             self.changed.wait(&mut state);
         }
         if state.closed {
-            return Err(Refusal::Closed);
+            return Err(HandleError::Closed);
         }
         if state.transfers.values().any(|in_flight| concerns(in_flight.transfer.endpoint())) {
-            return Err(Refusal::InFlight);
+            return Err(HandleError::InFlight);
         }
         state.exclusive = true;
         Ok(ExclusiveUse { usage: self.count_use(&mut state) })
@@ -312,7 +312,7 @@ mod tests {
         let open_handle = open_handle();
         let usage = open_handle.enter().expect("it is open");
         open_handle.close();
-        assert_eq!(open_handle.enter().err(), Some(Refusal::Closed));
+        assert_eq!(open_handle.enter().err(), Some(HandleError::Closed));
         assert!(!open_handle.wait_until_unused(Some(Instant::now())), "one is in");
         let waits = open_handle.clone();
         let waiter = thread::spawn(move || waits.wait_until_unused(None));
@@ -363,7 +363,7 @@ mod tests {
         let open_handle = open_handle();
         let endpoint = open_handle.new_endpoint();
         add_transfer(&open_handle, endpoint, 0x81, 1);
-        assert_eq!(open_handle.enter_exclusive(|address| address.0 == 0x81).err(), Some(Refusal::InFlight));
+        assert_eq!(open_handle.enter_exclusive(|address| address.0 == 0x81).err(), Some(HandleError::InFlight));
         drop(open_handle.enter_exclusive(|address| address.0 == 0x02).expect("the other endpoint is quiet"));
         open_handle.remove((endpoint, Token(1)));
         drop(open_handle.enter_exclusive(|_| true).expect("all is quiet"));

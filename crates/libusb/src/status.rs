@@ -6,7 +6,7 @@ use libusb1_sys::constants::{
     LIBUSB_ERROR_OTHER, LIBUSB_ERROR_OVERFLOW, LIBUSB_ERROR_PIPE, LIBUSB_ERROR_TIMEOUT, LIBUSB_TRANSFER_CANCELLED,
     LIBUSB_TRANSFER_COMPLETED, LIBUSB_TRANSFER_NO_DEVICE, LIBUSB_TRANSFER_OVERFLOW, LIBUSB_TRANSFER_STALL,
 };
-use usbscan_usb::{Cancel, Error, ErrorKind, Holder, Status};
+use usbscan_usb::{Cancel, Error, ErrorKind, Holder, TransferStatus};
 
 /// A return code of libusb as a kind. Who holds what is busy is for the caller to find out.
 pub(crate) fn kind(code: i32) -> ErrorKind {
@@ -48,14 +48,14 @@ pub(crate) fn code(error: rusb::Error) -> i32 {
 }
 
 /// A transfer's status. TIMED_OUT can't happen (no transfer has a timeout) and counts as a failed bus.
-pub(crate) fn transfer(status: i32) -> Status {
+pub(crate) fn transfer(status: i32) -> TransferStatus {
     match status {
-        LIBUSB_TRANSFER_COMPLETED => Status::Completed,
-        LIBUSB_TRANSFER_CANCELLED => Status::Cancelled,
-        LIBUSB_TRANSFER_STALL => Status::Stall,
-        LIBUSB_TRANSFER_OVERFLOW => Status::Overflow,
-        LIBUSB_TRANSFER_NO_DEVICE => Status::NoDevice,
-        _ => Status::Error,
+        LIBUSB_TRANSFER_COMPLETED => TransferStatus::Completed,
+        LIBUSB_TRANSFER_CANCELLED => TransferStatus::Cancelled,
+        LIBUSB_TRANSFER_STALL => TransferStatus::Stall,
+        LIBUSB_TRANSFER_OVERFLOW => TransferStatus::Overflow,
+        LIBUSB_TRANSFER_NO_DEVICE => TransferStatus::NoDevice,
+        _ => TransferStatus::Error,
     }
 }
 
@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn a_failed_bus_and_an_impossible_timeout_are_both_errors() {
-        assert_eq!(transfer(LIBUSB_TRANSFER_ERROR), Status::Error);
-        assert_eq!(transfer(LIBUSB_TRANSFER_TIMED_OUT), Status::Error);
+        assert_eq!(transfer(LIBUSB_TRANSFER_ERROR), TransferStatus::Error);
+        assert_eq!(transfer(LIBUSB_TRANSFER_TIMED_OUT), TransferStatus::Error);
     }
 
     #[test]

@@ -19,7 +19,7 @@ const SLOT_BITS: u32 = 8;
 /// One open scanner's place. Slots live as long as the process, and so does a slot's eventfd: a `sane_cancel` that comes
 /// too late rings in an empty room, never on a descriptor that is another's by now.
 #[derive(Debug)]
-pub struct Slot {
+pub struct HandleSlot {
     /// The handle that is open here, 0 for none.
     current: AtomicUsize,
     /// The process that opened it. A child of that process has a copy of all this, but neither the threads of the scan nor
@@ -32,9 +32,9 @@ pub struct Slot {
     event_fd: OnceLock<EventFd>,
 }
 
-impl Slot {
-    const fn new() -> Slot {
-        Slot {
+impl HandleSlot {
+    const fn new() -> HandleSlot {
+        HandleSlot {
             current: AtomicUsize::new(0),
             owner: AtomicU32::new(0),
             uses: AtomicUsize::new(0),
@@ -54,7 +54,7 @@ impl Slot {
     }
 }
 
-static SLOTS: [Slot; MOST_OPEN] = [const { Slot::new() }; MOST_OPEN];
+static SLOTS: [HandleSlot; MOST_OPEN] = [const { HandleSlot::new() }; MOST_OPEN];
 
 /// A handle that was open when it was looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +74,7 @@ impl HandleId {
     pub fn open() -> Result<HandleId, Refused> {
         let this = std::process::id();
         // An eventfd that a parent process made is the parent's too: reading it here would take its signals away.
-        let is_ours = |slot: &Slot| slot.event_fd.get().is_none() || slot.owner.load(Ordering::Relaxed) == this;
+        let is_ours = |slot: &HandleSlot| slot.event_fd.get().is_none() || slot.owner.load(Ordering::Relaxed) == this;
         let free = SLOTS.iter().position(|slot| slot.current.load(Ordering::Acquire) == 0 && is_ours(slot));
         let index = free.ok_or(Refused::TooMany)?;
         let slot = &SLOTS[index];
@@ -113,7 +113,7 @@ impl HandleId {
     }
 
     /// Its place in the table.
-    pub fn slot(self) -> &'static Slot {
+    pub fn slot(self) -> &'static HandleSlot {
         &SLOTS[index_of(self.0).expect("a handle that was made here names a slot")]
     }
 }
@@ -132,7 +132,7 @@ fn index_of(handle: usize) -> Option<usize> {
     (index < MOST_OPEN).then_some(index)
 }
 
-fn slot_of(handle: usize) -> Option<&'static Slot> {
+fn slot_of(handle: usize) -> Option<&'static HandleSlot> {
     let slot = &SLOTS[index_of(handle)?];
     let is_open = slot.current.load(Ordering::Acquire) == handle;
     // getpid may be called in a signal handler.

@@ -25,7 +25,7 @@ use usbscan_scan::{CLEAN_UP, Options};
 
 use crate::abi::{Parameters, Status};
 use crate::engine::{CancelHandle, Engine};
-use crate::handle::Slot;
+use crate::handle::HandleSlot;
 use crate::sink::Sink;
 use crate::stream::{PageQueue, Wait};
 use crate::threads;
@@ -45,8 +45,8 @@ struct Ending {
 /// A scan, as the application's threads and ours share it.
 #[derive(Debug)]
 pub struct Scan {
-    slot: &'static Slot,
-    /// [`Slot::cancels`] when `sane_start` was called.
+    slot: &'static HandleSlot,
+    /// [`HandleSlot::cancels`] when `sane_start` was called.
     cancels_before: u64,
     stream: PageQueue,
     ending: Mutex<Ending>,
@@ -209,7 +209,7 @@ impl Job {
     pub fn begin(
         engine: Engine,
         options: Option<Options>,
-        slot: &'static Slot,
+        slot: &'static HandleSlot,
         cancels_before: u64,
     ) -> Result<Job, (Option<Engine>, Status)> {
         let Ok(stream) = PageQueue::new() else { return Err((Some(engine), Status::NoMem)) };

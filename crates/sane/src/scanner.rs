@@ -11,7 +11,7 @@ use crate::abi::{self, Frame, OptionDescriptor, Parameters, Status, Word};
 use crate::button;
 use crate::convert;
 use crate::engine::Engine;
-use crate::handle::Slot;
+use crate::handle::HandleSlot;
 use crate::job::{Job, Then};
 use crate::sink;
 use crate::stream::Wait;
@@ -35,19 +35,19 @@ struct ScannerState {
     /// `None` while a job has it.
     engine: Option<Engine>,
     job: Option<Job>,
-    /// [`Slot::cancels`] when the last page was started.
+    /// [`HandleSlot::cancels`] when the last page was started.
     cancels_before: u64,
 }
 
 #[derive(Debug)]
 pub struct Scanner {
-    slot: &'static Slot,
+    slot: &'static HandleSlot,
     state: Mutex<ScannerState>,
 }
 
 impl Scanner {
     /// A scanner that was just opened, at its place in the table of handles.
-    pub fn new(engine: Engine, slot: &'static Slot) -> Scanner {
+    pub fn new(engine: Engine, slot: &'static HandleSlot) -> Scanner {
         let options = engine.options().clone();
         let buttons = if engine.has_buttons() { Buttons::AskedFor } else { Buttons::None };
         let table = HandleTable::new(&options, buttons);
@@ -203,7 +203,7 @@ impl Scanner {
 
 impl ScannerState {
     /// Between two pages of a batch a cancel must be heard, so a thread waits for it.
-    fn watch_over_batch(&mut self, slot: &'static Slot) {
+    fn watch_over_batch(&mut self, slot: &'static HandleSlot) {
         let Some(engine) = self.engine.take_if(|engine| engine.is_in_batch()) else { return };
         match Job::begin(engine, None, slot, self.cancels_before) {
             Ok(job) => self.job = Some(job),

@@ -17,7 +17,7 @@ use self::cancels::*;
 use self::shared::*;
 use crate::{
     Buffer, Bus, Cancel, Completion, Device, Direction, Endpoint, EndpointAddress, ErrorKind, InterfaceNumber,
-    Location, Setup, Status, Token, TransferType,
+    Location, Setup, Token, TransferStatus, TransferType,
 };
 
 /// How long anything may take before it counts as hung. Emulated machines are slow.
@@ -176,7 +176,7 @@ impl Pipe {
         let length = buffer.len();
         let token = self.submit(buffer);
         let completion = self.wait_for(token);
-        assert_eq!(completion.status, Status::Completed);
+        assert_eq!(completion.status, TransferStatus::Completed);
         assert_eq!(completion.buffer.len(), length, "the buffer comes back as it went");
         completion
     }
@@ -188,7 +188,7 @@ impl Pipe {
 
     fn vendor_out(&mut self, request: u8, value: u16, data: &[u8]) {
         let setup = Setup::vendor(Direction::Out, request, value, 0, data.len() as u16);
-        assert_eq!(self.control(setup, data).status, Status::Completed, "vendor request {request:#04x}");
+        assert_eq!(self.control(setup, data).status, TransferStatus::Completed, "vendor request {request:#04x}");
     }
 
     fn assert_nothing_more(&self) {
@@ -340,7 +340,7 @@ fn an_interrupt_packet_arrives(rig: &mut dyn Rig) {
     let token = loopback.interrupt.submit(vec![0; length]);
     loopback.control.vendor_out(VENDOR_EVENT, 0, &[1, 2, 3]);
     let completion = loopback.interrupt.wait_for(token);
-    assert_eq!((completion.status, &*completion.received()), (Status::Completed, &[1, 2, 3][..]));
+    assert_eq!((completion.status, &*completion.received()), (TransferStatus::Completed, &[1, 2, 3][..]));
     loopback.close();
 }
 
@@ -348,20 +348,24 @@ fn control_data_goes_both_ways(rig: &mut dyn Rig) {
     let mut loopback = Loopback::open(rig);
     let completion = loopback.control.control(Setup::vendor(Direction::In, VENDOR_COUNT, 9, 0, 300), &[]);
     let expected: Vec<u8> = (0..300u32).map(|i| (9 + i) as u8).collect();
-    assert_eq!((completion.status, completion.actual), (Status::Completed, 300), "the setup packet is not counted");
+    assert_eq!(
+        (completion.status, completion.actual),
+        (TransferStatus::Completed, 300),
+        "the setup packet is not counted"
+    );
     assert_eq!(*completion.buffer.bytes_in(Setup::BYTES..308), expected);
     let setup = Setup::vendor(Direction::Out, VENDOR_EVENT, 0, 0, 5);
     let completion = loopback.control.control(setup, &[9; 5]);
-    assert_eq!((completion.status, completion.actual), (Status::Completed, 5));
+    assert_eq!((completion.status, completion.actual), (TransferStatus::Completed, 5));
     loopback.close();
 }
 
 fn a_refused_control_request_is_a_stall_and_the_next_one_works(rig: &mut dyn Rig) {
     let mut loopback = Loopback::open(rig);
     let refused = loopback.control.control(Setup::vendor(Direction::In, VENDOR_UNKNOWN, 0, 0, 4), &[]);
-    assert_eq!(refused.status, Status::Stall);
+    assert_eq!(refused.status, TransferStatus::Stall);
     let next = loopback.control.control(Setup::vendor(Direction::In, VENDOR_COUNT, 0, 0, 4), &[]);
-    assert_eq!((next.status, &*next.buffer.bytes_in(Setup::BYTES..12)), (Status::Completed, &[0, 1, 2, 3][..]));
+    assert_eq!((next.status, &*next.buffer.bytes_in(Setup::BYTES..12)), (TransferStatus::Completed, &[0, 1, 2, 3][..]));
     loopback.close();
 }
 
@@ -369,9 +373,9 @@ fn a_hung_control_request_is_cancelled_and_the_next_one_works(rig: &mut dyn Rig)
     let mut loopback = Loopback::open(rig);
     let token = loopback.control.submit(Setup::vendor(Direction::In, VENDOR_HANG, 0, 0, 4).buffer(&[]));
     assert_eq!(loopback.control.endpoint.cancel(token), Cancel::Asked);
-    assert_eq!(loopback.control.wait_for(token).status, Status::Cancelled);
+    assert_eq!(loopback.control.wait_for(token).status, TransferStatus::Cancelled);
     let next = loopback.control.control(Setup::vendor(Direction::In, VENDOR_COUNT, 0, 0, 4), &[]);
-    assert_eq!(next.status, Status::Completed);
+    assert_eq!(next.status, TransferStatus::Completed);
     loopback.close();
 }
 
@@ -381,7 +385,7 @@ fn a_halted_endpoint_stalls_until_it_is_cleared(rig: &mut dyn Rig) {
     loopback.control.vendor_out(VENDOR_HALT, u16::from(address.0), &[]);
     for _ in 0..2 {
         let token = loopback.bulk_in.submit(vec![0; loopback.packet]);
-        assert_eq!(loopback.bulk_in.wait_for(token).status, Status::Stall);
+        assert_eq!(loopback.bulk_in.wait_for(token).status, TransferStatus::Stall);
     }
     loopback.bulk_in.endpoint.clear_halt().expect("the halt is cleared");
     loopback.assert_echoes();
@@ -393,7 +397,7 @@ fn a_halted_out_endpoint_stalls_until_it_is_cleared(rig: &mut dyn Rig) {
     let address = loopback.bulk_out.endpoint.address();
     loopback.control.vendor_out(VENDOR_HALT, u16::from(address.0), &[]);
     let token = loopback.bulk_out.submit(pattern(10, 1));
-    assert_eq!(loopback.bulk_out.wait_for(token).status, Status::Stall);
+    assert_eq!(loopback.bulk_out.wait_for(token).status, TransferStatus::Stall);
     loopback.bulk_out.endpoint.clear_halt().expect("the halt is cleared");
     loopback.assert_echoes();
     loopback.close();
@@ -407,7 +411,7 @@ fn queued_reads_are_filled_in_order(rig: &mut dyn Rig) {
     loopback.write(&bytes);
     for (token, expected) in tokens.into_iter().zip(bytes.chunks(packet)) {
         let completion = loopback.bulk_in.wait_for(token);
-        assert_eq!((completion.status, &*completion.received()), (Status::Completed, expected));
+        assert_eq!((completion.status, &*completion.received()), (TransferStatus::Completed, expected));
     }
     loopback.close();
 }
@@ -417,7 +421,7 @@ fn more_than_the_buffer_holds_is_an_overflow(rig: &mut dyn Rig) {
     let bytes = pattern(loopback.packet, 1);
     loopback.write(&bytes);
     let token = loopback.bulk_in.submit(vec![0; 100]);
-    assert_eq!(loopback.bulk_in.wait_for(token).status, Status::Overflow);
+    assert_eq!(loopback.bulk_in.wait_for(token).status, TransferStatus::Overflow);
     loopback.close();
 }
 
@@ -444,7 +448,7 @@ fn unplugging_ends_every_transfer_once(rig: &mut dyn Rig) {
 
 fn lost(completion: Completion) -> Token {
     let status = completion.status;
-    assert!(matches!(status, Status::NoDevice | Status::Error), "{status:?}");
+    assert!(matches!(status, TransferStatus::NoDevice | TransferStatus::Error), "{status:?}");
     completion.token
 }
 
@@ -470,7 +474,7 @@ fn closing_ends_every_transfer_once_and_the_device_opens_again(rig: &mut dyn Rig
         reads.iter().map(|_| bulk_in.wait()).map(|c| (c.status, c.token)).map(cancelled).collect();
     ended.sort_unstable();
     assert_eq!(ended, reads);
-    assert_eq!(interrupt.wait_for(event).status, Status::Cancelled);
+    assert_eq!(interrupt.wait_for(event).status, TransferStatus::Cancelled);
     bulk_in.assert_nothing_more();
     drop((bulk_in, interrupt));
     let mut again = Loopback::open_at(rig.bus(), &location);
@@ -478,8 +482,8 @@ fn closing_ends_every_transfer_once_and_the_device_opens_again(rig: &mut dyn Rig
     again.close();
 }
 
-fn cancelled((status, token): (Status, Token)) -> Token {
-    assert_eq!(status, Status::Cancelled);
+fn cancelled((status, token): (TransferStatus, Token)) -> Token {
+    assert_eq!(status, TransferStatus::Cancelled);
     token
 }
 

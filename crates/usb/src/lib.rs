@@ -54,4 +54,4 @@ pub use descriptor::{
 pub use error::{Error, ErrorKind, Holder};
 pub use ids::{Direction, EndpointAddress, InterfaceNumber, ProductId, TransferType, VendorId};
 pub use setup::{Setup, SetupKind, SetupRecipient};
-pub use transfer::{Cancel, Completion, Endpoint, Rejected, Status, Token};
+pub use transfer::{Cancel, Completion, Endpoint, Rejected, Token, TransferStatus};

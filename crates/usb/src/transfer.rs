@@ -10,7 +10,7 @@ pub struct Token(pub u64);
 
 /// How a transfer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
+pub enum TransferStatus {
     /// The buffer is full, or a short packet ended it.
     Completed,
     /// It was cancelled; `actual` may still be more than 0, even the whole length.
@@ -35,7 +35,7 @@ pub struct Completion {
     /// Data bytes moved. A control transfer's setup packet is not counted.
     pub actual: usize,
     /// How it ended.
-    pub status: Status,
+    pub status: TransferStatus,
 }
 
 impl Completion {

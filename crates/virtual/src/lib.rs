@@ -64,7 +64,7 @@ pub use esci::{Dialect, Esci, EsciSetup, FeederSetup, Level, Sheet, Side};
 pub use esci2::{Chunks, Esci2, Esci2Setup, Feeder, Formats, JpegSetup};
 pub use escl::{Delete, DocumentFormat, Escl, EsclSetup, Framing, JobNames, Layout, LocationForm};
 pub use jpeg::{FrameHeight, Sampling};
-pub use link::{Completed, Event, Link, Moved, Step, Urb, UrbId};
+pub use link::{Completed, Event, Link, LinkProgress, Moved, Urb, UrbId};
 pub use loopback::Loopback;
 pub use model::{AfterReset, Control, Descriptors, In, Model, Out, Unlink};
 pub use panel::{Busy, Conditions, Panel};

@@ -15,9 +15,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use usbscan_usb::{Buffer, Direction, EndpointAddress, InterfaceNumber, Setup, Status, TransferType};
+use usbscan_usb::{Buffer, Direction, EndpointAddress, InterfaceNumber, Setup, TransferStatus, TransferType};
 
-use crate::standard::{self, Request};
+use crate::standard::{self, StandardRequest};
 use crate::{AfterReset, Control, Descriptors, In, Model, Out, Unlink};
 
 /// The name of a transfer on one link.
@@ -43,7 +43,7 @@ pub struct Completed {
     pub buffer: Buffer,
     /// Data bytes moved; a setup packet is not counted.
     pub actual: usize,
-    pub status: Status,
+    pub status: TransferStatus,
 }
 
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Model for Absent {
 
 /// What is to be done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum LinkProgress {
     /// There is more to move: step again.
     More,
     /// Nothing to do before this moment (`None`: ever), unless something is asked.
@@ -111,7 +111,7 @@ struct PendingUrb {
 }
 
 impl PendingUrb {
-    fn completed(self, status: Status) -> Event {
+    fn completed(self, status: TransferStatus) -> Event {
         let Urb { id, endpoint, buffer } = self.urb;
         Event::Completed(Completed { id, endpoint, buffer, actual: self.actual, status })
     }
@@ -132,7 +132,7 @@ struct Queue {
 enum Attempt {
     Progress,
     Waiting(Option<Instant>),
-    Ended(Status),
+    Ended(TransferStatus),
     Gone,
 }
 
@@ -208,11 +208,11 @@ impl Link {
         let queue = self.queues.iter_mut().find(|q| q.address == urb.endpoint);
         let pending = PendingUrb { urb, actual: 0, hung: false };
         match queue {
-            _ if !plugged => self.events.push_back(pending.completed(Status::NoDevice)),
-            None => self.events.push_back(pending.completed(Status::Error)),
-            Some(queue) if queue.halted => self.events.push_back(pending.completed(Status::Stall)),
+            _ if !plugged => self.events.push_back(pending.completed(TransferStatus::NoDevice)),
+            None => self.events.push_back(pending.completed(TransferStatus::Error)),
+            Some(queue) if queue.halted => self.events.push_back(pending.completed(TransferStatus::Stall)),
             Some(_) if pending.urb.endpoint.is_control() && setup_of(&pending.urb.buffer).is_none() => {
-                self.events.push_back(pending.completed(Status::Error));
+                self.events.push_back(pending.completed(TransferStatus::Error));
             }
             Some(queue) => queue.pending.push_back(pending),
         }
@@ -225,7 +225,7 @@ impl Link {
             let Some(at) = queue.pending.iter().position(|p| p.urb.id == id) else { continue };
             let Some(pending) = queue.pending.remove(at) else { continue };
             match unlink {
-                Unlink::Prompt => self.events.push_back(pending.completed(Status::Cancelled)),
+                Unlink::Prompt => self.events.push_back(pending.completed(TransferStatus::Cancelled)),
                 Unlink::After(delay) => queue.unlinking.push((Some(now + delay), pending)),
                 Unlink::Never => queue.unlinking.push((None, pending)),
             }
@@ -246,7 +246,7 @@ impl Link {
     pub fn flush(&mut self, endpoints: &[EndpointAddress]) {
         for queue in self.queues.iter_mut().filter(|q| endpoints.contains(&q.address)) {
             queue.halted = false;
-            self.events.extend(queue.pending.drain(..).map(|p| p.completed(Status::Completed)));
+            self.events.extend(queue.pending.drain(..).map(|p| p.completed(TransferStatus::Completed)));
         }
     }
 
@@ -304,13 +304,13 @@ impl Link {
     fn give_back_all(&mut self) {
         for queue in &mut self.queues {
             let late = queue.unlinking.drain(..).map(|(_, p)| p);
-            self.events.extend(late.chain(queue.pending.drain(..)).map(|p| p.completed(Status::NoDevice)));
+            self.events.extend(late.chain(queue.pending.drain(..)).map(|p| p.completed(TransferStatus::NoDevice)));
         }
     }
 
-    /// Moves some bytes. Call again while it says [`Step::More`]; after that when its time comes, or
+    /// Moves some bytes. Call again while it says [`LinkProgress::More`]; after that when its time comes, or
     /// after anything was asked of the link.
-    pub fn step(&mut self, now: Instant) -> Step {
+    pub fn step(&mut self, now: Instant) -> LinkProgress {
         self.give_back_unlinked(now);
         let mut next: Option<Instant> = None;
         let mut moved = false;
@@ -328,26 +328,26 @@ impl Link {
                 }
                 Attempt::Gone => {
                     self.unplug();
-                    return Step::More;
+                    return LinkProgress::More;
                 }
             }
         }
-        if moved { Step::More } else { Step::Wait(next) }
+        if moved { LinkProgress::More } else { LinkProgress::Wait(next) }
     }
 
     fn give_back_unlinked(&mut self, now: Instant) {
         for queue in &mut self.queues {
             while let Some(at) = queue.unlinking.iter().position(|(due, _)| due.is_some_and(|due| due <= now)) {
                 let (_, pending) = queue.unlinking.remove(at);
-                self.events.push_back(pending.completed(Status::Cancelled));
+                self.events.push_back(pending.completed(TransferStatus::Cancelled));
             }
         }
     }
 
     /// Gives the head of a queue back; with a stall, all behind it too, and the endpoint is halted.
-    fn end_head(&mut self, at: usize, status: Status) {
+    fn end_head(&mut self, at: usize, status: TransferStatus) {
         let queue = &mut self.queues[at];
-        let halts = status == Status::Stall && queue.transfer_type != TransferType::Control;
+        let halts = status == TransferStatus::Stall && queue.transfer_type != TransferType::Control;
         queue.halted |= halts;
         let ending = if halts { queue.pending.len() } else { 1 };
         self.events.extend(queue.pending.drain(..ending).map(|p| p.completed(status)));
@@ -393,16 +393,16 @@ impl Link {
                 head.actual += n;
                 let full = head.actual == head.urb.buffer.len();
                 match () {
-                    () if surplus => Attempt::Ended(Status::Overflow),
-                    () if n == 0 || n % packet != 0 || full => Attempt::Ended(Status::Completed),
+                    () if surplus => Attempt::Ended(TransferStatus::Overflow),
+                    () if n == 0 || n % packet != 0 || full => Attempt::Ended(TransferStatus::Completed),
                     () => Attempt::Progress,
                 }
             }
             In::Nak => Attempt::Waiting(None),
             In::NakUntil(until) => Attempt::Waiting(Some(until)),
-            In::Stall => Attempt::Ended(Status::Stall),
-            In::Babble => Attempt::Ended(Status::Overflow),
-            In::Garbled => Attempt::Ended(Status::Error),
+            In::Stall => Attempt::Ended(TransferStatus::Stall),
+            In::Babble => Attempt::Ended(TransferStatus::Overflow),
+            In::Garbled => Attempt::Ended(TransferStatus::Error),
             In::Gone => Attempt::Gone,
         }
     }
@@ -433,11 +433,11 @@ impl Link {
                     Out::Nak | Out::NakUntil(_) if moved > 0 => return Attempt::Progress,
                     Out::Nak => return Attempt::Waiting(None),
                     Out::NakUntil(until) => return Attempt::Waiting(Some(until)),
-                    Out::Stall => return Attempt::Ended(Status::Stall),
+                    Out::Stall => return Attempt::Ended(TransferStatus::Stall),
                     Out::Gone => return Attempt::Gone,
                 }
                 if head.actual == length {
-                    return Attempt::Ended(Status::Completed);
+                    return Attempt::Ended(TransferStatus::Completed);
                 }
                 if rest.is_empty() {
                     break;
@@ -453,19 +453,19 @@ impl Link {
         if head.hung {
             return Attempt::Waiting(None);
         }
-        let Some((setup, data)) = setup_of(&head.urb.buffer) else { return Attempt::Ended(Status::Error) };
+        let Some((setup, data)) = setup_of(&head.urb.buffer) else { return Attempt::Ended(TransferStatus::Error) };
         let answer = match standard::read(&self.descriptors, setup) {
-            Request::Device => self.model.control(now, setup, data),
-            Request::Answer(answer) => answer,
+            StandardRequest::Device => self.model.control(now, setup, data),
+            StandardRequest::Answer(answer) => answer,
             own => self.carry_out(own),
         };
         let Some(head) = self.queues[at].pending.front_mut() else { return Attempt::Waiting(None) };
         match answer {
             Control::Done(answer) => {
                 head.actual = finish_control(&mut head.urb.buffer, setup, &answer);
-                Attempt::Ended(Status::Completed)
+                Attempt::Ended(TransferStatus::Completed)
             }
-            Control::Stall => Attempt::Ended(Status::Stall),
+            Control::Stall => Attempt::Ended(TransferStatus::Stall),
             Control::Hang => {
                 head.hung = true;
                 Attempt::Waiting(None)
@@ -475,30 +475,30 @@ impl Link {
         }
     }
 
-    fn carry_out(&mut self, request: Request) -> Control {
+    fn carry_out(&mut self, request: StandardRequest) -> Control {
         match request {
-            Request::ClearHalt(endpoint) if self.has(endpoint) => {
+            StandardRequest::ClearHalt(endpoint) if self.has(endpoint) => {
                 self.clear_halt(endpoint);
                 Control::Done(Vec::new())
             }
-            Request::SetHalt(endpoint) if self.has(endpoint) => {
+            StandardRequest::SetHalt(endpoint) if self.has(endpoint) => {
                 let at = self.queues.iter().position(|q| q.address == endpoint).unwrap_or(0);
                 if at > 0 {
                     self.queues[at].halted = true;
-                    self.events.extend(self.queues[at].pending.drain(..).map(|p| p.completed(Status::Stall)));
+                    self.events.extend(self.queues[at].pending.drain(..).map(|p| p.completed(TransferStatus::Stall)));
                 }
                 Control::Done(Vec::new())
             }
-            Request::EndpointStatus(endpoint) if self.has(endpoint) => {
+            StandardRequest::EndpointStatus(endpoint) if self.has(endpoint) => {
                 let halted = self.queues.iter().any(|q| q.address == endpoint && q.halted);
                 Control::Done(vec![u8::from(halted), 0])
             }
-            Request::SetInterface(interface, alternate) => {
+            StandardRequest::SetInterface(interface, alternate) => {
                 self.set_alternate(interface, alternate);
                 Control::Done(Vec::new())
             }
-            Request::GetInterface(interface) => Control::Done(vec![self.alternate(interface)]),
-            Request::Configure => {
+            StandardRequest::GetInterface(interface) => Control::Done(vec![self.alternate(interface)]),
+            StandardRequest::Configure => {
                 self.alternates.clear();
                 for address in self.queues.iter().skip(1).map(|q| q.address).collect::<Vec<_>>() {
                     self.clear_halt(address);

@@ -12,7 +12,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use usbscan_usb::{EndpointAddress, InterfaceNumber};
 
-use crate::{Descriptors, Event, Link, Model, Step, Urb, UrbId};
+use crate::{Descriptors, Event, Link, LinkProgress, Model, Urb, UrbId};
 
 enum PortCommand {
     Submit(Urb),
@@ -133,15 +133,15 @@ impl<S: FnMut(Event)> Actor<S> {
     /// Runs until the [`Port`] is dropped. Lives on after an unplug, so that a transfer submitted at
     /// that very moment still comes back.
     fn run(mut self, inbox: &Receiver<PortCommand>) {
-        let mut turn = Step::Wait(None);
+        let mut turn = LinkProgress::Wait(None);
         loop {
             let command = match turn {
-                Step::More => inbox.try_recv().ok(),
-                Step::Wait(None) => match inbox.recv() {
+                LinkProgress::More => inbox.try_recv().ok(),
+                LinkProgress::Wait(None) => match inbox.recv() {
                     Ok(command) => Some(command),
                     Err(_) => return,
                 },
-                Step::Wait(Some(until)) => match inbox.recv_deadline(until) {
+                LinkProgress::Wait(Some(until)) => match inbox.recv_deadline(until) {
                     Ok(command) => Some(command),
                     Err(RecvTimeoutError::Timeout) => None,
                     Err(RecvTimeoutError::Disconnected) => return,

@@ -6,7 +6,7 @@ use crate::{Control, Descriptors};
 
 /// What a standard request asks of the link, once read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Request {
+pub(crate) enum StandardRequest {
     /// Answered from the descriptors alone.
     Answer(Control),
     /// CLEAR_FEATURE(ENDPOINT_HALT).
@@ -34,56 +34,56 @@ const GET_INTERFACE: u8 = 10;
 const SET_INTERFACE: u8 = 11;
 
 /// Understands a request; carries nothing out.
-pub(crate) fn read(descriptors: &Descriptors, setup: Setup) -> Request {
+pub(crate) fn read(descriptors: &Descriptors, setup: Setup) -> StandardRequest {
     if setup.kind() != SetupKind::Standard {
-        return Request::Device;
+        return StandardRequest::Device;
     }
     let endpoint = EndpointAddress(setup.index as u8);
     match (setup.request, setup.recipient()) {
         (GET_DESCRIPTOR, SetupRecipient::Device) => descriptor(descriptors, setup),
-        (GET_STATUS, SetupRecipient::Endpoint) => Request::EndpointStatus(endpoint),
+        (GET_STATUS, SetupRecipient::Endpoint) => StandardRequest::EndpointStatus(endpoint),
         (GET_STATUS, SetupRecipient::Device) => {
             let self_powered = descriptors.configuration.attributes >> 6 & 1;
-            Request::Answer(Control::Done(vec![self_powered, 0]))
+            StandardRequest::Answer(Control::Done(vec![self_powered, 0]))
         }
-        (GET_STATUS, SetupRecipient::Interface) => Request::Answer(Control::Done(vec![0, 0])),
-        (CLEAR_FEATURE, SetupRecipient::Endpoint) if setup.value == 0 => Request::ClearHalt(endpoint),
-        (SET_FEATURE, SetupRecipient::Endpoint) if setup.value == 0 => Request::SetHalt(endpoint),
-        (SET_ADDRESS, SetupRecipient::Device) => Request::Answer(Control::Done(Vec::new())),
+        (GET_STATUS, SetupRecipient::Interface) => StandardRequest::Answer(Control::Done(vec![0, 0])),
+        (CLEAR_FEATURE, SetupRecipient::Endpoint) if setup.value == 0 => StandardRequest::ClearHalt(endpoint),
+        (SET_FEATURE, SetupRecipient::Endpoint) if setup.value == 0 => StandardRequest::SetHalt(endpoint),
+        (SET_ADDRESS, SetupRecipient::Device) => StandardRequest::Answer(Control::Done(Vec::new())),
         (GET_CONFIGURATION, SetupRecipient::Device) => {
-            Request::Answer(Control::Done(vec![descriptors.configuration.value]))
+            StandardRequest::Answer(Control::Done(vec![descriptors.configuration.value]))
         }
         (SET_CONFIGURATION, SetupRecipient::Device) => match setup.value as u8 {
-            0 => Request::Configure,
-            value if value == descriptors.configuration.value => Request::Configure,
-            _ => Request::Answer(Control::Stall),
+            0 => StandardRequest::Configure,
+            value if value == descriptors.configuration.value => StandardRequest::Configure,
+            _ => StandardRequest::Answer(Control::Stall),
         },
-        (GET_INTERFACE, SetupRecipient::Interface) => Request::GetInterface(InterfaceNumber(setup.index as u8)),
+        (GET_INTERFACE, SetupRecipient::Interface) => StandardRequest::GetInterface(InterfaceNumber(setup.index as u8)),
         (SET_INTERFACE, SetupRecipient::Interface) => interface(descriptors, setup),
-        _ => Request::Device,
+        _ => StandardRequest::Device,
     }
 }
 
 /// Descriptors of types that USB itself has not are the device's own.
-fn descriptor(descriptors: &Descriptors, setup: Setup) -> Request {
+fn descriptor(descriptors: &Descriptors, setup: Setup) -> StandardRequest {
     let [index, descriptor_type] = setup.value.to_le_bytes();
     let bytes = match descriptor_type {
         1 => Some(descriptors.device.to_bytes().to_vec()),
         2 if index == 0 => Some(descriptors.configuration.to_bytes()),
         3 => descriptors.string(index),
-        0x20.. => return Request::Device,
+        0x20.. => return StandardRequest::Device,
         _ => None,
     };
-    Request::Answer(bytes.map_or(Control::Stall, Control::Done))
+    StandardRequest::Answer(bytes.map_or(Control::Stall, Control::Done))
 }
 
 /// Every interface of every model has its alternate settings in the configuration; only those can be chosen.
-fn interface(descriptors: &Descriptors, setup: Setup) -> Request {
+fn interface(descriptors: &Descriptors, setup: Setup) -> StandardRequest {
     let known = |i: &&usbscan_usb::InterfaceDescriptor| {
         u16::from(i.number.0) == setup.index && u16::from(i.alternate) == setup.value
     };
     match descriptors.configuration.interfaces.iter().find(known) {
-        Some(interface) => Request::SetInterface(interface.number, interface.alternate),
-        None => Request::Answer(Control::Stall),
+        Some(interface) => StandardRequest::SetInterface(interface.number, interface.alternate),
+        None => StandardRequest::Answer(Control::Stall),
     }
 }

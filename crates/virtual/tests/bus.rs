@@ -5,7 +5,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use usbscan_usb::{
     Access, Bus, Cancel, Completion, Device, Direction, Endpoint, EndpointAddress, ErrorKind, Holder, InterfaceNumber,
-    Location, Setup, Status, Token,
+    Location, Setup, Token, TransferStatus,
 };
 use usbscan_virtual::{Loopback, TRANSFER_MEMORY, VirtualBus};
 
@@ -40,13 +40,13 @@ fn plug(spec: &str) -> (VirtualBus, Location, Open) {
 }
 
 impl Open {
-    fn wait(&self) -> (u64, Status, usize) {
+    fn wait(&self) -> (u64, TransferStatus, usize) {
         let completion = self.done.recv_timeout(DEADLINE).expect("a completion");
         (completion.token.0, completion.status, completion.actual)
     }
 
     /// Two transfers end; in which order is the device's business.
-    fn wait_for_two(&self) -> [(u64, Status, usize); 2] {
+    fn wait_for_two(&self) -> [(u64, TransferStatus, usize); 2] {
         let mut both = [self.wait(), self.wait()];
         both.sort_unstable_by_key(|(token, ..)| *token);
         both
@@ -115,7 +115,7 @@ fn transfers_share_a_limited_memory() {
     let rejected = open.bulk_in.submit(Token(99), vec![0; 512].into()).expect_err("no room is left");
     assert_eq!((rejected.error.kind, rejected.buffer.len()), (ErrorKind::NoResources, 512));
     assert_eq!(open.bulk_in.cancel(Token(0)), Cancel::Asked);
-    assert_eq!(open.wait(), (0, Status::Cancelled, 0));
+    assert_eq!(open.wait(), (0, TransferStatus::Cancelled, 0));
     open.bulk_in.submit(Token(99), vec![0; 512].into()).expect("there is room again");
 }
 
@@ -142,11 +142,13 @@ fn what_hangs_at_a_loose_cable_falls_off_and_is_back_at_its_port_as_another_devi
         // It parts within what is written and read here, wherever the seed says.
         for token in 0.. {
             let full = vec![7; 512];
-            if open.bulk_out.submit(Token(2 * token), full.into()).is_err() || open.wait().1 != Status::Completed {
+            if open.bulk_out.submit(Token(2 * token), full.into()).is_err()
+                || open.wait().1 != TransferStatus::Completed
+            {
                 break;
             }
             if open.bulk_in.submit(Token(2 * token + 1), vec![0; 512].into()).is_err()
-                || open.wait().1 != Status::Completed
+                || open.wait().1 != TransferStatus::Completed
             {
                 break;
             }
@@ -175,7 +177,7 @@ fn a_device_that_falls_off_is_no_longer_listed() {
     open.bulk_in.submit(Token(1), vec![0; 512].into()).expect("accepted");
     open.bulk_out.submit(Token(2), vec![0; 8].into()).expect("accepted");
     let [read, _] = open.wait_for_two();
-    assert_eq!(read, (1, Status::NoDevice, 0));
+    assert_eq!(read, (1, TransferStatus::NoDevice, 0));
     bell.recv_timeout(DEADLINE).expect("a removal rings");
     assert!(bus.list().expect("a list").is_empty());
     assert_eq!(bus.open(&location).err().expect("gone").kind, ErrorKind::NoDevice);
@@ -193,7 +195,7 @@ fn a_transfer_that_never_comes_back_makes_closing_say_host_stuck() {
     assert_eq!(error.kind, ErrorKind::HostStuck, "{error}");
     assert!(open.done.is_empty(), "still not back");
     bus.unplug(&location);
-    assert_eq!(open.done.recv_timeout(DEADLINE).expect("with the unplug").status, Status::NoDevice);
+    assert_eq!(open.done.recv_timeout(DEADLINE).expect("with the unplug").status, TransferStatus::NoDevice);
 }
 
 #[test]
@@ -202,7 +204,7 @@ fn a_late_unlink_comes_back_once_and_closing_waits_for_it() {
     open.bulk_in.submit(Token(1), vec![0; 512].into()).expect("accepted");
     open.device.close(DEADLINE).expect("it waits");
     let completion = open.done.try_recv().expect("it is back");
-    assert_eq!((completion.token, completion.status), (Token(1), Status::Cancelled));
+    assert_eq!((completion.token, completion.status), (Token(1), TransferStatus::Cancelled));
     assert!(open.done.is_empty());
 }
 
@@ -211,7 +213,7 @@ fn a_stuck_halt_needs_to_be_cleared_twice() {
     let (_bus, _, mut open) = plug("loopback,fault=stall@0,stuck-halt=1");
     open.bulk_out.submit(Token(0), b"abc".to_vec().into()).expect("accepted");
     open.wait();
-    for (token, status) in [(1, Status::Stall), (2, Status::Stall), (3, Status::Completed)] {
+    for (token, status) in [(1, TransferStatus::Stall), (2, TransferStatus::Stall), (3, TransferStatus::Completed)] {
         open.bulk_in.submit(Token(token), vec![0; 512].into()).expect("accepted");
         assert_eq!(open.wait(), (token, status, if token == 3 { 3 } else { 0 }));
         open.bulk_in.clear_halt().expect("it is asked");
@@ -225,9 +227,9 @@ fn a_control_request_hangs_until_it_is_cancelled() {
     open.control.submit(Token(1), count.buffer(&[]).into()).expect("accepted");
     open.control.submit(Token(2), count.buffer(&[]).into()).expect("accepted");
     open.bulk_out.submit(Token(3), vec![1].into()).expect("accepted");
-    assert_eq!(open.wait(), (3, Status::Completed, 1), "other pipes work");
+    assert_eq!(open.wait(), (3, TransferStatus::Completed, 1), "other pipes work");
     assert_eq!(open.control.cancel(Token(1)), Cancel::Asked);
-    assert_eq!(open.wait_for_two(), [(1, Status::Cancelled, 0), (2, Status::Completed, 2)]);
+    assert_eq!(open.wait_for_two(), [(1, TransferStatus::Cancelled, 0), (2, TransferStatus::Completed, 2)]);
 }
 
 #[test]
@@ -237,10 +239,10 @@ fn a_reset_ends_a_silence() {
     open.wait();
     open.bulk_in.submit(Token(2), vec![0; 512].into()).expect("accepted");
     open.device.reset().expect("it is there");
-    assert_eq!(open.wait(), (2, Status::NoDevice, 0));
+    assert_eq!(open.wait(), (2, TransferStatus::NoDevice, 0));
     open.bulk_out.submit(Token(3), vec![1, 2].into()).expect("accepted");
     open.bulk_in.submit(Token(4), vec![0; 512].into()).expect("accepted");
-    assert_eq!(open.wait_for_two(), [(3, Status::Completed, 2), (4, Status::Completed, 2)]);
+    assert_eq!(open.wait_for_two(), [(3, TransferStatus::Completed, 2), (4, TransferStatus::Completed, 2)]);
 }
 
 /// Cancels and closes of every kind in the middle of transfers, for many seeds of faults.

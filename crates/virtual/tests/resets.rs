@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use usbscan_usb::{
-    Bus, Completion, Device, Direction, Endpoint, EndpointAddress, ErrorKind, InterfaceNumber, Location, Setup, Status,
-    Token,
+    Bus, Completion, Device, Direction, Endpoint, EndpointAddress, ErrorKind, InterfaceNumber, Location, Setup, Token,
+    TransferStatus,
 };
 use usbscan_virtual::{Loopback, VirtualBus};
 
@@ -44,12 +44,12 @@ fn plug(spec: &str) -> (VirtualBus, Location, Open) {
 }
 
 impl Open {
-    fn wait(&self) -> (u64, Status) {
+    fn wait(&self) -> (u64, TransferStatus) {
         let completion = self.done.recv_timeout(DEADLINE).expect("a completion");
         (completion.token.0, completion.status)
     }
 
-    fn write(&mut self, token: u64) -> Status {
+    fn write(&mut self, token: u64) -> TransferStatus {
         self.bulk_out.submit(Token(token), vec![7].into()).expect("accepted");
         let (back, status) = self.wait();
         assert_eq!(back, token);
@@ -57,7 +57,7 @@ impl Open {
     }
 
     fn is_silent(&mut self, token: u64) -> bool {
-        assert_eq!(self.write(token), Status::Completed);
+        assert_eq!(self.write(token), TransferStatus::Completed);
         self.bulk_in.submit(Token(token + 1), vec![0; 512].into()).expect("accepted");
         // A request that is answered after the read was looked at: by then an answer would be there.
         self.control.submit(Token(token + 2), count().into()).expect("accepted");
@@ -75,7 +75,7 @@ fn a_reset_that_revives_nothing_leaves_the_device_silent() {
     let (_bus, _, mut open) = plug("loopback,fault=silence@0,reset=no");
     assert!(open.is_silent(1));
     open.device.reset().expect("it is there");
-    assert_eq!(open.wait(), (2, Status::NoDevice), "what was pending came back");
+    assert_eq!(open.wait(), (2, TransferStatus::NoDevice), "what was pending came back");
     assert!(open.is_silent(10));
 }
 
@@ -84,12 +84,12 @@ fn after_a_slow_reset_everything_is_answered_late() {
     let (_bus, _, mut open) = plug("loopback,fault=silence@0,reset=slow:50");
     assert!(open.is_silent(1));
     open.device.reset().expect("it is there");
-    assert_eq!(open.wait(), (2, Status::NoDevice));
+    assert_eq!(open.wait(), (2, TransferStatus::NoDevice));
     open.control.submit(Token(10), count().into()).expect("accepted");
-    assert_eq!(open.wait(), (10, Status::Completed));
-    assert_eq!(open.write(11), Status::Completed);
+    assert_eq!(open.wait(), (10, TransferStatus::Completed));
+    assert_eq!(open.write(11), TransferStatus::Completed);
     open.bulk_in.submit(Token(12), vec![0; 512].into()).expect("accepted");
-    assert_eq!(open.wait(), (12, Status::Completed));
+    assert_eq!(open.wait(), (12, TransferStatus::Completed));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_device_that_moves_in_a_reset_is_at_its_port_with_another_address_and_as_it_
         let _watch = bus.watch(notify).expect("it can be watched");
         assert!(first.is_silent(1));
         assert_eq!(first.device.reset().expect_err("it left").kind, ErrorKind::NoDevice);
-        assert_eq!(first.wait(), (2, Status::NoDevice));
+        assert_eq!(first.wait(), (2, TransferStatus::NoDevice));
         let back = loop {
             match bus.list().expect("a list").into_iter().find(|info| info.location != location) {
                 Some(info) => break info,
@@ -110,9 +110,9 @@ fn a_device_that_moves_in_a_reset_is_at_its_port_with_another_address_and_as_it_
         assert_eq!((back.serial.as_deref(), &back.location.ports), (Some("M"), &location.ports));
         assert_eq!(bus.open(&location).err().expect("not there any more").kind, ErrorKind::NoDevice);
         let mut second = open(&bus, &back.location, 0);
-        assert_eq!(second.write(1), Status::Completed);
+        assert_eq!(second.write(1), TransferStatus::Completed);
         second.bulk_in.submit(Token(2), vec![0; 512].into()).expect("accepted");
-        assert_eq!(second.wait(), (2, Status::Completed), "the reset ended its silence, which happens once");
+        assert_eq!(second.wait(), (2, TransferStatus::Completed), "the reset ended its silence, which happens once");
         first.device.close(Duration::ZERO).expect("nothing is owed");
     }
 }
@@ -128,16 +128,16 @@ fn a_device_that_leaves_in_a_reset_is_gone() {
 fn requests_hang_from_a_byte_on_until_a_reset() {
     let (_bus, _, mut open) = plug("loopback,fault=hang-from@0");
     open.control.submit(Token(1), count().into()).expect("accepted");
-    assert_eq!(open.wait(), (1, Status::Completed), "nothing was sent yet");
-    assert_eq!(open.write(2), Status::Completed);
+    assert_eq!(open.wait(), (1, TransferStatus::Completed), "nothing was sent yet");
+    assert_eq!(open.write(2), TransferStatus::Completed);
     open.bulk_in.submit(Token(3), vec![0; 512].into()).expect("accepted");
-    assert_eq!(open.wait(), (3, Status::Completed));
+    assert_eq!(open.wait(), (3, TransferStatus::Completed));
     open.control.submit(Token(4), count().into()).expect("accepted");
-    assert_eq!(open.write(5), Status::Completed, "the other pipes work");
+    assert_eq!(open.write(5), TransferStatus::Completed, "the other pipes work");
     open.device.reset().expect("it is there");
-    assert_eq!(open.wait(), (4, Status::NoDevice));
+    assert_eq!(open.wait(), (4, TransferStatus::NoDevice));
     open.control.submit(Token(6), count().into()).expect("accepted");
-    assert_eq!(open.wait(), (6, Status::Completed));
+    assert_eq!(open.wait(), (6, TransferStatus::Completed));
 }
 
 #[test]
@@ -151,12 +151,12 @@ fn the_endpoints_of_a_setting_are_there_while_it_is_chosen_and_a_reset_chooses_s
     drop(bare);
 
     let mut open = open(&bus, &location, 1);
-    assert_eq!(open.write(1), Status::Completed);
+    assert_eq!(open.write(1), TransferStatus::Completed);
     open.device.reset().expect("it is there");
     let refused = open.bulk_out.submit(Token(2), vec![7].into()).expect_err("setting 0 has no endpoints");
     assert_eq!(refused.error.kind, ErrorKind::NotFound);
     open.device.set_alternate(INTERFACE, 1).expect("there is such a setting");
-    assert_eq!(open.write(3), Status::Completed);
+    assert_eq!(open.write(3), TransferStatus::Completed);
 }
 
 #[test]
@@ -172,5 +172,5 @@ fn a_device_is_listed_before_the_kernel_has_configured_it_and_nobody_is_told_of_
     drop(early);
     assert!(bus.configure(&location));
     assert!(listed().configuration.is_some() && told.is_empty());
-    assert_eq!(open(&bus, &location, 0).write(1), Status::Completed);
+    assert_eq!(open(&bus, &location, 0).write(1), TransferStatus::Completed);
 }

@@ -44,7 +44,9 @@ pub fn descriptor(bytes: &[u8]) {
 }
 
 pub fn usbip(bytes: &[u8]) {
-    if let Some(Ok(vscan::usbip::Command::Submit(submit))) = bytes.first_chunk().map(vscan::usbip::Command::parse) {
+    if let Some(Ok(vscan::usbip::UsbipCommand::Submit(submit))) =
+        bytes.first_chunk().map(vscan::usbip::UsbipCommand::parse)
+    {
         assert!(submit.data_length() <= vscan::usbip::LONGEST as usize);
     }
     if let Some(head) = bytes.first_chunk() {

@@ -15,18 +15,18 @@ use parking_lot::Mutex;
 use usbscan_usb::EndpointAddress;
 use usbscan_virtual::{Event, Model, Moved, Port};
 
-use crate::table::{Begin, Table, Unlink};
-use crate::usbip::{Answer, Command, HEADER, ProtocolError, Submit};
+use crate::table::{Begin, Unlink, UrbTable};
+use crate::usbip::{Answer, HEADER, ProtocolError, Submit, UsbipCommand};
 
 /// A stream of bytes both ways: a socket to this kernel, or to another machine.
-pub trait Connection: Read + Write + Send + Sized + 'static {
+pub trait ByteStream: Read + Write + Send + Sized + 'static {
     /// A second handle on the same connection.
     fn second(&self) -> io::Result<Self>;
     /// Ends it for all handles.
     fn hang_up(&self);
 }
 
-impl Connection for UnixStream {
+impl ByteStream for UnixStream {
     fn second(&self) -> io::Result<UnixStream> {
         self.try_clone()
     }
@@ -37,7 +37,7 @@ impl Connection for UnixStream {
     }
 }
 
-impl Connection for TcpStream {
+impl ByteStream for TcpStream {
     fn second(&self) -> io::Result<TcpStream> {
         self.try_clone()
     }
@@ -57,7 +57,7 @@ enum Outgoing {
 
 #[derive(Debug)]
 struct ServerState {
-    table: Mutex<Table>,
+    table: Mutex<UrbTable>,
     /// The device, when it has left in a reset to come back.
     moved: Mutex<Option<Moved>>,
     outgoing: Sender<Outgoing>,
@@ -75,12 +75,12 @@ impl ServerState {
 
 /// A device being served. Dropping it unplugs the device and waits for the threads.
 #[derive(Debug)]
-pub struct Served<C: Connection> {
+pub struct Served<C: ByteStream> {
     connection: C,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl<C: Connection> Served<C> {
+impl<C: ByteStream> Served<C> {
     /// Serves `model` on `connection`, from the first command on. `over` is told when the device is gone
     /// or the client is, and gets the device where it is to be plugged in again.
     ///
@@ -129,7 +129,7 @@ impl<C: Connection> Served<C> {
     }
 }
 
-impl<C: Connection> Drop for Served<C> {
+impl<C: ByteStream> Drop for Served<C> {
     fn drop(&mut self) {
         self.connection.hang_up();
         for thread in self.threads.drain(..) {
@@ -144,7 +144,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     thread::Builder::new().name(name.to_owned()).spawn(run).expect("the system can start a thread")
 }
 
-fn write_all(mut connection: impl Connection, outbox: &Receiver<Outgoing>) {
+fn write_all(mut connection: impl ByteStream, outbox: &Receiver<Outgoing>) {
     for outgoing in outbox {
         let sent = match outgoing {
             Outgoing::Bytes(bytes) => connection.write_all(&bytes),
@@ -162,19 +162,19 @@ fn protocol(error: ProtocolError) -> io::Error {
 }
 
 /// Carries out commands until the client is gone.
-fn read_all(connection: impl Connection, port: &Port, state: &ServerState) -> io::Result<()> {
+fn read_all(connection: impl ByteStream, port: &Port, state: &ServerState) -> io::Result<()> {
     let mut connection = BufReader::with_capacity(64 * 1024, connection);
     let mut configured = false;
     loop {
         let mut header = [0; HEADER];
         connection.read_exact(&mut header)?;
-        match Command::parse(&header).map_err(protocol)? {
-            Command::Submit(submit) => {
+        match UsbipCommand::parse(&header).map_err(protocol)? {
+            UsbipCommand::Submit(submit) => {
                 let mut data = vec![0; submit.data_length()];
                 connection.read_exact(&mut data)?;
                 begin(port, state, &submit, data, &mut configured);
             }
-            Command::Unlink { sequence, victim } => {
+            UsbipCommand::Unlink { sequence, victim } => {
                 let mut table = state.table.lock();
                 match table.unlink(sequence, victim).map_err(protocol)? {
                     Unlink::Answer(answer) => state.answer([answer]),
@@ -189,10 +189,10 @@ fn read_all(connection: impl Connection, port: &Port, state: &ServerState) -> io
 /// The signs of a reset come more than once, and when the device is plugged in too: the first behind a SET_CONFIGURATION
 /// counts.
 fn begin(port: &Port, state: &ServerState, submit: &Submit, data: Vec<u8>, configured: &mut bool) {
-    if Table::follows_a_reset(submit) && std::mem::take(configured) && port.reset().is_err() {
+    if UrbTable::follows_a_reset(submit) && std::mem::take(configured) && port.reset().is_err() {
         log::debug!("the device has left in a reset");
     }
-    *configured |= Table::configures(submit);
+    *configured |= UrbTable::configures(submit);
     let mut table = state.table.lock();
     match table.submit(submit, data, packet_size(port, submit.endpoint)) {
         Begin::Answer(answers) => state.answer(answers),

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use usbscan_usb::{Buffer, EndpointAddress, Setup, Status};
+use usbscan_usb::{Buffer, EndpointAddress, Setup, TransferStatus};
 use usbscan_virtual::{Completed, Urb, UrbId};
 
 use crate::usbip::{Answer, ProtocolError, SHORT_NOT_OK, Submit, ZERO_PACKET, errno};
@@ -45,7 +45,7 @@ pub enum Unlink {
 }
 
 #[derive(Debug, Default)]
-pub struct Table {
+pub struct UrbTable {
     pending: HashMap<u32, SubmittedUrb>,
     /// Transfer and unlink, where the unlink came first.
     early: HashMap<u32, u32>,
@@ -53,7 +53,7 @@ pub struct Table {
     last: Option<u32>,
 }
 
-impl Table {
+impl UrbTable {
     /// A transfer came, with its OUT data.
     pub fn submit(&mut self, submit: &Submit, data: Vec<u8>, packet: usize) -> Begin {
         self.last = Some(submit.sequence);
@@ -113,13 +113,13 @@ impl Table {
         let data = if pending.is_in { data_of(&given, pending.is_control, actual) } else { Vec::new() };
         let is_short = pending.is_in && actual < pending.length as usize && pending.flags & SHORT_NOT_OK != 0;
         let status = match given.status {
-            Status::Completed if is_short => -errno::EREMOTEIO,
-            Status::Completed => 0,
-            Status::Cancelled => -errno::ECONNRESET,
-            Status::Stall => -errno::EPIPE,
-            Status::Overflow => -errno::EOVERFLOW,
-            Status::Error => -errno::EPROTO,
-            Status::NoDevice => -errno::ESHUTDOWN,
+            TransferStatus::Completed if is_short => -errno::EREMOTEIO,
+            TransferStatus::Completed => 0,
+            TransferStatus::Cancelled => -errno::ECONNRESET,
+            TransferStatus::Stall => -errno::EPIPE,
+            TransferStatus::Overflow => -errno::EOVERFLOW,
+            TransferStatus::Error => -errno::EPROTO,
+            TransferStatus::NoDevice => -errno::ESHUTDOWN,
         };
         let mut answers = vec![Answer::Submit { sequence, status, actual: actual as u32, data }];
         answers.extend(pending.unlink.map(|sequence| Answer::Unlink { sequence, status: 0 }));
@@ -156,14 +156,14 @@ mod tests {
         Submit { sequence, endpoint: EndpointAddress(0x81), is_in: true, flags: 0, length, setup: NO_SETUP }
     }
 
-    fn begin(table: &mut Table, submit: &Submit, data: &[u8]) -> Vec<Urb> {
+    fn begin(table: &mut UrbTable, submit: &Submit, data: &[u8]) -> Vec<Urb> {
         match table.submit(submit, data.to_vec(), 512) {
             Begin::Submit(urbs) => urbs,
             Begin::Answer(answers) => panic!("{answers:?}"),
         }
     }
 
-    fn completed(urb: Urb, actual: usize, status: Status) -> Completed {
+    fn completed(urb: Urb, actual: usize, status: TransferStatus) -> Completed {
         Completed { id: urb.id, endpoint: urb.endpoint, buffer: urb.buffer, actual, status }
     }
 
@@ -173,24 +173,24 @@ mod tests {
 
     #[test]
     fn a_cancelled_transfer_is_answered_with_its_data_and_then_its_unlink() {
-        let mut table = Table::default();
+        let mut table = UrbTable::default();
         let urb = begin(&mut table, &read(5, 1024), &[]).remove(0);
         assert_eq!(table.unlink(6, 5), Ok(Unlink::Cancel(UrbId(5))));
-        let answers = table.completed(completed(urb, 3, Status::Cancelled));
+        let answers = table.completed(completed(urb, 3, TransferStatus::Cancelled));
         assert_eq!(answers, [answer(5, -104, &[0; 3]), Answer::Unlink { sequence: 6, status: 0 }]);
     }
 
     #[test]
     fn a_transfer_that_was_done_before_its_unlink_is_answered_once() {
-        let mut table = Table::default();
+        let mut table = UrbTable::default();
         let urb = begin(&mut table, &read(5, 4), &[]).remove(0);
-        assert_eq!(table.completed(completed(urb, 4, Status::Completed)), [answer(5, 0, &[0; 4])]);
+        assert_eq!(table.completed(completed(urb, 4, TransferStatus::Completed)), [answer(5, 0, &[0; 4])]);
         assert_eq!(table.unlink(6, 5), Ok(Unlink::Answer(Answer::Unlink { sequence: 6, status: 0 })));
     }
 
     #[test]
     fn an_unlink_that_comes_first_waits_for_its_transfer() {
-        let mut table = Table::default();
+        let mut table = UrbTable::default();
         assert_eq!(table.unlink(6, 5), Ok(Unlink::Wait));
         match table.submit(&read(5, 512), Vec::new(), 512) {
             Begin::Answer(answers) => {
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn unlinks_of_nothing_do_not_pile_up() {
-        let mut table = Table::default();
+        let mut table = UrbTable::default();
         for i in 0..EARLY as u32 {
             assert_eq!(table.unlink(i, 1_000_000 + i), Ok(Unlink::Wait));
         }
@@ -214,14 +214,14 @@ mod tests {
     #[test]
     fn every_end_has_the_number_that_the_kernel_knows() {
         let ends = [
-            (Status::Stall, -32),
-            (Status::Error, -71),
-            (Status::Overflow, -75),
-            (Status::Cancelled, -104),
-            (Status::NoDevice, -108),
+            (TransferStatus::Stall, -32),
+            (TransferStatus::Error, -71),
+            (TransferStatus::Overflow, -75),
+            (TransferStatus::Cancelled, -104),
+            (TransferStatus::NoDevice, -108),
         ];
         for (status, number) in ends {
-            let mut table = Table::default();
+            let mut table = UrbTable::default();
             let urb = begin(&mut table, &read(1, 8), &[]).remove(0);
             assert_eq!(table.completed(completed(urb, 2, status)), [answer(1, number, &[0; 2])], "{status:?}");
         }
@@ -229,26 +229,26 @@ mod tests {
 
     #[test]
     fn no_more_is_answered_than_was_asked_for() {
-        let mut table = Table::default();
+        let mut table = UrbTable::default();
         let setup = Setup::vendor(Direction::In, 0x12, 0, 0, 100);
         let submit = Submit { endpoint: EndpointAddress::CONTROL, setup, ..read(1, 10) };
         let urb = begin(&mut table, &submit, &[]).remove(0);
         assert_eq!(urb.buffer.len(), 108);
-        assert_eq!(table.completed(completed(urb, 100, Status::Completed)), [answer(1, 0, &[0; 10])]);
+        assert_eq!(table.completed(completed(urb, 100, TransferStatus::Completed)), [answer(1, 0, &[0; 10])]);
     }
 
     #[test]
     fn flags_make_a_short_read_an_error_and_end_a_write_with_an_empty_packet() {
-        let mut table = Table::default();
+        let mut table = UrbTable::default();
         let submit = Submit { flags: SHORT_NOT_OK, ..read(1, 8) };
         let urb = begin(&mut table, &submit, &[]).remove(0);
-        assert_eq!(table.completed(completed(urb, 2, Status::Completed)), [answer(1, -121, &[0; 2])]);
+        assert_eq!(table.completed(completed(urb, 2, TransferStatus::Completed)), [answer(1, -121, &[0; 2])]);
         let write =
             |length: u32| Submit { endpoint: EndpointAddress(2), is_in: false, flags: ZERO_PACKET, ..read(2, length) };
         assert_eq!(begin(&mut table, &write(511), &[0; 511]).len(), 1);
         let mut urbs = begin(&mut table, &write(512), &[0; 512]);
         let empty = urbs.pop().expect("an empty packet behind it");
         assert_eq!((urbs.len(), empty.buffer.len()), (1, 0));
-        assert_eq!(table.completed(completed(empty, 0, Status::Completed)), []);
+        assert_eq!(table.completed(completed(empty, 0, TransferStatus::Completed)), []);
     }
 }

@@ -39,7 +39,7 @@ pub mod errno {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     #[error("an unknown command {0:#x}")]
-    Command(u32),
+    UsbipCommand(u32),
     /// No such operation, or another version.
     #[error("an unknown operation {1:#06x} of version {0:#06x}")]
     Operation(u16, u16),
@@ -52,7 +52,7 @@ pub enum ProtocolError {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub enum UsbipCommand {
     /// A transfer; `data_length` bytes follow.
     Submit(Submit),
     /// Asks for a transfer back.
@@ -79,8 +79,8 @@ impl Submit {
     }
 }
 
-impl Command {
-    pub fn parse(bytes: &[u8; HEADER]) -> Result<Command, ProtocolError> {
+impl UsbipCommand {
+    pub fn parse(bytes: &[u8; HEADER]) -> Result<UsbipCommand, ProtocolError> {
         let word = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         match word(0) {
             1 => {
@@ -94,7 +94,7 @@ impl Command {
                 let mut setup = [0; Setup::BYTES];
                 setup.copy_from_slice(&bytes[40..48]);
                 let address = if is_in && number > 0 { number | 0x80 } else { number };
-                Ok(Command::Submit(Submit {
+                Ok(UsbipCommand::Submit(Submit {
                     sequence: word(4),
                     endpoint: EndpointAddress(address),
                     is_in,
@@ -103,8 +103,8 @@ impl Command {
                     setup: Setup::from_bytes(setup),
                 }))
             }
-            2 => Ok(Command::Unlink { sequence: word(4), victim: word(20) }),
-            other => Err(ProtocolError::Command(other)),
+            2 => Ok(UsbipCommand::Unlink { sequence: word(4), victim: word(20) }),
+            other => Err(ProtocolError::UsbipCommand(other)),
         }
     }
 }
@@ -252,23 +252,23 @@ mod tests {
 
     #[test]
     fn a_submit_names_its_endpoint_by_number_and_direction() {
-        let parsed = Command::parse(&header([1, 7, 0x10002, 1, 1, 0, 512, 0, 0, 0], NO_SETUP));
-        let Ok(Command::Submit(submit)) = parsed else { panic!("{parsed:?}") };
+        let parsed = UsbipCommand::parse(&header([1, 7, 0x10002, 1, 1, 0, 512, 0, 0, 0], NO_SETUP));
+        let Ok(UsbipCommand::Submit(submit)) = parsed else { panic!("{parsed:?}") };
         assert_eq!((submit.sequence, submit.endpoint, submit.length), (7, EndpointAddress(0x81), 512));
         assert_eq!(submit.data_length(), 0, "nothing follows an IN");
         let setup = Setup::vendor(Direction::In, 0x12, 1, 0, 4);
-        let parsed = Command::parse(&header([1, 8, 0x10002, 1, 0, 0, 4, 0, u32::MAX, 0], setup));
-        let Ok(Command::Submit(submit)) = parsed else { panic!("{parsed:?}") };
+        let parsed = UsbipCommand::parse(&header([1, 8, 0x10002, 1, 0, 0, 4, 0, u32::MAX, 0], setup));
+        let Ok(UsbipCommand::Submit(submit)) = parsed else { panic!("{parsed:?}") };
         assert_eq!((submit.endpoint, submit.setup), (EndpointAddress::CONTROL, setup));
-        let parsed = Command::parse(&header([1, 9, 0x10002, 0, 2, 0, 100, 0, 0, 0], NO_SETUP));
-        let Ok(Command::Submit(submit)) = parsed else { panic!("{parsed:?}") };
+        let parsed = UsbipCommand::parse(&header([1, 9, 0x10002, 0, 2, 0, 100, 0, 0, 0], NO_SETUP));
+        let Ok(UsbipCommand::Submit(submit)) = parsed else { panic!("{parsed:?}") };
         assert_eq!((submit.endpoint, submit.data_length()), (EndpointAddress(2), 100));
     }
 
     #[test]
     fn what_can_not_be_is_an_error() {
-        let parse = |words| Command::parse(&header(words, NO_SETUP));
-        assert_eq!(parse([9, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Err(ProtocolError::Command(9)));
+        let parse = |words| UsbipCommand::parse(&header(words, NO_SETUP));
+        assert_eq!(parse([9, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Err(ProtocolError::UsbipCommand(9)));
         assert_eq!(parse([1, 0, 0, 0, 2, 0, u32::MAX, 0, 0, 0]), Err(ProtocolError::TooLong(u32::MAX)));
         assert_eq!(parse([1, 0, 0, 1, 1, 0, 10, 0, 3, 0]), Err(ProtocolError::Isochronous));
         assert_eq!(Operation::parse(&[1, 0x10, 0x80, 5, 0, 0, 0, 0]), Err(ProtocolError::Operation(0x0110, 0x8005)));

@@ -5,14 +5,14 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::super::hex::HexBytes;
-use super::{Device, seconds, whole};
+use super::{DeviceArg, seconds, whole};
 
 #[derive(Debug, Subcommand)]
 pub enum Raw {
     /// List the scanner's endpoints and their indexes
     Pipes {
         #[command(flatten)]
-        device: Device,
+        device: DeviceArg,
         /// Interface number, if several are scanners
         #[arg(long, value_name = "N")]
         interface: Option<u8>,
@@ -20,7 +20,7 @@ pub enum Raw {
     /// Read from the bulk IN pipe to standard output
     Read {
         #[command(flatten)]
-        target: Target,
+        target: RawTarget,
         /// Maximum number of bytes; a short packet ends the read early
         #[arg(long, short = 'n', value_name = "BYTES", default_value_t = 512)]
         #[arg(value_parser = whole::<u32>(1, 1 << 20))]
@@ -35,7 +35,7 @@ pub enum Raw {
     /// Write to the bulk OUT pipe
     Write {
         #[command(flatten)]
-        target: Target,
+        target: RawTarget,
         /// The bytes as hex digits; spaces are ignored [default: standard input, up to 1 MiB]
         #[arg(long, value_name = "BYTES")]
         hex: Option<HexBytes>,
@@ -58,7 +58,7 @@ pub enum Raw {
     /// Send a control request; its data goes to standard output
     Control {
         #[command(flatten)]
-        target: Target,
+        target: RawTarget,
         /// Direction of the data stage
         #[arg(long, value_name = "in|out")]
         direction: Direction,
@@ -88,9 +88,9 @@ pub enum Raw {
 }
 
 #[derive(Debug, Args)]
-pub struct Target {
+pub struct RawTarget {
     #[command(flatten)]
-    pub device: Device,
+    pub device: DeviceArg,
     /// Interface number, if several are scanners
     #[arg(long, value_name = "N")]
     pub interface: Option<u8>,

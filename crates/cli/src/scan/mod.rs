@@ -13,7 +13,7 @@ use usbscan_image::{FileFormat, PageWriter, Quality};
 use usbscan_scan::{Progress, Scanner, SessionTransport};
 use usbscan_wire::{DeviceEntry, Status};
 
-use super::args::{Device, Driver, Scan, Source};
+use super::args::{DeviceArg, Driver, Scan, Source};
 use super::context::Context;
 use super::device::select_device;
 use super::failure::Failure;
@@ -56,7 +56,7 @@ pub struct Opened {
 /// The daemon's or the driver's; [`Failure::Interrupted`].
 pub fn open_scanner(
     context: &Context<'_>,
-    device: &Device,
+    device: &DeviceArg,
     driver: &Driver,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Opened, Failure> {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use usbscan_usb::{EndpointAddress, Setup, Status, TransferType};
+use usbscan_usb::{EndpointAddress, Setup, TransferStatus, TransferType};
 
 const LINK_TYPE: u16 = 220;
 /// Bytes of usbmon's header.
@@ -46,15 +46,15 @@ pub(super) struct Record<'a> {
 }
 
 /// The errno that the kernel gives a transfer which ended so.
-pub(super) fn errno(status: Status) -> i32 {
+pub(super) fn errno(status: TransferStatus) -> i32 {
     match status {
-        Status::Completed => 0,
+        TransferStatus::Completed => 0,
         // usb_kill_urb, by which usbfs takes a transfer back.
-        Status::Cancelled => -2,
-        Status::Stall => -32,
-        Status::Overflow => -75,
-        Status::Error => -71,
-        Status::NoDevice => -108,
+        TransferStatus::Cancelled => -2,
+        TransferStatus::Stall => -32,
+        TransferStatus::Overflow => -75,
+        TransferStatus::Error => -71,
+        TransferStatus::NoDevice => -108,
     }
 }
 

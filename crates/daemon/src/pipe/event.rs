@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
-use usbscan_usb::{Completion, ErrorKind, Status};
+use usbscan_usb::{Completion, ErrorKind, TransferStatus};
 
 use super::endpoint_io::{Completed, DISCONNECT_GRACE, EndpointIo};
 use super::orders::{CancelTarget, Order, PipeEvent};
@@ -200,20 +200,20 @@ impl Events {
     fn completed(&mut self, completion: Completion) {
         let Some(Completed { completion, .. }) = self.io.completed(completion) else { return };
         match completion.status {
-            Status::Completed => self.packet(&completion.received()),
-            Status::Cancelled if completion.actual > 0 => self.packet(&completion.received()),
-            Status::Cancelled => {
+            TransferStatus::Completed => self.packet(&completion.received()),
+            TransferStatus::Cancelled if completion.actual > 0 => self.packet(&completion.received()),
+            TransferStatus::Cancelled => {
                 for (waiting, reason) in self.waiters.came_back() {
                     waiting.request.end(reason.into(), 0);
                 }
             }
-            Status::Stall => self.freeze(Fault::Stall),
-            Status::Overflow => self.freeze(Fault::Overrun),
-            Status::Error if self.dead.is_none() => {
+            TransferStatus::Stall => self.freeze(Fault::Stall),
+            TransferStatus::Overflow => self.freeze(Fault::Overrun),
+            TransferStatus::Error if self.dead.is_none() => {
                 self.disconnect_grace_ends = Some(Instant::now() + DISCONNECT_GRACE)
             }
-            Status::Error => {}
-            Status::NoDevice => self.find_dead(Outcome::Gone, PipeEvent::Lost),
+            TransferStatus::Error => {}
+            TransferStatus::NoDevice => self.find_dead(Outcome::Gone, PipeEvent::Lost),
         }
     }
 

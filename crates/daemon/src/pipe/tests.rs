@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use usbscan_usb::{Buffer, Cancel, Completion, Endpoint, EndpointAddress, Error, ErrorKind, Rejected, Status, Token};
+use usbscan_usb::{
+    Buffer, Cancel, Completion, Endpoint, EndpointAddress, Error, ErrorKind, Rejected, Token, TransferStatus,
+};
 
 use super::endpoint_io::EndpointIo;
 use super::orders::{CancelTarget, Order, PipeEvent, Role};
@@ -149,7 +151,7 @@ impl Hand {
         self.submitted.recv_timeout(DEADLINE).expect("a transfer is submitted")
     }
 
-    fn complete(&self, (token, buffer): (Token, Buffer), actual: usize, status: Status) {
+    fn complete(&self, (token, buffer): (Token, Buffer), actual: usize, status: TransferStatus) {
         self.completions.send(Completion { token, buffer, actual, status }).expect("the worker runs");
     }
 
@@ -179,7 +181,7 @@ fn a_cancel_that_does_not_return_makes_the_pipe_host_stuck_and_everybody_is_told
     assert_eq!(outcome(&hand.read(512)), Outcome::HostStuck, "later ones too");
     // The host comes round after all.
     hand.release.send(()).unwrap();
-    hand.complete(transfer, 0, Status::Cancelled);
+    hand.complete(transfer, 0, TransferStatus::Cancelled);
     assert_eq!(hand.notify.recv_timeout(DEADLINE), Ok(PipeEvent::AllReturned));
     hand.end();
 }
@@ -191,14 +193,14 @@ fn completions_are_taken_while_a_cancel_takes_its_time() {
     let transfer = hand.submitted();
     let sum = hand.cancel_all();
     hand.cancelled.recv_timeout(DEADLINE).unwrap();
-    hand.complete(transfer, 512, Status::Completed);
+    hand.complete(transfer, 512, TransferStatus::Completed);
     assert_eq!(outcome(&read), Outcome::Success);
     assert_eq!(sum.recv_timeout(DEADLINE), Ok(CancelCount { found: 1, host_stuck: false }));
     let next = hand.read(512);
     assert!(hand.submitted.is_empty(), "nothing is submitted while the endpoint is asking");
     hand.release.send(()).unwrap();
     let transfer = hand.submitted();
-    hand.complete(transfer, 512, Status::Completed);
+    hand.complete(transfer, 512, TransferStatus::Completed);
     assert_eq!(outcome(&next), Outcome::Success);
     hand.end();
 }
@@ -210,7 +212,7 @@ fn a_wait_that_is_cancelled_while_the_endpoint_is_asking_for_an_earlier_transfer
     let transfer = hand.submitted();
     let sum = hand.cancel_all();
     hand.cancelled.recv_timeout(DEADLINE).expect("it is asked back");
-    hand.complete(transfer, 2, Status::Completed);
+    hand.complete(transfer, 2, TransferStatus::Completed);
     assert_eq!(outcome(&first), Outcome::Success, "the packet was on its way");
     assert_eq!(sum.recv_timeout(DEADLINE), Ok(CancelCount { found: 1, host_stuck: false }));
     // The asking goes on, and nothing is in flight that the next one could wait for.
@@ -228,7 +230,7 @@ fn without_memory_a_transfer_is_tried_again_shorter() {
     for _ in 0..4 {
         let (token, buffer) = hand.submitted();
         assert_eq!(buffer.len(), 16384);
-        hand.complete((token, buffer), 16384, Status::Completed);
+        hand.complete((token, buffer), 16384, TransferStatus::Completed);
     }
     assert_eq!(outcome(&read), Outcome::Success);
     hand.end();
@@ -247,7 +249,7 @@ fn an_error_that_was_the_first_sign_of_unplugging_is_no_device() {
     let hand = start(usize::MAX, DEADLINE);
     let read = hand.read(512);
     let transfer = hand.submitted();
-    hand.complete(transfer, 0, Status::Error);
+    hand.complete(transfer, 0, TransferStatus::Error);
     hand.orders.send(Order::Lost).unwrap();
     assert_eq!(outcome(&read), Outcome::Gone);
     hand.end();
@@ -258,7 +260,7 @@ fn an_error_with_the_device_still_there_is_an_error() {
     let hand = start(usize::MAX, DEADLINE);
     let read = hand.read(512);
     let transfer = hand.submitted();
-    hand.complete(transfer, 0, Status::Error);
+    hand.complete(transfer, 0, TransferStatus::Error);
     assert_eq!(outcome(&read), Outcome::Fault(Fault::Io));
     hand.end();
 }

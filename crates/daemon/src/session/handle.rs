@@ -85,7 +85,7 @@ pub(crate) struct Armed {
 
 /// What a session is doing with its scanner, as far as it says.
 #[derive(Debug, Default)]
-pub(crate) struct Job {
+pub(crate) struct JobState {
     armed: Option<Armed>,
     /// It has claimed interfaces and takes faults as libusb's programs do: none of those says when a job begins, or that one is
     /// over.
@@ -136,7 +136,7 @@ pub(crate) struct Session {
     unanswered: Unanswered,
     timeouts: Mutex<Timeouts>,
     binding: Mutex<Option<Arc<Binding>>>,
-    job: Mutex<Job>,
+    job: Mutex<JobState>,
     /// As in what it has armed; the read pipes' workers feed them.
     pub followed: FollowedResponses,
     /// Since the last time that the scanner was known to be idle, this session has used it.
@@ -349,7 +349,7 @@ impl Session {
 
     /// Opens. Only the reader thread does.
     pub fn bind(&self, binding: Arc<Binding>) {
-        *self.job.lock() = Job::default();
+        *self.job.lock() = JobState::default();
         self.armed.store(false, Ordering::SeqCst);
         self.lost_lock.store(false, Ordering::SeqCst);
         self.used.store(false, Ordering::Relaxed);
@@ -454,7 +454,7 @@ impl Session {
     pub fn disarm(&self) {
         self.followed.set(Vec::new());
         let mut job = self.job.lock();
-        *job = Job { claims: job.claims, ..Job::default() };
+        *job = JobState { claims: job.claims, ..JobState::default() };
         self.armed.store(false, Ordering::SeqCst);
         self.mark_idle();
     }
@@ -486,7 +486,7 @@ impl Session {
     ///
     /// # Errors
     /// [`JobOver`].
-    pub fn job(&self) -> Result<MutexGuard<'_, Job>, JobOver> {
+    pub fn job(&self) -> Result<MutexGuard<'_, JobState>, JobOver> {
         let job = self.job.lock();
         if job.is_over { Err(JobOver) } else { Ok(job) }
     }

@@ -8,7 +8,7 @@ use super::share;
 use crate::abi;
 use crate::blocked;
 use crate::handle::Handle;
-use crate::transfer::{CallerBuffer, Job, Kind, Transfer};
+use crate::transfer::{CallerBuffer, Kind, Transfer, TransferTarget};
 
 /// Bit 7 of an endpoint's address, and of `bmRequestType`: device to host.
 const DIRECTION_IN: u8 = 0x80;
@@ -40,7 +40,7 @@ unsafe fn start_pipe(asked: Asked, endpoint: u8) -> Result<Transfer, c_int> {
     };
     let packet = usize::from(found.max_packet_size & 0x7ff).max(1);
     let connection = handle.with_session(|_, session, _| Ok(session.connection().clone()))?;
-    let job = Job::Pipe { endpoint, kind, packet };
+    let job = TransferTarget::Pipe { endpoint, kind, packet };
     Transfer::start(connection, job, buffer, asked.timeout)
 }
 
@@ -137,7 +137,7 @@ unsafe fn start_control(asked: Asked, setup: Setup) -> Result<Transfer, c_int> {
     // SAFETY: as libusb.h demands.
     let buffer = unsafe { CallerBuffer::new(asked.data, usize::from(setup.length)) };
     let connection = handle.with_session(|_, session, _| Ok(session.connection().clone()))?;
-    Transfer::start(connection, Job::Control(command), buffer, asked.timeout)
+    Transfer::start(connection, TransferTarget::Control(command), buffer, asked.timeout)
 }
 
 /// # Safety

@@ -52,7 +52,7 @@ pub struct GetDriver {
 /// `struct usbdevfs_ioctl`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Command {
+pub struct Ioctl {
     pub interface: i32,
     pub code: i32,
     pub data: *mut u8,

@@ -1,6 +1,6 @@
 //! What one scanner can do, from its answers to INFO and CAPA; and the options that this makes.
 
-use super::message::{Token, Value as Word};
+use super::message::{Token, TokenValue};
 use crate::options::{names, sources};
 use crate::support::alignment::Alignment;
 use crate::support::options::{edges, edges_of, modes, one_of, page_width, while_one_of};
@@ -136,15 +136,15 @@ pub(super) struct Capabilities {
 }
 
 /// The values of a key whose first value is a certain word: `#FB AREAd850i0001170`.
-fn after<'a>(tokens: &'a [Token], key: &[u8; 4], word: &[u8; 4]) -> Option<&'a [Word]> {
+fn after<'a>(tokens: &'a [Token], key: &[u8; 4], word: &[u8; 4]) -> Option<&'a [TokenValue]> {
     tokens.iter().filter(|token| token.key == *key).find_map(|token| match token.values.split_first() {
-        Some((Word::Word(first), rest)) if first == word => Some(rest),
+        Some((TokenValue::Word(first), rest)) if first == word => Some(rest),
         _ => None,
     })
 }
 
-fn pair(values: &[Word]) -> Option<(u32, u32)> {
-    let [Word::Number(a), Word::Number(b), ..] = values else { return None };
+fn pair(values: &[TokenValue]) -> Option<(u32, u32)> {
+    let [TokenValue::Number(a), TokenValue::Number(b), ..] = values else { return None };
     Some((u32::try_from(*a).ok()?, u32::try_from(*b).ok()?))
         .filter(|(a, b)| (1..=100_000).contains(a) && (1..=100_000).contains(b))
 }
@@ -160,29 +160,29 @@ fn numbers(tokens: &[Token], key: &[u8; 4]) -> Option<Numbers> {
     Some(Numbers::List(list)).filter(|list| !list.is_empty())
 }
 
-fn range(values: &[Word]) -> Option<Numbers> {
+fn range(values: &[TokenValue]) -> Option<Numbers> {
     let [low, high, ..] = values else { return None };
     let range = match (low, high) {
-        (Word::Number(0), _) => Numbers::Range(0, number(high)?),
+        (TokenValue::Number(0), _) => Numbers::Range(0, number(high)?),
         _ => Numbers::Range(number(low)?, number(high)?),
     };
     Some(range).filter(|range| !range.is_empty())
 }
 
-fn number(value: &Word) -> Option<u32> {
-    let Word::Number(number) = value else { return None };
+fn number(value: &TokenValue) -> Option<u32> {
+    let TokenValue::Number(number) = value else { return None };
     u32::try_from(*number).ok().filter(|number| (1..=100_000).contains(number))
 }
 
 fn listed(tokens: &[Token], key: &[u8; 4], word: &[u8; 4]) -> bool {
-    after(tokens, key, b"LIST").is_some_and(|list| list.contains(&Word::Word(*word)))
+    after(tokens, key, b"LIST").is_some_and(|list| list.contains(&TokenValue::Word(*word)))
 }
 
 /// What INFO says it is.
 pub(super) fn identity(information: &[Token]) -> Identity {
     let text = |key: &[u8; 4]| {
         let bytes = information.iter().filter(|token| token.key == *key).find_map(|token| match token.values.first() {
-            Some(Word::Bytes(bytes)) => Some(bytes),
+            Some(TokenValue::Bytes(bytes)) => Some(bytes),
             _ => None,
         });
         let text = String::from_utf8_lossy(bytes.map_or(&[][..], Vec::as_slice)).into_owned();
@@ -198,7 +198,7 @@ fn places(information: &[Token], capabilities: &[Token]) -> Vec<Place> {
         let area = after(information, key, b"AREA").or(after(information, key, b"AMAX")).and_then(pair)?;
         let most_dpi = after(information, key, b"RESO").and_then(|values| number(values.first()?));
         let alignment = match after(information, key, b"ALGN").and_then(|values| values.first()) {
-            Some(Word::Word(word)) if source != Source::Flatbed => match word {
+            Some(TokenValue::Word(word)) if source != Source::Flatbed => match word {
                 b"CNTR" => Alignment::Center,
                 b"RIGT" => Alignment::Right,
                 _ => Alignment::Left,

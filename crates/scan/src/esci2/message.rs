@@ -60,12 +60,12 @@ pub struct Token {
     /// `#pst`, `#ADF`, …
     pub key: [u8; 4],
     /// What follows it.
-    pub values: Vec<Value>,
+    pub values: Vec<TokenValue>,
 }
 
 /// A value behind a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum TokenValue {
     /// `d123`, `i0001234`, `x00001aB`.
     Number(i64),
     /// Four characters.
@@ -95,33 +95,33 @@ pub fn tokens(mut bytes: &[u8]) -> Vec<Token> {
 }
 
 /// The value that begins with a group, and what is behind it. `None`: there is less than it says.
-fn value(group: [u8; 4], rest: &[u8]) -> Option<(Value, &[u8])> {
+fn value(group: [u8; 4], rest: &[u8]) -> Option<(TokenValue, &[u8])> {
     let long = || rest.split_first_chunk::<4>().map(|(more, rest)| ([&group[1..], more].concat(), rest));
     match group[0] {
         b'd' => {
             if let Some(number) = decimal(&group[1..]) {
-                return Some((Value::Number(number), rest));
+                return Some((TokenValue::Number(number), rest));
             }
         }
         b'i' => {
             if let Some((number, rest)) = long().and_then(|(digits, rest)| Some((decimal(&digits)?, rest))) {
-                return Some((Value::Number(number), rest));
+                return Some((TokenValue::Number(number), rest));
             }
         }
         b'x' => {
             if let Some((number, rest)) = long().and_then(|(digits, rest)| Some((hexadecimal(&digits)?, rest))) {
-                return Some((Value::Number(number as i64), rest));
+                return Some((TokenValue::Number(number as i64), rest));
             }
         }
         b'h' => {
             if let Some(length) = hexadecimal(&group[1..]) {
                 let (raw, rest) = rest.split_at_checked(length.next_multiple_of(4))?;
-                return Some((Value::Bytes(raw[..length].to_vec()), rest));
+                return Some((TokenValue::Bytes(raw[..length].to_vec()), rest));
             }
         }
         _ => {}
     }
-    Some((Value::Word(group), rest))
+    Some((TokenValue::Word(group), rest))
 }
 
 fn decimal(digits: &[u8]) -> Option<i64> {
@@ -150,8 +150,8 @@ mod tests {
     fn a_head_has_a_code_a_length_and_tokens() {
         let head = head("IMG x00012aB#psti0000256d003i0000945#typIMGB#---#lftd000").expect("a head");
         assert_eq!((&head.code, head.length), (b"IMG ", 0x12ab));
-        let numbers = [256, 3, 945].map(Value::Number).to_vec();
-        let side = Token { key: *b"#typ", values: vec![Value::Word(*b"IMGB")] };
+        let numbers = [256, 3, 945].map(TokenValue::Number).to_vec();
+        let side = Token { key: *b"#typ", values: vec![TokenValue::Word(*b"IMGB")] };
         assert_eq!(head.tokens, [Token { key: *b"#pst", values: numbers }, side]);
     }
 
@@ -168,7 +168,7 @@ mod tests {
         let all = tokens(b"#GMTRED h006#ABCd1  #PRDh007DS-530 .#BSZi0065536");
         let keys: Vec<&[u8; 4]> = all.iter().map(|token| &token.key).collect();
         assert_eq!(keys, [b"#GMT", b"#PRD", b"#BSZ"]);
-        assert_eq!(all[1].values, [Value::Bytes(b"DS-530 ".to_vec())]);
+        assert_eq!(all[1].values, [TokenValue::Bytes(b"DS-530 ".to_vec())]);
     }
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
         #[test]
         fn every_number_is_read_as_it_was_written(value in 0u32..10_000_000) {
             let text = format!("#BSZ{}", number(value));
-            prop_assert_eq!(tokens(text.as_bytes())[0].values.clone(), vec![Value::Number(value.into())]);
+            prop_assert_eq!(tokens(text.as_bytes())[0].values.clone(), vec![TokenValue::Number(value.into())]);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the tokens in the head of a reply say: errors, readiness, where an image begins and ends. Values only.
 
-use super::message::{Token, Value};
+use super::message::{Token, TokenValue};
 use crate::DeviceError;
 
 /// A side of a sheet.
@@ -95,10 +95,10 @@ impl ReplyInfo {
     fn take(&mut self, token: &Token) {
         let size = |number: &i64| u32::try_from(*number).unwrap_or(u32::MAX);
         match (&token.key, &token.values[..]) {
-            (b"#err", [Value::Word(part), Value::Word(cause), ..]) => {
+            (b"#err", [TokenValue::Word(part), TokenValue::Word(cause), ..]) => {
                 self.problem = self.problem.or(Some(problem(part, cause)));
             }
-            (b"#nrd", [Value::Word(word), ..]) => {
+            (b"#nrd", [TokenValue::Word(word), ..]) => {
                 self.not_ready = match word {
                     b"BUSY" => Some(NotReady::Busy),
                     // One source has the one, one the other.
@@ -107,16 +107,16 @@ impl ReplyInfo {
                     _ => None,
                 }
             }
-            (b"#pst", [Value::Number(width), Value::Number(dummy), Value::Number(height), ..]) => {
+            (b"#pst", [TokenValue::Number(width), TokenValue::Number(dummy), TokenValue::Number(height), ..]) => {
                 self.start = Some(ImageStart { width: size(width), dummy: size(dummy), height: size(height) });
             }
-            (b"#pen", [Value::Number(_), Value::Number(height), ..]) => self.end = Some(size(height)),
-            (b"#lft", [Value::Number(left), ..]) => self.left = Some(size(left)),
-            (b"#typ", [Value::Word(word), ..]) => {
+            (b"#pen", [TokenValue::Number(_), TokenValue::Number(height), ..]) => self.end = Some(size(height)),
+            (b"#lft", [TokenValue::Number(left), ..]) => self.left = Some(size(left)),
+            (b"#typ", [TokenValue::Word(word), ..]) => {
                 self.side = if word == b"IMGB" { Side::Back } else { Side::Front };
             }
-            (b"#atn", [Value::Word(word), ..]) => self.is_cancel = word == b"CAN ",
-            (b"#par", [Value::Word(word), ..]) => self.taken = Some(word == b"OK  "),
+            (b"#atn", [TokenValue::Word(word), ..]) => self.is_cancel = word == b"CAN ",
+            (b"#par", [TokenValue::Word(word), ..]) => self.taken = Some(word == b"OK  "),
             _ => {}
         }
     }
@@ -125,7 +125,7 @@ impl ReplyInfo {
 /// What STAT says is wrong with a part: `ADF `, `FB  `.
 pub fn status(tokens: &[Token], of: &[u8; 4]) -> Option<DeviceError> {
     tokens.iter().find_map(|token| match (&token.key, &token.values[..]) {
-        (b"#ERR", [Value::Word(part), Value::Word(cause), ..]) if part == of => Some(problem(part, cause)),
+        (b"#ERR", [TokenValue::Word(part), TokenValue::Word(cause), ..]) if part == of => Some(problem(part, cause)),
         _ => None,
     })
 }

@@ -11,7 +11,7 @@ pub(crate) const CUSTOM: &str = "custom";
 pub(crate) const TABLE: &str = "table";
 
 /// What each of 256 shades becomes.
-pub(crate) type Table = [u8; 256];
+pub(crate) type GammaTable = [u8; 256];
 
 /// Which curve the samples go through.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ pub(crate) enum Gamma {
     /// This exponent.
     Exponent(f64),
     /// These.
-    Table(Box<Table>),
+    Table(Box<GammaTable>),
 }
 
 impl Gamma {
@@ -35,7 +35,7 @@ impl Gamma {
     }
 
     /// As a table; that of the scanner's own curve, and of none, is straight.
-    pub(crate) fn table(&self) -> Table {
+    pub(crate) fn table(&self) -> GammaTable {
         match self {
             Gamma::Exponent(exponent) => curve(*exponent),
             Gamma::Table(table) => **table,
@@ -44,17 +44,17 @@ impl Gamma {
     }
 }
 
-fn straight() -> Table {
+fn straight() -> GammaTable {
     std::array::from_fn(|at| at as u8)
 }
 
 /// Whole numbers from 0 to 255, as the option has them.
-fn table(numbers: Option<&[f64]>) -> Table {
+fn table(numbers: Option<&[f64]>) -> GammaTable {
     std::array::from_fn(|at| numbers.and_then(|numbers| numbers.get(at)).map_or(at as u8, |number| *number as u8))
 }
 
 /// Numbers proportional to light become its root.
-fn curve(exponent: f64) -> Table {
+fn curve(exponent: f64) -> GammaTable {
     // Between 0 and 255, so nothing is cut.
     std::array::from_fn(|at| ((at as f64 / 255.0).powf(1.0 / exponent) * 255.0).round() as u8)
 }

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use usbscan_scan::{AbortStep, ReadEnd, TransportError};
-use usbscan_usb::{EndpointAddress, Status};
-use usbscan_virtual::{Completed, Event, Link, Model, Step, Urb, UrbId};
+use usbscan_usb::{EndpointAddress, TransferStatus};
+use usbscan_virtual::{Completed, Event, Link, LinkProgress, Model, Urb, UrbId};
 
 pub(super) const BULK_IN: EndpointAddress = EndpointAddress(0x81);
 pub(super) const BULK_OUT: EndpointAddress = EndpointAddress(0x02);
@@ -180,7 +180,7 @@ impl Rig {
             if stopped || self.now >= deadline {
                 return Err(self.ask_back(id));
             }
-            if let Step::Wait(until) = turn {
+            if let LinkProgress::Wait(until) = turn {
                 // Where the clock jumps, the finger on the button must not be jumped over.
                 let appointment = self.appointment().map(|at| at.max(self.now));
                 let deadline = appointment.map_or(deadline, |at| deadline.min(at));
@@ -196,7 +196,7 @@ impl Rig {
             if let Some(given) = self.given(id) {
                 return given;
             }
-            if let Step::Wait(None) = self.link.step(self.now) {
+            if let LinkProgress::Wait(None) = self.link.step(self.now) {
                 break;
             }
             self.now += Duration::from_millis(1);
@@ -214,7 +214,7 @@ impl Rig {
         let deadline = self.now + timeout;
         match self.run(id, deadline, |_| false) {
             Ok(given) => status("write", given.status),
-            Err(given) if given.status == Status::NoDevice => Err(TransportError::NoDevice),
+            Err(given) if given.status == TransferStatus::NoDevice => Err(TransportError::NoDevice),
             Err(_) => Err(TransportError::Timeout { tried: "write", after: timeout }),
         }
     }
@@ -263,10 +263,10 @@ impl Rig {
             self.carry.extend(&bytes[wanted.min(bytes.len())..]);
             self.carry_ends_short = given.actual < room;
             match given.status {
-                Status::Completed => return Ok(ReadEnd::Done),
+                TransferStatus::Completed => return Ok(ReadEnd::Done),
                 _ if reading.bytes.len() == reading.length => return Ok(ReadEnd::Done),
-                Status::Cancelled if timed_out => return Ok(ReadEnd::TimedOut),
-                Status::Cancelled => return Ok(ReadEnd::Cancelled),
+                TransferStatus::Cancelled if timed_out => return Ok(ReadEnd::TimedOut),
+                TransferStatus::Cancelled => return Ok(ReadEnd::Cancelled),
                 other => {
                     self.frozen = true;
                     status("read", other)?;
@@ -372,13 +372,13 @@ fn ms(ms: u32) -> Duration {
     Duration::from_millis(u64::from(ms))
 }
 
-fn status(tried: &'static str, status: Status) -> Result<(), TransportError> {
+fn status(tried: &'static str, status: TransferStatus) -> Result<(), TransportError> {
     match status {
-        Status::Completed => Ok(()),
-        Status::Cancelled => Err(TransportError::Cancelled),
-        Status::Stall => Err(TransportError::Stall { tried }),
-        Status::Overflow => Err(TransportError::Overrun),
-        Status::Error => Err(TransportError::Bus { tried }),
-        Status::NoDevice => Err(TransportError::NoDevice),
+        TransferStatus::Completed => Ok(()),
+        TransferStatus::Cancelled => Err(TransportError::Cancelled),
+        TransferStatus::Stall => Err(TransportError::Stall { tried }),
+        TransferStatus::Overflow => Err(TransportError::Overrun),
+        TransferStatus::Error => Err(TransportError::Bus { tried }),
+        TransferStatus::NoDevice => Err(TransportError::NoDevice),
     }
 }

@@ -1,7 +1,7 @@
 //! The part of the contract that is about cancels: one completion each, and what had arrived is handed over.
 
 use super::{Loopback, Rig, VENDOR_COUNT, pattern};
-use crate::{Buffer, Cancel, Completion, Direction, Setup, Status, Token};
+use crate::{Buffer, Cancel, Completion, Direction, Setup, Token, TransferStatus};
 
 pub(super) fn a_silent_read_stays_pending_until_it_is_cancelled(rig: &mut dyn Rig) {
     let mut loopback = Loopback::open(rig);
@@ -11,7 +11,7 @@ pub(super) fn a_silent_read_stays_pending_until_it_is_cancelled(rig: &mut dyn Ri
     loopback.bulk_in.assert_nothing_more();
     assert_eq!(loopback.bulk_in.endpoint.cancel(token), Cancel::Asked);
     let completion = loopback.bulk_in.wait_for(token);
-    assert_eq!((completion.status, completion.actual), (Status::Cancelled, 0));
+    assert_eq!((completion.status, completion.actual), (TransferStatus::Cancelled, 0));
     assert_eq!(completion.buffer.len(), loopback.packet);
     loopback.assert_echoes();
     loopback.bulk_in.assert_nothing_more();
@@ -34,7 +34,7 @@ pub(super) fn a_transfer_cancelled_twice_completes_once(rig: &mut dyn Rig) {
     let token = loopback.bulk_in.submit(vec![0; loopback.packet]);
     assert_eq!(loopback.bulk_in.endpoint.cancel(token), Cancel::Asked);
     assert_eq!(loopback.bulk_in.endpoint.cancel(token), Cancel::NotInFlight);
-    assert_eq!(loopback.bulk_in.wait_for(token).status, Status::Cancelled);
+    assert_eq!(loopback.bulk_in.wait_for(token).status, TransferStatus::Cancelled);
     loopback.assert_echoes();
     loopback.bulk_in.assert_nothing_more();
     loopback.close();
@@ -62,7 +62,7 @@ pub(super) fn cancel_partly_read(
         loopback.control.control(Setup::vendor(Direction::In, VENDOR_COUNT, 0, 0, 4), &[]);
         loopback.bulk_in.endpoint.cancel(token);
         let completion = loopback.bulk_in.wait_for(token);
-        assert_eq!(completion.status, Status::Cancelled, "two whole packets do not fill eight");
+        assert_eq!(completion.status, TransferStatus::Cancelled, "two whole packets do not fill eight");
         check(&completion);
         partly += u32::from(completion.actual > 0);
         let mut got = completion.received().to_vec();
@@ -90,10 +90,10 @@ pub(super) fn cancel_against_completion_gives_exactly_one_completion(rig: &mut d
         }
         loopback.bulk_in.endpoint.cancel(read);
         let completion = loopback.bulk_in.wait_for(read);
-        assert_eq!(loopback.bulk_out.wait_for(write).status, Status::Completed);
+        assert_eq!(loopback.bulk_out.wait_for(write).status, TransferStatus::Completed);
         match completion.status {
-            Status::Completed => won += 1,
-            Status::Cancelled => {}
+            TransferStatus::Completed => won += 1,
+            TransferStatus::Cancelled => {}
             other => panic!("round {round}: {other:?}"),
         }
         let got = if completion.actual > 0 { completion.received().to_vec() } else { loopback.read(packet) };

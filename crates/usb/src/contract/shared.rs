@@ -11,7 +11,7 @@ use usbscan_shm::{Region, SharedMemory};
 
 use super::cancels::cancel_partly_read;
 use super::{DEADLINE, Loopback, Rig, VENDOR_EVENT, pattern};
-use crate::{Buffer, Direction, ErrorKind, Setup, Status, Token};
+use crate::{Buffer, Direction, ErrorKind, Setup, Token, TransferStatus};
 
 /// Bytes before and behind the place of a transfer. An odd number, so that the place begins at none that is round.
 const AROUND: usize = 101;
@@ -102,7 +102,7 @@ pub(super) fn what_shared_memory_has_no_room_for_is_not_written_behind_it(rig: &
     loopback.write(&bytes);
     let token = loopback.bulk_in.submit(place.region());
     let completion = loopback.bulk_in.wait_for(token);
-    assert_eq!(completion.status, Status::Overflow);
+    assert_eq!(completion.status, TransferStatus::Overflow);
     place.assert_holds(&bytes[..completion.actual]);
     loopback.close();
 }
@@ -117,7 +117,7 @@ pub(super) fn queued_reads_fill_neighbouring_places_in_order(rig: &mut dyn Rig) 
     loopback.write(&bytes);
     for token in tokens {
         let completion = loopback.bulk_in.wait_for(token);
-        assert_eq!((completion.status, completion.actual), (Status::Completed, packet));
+        assert_eq!((completion.status, completion.actual), (TransferStatus::Completed, packet));
     }
     place.assert_holds(&bytes);
     loopback.close();
@@ -142,7 +142,7 @@ pub(super) fn shared_memory_stays_mapped_until_its_transfer_has_ended(rig: &mut 
     assert!(is_mapped(&descriptor), "the transfer keeps it");
     loopback.write(&bytes);
     let completion = loopback.bulk_in.wait_for(token);
-    assert_eq!((completion.status, &*completion.received()), (Status::Completed, &bytes[..]));
+    assert_eq!((completion.status, &*completion.received()), (TransferStatus::Completed, &bytes[..]));
     drop(completion);
     assert!(!is_mapped(&descriptor), "nobody needs it any more");
     loopback.close();

@@ -52,7 +52,7 @@ use feeder::Feeder;
 use job::{After, Form, Incidents, Item, Job};
 use lines::Lines;
 use settings::Settings;
-use status::{Status, Units};
+use status::{StatusFlags, Units};
 use tone::Downloads;
 
 pub use capabilities::{Dialect, Level};
@@ -70,7 +70,7 @@ const PF: u8 = 0x19;
 const ESC: u8 = 0x1b;
 const FS: u8 = 0x1c;
 
-/// Status bit: FS commands are there.
+/// StatusFlags bit: FS commands are there.
 const HAS_FS: u8 = 0x02;
 
 /// Bytes that are taken while a block keeps the scanner from answering.
@@ -232,7 +232,7 @@ impl Esci {
     }
 
     /// An information block: four bytes, then (as an item of its own) what they announce.
-    fn information(&mut self, status: Status, payload: Vec<u8>) {
+    fn information(&mut self, status: StatusFlags, payload: Vec<u8>) {
         let [low, high] = (payload.len() as u16).to_le_bytes();
         self.reply(&[STX, status.byte() | self.fs_bit(), low, high]);
         if !payload.is_empty() {
@@ -244,7 +244,7 @@ impl Esci {
         if self.capabilities.has_fs() { HAS_FS } else { 0 }
     }
 
-    fn status(&mut self, now: Instant) -> Status {
+    fn status(&mut self, now: Instant) -> StatusFlags {
         let plugged = *self.plugged.get_or_insert(now);
         self.look_at_the_tray();
         let units = Units {
@@ -253,7 +253,7 @@ impl Esci {
             feeder: self.feeder.as_ref(),
             transparency: self.capabilities.transparency,
         };
-        Status::new(&self.panel.conditions(), units, self.fatal, plugged, now)
+        StatusFlags::new(&self.panel.conditions(), units, self.fatal, plugged, now)
     }
 
     /// Whether the scanner is pushing a block and listens to nothing.
@@ -419,7 +419,7 @@ impl Esci {
         }
     }
 
-    fn start_standard(&mut self, now: Instant, status: Status) {
+    fn start_standard(&mut self, now: Instant, status: StatusFlags) {
         // Whatever comes of it, the next one is in line mode again unless told otherwise.
         let block = std::mem::take(&mut self.settings.block);
         let form = if block == 0 { Form::Line } else { Form::Block(block) };
@@ -434,7 +434,7 @@ impl Esci {
         self.start(form, |lines| lines.bytes() <= usize::from(u16::MAX));
     }
 
-    fn start_extended(&mut self, now: Instant, status: Status) {
+    fn start_extended(&mut self, now: Instant, status: StatusFlags) {
         if !self.extended_is_set {
             return self.reply(&[NAK]);
         }
@@ -447,7 +447,7 @@ impl Esci {
     }
 
     /// The status with which a scan is refused, if it is.
-    fn refusal(&mut self, now: Instant, status: Status) -> Option<u8> {
+    fn refusal(&mut self, now: Instant, status: StatusFlags) -> Option<u8> {
         if self.panel.conditions().lamp_dead {
             self.fatal = true;
             return Some(0x80);

@@ -9,7 +9,7 @@ use crate::panel::{Busy, Conditions, Trouble};
 
 /// The status at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Status {
+pub(super) struct StatusFlags {
     pub fatal: bool,
     pub busy: bool,
     pub warming: bool,
@@ -34,16 +34,16 @@ pub(super) struct Units<'a> {
     pub transparency: bool,
 }
 
-impl Status {
+impl StatusFlags {
     pub(super) fn new(
         conditions: &Conditions,
         units: Units<'_>,
         fatal: bool,
         plugged: Instant,
         now: Instant,
-    ) -> Status {
+    ) -> StatusFlags {
         let up = now.saturating_duration_since(plugged);
-        Status {
+        StatusFlags {
             fatal,
             busy: match conditions.busy {
                 Busy::No => false,

@@ -33,12 +33,12 @@ impl Host {
     }
 
     /// Lets it run until it idles; what came back, as (id, status, actual).
-    fn run(&mut self) -> Vec<(u64, Status, usize)> {
-        while self.link.step(self.now) == Step::More {}
+    fn run(&mut self) -> Vec<(u64, TransferStatus, usize)> {
+        while self.link.step(self.now) == LinkProgress::More {}
         self.events()
     }
 
-    fn events(&mut self) -> Vec<(u64, Status, usize)> {
+    fn events(&mut self) -> Vec<(u64, TransferStatus, usize)> {
         std::iter::from_fn(|| self.link.event())
             .filter_map(|event| match event {
                 Event::Completed(given) => Some((given.id.0, given.status, given.actual)),
@@ -52,9 +52,9 @@ impl Host {
         self.submit(id, EndpointAddress::CONTROL, setup.buffer(&[]));
     }
 
-    fn control_in(&mut self, setup: Setup) -> (Status, Vec<u8>) {
+    fn control_in(&mut self, setup: Setup) -> (TransferStatus, Vec<u8>) {
         self.submit(999, EndpointAddress::CONTROL, setup.buffer(&[]));
-        while self.link.step(self.now) == Step::More {}
+        while self.link.step(self.now) == LinkProgress::More {}
         match self.link.event() {
             Some(Event::Completed(given)) => (given.status, given.buffer.bytes_in(8..8 + given.actual).into_owned()),
             other => panic!("{other:?}"),
@@ -69,14 +69,14 @@ fn a_stall_ends_all_that_is_queued_and_what_comes_until_it_is_cleared() {
         host.submit(id, IN, vec![0; 512]);
     }
     host.vendor(4, 0x11, 0x81);
-    let stall = |id| (id, Status::Stall, 0);
-    assert_eq!(host.run(), [(4, Status::Completed, 0), stall(1), stall(2), stall(3)]);
+    let stall = |id| (id, TransferStatus::Stall, 0);
+    assert_eq!(host.run(), [(4, TransferStatus::Completed, 0), stall(1), stall(2), stall(3)]);
     host.submit(5, IN, vec![0; 512]);
     assert_eq!(host.run(), [stall(5)]);
     host.link.clear_halt(IN);
     host.submit(6, IN, vec![0; 512]);
     host.submit(7, OUT, vec![1; 7]);
-    assert_eq!(host.run(), [(7, Status::Completed, 7), (6, Status::Completed, 7)]);
+    assert_eq!(host.run(), [(7, TransferStatus::Completed, 7), (6, TransferStatus::Completed, 7)]);
 }
 
 #[test]
@@ -85,12 +85,19 @@ fn a_cancelled_read_keeps_what_had_arrived_and_the_next_gets_what_follows() {
     host.submit(1, IN, vec![0; 2048]);
     host.submit(2, IN, vec![0; 2048]);
     host.submit(3, OUT, vec![1; 1024]);
-    assert_eq!(host.run(), [(3, Status::Completed, 1024)]);
+    assert_eq!(host.run(), [(3, TransferStatus::Completed, 1024)]);
     host.link.cancel(host.now, UrbId(1));
     host.submit(4, OUT, vec![1; 100]);
     let mut ended = host.run();
     ended.sort_unstable_by_key(|(id, ..)| *id);
-    assert_eq!(ended, [(1, Status::Cancelled, 1024), (2, Status::Completed, 100), (4, Status::Completed, 100)]);
+    assert_eq!(
+        ended,
+        [
+            (1, TransferStatus::Cancelled, 1024),
+            (2, TransferStatus::Completed, 100),
+            (4, TransferStatus::Completed, 100)
+        ]
+    );
     host.link.cancel(host.now, UrbId(1));
     assert_eq!(host.run(), [], "what has come back can't be cancelled");
 }
@@ -104,10 +111,10 @@ fn a_slow_controller_gives_a_cancelled_transfer_back_later() {
     host.run();
     host.link.cancel(host.now, UrbId(1));
     host.submit(3, OUT, vec![1; 5]);
-    assert_eq!(host.run(), [(3, Status::Completed, 5)], "the endpoint stands still");
-    assert_eq!(host.link.step(host.now), Step::Wait(Some(host.now + delay)));
+    assert_eq!(host.run(), [(3, TransferStatus::Completed, 5)], "the endpoint stands still");
+    assert_eq!(host.link.step(host.now), LinkProgress::Wait(Some(host.now + delay)));
     host.now += delay;
-    assert_eq!(host.run(), [(1, Status::Cancelled, 0), (2, Status::Completed, 5)]);
+    assert_eq!(host.run(), [(1, TransferStatus::Cancelled, 0), (2, TransferStatus::Completed, 5)]);
 }
 
 #[test]
@@ -118,9 +125,9 @@ fn a_transfer_that_is_never_given_back_comes_with_the_unplug() {
     host.link.cancel(host.now, UrbId(1));
     host.now += Duration::from_secs(1_000_000);
     assert_eq!(host.run(), []);
-    assert_eq!(host.link.step(host.now), Step::Wait(None));
+    assert_eq!(host.link.step(host.now), LinkProgress::Wait(None));
     host.link.unplug();
-    assert_eq!(host.run(), [(1, Status::NoDevice, 0)]);
+    assert_eq!(host.run(), [(1, TransferStatus::NoDevice, 0)]);
 }
 
 #[test]
@@ -135,7 +142,7 @@ fn an_unplug_ends_everything_once_and_later_submits_too() {
     host.submit(4, IN, vec![0; 512]);
     let mut ended = host.run();
     ended.sort_unstable_by_key(|(id, ..)| *id);
-    assert_eq!(ended, [1, 2, 3, 4].map(|id| (id, Status::NoDevice, 0)));
+    assert_eq!(ended, [1, 2, 3, 4].map(|id| (id, TransferStatus::NoDevice, 0)));
 }
 
 #[test]
@@ -145,9 +152,9 @@ fn a_reset_ends_what_is_pending_and_every_halt() {
     host.vendor(2, 0x11, 0x02);
     host.run();
     host.link.reset();
-    assert_eq!(host.run(), [(1, Status::NoDevice, 0)]);
+    assert_eq!(host.run(), [(1, TransferStatus::NoDevice, 0)]);
     host.submit(3, OUT, vec![0; 9]);
-    assert_eq!(host.run(), [(3, Status::Completed, 9)]);
+    assert_eq!(host.run(), [(3, TransferStatus::Completed, 9)]);
 }
 
 #[test]
@@ -155,40 +162,40 @@ fn a_packet_larger_than_the_rest_of_the_buffer_fills_it_and_overflows() {
     let mut host = Host::new();
     host.submit(1, OUT, vec![7; 1024]);
     host.submit(2, IN, vec![0; 600]);
-    assert_eq!(host.run(), [(1, Status::Completed, 1024), (2, Status::Overflow, 600)]);
+    assert_eq!(host.run(), [(1, TransferStatus::Completed, 1024), (2, TransferStatus::Overflow, 600)]);
 }
 
 #[test]
 fn standard_requests_are_answered_for_every_model() {
     let mut host = Host::new();
     let (status, device) = host.control_in(Setup::get_descriptor(1, 0, 0, 64));
-    assert_eq!((status, device), (Status::Completed, Loopback::new().descriptors().device.to_bytes().to_vec()));
+    assert_eq!((status, device), (TransferStatus::Completed, Loopback::new().descriptors().device.to_bytes().to_vec()));
     let (_, head) = host.control_in(Setup::get_descriptor(2, 0, 0, 9));
     assert_eq!(head.len(), 9, "no more than was asked for");
     let (_, text) = host.control_in(Setup::get_descriptor(3, 2, 0x0409, 255));
     assert_eq!(usbscan_usb::string_descriptor_text(&text).as_deref(), Ok("Loopback"));
-    assert_eq!(host.control_in(Setup::get_descriptor(3, 9, 0x0409, 255)).0, Status::Stall);
-    assert_eq!(host.control_in(Setup::get_descriptor(15, 0, 0, 5)).0, Status::Stall);
+    assert_eq!(host.control_in(Setup::get_descriptor(3, 9, 0x0409, 255)).0, TransferStatus::Stall);
+    assert_eq!(host.control_in(Setup::get_descriptor(15, 0, 0, 5)).0, TransferStatus::Stall);
     let raw = |request_type, request, value, index, length| Setup { request_type, request, value, index, length };
-    assert_eq!(host.control_in(raw(0x80, 0, 0, 0, 2)), (Status::Completed, vec![1, 0]), "self-powered");
-    assert_eq!(host.control_in(raw(0x80, 8, 0, 0, 1)), (Status::Completed, vec![1]));
-    assert_eq!(host.control_in(raw(0x00, 9, 1, 0, 0)).0, Status::Completed);
-    assert_eq!(host.control_in(raw(0x00, 9, 7, 0, 0)).0, Status::Stall);
-    assert_eq!(host.control_in(raw(0x01, 11, 0, 0, 0)).0, Status::Completed);
-    assert_eq!(host.control_in(raw(0x01, 11, 1, 0, 0)).0, Status::Stall);
+    assert_eq!(host.control_in(raw(0x80, 0, 0, 0, 2)), (TransferStatus::Completed, vec![1, 0]), "self-powered");
+    assert_eq!(host.control_in(raw(0x80, 8, 0, 0, 1)), (TransferStatus::Completed, vec![1]));
+    assert_eq!(host.control_in(raw(0x00, 9, 1, 0, 0)).0, TransferStatus::Completed);
+    assert_eq!(host.control_in(raw(0x00, 9, 7, 0, 0)).0, TransferStatus::Stall);
+    assert_eq!(host.control_in(raw(0x01, 11, 0, 0, 0)).0, TransferStatus::Completed);
+    assert_eq!(host.control_in(raw(0x01, 11, 1, 0, 0)).0, TransferStatus::Stall);
 }
 
 #[test]
 fn the_host_can_set_a_halt_see_it_and_clear_it() {
     let mut host = Host::new();
     let raw = |request_type, request, length| Setup { request_type, request, value: 0, index: 0x81, length };
-    assert_eq!(host.control_in(raw(0x82, 0, 2)), (Status::Completed, vec![0, 0]));
-    assert_eq!(host.control_in(raw(0x02, 3, 0)).0, Status::Completed);
-    assert_eq!(host.control_in(raw(0x82, 0, 2)), (Status::Completed, vec![1, 0]));
-    assert_eq!(host.control_in(raw(0x02, 1, 0)).0, Status::Completed);
-    assert_eq!(host.control_in(raw(0x82, 0, 2)), (Status::Completed, vec![0, 0]));
+    assert_eq!(host.control_in(raw(0x82, 0, 2)), (TransferStatus::Completed, vec![0, 0]));
+    assert_eq!(host.control_in(raw(0x02, 3, 0)).0, TransferStatus::Completed);
+    assert_eq!(host.control_in(raw(0x82, 0, 2)), (TransferStatus::Completed, vec![1, 0]));
+    assert_eq!(host.control_in(raw(0x02, 1, 0)).0, TransferStatus::Completed);
+    assert_eq!(host.control_in(raw(0x82, 0, 2)), (TransferStatus::Completed, vec![0, 0]));
     let nowhere = Setup { index: 0x8f, ..raw(0x02, 1, 0) };
-    assert_eq!((host.control_in(nowhere).0, nowhere.kind()), (Status::Stall, SetupKind::Standard));
+    assert_eq!((host.control_in(nowhere).0, nowhere.kind()), (TransferStatus::Stall, SetupKind::Standard));
 }
 
 #[test]
@@ -197,11 +204,11 @@ fn what_can_not_be_carried_out_comes_back_as_an_error() {
     host.submit(1, EndpointAddress(0x8f), vec![0; 4]);
     host.submit(2, EndpointAddress::CONTROL, vec![0; 3]);
     host.submit(3, EndpointAddress::CONTROL, Setup::vendor(Direction::In, 0x12, 0, 0, 9).to_bytes().to_vec());
-    assert_eq!(host.run(), [1, 2, 3].map(|id| (id, Status::Error, 0)));
+    assert_eq!(host.run(), [1, 2, 3].map(|id| (id, TransferStatus::Error, 0)));
 }
 
 /// What came back, with all that its buffer holds.
-fn with_bytes(link: &mut Link) -> Vec<(u64, Status, usize, Vec<u8>)> {
+fn with_bytes(link: &mut Link) -> Vec<(u64, TransferStatus, usize, Vec<u8>)> {
     let events = std::iter::from_fn(|| link.event());
     let given = events.filter_map(|event| if let Event::Completed(given) = event { Some(given) } else { None });
     given.map(|given| (given.id.0, given.status, given.actual, given.buffer.into_vec())).collect()
@@ -250,7 +257,7 @@ fn a_control_request_in_shared_memory_comes_back_as_an_error() {
     let region = memory.region(0..request.len()).unwrap();
     region.copy_from(&request);
     host.submit(1, EndpointAddress::CONTROL, region);
-    assert_eq!(host.run(), [(1, Status::Error, 0)]);
+    assert_eq!(host.run(), [(1, TransferStatus::Error, 0)]);
 }
 
 #[test]

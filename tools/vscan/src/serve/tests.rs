@@ -13,7 +13,7 @@ const NO_SETUP: Setup = Setup { request_type: 0, request: 0, value: 0, index: 0,
 /// How long anything may take before it counts as hung.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-struct Client {
+struct UsbipClient {
     socket: UnixStream,
     served: Served<UnixStream>,
     over: Receiver<()>,
@@ -25,14 +25,14 @@ enum Answered {
     Unlink { sequence: u32, status: i32 },
 }
 
-impl Client {
-    fn new(model: Box<dyn Model>) -> Client {
+impl UsbipClient {
+    fn new(model: Box<dyn Model>) -> UsbipClient {
         let (socket, theirs) = UnixStream::pair().expect("a pair of sockets");
         socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
         let (tell, over) = bounded(1);
         let over_is_told = move |_moved| tell.send(()).expect("the test listens");
         let served = Served::start(model, theirs, over_is_told).expect("it serves");
-        Client { socket, served, over }
+        UsbipClient { socket, served, over }
     }
 
     fn send(&mut self, words: [u32; 10], setup: Setup, data: &[u8]) {
@@ -90,8 +90,8 @@ impl Client {
     }
 }
 
-fn loopback() -> Client {
-    Client::new(Box::new(Loopback::new()))
+fn loopback() -> UsbipClient {
+    UsbipClient::new(Box::new(Loopback::new()))
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_hung_control_request_can_be_unlinked() {
 
 #[test]
 fn a_device_that_falls_off_ends_the_connection_after_its_answers() {
-    let mut client = Client::new(spec::parse("loopback,fault=unplug@0").expect("a good description"));
+    let mut client = UsbipClient::new(spec::parse("loopback,fault=unplug@0").expect("a good description"));
     client.read(1, 1, 512);
     client.read(2, 1, 512);
     client.write(3, b"x");

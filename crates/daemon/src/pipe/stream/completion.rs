@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use usbscan_usb::{Buffer, Completion, Direction, Setup, Status};
+use usbscan_usb::{Buffer, Completion, Direction, Setup, TransferStatus};
 
 use super::{OWN, TransferWorker, WorkerState};
 use crate::outcome::Fault;
@@ -17,22 +17,22 @@ impl TransferWorker {
     pub(super) fn completed(&mut self, completion: Completion) {
         let Some(completed) = self.io.completed(completion) else { return };
         match completed.completion.status {
-            Status::Error if self.state == WorkerState::Working => {
+            TransferStatus::Error if self.state == WorkerState::Working => {
                 self.disconnect_grace_ends.get_or_insert_with(|| Instant::now() + DISCONNECT_GRACE);
                 self.in_disconnect_grace.push(completed);
             }
-            Status::NoDevice => {
+            TransferStatus::NoDevice => {
                 self.settle(completed, TransferOutcome::Gone);
                 self.find_lost();
             }
-            Status::Error => self.settle(completed, TransferOutcome::Gone),
-            Status::Completed => {
+            TransferStatus::Error => self.settle(completed, TransferOutcome::Gone),
+            TransferStatus::Completed => {
                 let short = completed.completion.actual < self.room(&completed);
                 self.settle(completed, TransferOutcome::Completed { short });
             }
-            Status::Cancelled => self.settle(completed, TransferOutcome::Returned),
-            Status::Stall => self.settle(completed, TransferOutcome::Fault(Fault::Stall)),
-            Status::Overflow => self.settle(completed, TransferOutcome::Fault(Fault::Overrun)),
+            TransferStatus::Cancelled => self.settle(completed, TransferOutcome::Returned),
+            TransferStatus::Stall => self.settle(completed, TransferOutcome::Fault(Fault::Stall)),
+            TransferStatus::Overflow => self.settle(completed, TransferOutcome::Fault(Fault::Overrun)),
         }
     }
 

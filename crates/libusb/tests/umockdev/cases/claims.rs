@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use usbscan_usb::contract::Rig;
-use usbscan_usb::{Cancel, ErrorKind, Holder, Status, Token};
+use usbscan_usb::{Cancel, ErrorKind, Holder, TransferStatus, Token};
 
 use super::{BULK_IN, Pipe, SCANNER, close, echoes, loopback, open};
 use crate::models::Changed;
@@ -49,7 +49,7 @@ pub fn a_dropped_device_gives_its_interface_back(rig: &mut UmockdevRig<'_>) {
     let mut pipe = Pipe::new(&mut *device, BULK_IN);
     pipe.submit(1, vec![0; 512]);
     drop(device);
-    assert_eq!(pipe.wait().status, Status::Cancelled, "dropping asks for every transfer back");
+    assert_eq!(pipe.wait().status, TransferStatus::Cancelled, "dropping asks for every transfer back");
     let rejected = pipe.endpoint.submit(Token(2), vec![0; 512].into()).expect_err("the device is closed");
     assert_eq!((rejected.error.kind, rejected.buffer.len()), (ErrorKind::NoDevice, 512));
     assert_eq!(pipe.endpoint.cancel(Token(1)), Cancel::NotInFlight);

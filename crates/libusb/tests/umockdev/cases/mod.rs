@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
 use usbscan_usb::contract::Rig;
-use usbscan_usb::{Buffer, Completion, Device, Endpoint, EndpointAddress, InterfaceNumber, Location, Status, Token};
+use usbscan_usb::{
+    Buffer, Completion, Device, Endpoint, EndpointAddress, InterfaceNumber, Location, Token, TransferStatus,
+};
 use usbscan_virtual::Model;
 
 use crate::rig::UmockdevRig;
@@ -106,7 +108,7 @@ fn close(device: Box<dyn Device>) {
 fn echoes(device: &mut dyn Device) {
     let (mut out, mut back) = (Pipe::new(device, BULK_OUT), Pipe::new(device, BULK_IN));
     out.submit(1, b"are you there".to_vec());
-    assert_eq!(out.wait().status, Status::Completed);
+    assert_eq!(out.wait().status, TransferStatus::Completed);
     back.submit(1, vec![0; 512]);
     assert_eq!(&*back.wait().received(), b"are you there");
 }

@@ -3,7 +3,7 @@
 use std::thread;
 
 use crossbeam_channel::{Sender, unbounded};
-use usbscan_usb::{Completion, Status, Token};
+use usbscan_usb::{Completion, TransferStatus, Token};
 
 use super::{BULK_IN, BULK_OUT, Pipe, close, loopback};
 use crate::rig::UmockdevRig;
@@ -36,8 +36,8 @@ pub fn in_tens_of_thousands_of_races_every_transfer_completes_once(rig: &mut Umo
         ended.sort_by_key(|completion| completion.token);
         assert!(ended.iter().map(|completion| completion.token).eq(tokens), "round {round}");
         for completion in ended {
-            assert!(matches!(completion.status, Status::Completed | Status::Cancelled), "{:?}", completion.status);
-            cancelled += u64::from(completion.status == Status::Cancelled);
+            assert!(matches!(completion.status, TransferStatus::Completed | TransferStatus::Cancelled), "{:?}", completion.status);
+            cancelled += u64::from(completion.status == TransferStatus::Cancelled);
             for packet in completion.received().chunks(PACKET) {
                 assert_eq!(packet, numbered(packets), "round {round}: nothing is lost, nothing comes twice");
                 packets += 1;
@@ -57,7 +57,7 @@ fn packet_writer(mut out: Pipe) -> (Sender<u64>, thread::JoinHandle<()>) {
         let mut written = 0;
         for packets in told.into_iter().filter(|packets| *packets > 0) {
             out.submit(1, (written..written + packets).flat_map(numbered).collect::<Vec<u8>>());
-            assert_eq!(out.wait().status, Status::Completed);
+            assert_eq!(out.wait().status, TransferStatus::Completed);
             written += packets;
         }
     });

@@ -2,7 +2,7 @@
 
 use usbscan_usb::InterfaceNumber;
 
-use super::{Answer, Client, Driver, Usbfs, read};
+use super::{Answer, ClientId, Driver, Usbfs, read};
 use crate::ioctl;
 
 impl Usbfs {
@@ -46,7 +46,7 @@ impl Usbfs {
         }
     }
 
-    pub(super) fn claim(&self, client: Client, interface: u32, detach: bool) -> Answer {
+    pub(super) fn claim(&self, client: ClientId, interface: u32, detach: bool) -> Answer {
         let interface = InterfaceNumber(interface as u8);
         if self.endpoints(interface).is_empty() {
             return Answer::Errno(if detach { libc::EINVAL } else { libc::ENOENT });
@@ -68,7 +68,7 @@ impl Usbfs {
         Answer::Now(0)
     }
 
-    pub(super) fn release(&self, client: Client, interface: u32) -> Answer {
+    pub(super) fn release(&self, client: ClientId, interface: u32) -> Answer {
         let interface = InterfaceNumber(interface as u8);
         let endpoints = self.endpoints(interface);
         if self.is_busy(|endpoint| endpoints.contains(&endpoint)) {
@@ -86,7 +86,7 @@ impl Usbfs {
         Answer::Now(0)
     }
 
-    pub(super) fn command(&self, command: &ioctl::Command) -> Answer {
+    pub(super) fn command(&self, command: &ioctl::Ioctl) -> Answer {
         if command.code != ioctl::CONNECT {
             return Answer::Errno(libc::ENOTTY);
         }

@@ -38,14 +38,14 @@ enum Answer {
 }
 
 /// One open file of the node.
-type Client = usize;
+type ClientId = usize;
 
 /// A transfer that the device has.
 struct Pending {
-    client: Client,
+    client: ClientId,
     urb: usize,
     endpoint: EndpointAddress,
-    discarder: Option<Client>,
+    discarder: Option<ClientId>,
 }
 
 /// A transfer that waits to be reaped.
@@ -64,12 +64,12 @@ struct Driver {
 #[derive(Default)]
 struct Books {
     gone: bool,
-    clients: Vec<Client>,
+    clients: Vec<ClientId>,
     last_id: u64,
     memory: usize,
     pending: HashMap<UrbId, Pending>,
-    done: HashMap<Client, VecDeque<Done>>,
-    claims: HashMap<InterfaceNumber, Client>,
+    done: HashMap<ClientId, VecDeque<Done>>,
+    claims: HashMap<InterfaceNumber, ClientId>,
     alternates: HashMap<InterfaceNumber, u8>,
     drivers: HashMap<InterfaceNumber, Driver>,
     ioctls: HashMap<u32, u32>,
@@ -129,7 +129,7 @@ impl Usbfs {
         self.port.lock().clone()
     }
 
-    fn carry_out(&self, client: Client, request: u32, argument: usize) -> Answer {
+    fn carry_out(&self, client: ClientId, request: u32, argument: usize) -> Answer {
         if self.books.lock().gone && request != ioctl::REAP_URB_NO_DELAY {
             return Answer::Errno(libc::ENODEV);
         }
@@ -179,7 +179,7 @@ impl Usbfs {
         self.books.lock().pending.values().any(|pending| endpoint(pending.endpoint))
     }
 
-    fn meet(&self, client: Client, on_data: *mut c_void) {
+    fn meet(&self, client: ClientId, on_data: *mut c_void) {
         let mut books = self.books.lock();
         if !books.clients.contains(&client) {
             books.clients.push(client);
@@ -188,7 +188,7 @@ impl Usbfs {
     }
 
     /// A file was closed: the kernel kills its URBs and takes its claims.
-    fn forget(&self, client: Client) {
+    fn forget(&self, client: ClientId) {
         let mut books = self.books.lock();
         let left: Vec<UrbId> = books.pending.iter().filter(|(_, p)| p.client == client).map(|(id, _)| *id).collect();
         if !left.is_empty() {
@@ -209,9 +209,9 @@ pub extern "C" fn handle_ioctl(_base: Object, client: Object, data: *mut c_void)
     // SAFETY: the rig passed a pointer that it leaked.
     let usbfs = unsafe { &*data.cast::<Usbfs>() };
     let (request, argument) = usbfs.api.request(client);
-    usbfs.meet(client as Client, data);
+    usbfs.meet(client as ClientId, data);
     *usbfs.books.lock().ioctls.entry(request).or_default() += 1;
-    match usbfs.carry_out(client as Client, request, argument) {
+    match usbfs.carry_out(client as ClientId, request, argument) {
         Answer::Now(value) => usbfs.api.complete(client, value.into(), 0),
         Answer::Errno(errno) => usbfs.api.complete(client, -1, errno),
         Answer::Later => {}
@@ -223,7 +223,7 @@ extern "C" fn disconnected(client: Object, _property: *mut c_void, data: *mut c_
     // SAFETY: as in `handle_ioctl`.
     let usbfs = unsafe { &*data.cast::<Usbfs>() };
     if !usbfs.api.is_connected(client) {
-        usbfs.forget(client as Client);
+        usbfs.forget(client as ClientId);
     }
 }
 

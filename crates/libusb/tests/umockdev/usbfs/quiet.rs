@@ -3,7 +3,7 @@
 use usbscan_usb::{EndpointAddress, InterfaceNumber};
 use usbscan_virtual::Unplugged;
 
-use super::{Answer, Client, Usbfs};
+use super::{Answer, ClientId, Usbfs};
 use crate::ioctl;
 
 impl Usbfs {
@@ -15,7 +15,7 @@ impl Usbfs {
         done_or_gone(port.clear_halt(endpoint))
     }
 
-    pub(super) fn set_interface(&self, client: Client, asked: ioctl::SetInterface) -> Answer {
+    pub(super) fn set_interface(&self, client: ClientId, asked: ioctl::SetInterface) -> Answer {
         let interface = InterfaceNumber(asked.interface as u8);
         let endpoints = self.endpoints(interface);
         if self.is_busy(|busy| busy.is_control() || endpoints.contains(&busy)) {

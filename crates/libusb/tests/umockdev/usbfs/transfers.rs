@@ -3,16 +3,16 @@
 use std::collections::VecDeque;
 
 use parking_lot::Mutex;
-use usbscan_usb::{Direction, EndpointAddress, Setup, Status};
+use usbscan_usb::{Direction, EndpointAddress, Setup, TransferStatus};
 use usbscan_virtual::{Completed, Urb, UrbId};
 
-use super::{Answer, Books, Client, Done, MEMORY, Pending, Usbfs, read, write};
+use super::{Answer, Books, ClientId, Done, MEMORY, Pending, Usbfs, read, write};
 use crate::glib::{Object, Umockdev};
 use crate::ioctl;
 use crate::node::Node;
 
 impl Usbfs {
-    pub(super) fn submit(&self, client: Client, argument: usize) -> Answer {
+    pub(super) fn submit(&self, client: ClientId, argument: usize) -> Answer {
         let Some(port) = self.port() else { return Answer::Errno(libc::ENODEV) };
         let urb: ioctl::Urb = read(argument);
         let control = urb.kind == 2;
@@ -42,7 +42,7 @@ impl Usbfs {
     }
 
     /// The kernel kills an URB and waits until the host controller has given it back.
-    pub(super) fn discard(&self, client: Client, argument: usize) -> Answer {
+    pub(super) fn discard(&self, client: ClientId, argument: usize) -> Answer {
         let Some(port) = self.port() else { return Answer::Errno(libc::ENODEV) };
         let id = {
             let mut books = self.books.lock();
@@ -55,7 +55,7 @@ impl Usbfs {
         Answer::Later
     }
 
-    pub(super) fn reap(&self, client: Client, argument: usize) -> Answer {
+    pub(super) fn reap(&self, client: ClientId, argument: usize) -> Answer {
         let mut books = self.books.lock();
         let Some(done) = books.done.get_mut(&client).and_then(VecDeque::pop_front) else {
             if books.gone {
@@ -103,12 +103,12 @@ fn copy_out(done: &Done) {
     let Completed { buffer, actual, status, endpoint, .. } = &done.given;
     let mut urb: ioctl::Urb = read(done.urb);
     urb.status = match status {
-        Status::Completed => 0,
-        Status::Cancelled => -libc::ENOENT,
-        Status::Stall => -libc::EPIPE,
-        Status::Overflow => -libc::EOVERFLOW,
-        Status::Error => -libc::EPROTO,
-        Status::NoDevice => -libc::ESHUTDOWN,
+        TransferStatus::Completed => 0,
+        TransferStatus::Cancelled => -libc::ENOENT,
+        TransferStatus::Stall => -libc::EPIPE,
+        TransferStatus::Overflow => -libc::EOVERFLOW,
+        TransferStatus::Error => -libc::EPROTO,
+        TransferStatus::NoDevice => -libc::ESHUTDOWN,
     };
     urb.actual_length = *actual as i32;
     let from = if endpoint.is_control() { Setup::BYTES } else { 0 };
