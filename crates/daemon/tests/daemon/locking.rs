@@ -115,6 +115,7 @@ fn a_wait_for_the_lock_that_is_cancelled_lets_the_others_go_on() {
     let rig = Rig::new(&["loopback"]);
     let (mut one, mut two) = (rig.open(), rig.open());
     let read = one.read(512);
+    one.until_pending(&[(read, "in-flight")]);
     let waiting = wait_in_line(&mut two);
     two.done(Command::CancelRequest { request: waiting, session: None });
     cancelled(&two.answer(waiting));
