@@ -99,12 +99,28 @@ fn every_key_of_an_action_is_in_the_page_and_the_pages_example_is_understood() {
 fn every_key_of_a_model_is_in_the_page_and_in_the_readme() {
     let (page, readme) = (source("man/usbscand.toml.5"), source("quirks/README.md"));
     let folder = Folder::new();
-    for text in ["nonsense = 1", "vendor = \"04b8\"\nmanufacturer = \"x\"\n[[model]]\nnonsense = 1"] {
+    let model = "vendor = \"04b8\"\nmanufacturer = \"x\"\n[[model]]\nnonsense = 1";
+    for text in ["nonsense = 1", model, "[[list]]\nnonsense = 1"] {
         fs::write(folder.path("models/mine.toml"), text).unwrap();
         let refusal = folder.read("models = @MODELS@").unwrap_err();
-        for key in known_keys(&refusal).into_iter().filter(|key| key != "model") {
+        for key in known_keys(&refusal).into_iter().filter(|key| !["model", "list"].contains(&&**key)) {
             assert!(describes(&page, &key), "{key} is not in usbscand.toml(5)");
             assert!(readme.contains(&format!("`{key}`")), "{key} is not in quirks/README.md");
         }
+    }
+}
+
+#[test]
+fn the_pages_examples_of_models_are_understood() {
+    let page = source("man/usbscand.toml.5");
+    let (_, section) = page.split_once(".SH MODELS").expect("the section on models");
+    let blocks = section.split(".EX\n").skip(1).map(|block| block.split_once(".EE").expect("its end").0);
+    let examples: Vec<&str> = blocks.filter(|block| block.contains("[[")).collect();
+    assert_eq!(examples.len(), 3, "one of ours, one of SANE's, and a list");
+    for example in examples {
+        let folder = Folder::new();
+        fs::write(folder.path("models/mine.toml"), example.replace("\\-", "-")).unwrap();
+        let config = folder.read("models = @MODELS@").unwrap_or_else(|error| panic!("{error}\n{example}"));
+        assert!(config.models.models().any(|model| model.source.ends_with("mine.toml")), "{example}");
     }
 }

@@ -47,7 +47,8 @@ pub struct DeviceEntry {
     pub interface: u8,
     /// The bus it is on: `libusb` or `virtual`.
     pub bus: String,
-    /// The protocol it is taken for, from class or model table: `esci`, `escl`, `still-image`, `loopback`, `unknown`.
+    /// The protocol it is taken for, from class or model table: `esci`, `esci2`, `escl`, `still-image`, `loopback`; or `sane:` and
+    /// the name of the backend of SANE's that drives it, such as `sane:genesys`.
     pub protocol: String,
     /// Where there are several ways to it: what each speaks and on which interface, that which is preferred first. `open` takes
     /// the first whose interface no other program has, or the one of the interface that it names.

@@ -15,11 +15,7 @@ pub fn render() -> String {
         // The hardware database matches upper-case digits, as the kernel writes them in a modalias.
         text += &format!(
             "\n# {} {}\nusb:v{:04X}p{:04X}*\n USBSCAN_PROTOCOL={}\n",
-            model.manufacturer,
-            model.name,
-            model.vendor.0,
-            model.product.0,
-            protocol.word()
+            model.manufacturer, model.name, model.vendor.0, model.product.0, protocol
         );
     }
     text

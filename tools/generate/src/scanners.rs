@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use usbscan_daemon::quirks::{Evidence, Model, Protocol, Table};
+use usbscan_daemon::quirks::{Backend, Evidence, Model, Protocol, Table};
 
 /// A line of text is no longer than this, where its words allow it.
 const COLUMNS: usize = 120;
@@ -15,11 +15,12 @@ const HEAD: &str = "\
 
 Every USB scanner whose interface says that it is one (class 7/1/4, IPP over USB; or 6/1/1, still image, where somebody
 has given the daemon its node, since cameras have that class too) is listed, can be used through the socket, and can be
-cancelled. Pages come from those that speak a protocol for which usbscan has a driver. A model that is not here and
-speaks one of these needs an entry in `/etc/usbscan/quirks.d`, see usbscand.toml(5).
+cancelled. Pages come from those that speak a protocol for which usbscan has a driver, and, through SANE's programs,
+from those that SANE has a backend for. A model that is not here needs an entry in `/etc/usbscan/quirks.d`, see
+usbscand.toml(5).
 
 **No model has been tried with usbscan yet**: the drivers are tested against virtual scanners and other drivers. How
-sure it is that a model speaks its protocol differs, so each protocol has up to four lists:
+sure it is that a model speaks its protocol differs, so each protocol of ours has up to four lists:
 
 - *described*: the entry was made by hand, and its notes in `quirks/` say from what;
 - *replies published*: an owner, or another driver's test data, has published what the model replies;
@@ -39,6 +40,33 @@ document feeder, one side and both; and after a cancel, Ctrl-C, `kill -9` or unp
 - eSCL: JPEG from the scanner. It drives any all-in-one that is driverless (AirPrint, Mopria) and has interfaces of
   class 7/1/4; docs/escl.md says what is confirmed, and by what.
 ";
+
+const SANE: &str = "
+## Driven by SANE
+
+usbscan has no driver of its own for these; SANE has a backend. `usbscan list` calls them `sane:` and the backend's
+name, and `usbscan run scanimage`, or any other program of SANE's, scans with them over usbscand: such a scan can be
+cancelled from anywhere, the scanner is idle before the next one begins, and no program needs rights to the device node.
+`usbscan doctor` says which package has the backend where it is missing.
+
+Ids and status are SANE's own, from its lists of July 2025: *complete*, *good*, *basic*, *minimal*, or *untested*, which
+is of scanners that a backend knows and nobody has reported. What of that is shown with usbscan, by tests without
+hardware (`tests/dropin`): every backend of Debian's loads, lists, and gives control back from a scanner that hangs;
+epson2, epsonds and xerox_mfp scan whole pages from virtual scanners, which are right, and the next page after a cancel
+or a `kill -9` is right too.
+
+A scanner that a backend from elsewhere drives (hpaio of HPLIP, epkowa, utsushi, scangearmp2 and others) becomes one by
+an entry in `/etc/usbscan/quirks.d` with `protocol = \"sane:NAME\"`: usbscand.toml(5) has an example.
+";
+
+/// SANE's words, the best first.
+const STATUS: [(Evidence, &str); 5] = [
+    (Evidence::Complete, "complete"),
+    (Evidence::Good, "good"),
+    (Evidence::Basic, "basic"),
+    (Evidence::Minimal, "minimal"),
+    (Evidence::Untested, "untested"),
+];
 
 /// The order of the lists, and their headings.
 const LISTS: [(Option<Evidence>, &str); 4] = [
@@ -62,6 +90,7 @@ pub fn render() -> String {
             list(&mut page, heading, models);
         }
     }
+    sane(&mut page, &table);
     let others: Vec<&Model> = table.models().filter(|model| model.protocol.is_none()).collect();
     if !others.is_empty() {
         page += "\n## Treated specially\n\nThese need to be opened or cancelled in a way of their own; usbscan has no driver for them.\n\n";
@@ -70,6 +99,24 @@ pub fn render() -> String {
         }
     }
     page
+}
+
+/// What SANE drives: a paragraph for each manufacturer, backend and status.
+fn sane(page: &mut String, table: &Table) {
+    let mut lists: BTreeMap<(&str, Backend, Option<usize>), Vec<String>> = BTreeMap::new();
+    for model in table.models() {
+        let Some(Protocol::Sane(backend)) = model.protocol else { continue };
+        let status = STATUS.iter().position(|(evidence, _)| Some(*evidence) == model.evidence);
+        lists.entry((&model.manufacturer, backend, status)).or_default().push(entry(model));
+    }
+    *page += SANE;
+    for ((manufacturer, backend, status), mut entries) in lists {
+        entries.sort();
+        let status = status.map_or("described", |at| STATUS[at].1);
+        let (count, entries) = (entries.len(), entries.join("; "));
+        page.push('\n');
+        paragraph(page, &format!("**{manufacturer}, {backend}, {status}** ({count}): {entries}."));
+    }
 }
 
 /// One list: a paragraph for each manufacturer.

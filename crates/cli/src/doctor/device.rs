@@ -1,11 +1,13 @@
 //! Checks the USB devices that are or may be scanners, from sysfs and udev.
 
+use usbscan_daemon::quirks::{Backend, Protocol};
 use usbscan_wire::DeviceEntry;
 
 use super::finding::Finding;
 use super::holder::Holder;
 use super::host::Host;
 use super::ipp_usb;
+use super::sane;
 use super::user;
 
 const DEVICES: &str = "/sys/bus/usb/devices";
@@ -31,6 +33,8 @@ pub struct Device {
     pub interfaces: Vec<Interface>,
     /// Whether the udev rules have matched it.
     pub matched: bool,
+    /// What it speaks, as udev has it from the model table.
+    pub protocol: Option<Protocol>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +78,23 @@ impl Device {
         self.matched || self.entry(daemons).is_some() || self.interfaces.iter().any(Interface::is_driverless)
     }
 
+    /// The backend of SANE's that drives it where no driver of ours does: as the daemon says, or where it doesn't answer, udev.
+    fn backend(&self, daemons: &[DeviceEntry]) -> Option<Backend> {
+        let of_word = |word: &str| match word.parse() {
+            Ok(Protocol::Sane(backend)) => Some(backend),
+            _ => None,
+        };
+        match self.entry(daemons) {
+            Some(entry) if entry.drivers.is_empty() => of_word(&entry.protocol),
+            Some(entry) => {
+                let backends: Option<Vec<Backend>> = entry.drivers.iter().map(|way| of_word(&way.driver)).collect();
+                backends?.first().copied()
+            }
+            None if self.interfaces.iter().any(Interface::is_driverless) => None,
+            None => of_word(&self.protocol?.to_string()),
+        }
+    }
+
     /// The daemon's entry of it.
     fn entry<'a>(&self, daemons: &'a [DeviceEntry]) -> Option<&'a DeviceEntry> {
         let address = self.address.replace('/', ":");
@@ -112,6 +133,7 @@ fn device(host: &Host, port: &str, names: &[String]) -> Option<Device> {
         power: of("power/control").unwrap_or_default(),
         interfaces: names.iter().filter_map(|name| interface(host, port, name)).collect(),
         matched: recorded.lines().any(|line| line == "E:USBSCAN_MATCHED=yes"),
+        protocol: recorded.lines().find_map(|line| line.strip_prefix("E:USBSCAN_PROTOCOL=")?.parse().ok()),
     })
 }
 
@@ -155,6 +177,7 @@ pub fn findings(
         found.extend(of_interfaces(device));
         found.extend(of_holders(device, &holders(device)));
         found.extend(of_power(device));
+        found.extend(device.backend(listed).map(|backend| sane::of_backend(host, &check(device), backend)));
         if host.path(ipp_usb::file(&device.id)).exists() {
             found.push(ipp_usb::leaves_it(&check(device), &device.id));
         }
@@ -369,6 +392,30 @@ mod tests {
         let notes = found(root.path(), None, vec![]).into_iter().filter(|finding| finding.level == Level::Note);
         let texts: Vec<String> = notes.map(|finding| finding.text).collect();
         assert!(texts.len() == 1 && texts[0].contains("usbserial_generic is bound to interface 0"), "{texts:?}");
+    }
+
+    #[test]
+    fn a_scanner_that_only_sane_drives_is_told_from_one_with_a_driver_of_ours() {
+        let root = machine(["ff", "ff", "ff"]);
+        put(root.path(), "/run/udev/data/c189:6", "E:USBSCAN_PROTOCOL=sane:genesys\nE:USBSCAN_MATCHED=yes");
+        let about = |daemons: Option<&[DeviceEntry]>| {
+            let findings = found(root.path(), daemons, vec![]);
+            findings.into_iter().find(|finding| finding.text.starts_with("SANE drives it")).map(|finding| finding.text)
+        };
+        assert!(about(None).unwrap().contains("genesys"), "udev says so");
+        let entry = |protocol: &str, drivers: &[&str]| -> [DeviceEntry; 1] {
+            let ways: Vec<_> =
+                drivers.iter().map(|driver| serde_json::json!({"driver": driver, "interface": 0})).collect();
+            let entry = serde_json::json!({
+                "name": "usbscan0", "stable-id": "usb-1", "vendor-id": 1, "product-id": 2, "port": "1-1",
+                "address": "001:007", "speed": "480 Mbit/s", "interface": 0, "bus": "libusb", "protocol": protocol,
+                "drivers": ways, "accessible": true,
+            });
+            [serde_json::from_value(entry).unwrap()]
+        };
+        assert!(about(Some(&entry("sane:pixma", &[]))).unwrap().contains("pixma"), "the daemon knows better");
+        assert_eq!(about(Some(&entry("esci", &[]))), None);
+        assert_eq!(about(Some(&entry("sane:pixma", &["escl", "sane:pixma"]))), None, "eSCL is ours");
     }
 
     #[test]

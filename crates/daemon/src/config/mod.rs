@@ -9,6 +9,7 @@ pub mod action;
 pub mod check;
 pub mod file;
 pub mod models;
+pub mod protocol;
 
 use parking_lot::RwLock;
 use serde::Deserialize;

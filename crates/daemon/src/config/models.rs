@@ -10,49 +10,15 @@ use serde::Deserialize;
 use usbscan_usb::{ProductId, VendorId};
 
 use crate::config::file::{self, FileError};
+pub use crate::config::protocol::{Backend, Evidence, Protocol, UnknownProtocol};
 
 /// The files of `quirks/`, compiled in.
 const BUILT_IN: &[(&str, &str)] = &[
     ("quirks/canon.toml", include_str!("../../../../quirks/canon.toml")),
     ("quirks/epson.toml", include_str!("../../../../quirks/epson.toml")),
     ("quirks/panasonic.toml", include_str!("../../../../quirks/panasonic.toml")),
+    ("quirks/sane.toml", include_str!("../../../../quirks/sane.toml")),
 ];
-
-/// What a scanner speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    Esci,
-    /// ESC/I-2, the protocol of Epson's document scanners.
-    Esci2,
-    /// eSCL over IPP over USB.
-    Escl,
-}
-
-impl Protocol {
-    /// The word in the socket protocol, in the table, and in the udev database.
-    pub fn word(self) -> &'static str {
-        match self {
-            Protocol::Esci => "esci",
-            Protocol::Esci2 => "esci2",
-            Protocol::Escl => "escl",
-        }
-    }
-}
-
-/// How sure it is that a model speaks its protocol. A model of which the table does not say has an entry of its own making:
-/// somebody has looked at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Evidence {
-    /// What it replied has been published.
-    Replies,
-    /// A list of scanners that another driver scans with names it, and that driver speaks this protocol only.
-    Listed,
-    /// Named by a list of which that can't be said: the driver speaks other protocols too, two lists disagree, or the list
-    /// itself calls it untested.
-    Assumed,
-}
 
 /// When a recovery may reset a scanner's port. A reset takes the whole device from everybody who uses a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -104,7 +70,7 @@ pub struct Model {
     pub protocol: Option<Protocol>,
     /// How sure that is, where the table says.
     pub evidence: Option<Evidence>,
-    /// Why the entry is there: who saw what, on which scanner.
+    /// Why the entry is there: who saw what, on which scanner. Empty for one of a list, whose file says it at its head.
     pub notes: String,
     /// How it wants to be treated.
     pub quirks: Quirks,
@@ -131,6 +97,15 @@ pub enum QuirkError {
 /// A value that makes no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ValueProblem {
+    /// A `[[model]]` without `vendor` or `manufacturer`.
+    #[error("a file with a [[model]] says vendor and manufacturer before it")]
+    NoVendor,
+    /// A line of a `[[list]]`.
+    #[error("a line of a list is ids, manufacturer and name, such as \"04a9:2213 Canon: CanoScan LiDE 35\"")]
+    Line,
+    /// `evidence` that is not said of such a protocol.
+    #[error("evidence is replies, listed or assumed; of a sane: protocol complete, good, basic, minimal or untested")]
+    Evidence,
     /// `vendor` or `product`.
     #[error("vendor and product are four hex digits each, such as \"04b8\"")]
     Id,
@@ -209,25 +184,44 @@ impl Table {
     /// When it can't be understood.
     pub fn add(&mut self, path: &Path, text: &str) -> Result<(), QuirkError> {
         let file: File = file::parse(path, text)?;
+        let wrong =
+            |product: &str, problem| QuirkError::Value { path: path.to_owned(), product: product.to_owned(), problem };
         for entry in &file.model {
-            let model = understand(path, &file, entry).map_err(|problem| QuirkError::Value {
-                path: path.to_owned(),
-                product: entry.product.clone(),
-                problem,
-            })?;
-            self.models.insert((model.vendor.0, model.product.0), model);
+            self.insert(understand(path, &file, entry).map_err(|problem| wrong(&entry.product, problem))?);
+        }
+        for list in &file.list {
+            for line in &list.models {
+                self.insert(understand_line(path, list, line).map_err(|problem| wrong(line, problem))?);
+            }
         }
         Ok(())
+    }
+
+    fn insert(&mut self, model: Model) {
+        self.models.insert((model.vendor.0, model.product.0), model);
     }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    vendor: String,
-    manufacturer: String,
+    /// Of its `model`s.
+    vendor: Option<String>,
+    manufacturer: Option<String>,
     #[serde(default)]
     model: Vec<Entry>,
+    #[serde(default)]
+    list: Vec<List>,
+}
+
+/// Many models of one protocol, a line each, of which there is nothing else to say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    protocol: Protocol,
+    evidence: Option<Evidence>,
+    /// `04a9:2213 Canon: CanoScan LiDE 35`
+    models: Vec<String>,
 }
 
 /// The keys of [`Quirks`] stand here too: serde refuses no unknown key beside a flattened struct.
@@ -255,7 +249,10 @@ struct Entry {
 }
 
 fn understand(path: &Path, file: &File, entry: &Entry) -> Result<Model, ValueProblem> {
-    let (vendor, product) = (hex(&file.vendor)?, hex(&entry.product)?);
+    let (Some(vendor), Some(manufacturer)) = (&file.vendor, &file.manufacturer) else {
+        return Err(ValueProblem::NoVendor);
+    };
+    let (vendor, product) = (hex(vendor)?, hex(&entry.product)?);
     if entry.notes.trim().is_empty() {
         return Err(ValueProblem::NoNotes);
     }
@@ -271,10 +268,11 @@ fn understand(path: &Path, file: &File, entry: &Entry) -> Result<Model, ValuePro
         drain_ms: entry.drain_ms,
     };
     check(&quirks)?;
+    check_evidence(entry.protocol, entry.evidence)?;
     Ok(Model {
         vendor: VendorId(vendor),
         product: ProductId(product),
-        manufacturer: file.manufacturer.clone(),
+        manufacturer: manufacturer.clone(),
         name: entry.name.clone(),
         protocol: entry.protocol,
         evidence: entry.evidence,
@@ -282,6 +280,32 @@ fn understand(path: &Path, file: &File, entry: &Entry) -> Result<Model, ValuePro
         quirks,
         source: path.to_owned(),
     })
+}
+
+fn understand_line(path: &Path, list: &List, line: &str) -> Result<Model, ValueProblem> {
+    check_evidence(Some(list.protocol), list.evidence)?;
+    let (ids, names) = line.split_once(' ').ok_or(ValueProblem::Line)?;
+    let (vendor, product) = ids.split_once(':').ok_or(ValueProblem::Line)?;
+    let (manufacturer, name) = names.split_once(": ").ok_or(ValueProblem::Line)?;
+    if manufacturer.trim().is_empty() || name.trim().is_empty() {
+        return Err(ValueProblem::Line);
+    }
+    Ok(Model {
+        vendor: VendorId(hex(vendor)?),
+        product: ProductId(hex(product)?),
+        manufacturer: manufacturer.to_owned(),
+        name: name.to_owned(),
+        protocol: Some(list.protocol),
+        evidence: list.evidence,
+        notes: String::new(),
+        quirks: Quirks::default(),
+        source: path.to_owned(),
+    })
+}
+
+fn check_evidence(protocol: Option<Protocol>, evidence: Option<Evidence>) -> Result<(), ValueProblem> {
+    let fits = protocol.zip(evidence).is_none_or(|(protocol, evidence)| evidence.fits(protocol));
+    if fits { Ok(()) } else { Err(ValueProblem::Evidence) }
 }
 
 fn hex(digits: &str) -> Result<u16, ValueProblem> {
@@ -344,6 +368,47 @@ mod tests {
     }
 
     #[test]
+    fn no_model_stands_in_two_of_the_files_that_are_compiled_in() {
+        let mut models = 0;
+        for (path, text) in BUILT_IN {
+            let mut one = Table::default();
+            one.add(Path::new(path), text).unwrap();
+            models += one.models().count();
+        }
+        assert_eq!(Table::built_in().models().count(), models);
+    }
+
+    #[test]
+    fn what_only_sane_drives_is_a_model_and_what_a_driver_of_ours_does_stays_ours() {
+        let table = Table::built_in();
+        let of = |vendor, product| {
+            let model = table.find(VendorId(vendor), ProductId(product)).expect("it is in the table");
+            (model.protocol.map(|protocol| protocol.to_string()), model.evidence)
+        };
+        assert_eq!(of(0x04a9, 0x2213), (Some("sane:genesys".to_owned()), Some(Evidence::Good)));
+        assert_eq!(of(0x04b8, 0x0151), (Some("esci".to_owned()), None));
+        // What one of two backends is the newer of.
+        assert_eq!(of(0x04b0, 0x4000).0, Some("sane:coolscan3".to_owned()));
+        // Opened in a way of its own, and driven by SANE.
+        let canon = table.find(VendorId(0x1083), ProductId(0x161b)).expect("it is in canon.toml");
+        assert!(canon.quirks.clear_halt_on_open);
+        assert_eq!(canon.protocol, "sane:canon_dr".parse().ok());
+    }
+
+    #[test]
+    fn a_backend_that_sane_does_not_have_is_one_by_an_entry() {
+        let table = add(&model("protocol = \"sane:epkowa\"")).unwrap();
+        assert_eq!(table.find(V850.0, V850.1).unwrap().protocol, "sane:epkowa".parse().ok());
+        let table = add("[[list]]\nprotocol = \"sane:hpaio\"\nmodels = [\"03f0:0024 HP: OfficeJet\"]").unwrap();
+        let listed = table.find(VendorId(0x03f0), ProductId(0x0024)).unwrap();
+        assert_eq!((&*listed.manufacturer, &*listed.name), ("HP", "OfficeJet"));
+        for protocol in ["sane", "sane:", "sane:../x", "genesys"] {
+            let error = add(&model(&format!("protocol = \"{protocol}\""))).unwrap_err().to_string();
+            assert!(error.contains("line 7") && error.contains("is no protocol"), "{error}");
+        }
+    }
+
+    #[test]
     fn the_administrators_entry_replaces_ours_and_says_where_it_is_from() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("10.toml"), model("queue_depth = 4")).unwrap();
@@ -379,12 +444,20 @@ mod tests {
             ("drain_ms = 0", "1 to 10000"),
             ("settle_ms = 30001", "1 to 30000"),
             ("no_clear_halt = true\nclear_halt_on_open = true", "contradicts"),
+            ("protocol = \"esci\"\nevidence = \"complete\"", "evidence is"),
+            ("protocol = \"sane:epson2\"\nevidence = \"listed\"", "evidence is"),
         ] {
             let error = add(&model(lines)).unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("0151"), "{error}");
         }
         let short = model("").replace("0151", "151");
         assert!(matches!(add(&short), Err(QuirkError::Value { problem: ValueProblem::Id, .. })));
+        for line in ["04b80151 Epson: V850", "04b8:0151 V850", "04b8:0151 : V850", "04b8:0151"] {
+            let text = format!("[[list]]\nprotocol = \"esci\"\nmodels = [\"{line}\"]");
+            assert!(matches!(add(&text), Err(QuirkError::Value { problem: ValueProblem::Line, .. })), "{line}");
+        }
+        let whose = model("").replace("manufacturer = \"Epson\"\n", "");
+        assert!(matches!(add(&whose), Err(QuirkError::Value { problem: ValueProblem::NoVendor, .. })));
         let silent = model("").replace("seen", " ");
         assert!(matches!(add(&silent), Err(QuirkError::Value { problem: ValueProblem::NoNotes, .. })));
     }

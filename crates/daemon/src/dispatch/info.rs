@@ -123,7 +123,7 @@ fn attach(
     log::debug!("{} opens {}", session.label(), scanner.name);
     let pipes = describe_pipes(&scanner, &binding);
     let function = function_of(&scanner, &scanner.info(), &binding);
-    let (interface, protocol) = (function.interface.0, function.protocol.to_owned());
+    let (interface, protocol) = (function.interface.0, function.speaks.to_string());
     session.bind(binding);
     let device = DeviceEntry { interface, protocol, ..scanner.entry() };
     Ok(OpenBody { device, pipes, note: scanner.note.text() })

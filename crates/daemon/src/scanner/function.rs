@@ -1,5 +1,7 @@
 //! Which devices are scanners, by which of their interfaces, and what they speak. Functions of descriptors.
 
+use std::fmt;
+
 use usbscan_usb::{
     ConfigurationDescriptor, DeviceInfo, Direction, EndpointDescriptor, InterfaceDescriptor, InterfaceNumber, Speed,
     TransferType,
@@ -11,16 +13,18 @@ use crate::pipe::orders::Role;
 
 /// USB still image capture device (PIMA 15740); Microsoft's WIA scanners use it too.
 const STILL_IMAGE: (u8, u8, u8) = (6, 1, 1);
-/// What a still image device speaks that no table has.
-const CLASS_ALONE: &str = "still-image";
 /// IPP over USB, which carries eSCL.
 const IPP_OVER_USB: (u8, u8, u8) = (7, 1, 4);
 /// What some of HP's call the same.
 const HP_IPP_OVER_USB: (u8, u8, u8) = (255, 9, 1);
 /// HP's vendor id.
 const HP: u16 = 0x03f0;
-/// `bInterfaceClass` of an interface of the maker's own.
+/// `bInterfaceClass` of an interface of the maker's own, and `bDeviceClass` of a device that is one as a whole.
 const VENDOR_CLASS: u8 = 0xff;
+/// `bDeviceClass` of a device whose interfaces say what they are.
+const CLASS_BY_INTERFACE: u8 = 0;
+/// `bInterfaceClass` of what SANE's backends take for a scanner: none, still image, 16, and the maker's own.
+const CLASSES_OF_SANE: [u8; 4] = [0, 6, 16, VENDOR_CLASS];
 /// The test device: pid.codes' first number, for experiments.
 const LOOPBACK: (u16, u16) = (0x1209, 0x0001);
 
@@ -39,14 +43,36 @@ pub(crate) struct Function {
     pub alternate: u8,
     /// Whether the class has requests of its own for cancelling: a still image device.
     pub still_image: bool,
-    /// What it speaks, as `list` says it.
-    pub protocol: &'static str,
+    /// What it speaks.
+    pub speaks: Speaks,
+}
+
+/// What the scanner in an interface speaks, as far as anybody says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// As the model table says, or the class of driverless scanners.
+    Protocol(Protocol),
+    /// A still image device that no table has.
+    StillImage,
+    /// The test device.
+    Loopback,
+}
+
+/// As `list` says it.
+impl fmt::Display for Speaks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Speaks::Protocol(protocol) => protocol.fmt(f),
+            Speaks::StillImage => f.write_str("still-image"),
+            Speaks::Loopback => f.write_str("loopback"),
+        }
+    }
 }
 
 impl Function {
     /// Whether nothing but its class says that it is a scanner, which is that of cameras and phones too.
     pub fn may_be_a_camera(&self) -> bool {
-        self.protocol == CLASS_ALONE
+        self.speaks == Speaks::StillImage
     }
 }
 
@@ -63,36 +89,53 @@ pub(crate) fn clamp_descriptors(mut info: DeviceInfo) -> DeviceInfo {
 }
 
 /// The ways to the scanner in a device, that which is preferred first: its own protocol, as the model table says; eSCL, as the
-/// class says; the class of still image devices, for which others have drivers. Each on an interface of its own, so that one
-/// may be free while another program has the next.
+/// class says; a backend of SANE's, as the table says; the class of still image devices, for which others have drivers. Each on
+/// an interface of its own, so that one may be free while another program has the next.
 pub(crate) fn scanners(info: &DeviceInfo, model: Option<&Model>) -> Vec<Function> {
     let Some(configuration) = info.configuration.as_ref() else { return Vec::new() };
-    let own = match model.and_then(|model| model.protocol) {
-        Some(protocol @ (Protocol::Esci | Protocol::Esci2)) => {
-            let interface = vendor_interface(configuration).or_else(|| by_class(configuration, STILL_IMAGE));
-            interface.map(|interface| (interface, protocol.word()))
+    let protocol = model.and_then(|model| model.protocol);
+    let own = match protocol {
+        Some(Protocol::Esci | Protocol::Esci2) => {
+            vendor_interface(configuration).or_else(|| by_class(configuration, STILL_IMAGE))
         }
         // The class says that, too.
-        Some(Protocol::Escl) | None => None,
+        Some(Protocol::Escl | Protocol::Sane(_)) | None => None,
     };
+    let sane = match protocol {
+        Some(Protocol::Sane(_)) => interface_of_sane(info.descriptor.class, configuration),
+        _ => None,
+    };
+    let by_table = |interface| protocol.map(|protocol| (interface, Speaks::Protocol(protocol)));
     let (vendor, product) = (info.descriptor.vendor.0, info.descriptor.product.0);
     let escl = by_class(configuration, IPP_OVER_USB)
         .or_else(|| by_class(configuration, HP_IPP_OVER_USB).filter(|_| vendor == HP))
-        .map(|interface| (interface, Protocol::Escl.word()));
-    let word = if (vendor, product) == LOOPBACK { "loopback" } else { CLASS_ALONE };
-    let still_image = by_class(configuration, STILL_IMAGE).map(|interface| (interface, word));
+        .map(|interface| (interface, Speaks::Protocol(Protocol::Escl)));
+    let alone = if (vendor, product) == LOOPBACK { Speaks::Loopback } else { Speaks::StillImage };
+    let still_image = by_class(configuration, STILL_IMAGE).map(|interface| (interface, alone));
     let mut all: Vec<Function> = Vec::new();
-    for (interface, protocol) in [own, escl, still_image].into_iter().flatten() {
+    for (interface, speaks) in
+        [own.and_then(by_table), escl, sane.and_then(by_table), still_image].into_iter().flatten()
+    {
         if all.iter().all(|one| one.interface != interface.number) {
             all.push(Function {
                 interface: interface.number,
                 alternate: interface.alternate,
                 still_image: interface.class_triple() == STILL_IMAGE,
-                protocol,
+                speaks,
             });
         }
     }
     all
+}
+
+/// The interface that SANE's backends take, all of which choose it alike: the first of a class in which scanners are, or the
+/// first at all of a device that is the maker's own as a whole. They look at first settings alone.
+fn interface_of_sane(class: u8, configuration: &ConfigurationDescriptor) -> Option<&InterfaceDescriptor> {
+    configuration.interfaces.iter().filter(|interface| interface.alternate == 0).find(|interface| match class {
+        VENDOR_CLASS => true,
+        CLASS_BY_INTERFACE => CLASSES_OF_SANE.contains(&interface.class),
+        _ => false,
+    })
 }
 
 /// Another interface of the same device, for devices with several scanners in them.
@@ -106,7 +149,7 @@ pub(crate) fn other(info: &DeviceInfo, number: u8, functions: &[Function]) -> Op
         interface: interface.number,
         alternate: interface.alternate,
         still_image: interface.class_triple() == STILL_IMAGE,
-        protocol: functions.first()?.protocol,
+        speaks: functions.first()?.speaks,
     })
 }
 
@@ -223,21 +266,42 @@ mod tests {
         info
     }
 
+    /// What it speaks, its interface and its setting.
+    fn ways(info: &DeviceInfo, model: Option<&Model>) -> Vec<String> {
+        let text = |way: &Function| format!("{} {}.{}", way.speaks, way.interface.0, way.alternate);
+        scanners(info, model).iter().map(text).collect()
+    }
+
     #[test]
     fn a_device_has_a_way_to_its_scanner_on_each_interface_that_is_one() {
         let esci = crate::config::models::Table::built_in();
         let esci = esci.find(usbscan_usb::VendorId(0x04b8), usbscan_usb::ProductId(0x0151)).expect("a model");
-        let ways = |info: &DeviceInfo, model: Option<&Model>| -> Vec<(&str, u8, u8)> {
-            scanners(info, model).iter().map(|way| (way.protocol, way.interface.0, way.alternate)).collect()
-        };
         let ipp = (7, 1, 4);
         let all_in_one = device(0x04b8, &[(0, 0, (255, 255, 255)), (1, 0, (7, 1, 2)), (1, 1, ipp), (2, 0, ipp)]);
-        assert_eq!(ways(&all_in_one, Some(esci)), [("esci", 0, 0), ("escl", 1, 1)]);
-        assert_eq!(ways(&all_in_one, None), [("escl", 1, 1)]);
+        assert_eq!(ways(&all_in_one, Some(esci)), ["esci 0.0", "escl 1.1"]);
+        assert_eq!(ways(&all_in_one, None), ["escl 1.1"]);
         let both = device(0x1234, &[(0, 0, (6, 1, 1)), (1, 0, ipp)]);
-        assert_eq!(ways(&both, None), [("escl", 1, 0), ("still-image", 0, 0)]);
-        assert_eq!(ways(&device(HP, &[(0, 0, HP_IPP_OVER_USB)]), None), [("escl", 0, 0)]);
-        assert_eq!(ways(&device(0x1234, &[(0, 0, HP_IPP_OVER_USB)]), None), []);
+        assert_eq!(ways(&both, None), ["escl 1.0", "still-image 0.0"]);
+        assert_eq!(ways(&device(HP, &[(0, 0, HP_IPP_OVER_USB)]), None), ["escl 0.0"]);
+        assert!(ways(&device(0x1234, &[(0, 0, HP_IPP_OVER_USB)]), None).is_empty());
+    }
+
+    #[test]
+    fn a_model_that_only_sane_drives_is_a_scanner_on_the_interface_that_sane_takes_and_behind_escl() {
+        let table = crate::config::models::Table::built_in();
+        let pixma = table.find(usbscan_usb::VendorId(0x04a9), usbscan_usb::ProductId(0x1709)).expect("a model");
+        let (ipp, own, printer) = ((7, 1, 4), (255, 0, 255), (7, 1, 2));
+        let of = |interfaces: &[_]| ways(&device(0x04a9, interfaces), Some(pixma));
+        assert_eq!(of(&[(0, 0, own), (1, 0, printer)]), ["sane:pixma 0.0"]);
+        assert_eq!(of(&[(0, 0, printer), (1, 0, own), (2, 0, ipp)]), ["escl 2.0", "sane:pixma 1.0"]);
+        assert_eq!(of(&[(0, 0, (6, 1, 1))]), ["sane:pixma 0.0"], "the table knows more than the class");
+        // What is a printer alone is no scanner, whatever table its ids are in.
+        assert!(of(&[(0, 0, printer)]).is_empty());
+        assert!(of(&[(0, 0, printer), (0, 1, own)]).is_empty(), "SANE looks at first settings");
+        let mut whole = device(0x04a9, &[(0, 0, (3, 0, 0))]);
+        assert!(ways(&whole, Some(pixma)).is_empty());
+        whole.descriptor.class = 0xff;
+        assert_eq!(ways(&whole, Some(pixma)), ["sane:pixma 0.0"]);
     }
 
     #[test]

@@ -428,7 +428,7 @@ impl Scanner {
             speed: info.speed.to_string(),
             interface: self.function().interface.0,
             bus: self.bus.name().to_owned(),
-            protocol: self.function().protocol.to_owned(),
+            protocol: self.function().speaks.to_string(),
             drivers: self.drivers(),
             accessible,
             unresponsive,
@@ -444,7 +444,7 @@ impl Scanner {
 
     /// As in `list`: what there is to choose from.
     fn drivers(&self) -> Vec<DriverEntry> {
-        let entry = |way: &Function| DriverEntry { driver: way.protocol.to_owned(), interface: way.interface.0 };
+        let entry = |way: &Function| DriverEntry { driver: way.speaks.to_string(), interface: way.interface.0 };
         self.functions.iter().filter(|_| self.functions.len() > 1).map(entry).collect()
     }
 

@@ -341,7 +341,7 @@ impl RegistryThread {
         }
         let name: Arc<str> = names::next_name(present.iter().map(|scanner| &*scanner.name)).into();
         let stable_id = self.stable_id(&info, &present);
-        log::info!("{name} is {} ({stable_id}, {})", info.label(), function.protocol);
+        log::info!("{name} is {} ({stable_id}, {})", info.label(), function.speaks);
         if info.access == Access::Denied {
             log::warn!("{name}: no permission to open it; are usbscan's udev rules in force?");
         }

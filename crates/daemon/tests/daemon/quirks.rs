@@ -3,7 +3,7 @@
 use usbscan_daemon::Config;
 use usbscan_daemon::quirks::Table;
 use usbscan_usb::Bus;
-use usbscan_wire::{AbortStep, Command, Pipe, Status};
+use usbscan_wire::{AbortStep, Command, ListBody, Pipe, Status};
 
 use testkit::rig::{Client, HALT, Rig, vendor_out};
 
@@ -83,6 +83,25 @@ fn a_model_whose_halts_must_not_be_cleared_keeps_them() {
     client.done(Command::ResetPipe { pipe: Some(Pipe::Read), endpoint: None });
     let read = client.read(512);
     assert_eq!(client.answer(read).status, Status::Stall, "the device was not told");
+}
+
+#[test]
+fn a_scanner_that_sane_drives_is_listed_with_its_backend_and_one_from_elsewhere_by_an_entry() {
+    let of = |models: Table, spec: &str| {
+        let rig = Rig::with(Config { models, ..Config::default() }, &[spec]);
+        let list = rig.client().done(Command::List { device: None, descriptors: false });
+        let mut devices = list.body::<ListBody>().expect("a body").devices;
+        devices.remove(0).protocol
+    };
+    assert_eq!(of(Table::built_in(), "loopback,id=04a9:2213"), "sane:genesys");
+    assert_eq!(of(Table::built_in(), "loopback,id=03f0:222a"), "still-image", "no table has it");
+    let folder = tempfile::tempdir().expect("a folder");
+    let entry = "vendor = \"03f0\"\nmanufacturer = \"HP\"\n[[model]]\nproduct = \"222a\"\nname = \"M125nw\"\n\
+                 protocol = \"sane:hpaio\"\nnotes = \"HPLIP scans with it\"\n";
+    std::fs::write(folder.path().join("hplip.toml"), entry).expect("a file");
+    let mut models = Table::built_in();
+    models.add_folder(folder.path()).expect("a table");
+    assert_eq!(of(models, "loopback,id=03f0:222a"), "sane:hpaio");
 }
 
 #[test]
