@@ -21,7 +21,7 @@ fn the_greeting_is_known_afterwards() {
 fn answers_find_their_requests_in_whatever_order_they_come() {
     let (session, mut daemon) = session();
     let pending: Vec<_> = (0..8).map(|n| session.start(read(n), vec![]).expect("sent")).collect();
-    let mut asked: Vec<u64> = (0..8).map(|_| daemon.hear().id).collect();
+    let mut asked: Vec<u64> = (0..8).map(|_| daemon.next_request().id).collect();
     asked.rotate_left(3);
     for id in asked {
         daemon.payload(id, &id.to_le_bytes());
@@ -38,10 +38,10 @@ fn a_call_sends_its_payload_and_gets_one_back() {
     let large: Vec<u8> = (0..wire::PAYLOAD_LIMIT).map(|at| at as u8).collect();
     let expected = large.clone();
     let daemon = thread::spawn(move || {
-        let request = daemon.hear();
+        let request = daemon.next_request();
         assert!(request.payload == expected);
         daemon.payload(request.id, &request.payload);
-        let request = daemon.hear();
+        let request = daemon.next_request();
         daemon.payload(request.id, &expected);
         daemon
     });
@@ -62,9 +62,9 @@ fn a_payload_that_no_daemon_takes_is_not_sent() {
 fn a_refusal_is_the_daemons_sentence_and_its_status() {
     let (session, mut daemon) = session();
     let daemon = thread::spawn(move || {
-        let id = daemon.hear().id;
+        let id = daemon.next_request().id;
         daemon.say(&Answer::failure(Some(id), Status::Busy, "usbscan0 is in use by xsane (pid 12)"));
-        let id = daemon.hear().id;
+        let id = daemon.next_request().id;
         daemon.say(&Answer::new(id, Status::Stall));
         daemon
     });
@@ -82,7 +82,7 @@ fn a_refusal_is_the_daemons_sentence_and_its_status() {
 fn the_bytes_of_a_read_that_timed_out_are_in_its_refusal() {
     let (session, mut daemon) = session();
     let daemon = thread::spawn(move || {
-        let mut answer = Answer::new(daemon.hear().id, Status::Timeout);
+        let mut answer = Answer::new(daemon.next_request().id, Status::Timeout);
         answer.payload = b"some"[..].into();
         daemon.say(&answer);
         daemon
@@ -97,7 +97,7 @@ fn every_waiting_call_ends_when_the_daemon_does() {
     let (session, mut daemon) = session();
     thread::scope(|scope| {
         let calls: Vec<_> = (0..6).map(|_| scope.spawn(|| session.read(512, None))).collect();
-        (0..6).for_each(|_| drop(daemon.hear()));
+        (0..6).for_each(|_| drop(daemon.next_request()));
         drop(daemon);
         for call in calls {
             let error = call.join().expect("no panic").unwrap_err();
@@ -118,7 +118,7 @@ fn nonsense_from_the_daemon_ends_the_connection_in_words() {
     for nonsense in ["{}\n", "[]\n", "{\"id\":1,\"status\":\"splendid\"}\n", "{\"id\":1,\"payload\":99999999}\n"] {
         let (session, mut daemon) = session();
         let pending = session.start(Command::List { device: None, descriptors: false }, vec![]).expect("sent");
-        daemon.hear();
+        daemon.next_request();
         daemon.writer.write_all(nonsense.as_bytes()).expect("written");
         let error = pending.wait().unwrap_err();
         assert!(matches!(&error, Error::Gone { why: GoneWhy::Broken(_), .. }), "{nonsense:?}: {error:?}");
@@ -130,7 +130,7 @@ fn nonsense_from_the_daemon_ends_the_connection_in_words() {
 fn an_answer_that_lacks_what_it_should_have_is_told_apart() {
     let (session, mut daemon) = session();
     let daemon = thread::spawn(move || {
-        let id = daemon.hear().id;
+        let id = daemon.next_request().id;
         daemon.payload(id, b"");
         daemon
     });
@@ -144,7 +144,7 @@ fn answers_that_nobody_waits_for_are_passed_over() {
     daemon.payload(4711, b"who is that for?");
     daemon.say(&Answer::failure(None, Status::InvalidParameter, "no"));
     let pending = session.start(read(1), vec![]).expect("sent");
-    let id = daemon.hear().id;
+    let id = daemon.next_request().id;
     daemon.payload(id, b"x");
     assert_eq!(pending.wait().expect("an answer").payload[..], *b"x");
 }
@@ -154,12 +154,12 @@ fn a_request_can_be_cancelled_from_another_thread_while_it_is_waited_for() {
     let (session, mut daemon) = session();
     let canceller = session.canceller();
     let daemon = thread::spawn(move || {
-        let hanging = daemon.hear();
-        let cancel = daemon.hear();
+        let hanging = daemon.next_request();
+        let cancel = daemon.next_request();
         assert_eq!(cancel.command, Command::CancelRequest { request: hanging.id, session: None });
         daemon.say(&Answer::new(hanging.id, Status::Cancelled));
         daemon.say(&Answer::new(cancel.id, Status::Success));
-        let second = daemon.hear();
+        let second = daemon.next_request();
         daemon.say(&Answer::new(second.id, Status::NotFound));
         daemon
     });
@@ -178,16 +178,16 @@ fn a_request_that_is_dropped_is_cancelled_and_its_late_answer_hurts_nobody() {
     let dropped = session.start(read(512), vec![]).expect("sent");
     let id = dropped.id();
     drop(dropped);
-    daemon.hear();
-    let cancel = daemon.hear();
+    daemon.next_request();
+    let cancel = daemon.next_request();
     assert_eq!(cancel.command, Command::CancelRequest { request: id, session: None });
     daemon.payload(id, b"late");
     daemon.say(&Answer::new(cancel.id, Status::NotFound));
     let detached = session.start(read(1), vec![]).expect("sent");
     detached.detach();
-    daemon.hear();
+    daemon.next_request();
     let next = session.start(read(2), vec![]).expect("sent");
-    let heard = daemon.hear();
+    let heard = daemon.next_request();
     assert_eq!((heard.id, heard.command), (next.id(), read(2)), "a detached request is not cancelled");
     daemon.payload(next.id(), b"ok");
     assert_eq!(next.wait().expect("an answer").payload[..], *b"ok");
@@ -198,7 +198,7 @@ fn who_waits_with_a_limit_can_wait_again() {
     let (session, mut daemon) = session();
     let mut pending = session.start(read(1), vec![]).expect("sent");
     assert!(pending.wait_for(Duration::from_millis(1)).expect("nothing wrong").is_none());
-    let id = daemon.hear().id;
+    let id = daemon.next_request().id;
     daemon.payload(id, b"x");
     let answer = pending.wait_for(Duration::from_secs(60)).expect("an answer").expect("by now");
     assert_eq!(answer.payload[..], *b"x");
@@ -208,7 +208,7 @@ fn who_waits_with_a_limit_can_wait_again() {
 fn events_come_in_order_and_of_too_many_the_newest_stay() {
     let (session, mut daemon) = session();
     let subscribing = session.start(Command::Subscribe { events: vec![EventName::Removal] }, vec![]).expect("sent");
-    let id = daemon.hear().id;
+    let id = daemon.next_request().id;
     let removal = |n: u32| Event::Removal { name: format!("usbscan{n}"), stable_id: String::new() };
     (0..1000).for_each(|n| daemon.tell(&removal(n)));
     daemon.say(&Answer::new(id, Status::Success));
@@ -225,7 +225,7 @@ fn dropping_a_session_ends_the_connection_and_its_other_handles_say_so() {
     let canceller = session.canceller();
     let pending = session.start(read(1), vec![]).expect("sent");
     drop(session);
-    daemon.hear();
+    daemon.next_request();
     assert!(daemon.is_left());
     let error = pending.wait().unwrap_err();
     assert_eq!(error.to_string(), "the connection to usbscand ended during read: this program closed it");
@@ -272,7 +272,7 @@ fn a_scanner_that_another_asks_something_is_had_when_that_is_over() {
     let (session, mut daemon) = session();
     let lock = session.lock_handle();
     let taking = std::thread::spawn(move || lock.lock_timeout(usbscan_client::LOCK_TIMEOUT));
-    let asked = daemon.hear();
+    let asked = daemon.next_request();
     assert_eq!(asked.command, Command::Lock { wait: true, if_unused: false });
     daemon.say(&Answer::new(asked.id, Status::Success));
     taking.join().expect("no panic").expect("it has it");

@@ -19,7 +19,7 @@ const PLACE: usize = LONG as usize;
 fn asked(session: &Session, daemon: &mut Daemon, answer: impl FnOnce(&mut Daemon, u64)) -> Result<(), Error> {
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| session.share_memory(4 * PLACE));
-        let request = daemon.hear();
+        let request = daemon.next_request();
         assert_eq!(request.command, Command::ShareMemory { length: 4 * LONG });
         answer(daemon, request.id);
         asking.join().expect("no panic")
@@ -39,7 +39,7 @@ fn sharing() -> (Session, Daemon, SharedMemory) {
 
 /// Where the next read, which the daemon hears now, is to go.
 fn place_of_next(daemon: &mut Daemon) -> (u64, Option<u32>) {
-    let request = daemon.hear();
+    let request = daemon.next_request();
     let Command::Read { offset, .. } = request.command else { panic!("{request:?}") };
     (request.id, offset)
 }
@@ -109,7 +109,7 @@ fn short_requests_and_those_that_find_no_room_go_through_the_socket() {
     let bytes = vec![5; PLACE];
     let write = Command::Write { endpoint: None, offset: None, length: 0, zero_packet: false, timeout: None };
     session.start(write.clone(), &bytes).expect("sent").detach();
-    let request = daemon.hear();
+    let request = daemon.next_request();
     assert!(request.command == write && request.payload == bytes);
     assert!(session.outgoing(1).is_none());
     full.into_iter().for_each(Pending::detach);
@@ -121,7 +121,7 @@ fn bytes_to_write_are_in_shared_memory_until_the_answer() {
     let bytes: Vec<u8> = (0..50_000_u32).map(|n| n as u8).collect();
     let wrong = Command::Write { endpoint: None, offset: Some(4711), length: 9, zero_packet: true, timeout: None };
     let copied = session.start(wrong, &bytes).expect("sent");
-    let request = daemon.hear();
+    let request = daemon.next_request();
     assert_eq!(
         request.command,
         Command::Write { endpoint: None, offset: Some(0), length: 50_000, zero_packet: true, timeout: None }
@@ -131,7 +131,7 @@ fn bytes_to_write_are_in_shared_memory_until_the_answer() {
     let mut outgoing = session.outgoing(3).expect("room");
     outgoing.bytes_mut().copy_from_slice(b"job");
     let filled = outgoing.start(false, Some(Duration::from_secs(2))).expect("sent");
-    let second = daemon.hear();
+    let second = daemon.next_request();
     let at = 53_248;
     let expected =
         Command::Write { endpoint: None, offset: Some(at), length: 3, zero_packet: false, timeout: Some(2.0) };
@@ -156,7 +156,7 @@ fn who_waits_no_more_loses_no_room() {
     let dropped_at = place_of_next(&mut daemon);
     drop(dropped);
     let detached_at = place_of_next(&mut daemon);
-    let cancel = daemon.hear();
+    let cancel = daemon.next_request();
     assert_eq!(cancel.command, Command::CancelRequest { request: dropped_at.0, session: None });
     detached.detach();
     let third = start(&session);
@@ -228,7 +228,7 @@ fn bytes_in_shared_memory_for_a_request_that_named_no_place_end_the_connection()
     {
         let (session, mut daemon, _memory) = sharing();
         let pending = session.start(command, payload).expect("sent");
-        let id = daemon.hear().id;
+        let id = daemon.next_request().id;
         daemon.say(&Answer { shared: 1, ..Answer::new(id, Status::Success) });
         let error = pending.wait().unwrap_err();
         assert!(is_broken(&error, "where a request had room for 0"), "{error:?}");
@@ -360,7 +360,7 @@ fn of_several_descriptors_the_first_is_taken_and_the_others_are_closed() {
 fn a_descriptor_that_nobody_asked_for_is_closed_and_is_not_taken_for_memory() {
     let (session, mut daemon) = session();
     let pending = session.start(read(1), vec![]).expect("sent");
-    let id = daemon.hear().id;
+    let id = daemon.next_request().id;
     let (end, other) = rustix::pipe::pipe().expect("a pipe");
     daemon.say_with(&Answer::new(id, Status::Success), &[other.as_fd()]);
     drop(other);
@@ -382,7 +382,7 @@ fn who_waits_for_memory_hears_that_the_connection_ended() {
     let (session, mut daemon) = session();
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| session.share_memory(PLACE));
-        daemon.hear();
+        daemon.next_request();
         drop(daemon);
         let error = asking.join().expect("no panic").unwrap_err();
         assert!(matches!(error, Error::Gone { command: "share-memory", why: GoneWhy::Closed }), "{error:?}");

@@ -2,9 +2,9 @@
 //! answers take turns reading, and hand over what is another's.
 //!
 //! ```text
-//!   start ──request──▶ socket                     Call { id, bell }
-//!   wait: poll(socket, bell) ─▶ socket: read one message, deliver it, ring its bell
-//!                             └▶ bell: another thread has read our answer
+//!   start ──request──▶ socket                     Call { id, event_fd }
+//!   wait: poll(socket, event_fd) ─▶ socket: read one message, deliver it, notify its event_fd
+//!                                 └▶ event_fd: another thread has read our answer
 //! ```
 //!
 //! It belongs to the process that made it: after a fork the child never touches its locks or its socket.
@@ -67,7 +67,7 @@ struct WaitingThread {
     slots: HashMap<u64, ReplySlot>,
     gone: bool,
     /// Bells that nobody uses: a thread that blocks again and again needs no new one.
-    bells: Vec<Arc<OwnedFd>>,
+    event_fds: Vec<Arc<OwnedFd>>,
     events: Vec<Event>,
 }
 
@@ -148,13 +148,13 @@ impl Connection {
         if waiting.gone {
             return Err(Gone);
         }
-        let bell = match waiting.bells.pop() {
-            Some(bell) => bell,
+        let event_fd = match waiting.event_fds.pop() {
+            Some(event_fd) => event_fd,
             None => Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|_| Gone)?),
         };
-        waiting.slots.insert(id, ReplySlot::WaitingThread(bell.clone()));
+        waiting.slots.insert(id, ReplySlot::WaitingThread(event_fd.clone()));
         drop(waiting);
-        let call = Call { connection: self.clone(), id, bell };
+        let call = Call { connection: self.clone(), id, event_fd };
         self.send(id, command, payload)?;
         Ok(call)
     }
@@ -195,8 +195,8 @@ impl Connection {
         let mut waiting = self.waiting.lock();
         waiting.gone = true;
         for slot in waiting.slots.values() {
-            if let ReplySlot::WaitingThread(bell) = slot {
-                ring(bell);
+            if let ReplySlot::WaitingThread(event_fd) = slot {
+                notify(event_fd);
             }
         }
         drop(waiting);
@@ -226,8 +226,8 @@ impl Connection {
         let Some(id) = answer.id else { return self.end() };
         let mut waiting = self.waiting.lock();
         match waiting.slots.remove(&id) {
-            Some(ReplySlot::WaitingThread(bell)) => {
-                ring(&bell);
+            Some(ReplySlot::WaitingThread(event_fd)) => {
+                notify(&event_fd);
                 waiting.slots.insert(id, ReplySlot::Answered(Box::new(answer)));
             }
             Some(ReplySlot::Abandoned) => {}
@@ -273,14 +273,14 @@ fn is_readable(socket: &UnixStream) -> bool {
     poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
-fn ring(bell: &OwnedFd) {
-    // It can only fail when it has been rung 2^64 times.
-    let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
+fn notify(event_fd: &OwnedFd) {
+    // It can only fail when it was written to 2^64 times.
+    let _ = rustix::io::write(event_fd, &1_u64.to_ne_bytes());
 }
 
-fn silence(bell: &OwnedFd) {
-    // It may not have been rung.
-    let _ = rustix::io::read(bell, &mut [0; 8]);
+fn clear(event_fd: &OwnedFd) {
+    // It may not have been notified.
+    let _ = rustix::io::read(event_fd, &mut [0; 8]);
 }
 
 /// A request that has gone out. Dropped, its answer is thrown away when it comes.
@@ -288,7 +288,7 @@ fn silence(bell: &OwnedFd) {
 pub(crate) struct Call {
     connection: Arc<Connection>,
     id: u64,
-    bell: Arc<OwnedFd>,
+    event_fd: Arc<OwnedFd>,
 }
 
 impl Call {
@@ -324,8 +324,8 @@ impl Call {
 
     /// What to poll until [`Call::poll`] may bring something.
     pub fn ready(&self) -> [pollfd; 2] {
-        let bell = pollfd { fd: self.bell.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        [self.connection.readable(), bell]
+        let event_fd = pollfd { fd: self.event_fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        [self.connection.readable(), event_fd]
     }
 
     /// Waits for the answer.
@@ -356,7 +356,8 @@ impl Call {
     }
 
     fn wait_for_news(&self, most: Option<Duration>) {
-        let mut asked = [PollFd::new(&*self.connection.socket, PollFlags::IN), PollFd::new(&*self.bell, PollFlags::IN)];
+        let mut asked =
+            [PollFd::new(&*self.connection.socket, PollFlags::IN), PollFd::new(&*self.event_fd, PollFlags::IN)];
         let most = most.and_then(|most| Timespec::try_from(most).ok());
         // Interrupted or not, the caller looks again.
         let _ = poll(&mut asked, most.as_ref());
@@ -373,8 +374,8 @@ impl Drop for Call {
             waiting.slots.insert(self.id, ReplySlot::Abandoned);
         }
         // Under the lock: nobody rings it any more, since its slot is gone.
-        silence(&self.bell);
-        waiting.bells.push(self.bell.clone());
+        clear(&self.event_fd);
+        waiting.event_fds.push(self.event_fd.clone());
     }
 }
 
@@ -470,7 +471,7 @@ mod tests {
         }
         assert_eq!(call.wait().unwrap().id, Some(second));
         let waiting = connection.waiting.lock();
-        assert_eq!((waiting.slots.len(), waiting.bells.len()), (0, 1));
+        assert_eq!((waiting.slots.len(), waiting.event_fds.len()), (0, 1));
     }
 
     #[test]

@@ -17,7 +17,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn hear(&mut self) -> Option<Request> {
+    fn next_request(&mut self) -> Option<Request> {
         let frame = wire::read_frame(&mut self.reader, wire::CLIENT_HEADER_LIMIT).expect("a frame or the end");
         frame.map(|frame| Request::from_frame(frame).expect("a request"))
     }
@@ -44,7 +44,7 @@ fn transport(play: impl FnMut(&mut Daemon, Request) + Send + 'static) -> (Sessio
     hello.write_to(&mut daemon.writer).expect("written");
     let mut play = play;
     let daemon = thread::spawn(move || {
-        while let Some(request) = daemon.hear() {
+        while let Some(request) = daemon.next_request() {
             play(&mut daemon, request);
         }
     });

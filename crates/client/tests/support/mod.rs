@@ -17,7 +17,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub fn hear(&mut self) -> Request {
+    pub fn next_request(&mut self) -> Request {
         let frame = wire::read_frame(&mut self.reader, wire::CLIENT_HEADER_LIMIT).expect("a frame");
         Request::from_frame(frame.expect("not the end")).expect("a request")
     }

@@ -10,7 +10,7 @@ use usbscan_usb::{Completion, ErrorKind, TransferStatus};
 
 use super::endpoint_io::{Completed, DISCONNECT_GRACE, EndpointIo};
 use super::orders::{CancelTarget, Order, PipeEvent};
-use super::waiters::{Left, Waiters};
+use super::waiters::{Removed, Waiters};
 use super::worker_loop;
 use crate::outcome::{Fault, Outcome};
 use crate::payload::Payload;
@@ -140,7 +140,7 @@ impl Events {
         self.let_go(left);
     }
 
-    fn let_go(&mut self, left: Left<WaitingRequest>) {
+    fn let_go(&mut self, left: Removed<WaitingRequest>) {
         for (waiting, reason) in left.ended {
             waiting.request.end(reason.into(), 0);
         }

@@ -26,7 +26,7 @@ pub(super) struct Waiters<T> {
 
 /// What a cancel did.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Left<T> {
+pub(super) struct Removed<T> {
     /// Requests that it concerned.
     pub found: usize,
     /// Those that end now.
@@ -70,16 +70,16 @@ impl<T> Waiters<T> {
     }
 
     /// Cancels those that `which` picks. `in_flight`: whether a transfer is.
-    pub fn cancel(&mut self, mut which: impl FnMut(&mut T) -> bool, reason: Reason, in_flight: bool) -> Left<T> {
+    pub fn cancel(&mut self, mut which: impl FnMut(&mut T) -> bool, reason: Reason, in_flight: bool) -> Removed<T> {
         self.leave(|waiter| which(&mut waiter.item), reason, in_flight)
     }
 
     /// The time of one is up.
-    pub fn expire(&mut self, ticket: Ticket, in_flight: bool) -> Left<T> {
+    pub fn expire(&mut self, ticket: Ticket, in_flight: bool) -> Removed<T> {
         self.leave(|waiter| waiter.ticket == ticket, Reason::Deadline, in_flight)
     }
 
-    fn leave(&mut self, mut which: impl FnMut(&mut Waiter<T>) -> bool, reason: Reason, in_flight: bool) -> Left<T> {
+    fn leave(&mut self, mut which: impl FnMut(&mut Waiter<T>) -> bool, reason: Reason, in_flight: bool) -> Removed<T> {
         let mut found = 0;
         let mut fresh = Vec::new();
         for waiter in &mut self.waiting {
@@ -99,7 +99,7 @@ impl<T> Waiters<T> {
             self.waiting = left;
             ended.extend(out.into_iter().map(|waiter: Waiter<T>| (waiter.item, reason)));
         }
-        Left { found, ended, to_cancel }
+        Removed { found, ended, to_cancel }
     }
 
     /// The transfer came back without a packet: takes out those that were ending.
@@ -144,7 +144,7 @@ mod tests {
     fn one_of_several_is_cancelled_without_touching_the_transfer() {
         let mut waiters = waiters(&[(1, "a"), (2, "b")]);
         let left = waiters.cancel(|name| *name == "a", Reason::Requested, true);
-        assert_eq!(left, Left { found: 1, ended: vec![("a", Reason::Requested)], to_cancel: false });
+        assert_eq!(left, Removed { found: 1, ended: vec![("a", Reason::Requested)], to_cancel: false });
         assert_eq!(waiters.packet(), ["b"]);
     }
 
@@ -152,10 +152,10 @@ mod tests {
     fn the_last_one_ends_when_the_transfer_endpoint_returned() {
         let mut waiters = waiters(&[(1, "a")]);
         let left = waiters.cancel(|_| true, Reason::Requested, true);
-        assert_eq!(left, Left { found: 1, ended: vec![], to_cancel: true });
+        assert_eq!(left, Removed { found: 1, ended: vec![], to_cancel: true });
         assert_eq!(
             waiters.cancel(|_| true, Reason::Deadline, true),
-            Left { found: 1, ended: vec![], to_cancel: false }
+            Removed { found: 1, ended: vec![], to_cancel: false }
         );
         assert_eq!(waiters.came_back(), [("a", Reason::Requested)]);
         assert!(waiters.drain().is_empty());

@@ -51,7 +51,7 @@ const FAMILY: [Member; 16] = [
 
 /// A request of the user's.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
+struct Issued {
     id: u64,
     kind: Kind,
 }
@@ -98,7 +98,7 @@ impl Arena {
         Arena { rig, way, user, other }
     }
 
-    fn ask(&mut self, kind: Kind, timeout: Option<f64>) -> Asked {
+    fn ask(&mut self, kind: Kind, timeout: Option<f64>) -> Issued {
         let id = match kind {
             Kind::Write { length } => self.user.send_with(
                 Command::Write { endpoint: None, offset: None, length: 0, zero_packet: false, timeout },
@@ -116,7 +116,7 @@ impl Arena {
             }),
             Kind::Event => self.user.send(Command::WaitEvent { endpoint: None, timeout }),
         };
-        Asked { id, kind }
+        Issued { id, kind }
     }
 
     fn round(&mut self, member: Member, dice: &mut Dice) {
@@ -145,7 +145,7 @@ impl Arena {
     }
 
     /// Sends the cancel; says on which connection, and under which id.
-    fn strike(&mut self, member: Member, asked: &[Asked], dice: &mut Dice) -> Option<(bool, u64)> {
+    fn strike(&mut self, member: Member, asked: &[Issued], dice: &mut Dice) -> Option<(bool, u64)> {
         let request = asked[dice.below(asked.len())].id;
         let session = Some(self.user.session);
         let here = |arena: &mut Arena, command| Some((true, arena.user.send(command)));
@@ -173,7 +173,7 @@ impl Arena {
     fn settle(
         &mut self,
         member: Member,
-        asked: &[Asked],
+        asked: &[Issued],
         before: usize,
         cancel: Option<(bool, u64)>,
         pressed: Option<u64>,
@@ -212,8 +212,8 @@ impl Arena {
     }
 
     /// A cancel on the requests' own connection is behind them, and so its answer is behind theirs.
-    fn check_order(&self, member: Member, before: &[Asked], cancel: u64) {
-        let concerns = |asked: &&Asked| match member {
+    fn check_order(&self, member: Member, before: &[Issued], cancel: u64) {
+        let concerns = |asked: &&Issued| match member {
             Member::Session | Member::Close => true,
             Member::Pipe(pipe) => asked.kind.is_on(pipe),
             _ => false,
@@ -239,7 +239,7 @@ impl Arena {
 }
 
 /// It ended in a way that can be right. Returns the bytes that it moved out.
-fn judge(asked: Asked, answer: &Answer, member: Member) -> u64 {
+fn judge(asked: Issued, answer: &Answer, member: Member) -> u64 {
     let nothing = (0, 0);
     let brought = (answer.information, answer.payload.len());
     match (answer.status, asked.kind) {

@@ -17,7 +17,7 @@ const MOST_CONTROL: u16 = 4096;
 
 /// A call of a program, as it came. Nothing to drop.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
+struct CallArguments {
     handle: *mut Handle,
     data: *mut c_uchar,
     length: c_int,
@@ -26,7 +26,7 @@ struct Asked {
 
 /// # Safety
 /// `asked` is what a program passes to libusb_bulk_transfer.
-unsafe fn start_pipe(asked: Asked, endpoint: u8) -> Result<Transfer, c_int> {
+unsafe fn start_pipe(asked: CallArguments, endpoint: u8) -> Result<Transfer, c_int> {
     // SAFETY: as libusb.h demands.
     let handle = unsafe { share(asked.handle) }.ok_or(abi::ERROR_INVALID_PARAM)?;
     let length = usize::try_from(asked.length).map_err(|_| abi::ERROR_INVALID_PARAM)?;
@@ -55,7 +55,7 @@ pub unsafe extern "C-unwind" fn libusb_bulk_transfer(
     transferred: *mut c_int,
     timeout: c_uint,
 ) -> c_int {
-    let asked = Asked { handle, data, length, timeout };
+    let asked = CallArguments { handle, data, length, timeout };
     let start = || {
         // SAFETY: as libusb.h demands.
         unsafe { start_pipe(asked, endpoint) }
@@ -75,7 +75,7 @@ pub unsafe extern "C-unwind" fn libusb_interrupt_transfer(
     transferred: *mut c_int,
     timeout: c_uint,
 ) -> c_int {
-    let asked = Asked { handle, data, length, timeout };
+    let asked = CallArguments { handle, data, length, timeout };
     let start = || {
         // SAFETY: as libusb.h demands.
         unsafe { start_pipe(asked, endpoint) }
@@ -96,7 +96,7 @@ struct Setup {
 
 /// # Safety
 /// `asked` is what a program passes to libusb_control_transfer.
-unsafe fn start_control(asked: Asked, setup: Setup) -> Result<Transfer, c_int> {
+unsafe fn start_control(asked: CallArguments, setup: Setup) -> Result<Transfer, c_int> {
     // SAFETY: as libusb.h demands.
     let handle = unsafe { share(asked.handle) }.ok_or(abi::ERROR_INVALID_PARAM)?;
     if setup.length > MOST_CONTROL {
@@ -154,7 +154,7 @@ pub unsafe extern "C-unwind" fn libusb_control_transfer(
     timeout: c_uint,
 ) -> c_int {
     let setup = Setup { request_type, request, value, index, length };
-    let asked = Asked { handle, data, length: c_int::from(length), timeout };
+    let asked = CallArguments { handle, data, length: c_int::from(length), timeout };
     let start = || {
         // SAFETY: as libusb.h demands.
         unsafe { start_control(asked, setup) }

@@ -7,7 +7,7 @@ use crate::ProtocolError;
 
 /// The page that was asked for, as the scanner is to send it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
+pub struct ImageLayout {
     /// Bytes of a line.
     pub line_bytes: usize,
     /// Lines of the page.
@@ -18,7 +18,7 @@ pub struct Asked {
     pub header_bytes: usize,
 }
 
-impl Asked {
+impl ImageLayout {
     fn page_bytes(&self) -> u64 {
         self.line_bytes as u64 * u64::from(self.lines)
     }
@@ -67,7 +67,7 @@ impl FsHeader {
     ///
     /// # Errors
     /// [`ProtocolError::Block`], [`ProtocolError::ImageSize`].
-    pub fn blocks(&self, asked: &Asked) -> Result<FsBlocks, ProtocolError> {
+    pub fn blocks(&self, asked: &ImageLayout) -> Result<FsBlocks, ProtocolError> {
         let line_bytes = asked.line_bytes.max(1) as u64;
         let check = |bytes: u32| {
             let bytes = u64::from(bytes);
@@ -185,7 +185,7 @@ impl EscHeader {
     ///
     /// # Errors
     /// [`ProtocolError::Block`].
-    pub fn block_bytes(&self, asked: &Asked, lines_left: u32) -> Result<usize, ProtocolError> {
+    pub fn block_bytes(&self, asked: &ImageLayout, lines_left: u32) -> Result<usize, ProtocolError> {
         let (lines, line_bytes) = (u32::from(self.lines), usize::from(self.line_bytes));
         if line_bytes != asked.line_bytes || lines == 0 || lines > lines_left.min(asked.block_lines) {
             return Err(ProtocolError::Block {
@@ -204,7 +204,8 @@ mod tests {
 
     use super::*;
 
-    const ASKED: Asked = Asked { line_bytes: 3528, lines: 1181, block_lines: 37, header_bytes: ESC_HEADER_BYTES };
+    const ASKED: ImageLayout =
+        ImageLayout { line_bytes: 3528, lines: 1181, block_lines: 37, header_bytes: ESC_HEADER_BYTES };
 
     #[test]
     fn the_header_of_the_fact_sheet_makes_its_page() {
@@ -218,7 +219,7 @@ mod tests {
     #[test]
     fn without_an_extra_block_the_last_full_one_is_the_last() {
         let header = FsHeader { status: StatusByte(2), block_bytes: 70_560, full_blocks: 2, last_bytes: 0 };
-        let asked = Asked { lines: 40, ..ASKED };
+        let asked = ImageLayout { lines: 40, ..ASKED };
         let blocks: Vec<_> = header.blocks(&asked).expect("the page").collect();
         assert_eq!(blocks, [(70_560, false), (70_560, true)]);
     }
@@ -260,7 +261,7 @@ mod tests {
             lines in any::<u32>(),
             block_lines in 0u32..256,
         ) {
-            let asked = Asked { line_bytes, lines, block_lines, header_bytes: ESC_HEADER_BYTES };
+            let asked = ImageLayout { line_bytes, lines, block_lines, header_bytes: ESC_HEADER_BYTES };
             let mut bytes = bytes;
             if bytes[0] & 1 == 0 {
                 bytes[0] = STX;
@@ -284,7 +285,7 @@ mod tests {
             lines in 1u32..2000,
             block_lines in 1u32..256,
         ) {
-            let asked = Asked { line_bytes, lines, block_lines, header_bytes: ESC_HEADER_BYTES };
+            let asked = ImageLayout { line_bytes, lines, block_lines, header_bytes: ESC_HEADER_BYTES };
             let block = line_bytes as u32 * block_lines;
             let full_blocks = (lines - 1) / block_lines;
             let last_bytes = (lines - full_blocks * block_lines) * line_bytes as u32;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::blocks::{Asked, ErrorByte, EscHeader, FS_HEADER_BYTES, FsBlocks, FsHeader};
+use super::blocks::{ErrorByte, EscHeader, FS_HEADER_BYTES, FsBlocks, FsHeader, ImageLayout};
 use super::capabilities::Dialect;
 use super::codes::{ACK, EOT, FS_START, START};
 use super::dialogue::{Dialogue, Item};
@@ -64,7 +64,7 @@ enum Framing {
 #[derive(Debug)]
 pub(super) struct ImageStream {
     framing: Framing,
-    asked: Asked,
+    asked: ImageLayout,
     lines_left: u32,
     state: StreamState,
     /// What has come of the item that is being sent.
@@ -73,7 +73,11 @@ pub(super) struct ImageStream {
 
 impl ImageStream {
     /// Tells the scanner to begin. Its header is read with [`ImageStream::header`].
-    pub(super) fn begin(dialect: Dialect, dialogue: &mut Dialogue, asked: Asked) -> Result<ImageStream, ScanError> {
+    pub(super) fn begin(
+        dialect: Dialect,
+        dialogue: &mut Dialogue,
+        asked: ImageLayout,
+    ) -> Result<ImageStream, ScanError> {
         let (start, framing) = match dialect {
             Dialect::Fs => (FS_START, Framing::Fs { blocks: None, block: None }),
             Dialect::Esc => (START, Framing::Esc { block: None }),
@@ -159,7 +163,7 @@ impl ImageStream {
     }
 
     /// The status of a header, from which nothing goes on if it is bad.
-    fn heed(&mut self, status: StatusByte) -> Result<(), ScanError> {
+    fn check_status(&mut self, status: StatusByte) -> Result<(), ScanError> {
         if status.is_fatal() {
             self.state = StreamState::Stopped;
             return Err(DeviceError::Fatal.into());
@@ -185,7 +189,7 @@ impl ImageStream {
     fn next_extended(&mut self, dialogue: &mut Dialogue, timeout: Duration) -> Result<Block, ScanError> {
         if let Framing::Fs { blocks: None, .. } = self.framing {
             let status = self.page_header(dialogue, timeout)?;
-            self.heed(status)?;
+            self.check_status(status)?;
         }
         let Framing::Fs { blocks: Some(blocks), block } = &mut self.framing else {
             return Err(ProtocolError::Endless.into());
@@ -214,7 +218,7 @@ impl ImageStream {
 
     fn next_plain(&mut self, dialogue: &mut Dialogue, timeout: Duration) -> Result<Block, ScanError> {
         let (status, size) = self.block_header(dialogue, timeout)?;
-        self.heed(status)?;
+        self.check_status(status)?;
         dialogue.fill(&mut self.buffer, Item { name: "the image", bytes: size, answers: None }, timeout)?;
         self.framing = Framing::Esc { block: None };
         let bytes = self.buffer.take();

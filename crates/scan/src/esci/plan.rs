@@ -1,6 +1,6 @@
 //! One page as it is to be scanned: from the options of people to the numbers of the scanner. Values only.
 
-use super::blocks::{Asked, ESC_HEADER_BYTES, LINE_HEADER_BYTES};
+use super::blocks::{ESC_HEADER_BYTES, ImageLayout, LINE_HEADER_BYTES};
 use super::capabilities::{Capabilities, Dialect, Source};
 use super::codes::{NO_CORRECTION, POSITIVE};
 use super::options::{CORRECTIONS, DOUBLE_FEEDS, FILMS, FOCUSES, GRAY, LINEART};
@@ -49,7 +49,7 @@ pub(super) struct Plan {
     /// The page ends where its sheet does, if that is before the area's end.
     pub ends_with_sheet: bool,
     /// The image data that follows from it.
-    pub asked: Asked,
+    pub asked: ImageLayout,
 }
 
 impl Plan {
@@ -123,13 +123,13 @@ fn small(options: &Options, name: &str) -> i8 {
 }
 
 /// The image data of an area.
-fn asked(capabilities: &Capabilities, pixels: Pixels, area: PixelArea, ends_with_sheet: bool) -> Asked {
+fn asked(capabilities: &Capabilities, pixels: Pixels, area: PixelArea, ends_with_sheet: bool) -> ImageLayout {
     let line_bytes = pixels.bytes_per_line(area.width);
     let in_blocks = capabilities.has(b'd');
     // A page that ends with its sheet ends with a block: a small one has less of what lies below the sheet.
     let large = capabilities.takes_large_blocks && !ends_with_sheet;
     let most_bytes = if large { BLOCK_BYTES } else { SMALL_BLOCK_BYTES };
-    Asked {
+    ImageLayout {
         line_bytes,
         lines: area.height,
         block_lines: if in_blocks { block_lines(line_bytes, most_bytes) } else { 1 },
@@ -199,7 +199,7 @@ mod tests {
     fn a_page_has_exactly_the_pixels_that_were_asked_for() {
         let plan = plan(&v850(), &[("br-x", "210"), ("br-y", "297")]).expect("A4");
         assert_eq!((plan.page.width, plan.page.height), (2480, Some(3508)));
-        assert_eq!(plan.asked, Asked { line_bytes: 7440, lines: 3508, block_lines: 70, header_bytes: 6 });
+        assert_eq!(plan.asked, ImageLayout { line_bytes: 7440, lines: 3508, block_lines: 70, header_bytes: 6 });
     }
 
     #[test]

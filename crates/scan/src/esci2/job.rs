@@ -76,7 +76,7 @@ pub(super) struct Job {
 }
 
 /// What a reply brought.
-enum Came {
+enum ReplyContent {
     Data(Side, Bytes),
     /// Something else, or nothing.
     NoData,
@@ -106,7 +106,7 @@ impl Job {
     }
 
     /// Waits for a reply, and asks for the next image if there is to be one.
-    fn pull(&mut self, dialogue: &mut Dialogue) -> Result<Came, ScanError> {
+    fn pull(&mut self, dialogue: &mut Dialogue) -> Result<ReplyContent, ScanError> {
         let began = Instant::now();
         loop {
             let (info, data) = dialogue.image(dialogue.channel.timeouts.image)?;
@@ -160,20 +160,20 @@ impl Job {
             if self.came[side as usize] > self.most {
                 return Err(ProtocolError::Endless.into());
             }
-            return Ok(if data.is_empty() { Came::NoData } else { Came::Data(side, data) });
+            return Ok(if data.is_empty() { ReplyContent::NoData } else { ReplyContent::Data(side, data) });
         }
     }
 
     /// The same, with what has to wait put aside: the front's data, if that is what came.
     fn pull_front(&mut self, dialogue: &mut Dialogue) -> Result<Option<Bytes>, ScanError> {
         match self.pull(dialogue)? {
-            Came::Data(Side::Front, data) => Ok(Some(data)),
-            Came::Data(Side::Back, data) => {
+            ReplyContent::Data(Side::Front, data) => Ok(Some(data)),
+            ReplyContent::Data(Side::Back, data) => {
                 let spool = self.spool.get_or_insert_with(|| SpooledTempFile::new(IN_MEMORY));
                 spool.write_all(&data).map_err(ScanError::Spool)?;
                 Ok(None)
             }
-            Came::NoData => Ok(None),
+            ReplyContent::NoData => Ok(None),
         }
     }
 

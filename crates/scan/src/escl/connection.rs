@@ -22,7 +22,7 @@ const UNFRAMED: Duration = Duration::from_secs(2);
 
 /// What reading on has brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Came {
+enum BodyRead {
     Something,
     /// Nothing, and the response is taken for whole.
     End,
@@ -101,7 +101,7 @@ impl Connection {
                 Some(Part::Head(_)) => return Err(ProtocolError::NoReply { to: during }.into()),
                 None if self.receiver.is_idle() => return Ok(None),
                 None => {
-                    if self.receive(during, timeout)? == Came::End {
+                    if self.receive(during, timeout)? == BodyRead::End {
                         return Ok(None);
                     }
                 }
@@ -181,7 +181,7 @@ impl Connection {
         self.channel.start_read(due.next_multiple_of(packet), timeout)
     }
 
-    fn receive(&mut self, during: &'static str, timeout: Duration) -> Result<Came, ScanError> {
+    fn receive(&mut self, during: &'static str, timeout: Duration) -> Result<BodyRead, ScanError> {
         if !self.channel.is_reading() {
             self.start_read(timeout)?;
         }
@@ -199,15 +199,15 @@ impl Connection {
                 let wait = FIRST_WAIT.saturating_mul(1 << self.empty.min(7)).min(LONGEST_WAIT).min(timeout);
                 self.empty += 1;
                 self.channel.cancel.pause(wait)?;
-                Ok(Came::Something)
+                Ok(BodyRead::Something)
             }
-            ReadEnd::Done | ReadEnd::TimedOut => Ok(Came::Something),
+            ReadEnd::Done | ReadEnd::TimedOut => Ok(BodyRead::Something),
         }
     }
 
     /// Nothing has come for so long: the end of a response without framing, and of one that is shorter than it said and ended
     /// with an empty packet, as some of HP's do.
-    fn silent(&mut self, during: &'static str, timeout: Duration) -> Result<Came, ScanError> {
+    fn silent(&mut self, during: &'static str, timeout: Duration) -> Result<BodyRead, ScanError> {
         let is_end = self.receiver.framing().is_some_and(|body| body.is_unframed() || self.empty > 0);
         if !is_end {
             return Err(ScanError::NoResponse { during, after: timeout });
@@ -216,6 +216,6 @@ impl Connection {
         if missing > 0 {
             log::info!("the response to {during} is {missing} bytes shorter than it said");
         }
-        Ok(Came::End)
+        Ok(BodyRead::End)
     }
 }
