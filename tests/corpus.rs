@@ -43,6 +43,36 @@ fn every_folder_of_inputs_is_a_targets() {
     assert_eq!(folders, targets::TARGETS.iter().map(|target| target.0).collect());
 }
 
+/// libFuzzer gives up at a line that it can't read, and a dictionary under another name is never opened.
+#[test]
+fn every_dictionary_is_a_targets_and_can_be_read() {
+    let dictionaries = inside(&corpus().with_file_name("dictionaries"));
+    assert!(!dictionaries.is_empty());
+    for path in dictionaries {
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+        assert!(targets::TARGETS.iter().any(|target| target.0 == name), "{name} is no target");
+        for line in fs::read_to_string(&path).expect("a dictionary").lines().filter(|line| !line.starts_with('#')) {
+            let word = line.strip_prefix('"').and_then(|line| line.strip_suffix('"'));
+            let word = word.unwrap_or_else(|| panic!("{name}: {line}"));
+            let rest =
+                word.split("\\x").enumerate().map(|(at, part)| if at == 0 { Some(part) } else { hex_removed(part) });
+            for part in rest {
+                let part = part.unwrap_or_else(|| panic!("{name}: {line}"));
+                assert!(
+                    part.bytes().all(|byte| (0x20..0x7f).contains(&byte) && !b"\"\\".contains(&byte)),
+                    "{name}: {line}"
+                );
+            }
+        }
+    }
+}
+
+/// What follows the two digits of an escape.
+fn hex_removed(part: &str) -> Option<&str> {
+    let (digits, rest) = part.split_at_checked(2)?;
+    digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then_some(rest)
+}
+
 /// What is kept under this name.
 fn kept(name: &str) -> Vec<u8> {
     fs::read(corpus().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -75,7 +105,10 @@ fn what_is_kept_as_a_good_input_is_still_understood() {
     usbscan_usb::DeviceDescriptor::parse(&kept("descriptor/device")).expect("a device");
     usbscan_usb::ConfigurationDescriptor::parse(&kept("descriptor/configuration")).expect("a configuration");
     usbscan_usb::string_descriptor_text(&kept("descriptor/string")).expect("a string");
-    usbscan_virtual::Replay::of_bytes(kept("replay/loopback"), None).expect("a capture");
+    for name in ["loopback", "sane-record", "usbmon-pcap", "usbmon-short-headers", "usbpcap"] {
+        let file = kept(&format!("replay/{name}"));
+        usbscan_virtual::Replay::of_bytes(file, None).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
     for name in ["bit", "gray16", "rgb"] {
         Glass::png_bytes(kept(&format!("glass/{name}"))).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
