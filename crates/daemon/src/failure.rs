@@ -221,6 +221,8 @@ pub(crate) enum Failure {
     /// An interface that this session has not.
     #[error("\"index\": this session has not claimed interface {interface}")]
     ForeignInterface { interface: u8 },
+    #[error("\"index\" must be an endpoint of an interface that this session has; it has not endpoint {endpoint}")]
+    ForeignEndpoint { endpoint: EndpointAddress },
     #[error("\"interface\": this session has not claimed interface {interface} of {device}")]
     NotClaimed { device: Arc<str>, interface: u8 },
     /// No interface of this session's has it, in the setting that it is in.
@@ -336,6 +338,7 @@ impl Failure {
             | Failure::BadInterface { .. }
             | Failure::BadAlternate { .. }
             | Failure::ForeignInterface { .. }
+            | Failure::ForeignEndpoint { .. }
             | Failure::BadValue { .. }
             | Failure::BadTimeout { .. }
             | Failure::ReservedForHost

@@ -19,7 +19,7 @@ use crate::scanner::handle::Scanner;
 use crate::scanner::message::{self, Message};
 use crate::session::binding::Binding;
 use crate::session::following::FollowedResponse;
-use crate::session::handle::{Armed, RequestLocation, Session};
+use crate::session::handle::{Armed, JobOver, RequestLocation, Session};
 
 impl Handler<'_> {
     pub(super) fn cancel_request(&self, responder: Responder, request: u64, session: Option<u64>) {
@@ -60,7 +60,9 @@ impl Handler<'_> {
                 true => responder.done(),
                 false => responder.fail(&not_found),
             },
-            Some(RequestLocation::Dispatching | RequestLocation::Reset) | None => responder.fail(&not_found),
+            Some(RequestLocation::Dispatching | RequestLocation::Reset | RequestLocation::Note) | None => {
+                responder.fail(&not_found)
+            }
         }
     }
 
@@ -225,7 +227,12 @@ impl Handler<'_> {
         if note.len() > NOTE_LIMIT {
             return responder.fail(&Failure::BadValue { field: "note", expected: "at most 1024 bytes" });
         }
-        or_fail!(responder, scanner.admit(self.session, || ()));
+        let (session, id) = (self.session, responder.id());
+        let job = or_fail!(responder, session.job().map_err(|JobOver| Failure::JobCancelled));
+        // Until it is answered nobody is granted the lock: the note of its holder is not overwritten by one from before.
+        let admitted = scanner.admit_note(session, || session.set_location(id, RequestLocation::Note));
+        drop(job);
+        or_fail!(responder, admitted);
         scanner.note.set(note, &scanner.info(), &scanner.stable_id());
         responder.done();
     }

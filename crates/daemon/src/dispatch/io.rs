@@ -249,10 +249,16 @@ fn control(wanted: Control, binding: &Binding) -> Result<(Setup, Vec<u8>), Failu
     }
     // libusb looks at the interface of class and standard requests only.
     let is_looked_at = binding.faults == Faults::Freeze || setup.kind() != SetupKind::Vendor;
-    if is_looked_at && recipient == RequestRecipient::Interface && !binding.has(InterfaceNumber(index as u8)) {
-        return Err(Failure::ForeignInterface { interface: index as u8 });
+    let endpoint = EndpointAddress(index as u8);
+    match recipient {
+        RequestRecipient::Interface if is_looked_at && !binding.has(InterfaceNumber(index as u8)) => {
+            Err(Failure::ForeignInterface { interface: index as u8 })
+        }
+        RequestRecipient::Endpoint if is_looked_at && endpoint.number() != 0 && binding.pipe_at(endpoint).is_none() => {
+            Err(Failure::ForeignEndpoint { endpoint })
+        }
+        _ => Ok((setup, payload)),
     }
-    Ok((setup, payload))
 }
 
 /// As good as none: 136 years.

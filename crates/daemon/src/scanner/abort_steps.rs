@@ -46,6 +46,11 @@ fn foreign_endpoint(step: &AbortStep, endpoints: &[EndpointAddress]) -> Option<&
         | AbortStep::Drain { endpoint, .. }
         | AbortStep::DrainHttp { endpoint, .. }
         | AbortStep::ClearHalt { endpoint, .. } => EndpointAddress((*endpoint)?),
+        AbortStep::Control { recipient: RequestRecipient::Endpoint, index, .. } => {
+            let endpoint = EndpointAddress(*index as u8);
+            let known = endpoint.number() == 0 || endpoints.contains(&endpoint);
+            return (!known).then_some("\"index\" must be an endpoint of an interface that this session has");
+        }
         AbortStep::Control { .. } => return None,
     };
     let known = !endpoint.is_control() && endpoints.contains(&endpoint);

@@ -359,6 +359,7 @@ impl Scanner {
         self.recovery.end();
         let mut state = self.state.lock();
         state.recovering = false;
+        state.end_fence();
         let disarming = state.take_disarming();
         drop(state);
         self.disarm_all(disarming);

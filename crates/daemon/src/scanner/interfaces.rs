@@ -7,7 +7,7 @@ use usbscan_usb::InterfaceNumber;
 
 use crate::failure::Failure;
 use crate::pipe::orders::{PipeHandle, Role};
-use crate::scanner::function;
+use crate::scanner::function::{self, Function};
 use crate::scanner::halts::with_control_quiet;
 use crate::scanner::handle::ClaimState;
 use crate::scanner::supervisor::Supervisor;
@@ -58,6 +58,8 @@ impl Supervisor {
         alternate: u8,
     ) -> Result<(), Failure> {
         self.check_alone(session, interface)?;
+        // It goes over the wire, as a write does.
+        self.scanner.admit(session, || ())?;
         let device = self.scanner.name.clone();
         let changed = with_control_quiet(&self.scanner.clone(), || match self.claimed.as_mut() {
             Some(claimed) => Ok(claimed.set_alternate(interface, alternate)?),
@@ -104,15 +106,43 @@ impl Supervisor {
         if is_last {
             session.disarm();
         }
-        self.give_back_if_unused(interface)
+        match self.scanner.lock_holder().is_some_and(|holder| holder != session.id()) {
+            true => {
+                self.given_back.insert(interface);
+                Ok(())
+            }
+            false => self.give_back_if_unused(interface),
+        }
     }
 
-    /// A session has left: what it alone had is given back.
-    pub(super) fn release_claims_of(&mut self, binding: &Binding) {
-        for interface in binding.claims.keys() {
-            if let Err(failure) = self.give_back_if_unused(*interface) {
+    /// Gives back what sessions have let go. It may go over the wire, so while another session than this one has the lock that waits
+    /// for the end of that.
+    pub(super) fn give_back_unused(&mut self, by: Option<u64>) {
+        if self.given_back.is_empty() || self.scanner.lock_holder().is_some_and(|holder| Some(holder) != by) {
+            return;
+        }
+        for interface in std::mem::take(&mut self.given_back) {
+            if let Err(failure) = self.give_back_if_unused(interface) {
                 log::warn!("{failure}");
             }
+        }
+    }
+
+    /// Whether an interface is in the setting that whoever opens it gets, and not in another that a session has chosen. One that
+    /// nobody has is put into that.
+    pub(super) fn check_setting(&mut self, function: Function) -> Result<(), Failure> {
+        let interface = function.interface;
+        let present = self.claimed.as_ref().and_then(|claimed| claimed.alternate(interface));
+        if present.is_none_or(|present| present == function.alternate) {
+            return Ok(());
+        }
+        let has = |session: &Arc<Session>| session.binding().is_some_and(|binding| binding.has(interface));
+        match self.scanner.sessions().into_iter().find(has) {
+            Some(session) => {
+                let (device, holder) = (self.scanner.name.clone(), session.peer.clone());
+                Err(Failure::InterfaceInUse { device, interface: interface.0, holder })
+            }
+            None => self.give_back_if_unused(interface),
         }
     }
 

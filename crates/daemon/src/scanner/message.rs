@@ -85,7 +85,7 @@ pub(crate) enum Message {
     },
     /// The port is reset.
     ResetDevice(PendingCancel),
-    /// A session waits for the lock, and a request has ended that was in the way.
+    /// A session waits for the lock, and a request has ended that was in the way; or nobody has it any more.
     GrantLock,
     /// A port reset that was given up has returned.
     ResetReturned(Box<dyn Device>),

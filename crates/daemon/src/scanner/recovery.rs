@@ -8,6 +8,7 @@
 //! | no sequence; its end cancelled a read, write or control request, or it used the scanner and its connection ended without `close` | the ladder, from its second rung |
 //! | neither: `close` with every request answered, or nothing used since `disarm-abort` | nothing; it costs no time |
 //! | anything, while another session has the lock, has used the scanner since, or has ended its job or its lock | nothing |
+//! | anything, where that would end the job of another user, whom nobody but he may cancel | nothing |
 //!
 //! ```text
 //!   1 abort sequence ──verified──▶ idle
@@ -22,7 +23,7 @@
 //! ```
 //!
 //! It takes the pipes from all other sessions for its time, and cancels what they have on them; so without a sequence
-//! nothing is done while another session has requests on the bulk pipes, which are its own job's.
+//! nothing is done while another session has requests on the bulk pipes, which are its own job's, or a job armed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,11 +101,11 @@ impl Supervisor {
         let armed = session.armed().filter(|_| session.has_used_scanner());
         let unfinished = cut_short.requests > 0 || (reason == CloseReason::Died && session.has_used_scanner());
         let healthy = self.scanner.check().is_ok() && self.claimed.is_some();
-        // The scanner is another's now: what this one left was ended when that one got the lock, or by a cancel.
-        let is_others = self.scanner.lock_holder().is_some_and(|holder| holder != id);
         let is_over = session.is_job_over() || session.has_lost_lock();
         let unfinished = unfinished && self.scanner.was_last_used_by(id);
-        if healthy && !is_others && !is_over && (armed.is_some() || (unfinished && self.others_are_still(id))) {
+        let left_something = healthy && !is_over && (armed.is_some() || unfinished);
+        let policy = self.environment.configured.now().cancel;
+        if left_something && self.scanner.begin_recovery_after(session, armed.is_some(), policy) {
             // A program written for libusb may have been anywhere in its dialogue: a scanner that waits for the rest of a command
             // is as silent as one that is idle.
             let is_libusb_program = session.binding().is_some_and(|binding| binding.faults == Faults::Pass);
@@ -114,22 +115,13 @@ impl Supervisor {
         session.disarm();
         self.scanner.tell_pipes(|| Order::DropSurplus { session: Some(id) });
         self.scanner.detach(session);
-        if let Some(binding) = session.binding() {
-            self.release_claims_of(&binding);
-        }
         if self.scanner.check().is_ok() && self.claimed.is_some() && self.scanner.sessions().is_empty() {
             self.clear_halts(self.scanner.pipes());
         }
+        self.given_back.extend(session.binding().iter().flat_map(|binding| binding.claims.keys()));
+        self.give_back_unused(Some(id));
         self.scanner.release_lock(id);
         self.after_the_last_session();
-    }
-
-    /// Whether no other session has a request on the pipes of jobs.
-    fn others_are_still(&self, id: u64) -> bool {
-        let events: Vec<_> = self.scanner.pipes().iter().filter(|p| p.role == Role::Event).map(|p| p.address).collect();
-        let others = self.scanner.sessions().into_iter().filter(|session| session.id() != id);
-        let busy = |session: &Arc<Session>| session.pending().iter().any(|request| !events.contains(&request.endpoint));
-        others.into_iter().all(|session| !busy(&session))
     }
 
     fn abort_job(&mut self, session: &Arc<Session>, armed: Option<Armed>, silent_for: Duration) {

@@ -8,13 +8,13 @@
 //!                               └ a transfer is not given back: HostStuck ──it is, after all──▶ Closed
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendError, Sender, TryRecvError, unbounded};
-use usbscan_usb::{Device, EndpointDescriptor, ErrorKind};
+use usbscan_usb::{Device, EndpointDescriptor, ErrorKind, InterfaceNumber};
 use usbscan_wire::Pipe;
 
 use crate::config::Configured;
@@ -60,6 +60,7 @@ impl SupervisorHandle {
             scanner: scanner.clone(),
             environment,
             claimed: None,
+            given_back: BTreeSet::new(),
             returned_pipes: 0,
             release_at: None,
             removed: false,
@@ -94,6 +95,8 @@ pub(super) struct Supervisor {
     pub scanner: Arc<Scanner>,
     pub environment: Environment,
     pub claimed: Option<Claimed>,
+    /// Interfaces that sessions have let go, and that are still ours.
+    pub given_back: BTreeSet<InterfaceNumber>,
     /// Pipes that have nothing in flight any more, after a disconnect or while host-stuck.
     returned_pipes: usize,
     release_at: Option<Instant>,
@@ -162,6 +165,7 @@ impl Supervisor {
             }
             Message::Stop => unreachable!("run() looks at it first"),
         }
+        self.give_back_unused(None);
     }
 
     // ---- open and close
@@ -177,6 +181,7 @@ impl Supervisor {
         // Which part of it was free shows only now.
         let function = self.wanted_function(options)?;
         let chosen = self.choose(function, options).inspect_err(|_| self.release_later())?;
+        self.check_setting(function)?;
         let claimed = self.claim()?;
         let bound = bind(claimed, function, &chosen);
         let handles = claimed.handles();
@@ -269,6 +274,7 @@ impl Supervisor {
     /// Closes, if it is open. Nobody uses it.
     pub fn release(&mut self) {
         self.release_at = None;
+        self.given_back.clear();
         let Some(claimed) = self.claimed.take() else { return };
         if self.scanner.claim_state() == ClaimState::HostStuck {
             log::error!("{}: the host controller did not return its transfers; abandoned", self.scanner.name);

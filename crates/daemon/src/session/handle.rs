@@ -44,6 +44,8 @@ pub(crate) enum RequestLocation {
     Pipe(PipeHandle, Arc<RequestInfo>),
     /// Its pipes are being reset.
     Reset,
+    /// Its note is being written.
+    Note,
     /// An `open` or `close` that is carried out, or behind one.
     Ordered,
     /// Waiting for a scanner's lock.
@@ -59,7 +61,7 @@ impl RequestLocation {
     fn is_of_job(&self) -> bool {
         match self {
             RequestLocation::Pipe(pipe, _) => pipe.role != Role::Event,
-            RequestLocation::Reset => true,
+            RequestLocation::Reset | RequestLocation::Note => true,
             _ => false,
         }
     }

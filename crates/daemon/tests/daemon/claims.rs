@@ -4,6 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use testkit::rig::{Client, Rig, open};
+use usbscan_daemon::Config;
+use usbscan_daemon::config::CancelPolicy;
 use usbscan_usb::{
     Bus, Direction, EndpointAddress, EndpointDescriptor, Holder, InterfaceDescriptor, InterfaceNumber, Setup,
     SetupKind, TransferType,
@@ -82,7 +84,11 @@ impl Model for TwoInterfaces {
 
 /// A daemon with that scanner, and a client that has it open.
 fn opened() -> (Rig, Client) {
-    let rig = Rig::new(&[]);
+    opened_with(Config::default())
+}
+
+fn opened_with(config: Config) -> (Rig, Client) {
+    let rig = Rig::with(config, &[]);
     rig.bus.plug(Box::new(TwoInterfaces::new()));
     let mut client = rig.client();
     client.until_listed("usbscan0");
@@ -266,7 +272,11 @@ fn the_steps_that_a_dead_session_leaves_run_on_its_claimed_endpoints() {
 
 /// A client that takes faults as libusb tells them.
 fn plain(rig: &Rig) -> Client {
-    let mut client = rig.client();
+    plain_as(rig, Some(1000))
+}
+
+fn plain_as(rig: &Rig, user: Option<u32>) -> Client {
+    let mut client = rig.client_as(user);
     let (device, faults) = ("usbscan0".to_owned(), Faults::Pass);
     client.done(Command::Open { device, event: None, read: None, write: None, interface: None, faults });
     client.done(claim(0, None));
@@ -307,4 +317,140 @@ fn somebodys_cancel_ends_a_plain_sessions_job_until_it_releases() {
     client.done(release(0));
     client.done(claim(0, None));
     assert_echo(&mut client, 0x02, b"after");
+}
+
+// ---- of somebody else
+
+fn lock() -> Command {
+    Command::Lock { wait: false, if_unused: false }
+}
+
+fn cancel_pending() -> Command {
+    Command::CancelPending { device: Some("usbscan0".to_owned()) }
+}
+
+#[test]
+fn a_job_that_only_claims_interfaces_is_its_users_where_only_he_may_cancel() {
+    let (rig, mut opener) = opened_with(Config { cancel: CancelPolicy::SameUser, ..Config::default() });
+    opener.done(Command::Close {});
+    // Nothing is pending, nothing armed, and nobody has the lock.
+    let mut alice = plain_as(&rig, Some(1000));
+    for other in [Some(1001), None] {
+        let mut other = rig.client_as(other);
+        other.done(open("usbscan0"));
+        let reset = Command::ResetDevice { device: Some("usbscan0".to_owned()) };
+        for command in [cancel_pending(), reset, Command::ResetPipe { pipe: Some(Pipe::Read), endpoint: None }] {
+            let refused = other.call(command.clone());
+            assert_eq!(refused.status, Status::AccessDenied, "{command:?}");
+            assert!(refused.message.as_deref().is_some_and(|words| words.contains("claim")), "{refused:?}");
+        }
+    }
+    assert_echo(&mut alice, 0x02, b"untouched");
+    rig.client_as(Some(1000)).done(cancel_pending());
+    assert_eq!(write(&mut alice, 0x02, b"late").status, Status::Cancelled);
+    alice.done(release(0));
+    // Without a claim there is no job, and anybody may.
+    rig.client_as(Some(1001)).done(cancel_pending());
+    alice.done(claim(0, None));
+    assert_echo(&mut alice, 0x02, b"after");
+}
+
+#[test]
+fn a_session_that_only_claims_dies_and_the_lock_and_the_bytes_of_another_stay_as_they_are() {
+    let (rig, mut holder) = opened();
+    let mut claims = rig.client();
+    claims.done(open("usbscan0"));
+    claims.done(claim(1, Some(1)));
+    holder.done(lock());
+    let pending = holder.send(read(0x81, 512));
+    holder.until_pending(&[(pending, "in-flight")]);
+    drop(claims);
+    holder.until_sessions(1);
+    assert_eq!(write(&mut holder, 0x02, b"untouched").status, Status::Success);
+    assert_eq!(holder.answer(pending).payload[..], *b"untouched");
+    // Its interface is as it left it, until the lock is free.
+    holder.done(claim(1, None));
+    assert_echo(&mut holder, 0x08, b"in setting 1 still");
+}
+
+#[test]
+fn while_another_has_the_lock_no_setting_is_changed_and_no_interface_given_back() {
+    let (rig, mut holder) = opened();
+    let location = rig.bus.list().expect("a list")[0].location.clone();
+    let mut other = rig.client();
+    other.done(open("usbscan0"));
+    other.done(claim(1, None));
+    holder.done(lock());
+    assert_eq!(other.call(claim(1, Some(1))).status, Status::Busy);
+    other.done(release(1));
+    rig.bus.set_holder(&location, InterfaceNumber(1), Some(Holder::Program { pid: 4711, name: "cupsd".to_owned() }));
+    // It is not free for the other program.
+    other.done(claim(1, None));
+    other.done(release(1));
+    holder.done(Command::Unlock {});
+    other.until(|other| match other.call(claim(1, None)).status {
+        Status::Busy => Ok(()),
+        status => {
+            other.call(release(1));
+            Err(format!("{status:?}"))
+        }
+    });
+}
+
+#[test]
+fn an_interface_in_a_setting_that_another_has_chosen_is_not_opened_in_it() {
+    let (rig, mut one) = opened();
+    one.done(claim(1, Some(1)));
+    let open_1 = || Command::Open {
+        device: "usbscan0".to_owned(),
+        event: None,
+        read: None,
+        write: None,
+        interface: Some(1),
+        faults: Faults::Freeze,
+    };
+    let mut two = rig.client();
+    let refused = two.call(open_1());
+    assert_eq!(refused.status, Status::Busy, "{refused:?}");
+    one.done(release(1));
+    two.done(open_1());
+    assert_echo(&mut two, 0x06, b"in its own setting");
+}
+
+#[test]
+fn requests_to_an_endpoint_reach_none_of_an_interface_that_another_session_has() {
+    let (rig, mut one) = opened();
+    one.done(claim(1, None));
+    let mut two = rig.client();
+    two.done(open("usbscan0"));
+    let to = |kind, endpoint| Command::UsbRequest {
+        request: 0x21,
+        value: 0,
+        index: endpoint,
+        direction: ControlDirection::Out,
+        length: 0,
+        kind,
+        recipient: RequestRecipient::Endpoint,
+        timeout: Some(5.0),
+    };
+    for kind in [RequestKind::Class, RequestKind::Vendor] {
+        for (endpoint, of_two) in [(0x85, Status::InvalidParameter), (0x81, Status::Stall), (0, Status::Stall)] {
+            assert_eq!(one.call(to(kind, endpoint)).status, Status::Stall, "the device's own answer");
+            assert_eq!(two.call(to(kind, endpoint)).status, of_two, "{kind:?} {endpoint:02x}");
+        }
+    }
+    let step = |index| AbortStep::Control {
+        kind: RequestKind::Class,
+        recipient: RequestRecipient::Endpoint,
+        direction: ControlDirection::Out,
+        request: 0x21,
+        value: 0,
+        index,
+        bytes: HexBytes(Vec::new()),
+        length: 0,
+        timeout: 1000,
+    };
+    let arm = |index| Command::ArmAbort { steps: vec![step(index)], settle: None };
+    assert_eq!(two.call(arm(0x85)).status, Status::InvalidParameter);
+    two.done(arm(0x81));
 }

@@ -23,5 +23,6 @@ mod quirks;
 mod races;
 mod recovery;
 mod recovery_bus;
+mod rights;
 mod same_user;
 mod sharing;

@@ -145,6 +145,28 @@ impl Scanner {
         others.for_each(|session| session.end_job());
     }
 
+    /// A session has ended in the middle of something: the scanner is being brought to idle from now on, unless it is another's.
+    /// That is so where another session has the lock: what this one left was ended when that one got it, or by a cancel. It is so
+    /// where others are in the middle of a job and this one left no sequence, or where the job is one that it might not cancel.
+    pub fn begin_recovery_after(&self, left: &Session, has_sequence: bool, policy: CancelPolicy) -> bool {
+        let mut state = self.state.lock();
+        let is_others = state.lock.holder().is_some_and(|(holder, _)| holder != left.id());
+        if is_others || (!has_sequence && state.in_the_way_of(left.id()).is_some()) {
+            return false;
+        }
+        if let Err(failure) = self.may_cancel_jobs(&state, left, policy) {
+            log::info!(
+                "{}: {} ended in the middle of a job, which is left as it is: {failure}",
+                self.name,
+                left.label()
+            );
+            return false;
+        }
+        state.recovering = true;
+        state.fence(left, policy);
+        true
+    }
+
     /// The end of `cancel-pending`: those who joined are answered, and the next one is a new one.
     pub fn take_joined_cancels(&self) -> Vec<PendingCancel> {
         let mut state = self.state.lock();
@@ -178,8 +200,8 @@ impl ScannerState {
     }
 
     /// Once nothing is cancelled any more.
-    fn end_fence(&mut self) {
-        if self.joined.is_none() && self.resets == 0 && self.pipe_cancels == 0 {
+    pub(super) fn end_fence(&mut self) {
+        if !self.recovering && self.joined.is_none() && self.resets == 0 && self.pipe_cancels == 0 {
             self.fenced_by = None;
         }
     }

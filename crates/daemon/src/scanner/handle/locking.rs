@@ -12,6 +12,7 @@ use crate::pipe::cancellation::Cancellation;
 use crate::pipe::orders::{CancelTarget, Order, Role};
 use crate::reply::responder::Responder;
 use crate::scanner::lock::LockResult;
+use crate::scanner::message::Message;
 use crate::session::binding::Binding;
 use crate::session::handle::{RequestLocation, Session};
 
@@ -22,8 +23,28 @@ impl Scanner {
     /// # Errors
     /// Why not.
     pub fn admit(&self, session: &Session, begin: impl FnOnce()) -> Result<(), Failure> {
+        self.admit_in(&mut self.state.lock(), session)?;
+        begin();
+        Ok(())
+    }
+
+    /// Lets a session leave a note, likewise; but not while another session has a job armed, which the note there is may be about.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit_note(&self, session: &Session, begin: impl FnOnce()) -> Result<(), Failure> {
         let mut state = self.state.lock();
-        self.healthy(&state)?;
+        let mut sessions = state.sessions.iter().map(|attached| &attached.session);
+        if let Some(other) = sessions.find(|other| other.id() != session.id() && other.is_armed()) {
+            return Err(Failure::InUse { device: self.name.clone(), by: other.peer.clone(), why: InUse::Armed });
+        }
+        self.admit_in(&mut state, session)?;
+        begin();
+        Ok(())
+    }
+
+    fn admit_in(&self, state: &mut ScannerState, session: &Session) -> Result<(), Failure> {
+        self.healthy(state)?;
         if session.binding().is_some_and(|binding| binding.scanner == self.id && binding.claim != state.claims) {
             return Err(Failure::Released { device: self.name.clone() });
         }
@@ -34,14 +55,13 @@ impl Scanner {
             return Err(Failure::InUse { device: self.name.clone(), by, why: InUse::Cancels });
         }
         if !state.lock.admits(session.id()) {
-            return Err(self.excluded(&state, session.id()));
+            return Err(self.excluded(state, session.id()));
         }
         state.last_user = Some(session.id());
         // Whoever locks it leaves it as it was.
         if state.lock.holder().is_none() {
             state.last_use = Some((session.id(), Instant::now()));
         }
-        begin();
         Ok(())
     }
 
@@ -144,6 +164,8 @@ impl Scanner {
         let (scanner, id) = (self.clone(), session.id());
         let by = Cancellation::new(move |_| {
             scanner.release_lock(id);
+            // What others have given back meanwhile.
+            scanner.tell(Message::GrantLock);
             responder.done();
         });
         let pipes: Vec<_> = binding.pipes().filter(|pipe| pipe.role != Role::Event).cloned().collect();
@@ -210,7 +232,7 @@ impl Scanner {
 
 impl ScannerState {
     /// Another session whose requests or job keep this one from being granted the lock.
-    fn in_the_way_of(&self, session: u64) -> Option<(Peer, InUse)> {
+    pub(super) fn in_the_way_of(&self, session: u64) -> Option<(Peer, InUse)> {
         let others = self.sessions.iter().map(|attached| &attached.session).filter(|other| other.id() != session);
         others.into_iter().find_map(|other| {
             let why = match other.requests_of_job() {
