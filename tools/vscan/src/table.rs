@@ -1,7 +1,8 @@
 //! The transfers that a USB/IP client has in flight, and the order in which it is answered. No threads, no I/O.
 //!
 //! Rules learnt from Linux's vhci: the answer to a transfer comes before the answer to its unlink; an
-//! unlink may come before its transfer, and waits for that; a cancelled transfer that carries data is
+//! unlink may come before its transfer, and waits for that; the first thing on a connection may be the unlink of a transfer that
+//! the one before it had, which the kernel keeps until that is answered; a cancelled transfer that carries data is
 //! answered with it and ECONNRESET, then the unlink with 0; never more bytes than were asked for.
 
 use std::collections::HashMap;
@@ -47,8 +48,8 @@ pub enum Unlink {
 #[derive(Debug, Default)]
 pub struct UrbTable {
     pending: HashMap<u32, SubmittedUrb>,
-    /// Transfer and unlink, where the unlink came first.
-    early: HashMap<u32, u32>,
+    /// Transfer and unlink, where the unlink came first; `None` where that is answered.
+    early: HashMap<u32, Option<u32>>,
     /// The last transfer that came; their names count up.
     last: Option<u32>,
 }
@@ -60,7 +61,8 @@ impl UrbTable {
         if let Some(unlink) = self.early.remove(&submit.sequence) {
             let reset =
                 Answer::Submit { sequence: submit.sequence, status: -errno::ECONNRESET, actual: 0, data: Vec::new() };
-            return Begin::Answer(vec![reset, Answer::Unlink { sequence: unlink, status: 0 }]);
+            let unlinked = unlink.map(|sequence| Answer::Unlink { sequence, status: 0 });
+            return Begin::Answer([reset].into_iter().chain(unlinked).collect());
         }
         let is_control = submit.endpoint.is_control();
         let pending =
@@ -101,8 +103,9 @@ impl UrbTable {
         if self.early.len() >= EARLY {
             return Err(ProtocolError::Unlinks);
         }
-        self.early.insert(victim, sequence);
-        Ok(Unlink::Wait)
+        let waits = self.last.is_some();
+        self.early.insert(victim, waits.then_some(sequence));
+        Ok(if waits { Unlink::Wait } else { Unlink::Answer(Answer::Unlink { sequence, status: 0 }) })
     }
 
     /// A transfer ended: what the client is told, in this order.
@@ -191,6 +194,7 @@ mod tests {
     #[test]
     fn an_unlink_that_comes_first_waits_for_its_transfer() {
         let mut table = UrbTable::default();
+        begin(&mut table, &read(4, 512), &[]);
         assert_eq!(table.unlink(6, 5), Ok(Unlink::Wait));
         match table.submit(&read(5, 512), Vec::new(), 512) {
             Begin::Answer(answers) => {
@@ -203,8 +207,22 @@ mod tests {
     }
 
     #[test]
+    fn an_unlink_of_what_an_earlier_connection_had_is_answered_at_once() {
+        let mut table = UrbTable::default();
+        let unlinked = |sequence| Ok(Unlink::Answer(Answer::Unlink { sequence, status: 0 }));
+        assert_eq!(table.unlink(6, 5), unlinked(6));
+        // Should it come after all, it is not begun.
+        match table.submit(&read(5, 512), Vec::new(), 512) {
+            Begin::Answer(answers) => assert_eq!(answers, [answer(5, -104, &[])]),
+            Begin::Submit(urbs) => panic!("{urbs:?}"),
+        }
+        assert_eq!(table.unlink(7, 3), unlinked(7));
+    }
+
+    #[test]
     fn unlinks_of_nothing_do_not_pile_up() {
         let mut table = UrbTable::default();
+        begin(&mut table, &read(4, 512), &[]);
         for i in 0..EARLY as u32 {
             assert_eq!(table.unlink(i, 1_000_000 + i), Ok(Unlink::Wait));
         }
