@@ -1,19 +1,26 @@
 //! libusb's functions, called from C programs that are linked with the library: what each answers, a thread that is
 //! cancelled in one, a process that forks.
 
+use std::path::PathBuf;
+
 use rustix::process::Signal;
 
 use crate::desk::Desk;
 use crate::program::Program;
+use crate::requirements::{self, VALGRIND};
 use crate::rig::eventually;
 
 /// What libusb answers on the same device, by its documentation and its source.
 const CALLS: &str = include_str!("calls.expected");
 const UNPLUGGED: &str = include_str!("calls-unplug.expected");
 
-fn output(desk: &Desk, name: &str, arguments: &[&str]) -> String {
+fn compiled(desk: &Desk, name: &str) -> PathBuf {
     let lib = desk.path("lib");
-    let program = desk.compile(name, &["-L", lib.to_str().expect("text"), "-l:libusb-1.0.so.0", "-lpthread"]);
+    desk.compile(name, &["-L", lib.to_str().expect("text"), "-l:libusb-1.0.so.0", "-lpthread"])
+}
+
+fn output(desk: &Desk, name: &str, arguments: &[&str]) -> String {
+    let program = compiled(desk, name);
     let ended = Program::start(&mut desk.alone(program, arguments, &desk.rig.socket())).end();
     assert_eq!(ended.code, Some(0), "{name}: {ended:?}");
     ended.stdout
@@ -44,6 +51,20 @@ fn a_thread_that_is_cancelled_in_a_blocked_call_ends_and_leaves_nothing_pending(
 #[test]
 fn a_process_that_forks_keeps_what_it_has_and_its_child_begins_anew() {
     assert_eq!(output(&Desk::new(&["loopback"], &[]), "forked", &[]), "ended\n");
+}
+
+#[test]
+fn neither_a_process_that_forks_nor_its_children_touch_memory_that_is_not_theirs() {
+    if !requirements::are_there("a process that uses libusb and forks, under valgrind", &[&VALGRIND]) {
+        return;
+    }
+    let desk = Desk::new(&["loopback"], &[]);
+    // It follows the children, which have no program of their own. What threads had that they have not is lost there: no leaks.
+    let checks = ["--quiet", "--error-exitcode=99", "--leak-check=no", "--fair-sched=yes"];
+    let program = compiled(&desk, "forked");
+    let arguments: Vec<&str> = checks.into_iter().chain([program.to_str().expect("text")]).collect();
+    let ended = Program::start(&mut desk.alone("valgrind", &arguments, &desk.rig.socket())).end();
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), "ended\n"), "{ended:?}");
 }
 
 #[test]
