@@ -265,6 +265,25 @@ fn whoever_ends_a_scan_of_a_silent_scanner_has_control_again_while_the_daemon_re
 }
 
 #[test]
+fn a_control_request_that_hangs_is_ended_by_a_cancel_of_that_pipe_alone() {
+    let rig = Rig::new("loopback");
+    let read = Program::start(&mut rig.usbscan(&["raw", "read", "-n", "512"]));
+    let control = ["raw", "control", "--direction", "out", "--request", "0x13"];
+    let control = Program::start(&mut rig.usbscan(&control));
+    let pending = || {
+        let pipes = rig.session().status(None).expect("a status").into_iter().flat_map(|device| device.pipes);
+        pipes.map(|pipe| pipe.pending.len()).sum::<usize>()
+    };
+    eventually("both are pending", || pending() == 2);
+    rig.done(&["cancel", "--pipe", "control"]);
+    let ended = control.end();
+    assert_eq!(ended.code, Some(6), "{}", ended.stderr);
+    assert_eq!(pending(), 1, "the read");
+    rig.done(&["cancel", "--pipe", "read"]);
+    assert_eq!(read.end().code, Some(6));
+}
+
+#[test]
 fn a_cancel_of_nothing_changes_nothing() {
     let rig = Rig::new("esci");
     for arguments in [&["cancel"][..], &["cancel", "--pipe", "all"], &["cancel", "usbscan0", "--pipe", "read"]] {
