@@ -1,12 +1,14 @@
 //! The promise at its hardest: a scan that hangs, ended in every way, for every fault of a scanner. Measured are how soon the person
 //! has control again, and how soon after that same moment the next page is there, right.
 //!
-//! usbscand, `usbscan` and `scanimage` with our backend are programs of their own; the scanner is a virtual one in the daemon.
+//! usbscand, `usbscan`, `scanimage` with our backend, and an application that uses it (application.c) are programs of their own; the
+//! scanner is a virtual one in the daemon. In a guest it is at the kernel: hang_peer.rs.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,44 +21,62 @@ use crate::usbscand::Usbscand;
 use crate::{Outcome, Wishes};
 
 /// A person takes it for at once.
-const CONTROL: f64 = 0.3;
+pub const CONTROL: f64 = 0.3;
 /// Where a reset revives the scanner and nothing of it moves.
-const NEXT_PAGE: f64 = 3.0;
+pub const NEXT_PAGE: f64 = 3.0;
 /// A request counts as hanging when it is so old.
 const HANGS_MS: u64 = 700;
 /// For what never comes.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A scanner, and what is scanned of it until it hangs.
-struct Row {
+pub struct Row {
     /// The scanner, as `--virtual` takes it, with its fault.
-    scanner: &'static str,
-    program: Program,
-    source: &'static [&'static str],
-    next: Next,
+    pub scanner: &'static str,
+    pub program: Program,
+    pub source: &'static [&'static str],
+    pub next: Next,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Program {
+pub enum Program {
     Usbscan,
     /// scanimage with our backend.
     Scanimage,
+    /// A program of the desktop, whose other thread calls `sane_cancel`.
+    Application,
+    /// One that calls it in a signal handler.
+    Handler,
+    /// A control request that is never answered. None of our drivers makes any, so it can't be in the middle of a page.
+    Control,
+}
+
+impl Program {
+    pub fn name(self) -> &'static str {
+        match self {
+            Program::Usbscan => "",
+            Program::Scanimage => "scanimage: ",
+            Program::Application => "a SANE application: ",
+            Program::Handler => "a SANE application, in a signal handler: ",
+            Program::Control => "usbscan raw control: ",
+        }
+    }
 }
 
 /// What the next scan should come to.
 #[derive(Clone, Copy, PartialEq)]
-enum Next {
+pub enum Next {
     /// A page in this many seconds.
     Page(f64),
     /// A sentence in this many seconds: nothing revives it.
     Refused(f64),
 }
 
-const fn row(scanner: &'static str, next: Next) -> Row {
+pub const fn row(scanner: &'static str, next: Next) -> Row {
     Row { scanner, program: Program::Usbscan, source: &[], next }
 }
 
-const SOON: Next = Next::Page(NEXT_PAGE);
+pub const SOON: Next = Next::Page(NEXT_PAGE);
 /// A sheet may be on its way for 8 s, and a carriage for 10, before a silent scanner is reset.
 const WITH_A_SHEET: Next = Next::Page(NEXT_PAGE + 8.0);
 
@@ -85,11 +105,15 @@ const ROWS: &[Row] = &[
     row("esci2,fault=silence@1M", SOON),
     Row { source: &["--source", "adf"], ..row("esci2,sheets=9,fault=silence@1M", WITH_A_SHEET) },
     Row { program: Program::Scanimage, ..row("esci,fault=silence@1M", SOON) },
+    Row { program: Program::Application, ..row("esci,fault=silence@1M", SOON) },
+    Row { program: Program::Handler, ..row("esci,fault=silence@1M", SOON) },
+    Row { program: Program::Application, ..row("esci,fault=silence@40", SOON) },
+    Row { program: Program::Control, ..row("esci,fault=hang@1", SOON) },
 ];
 
 /// How it is ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub enum Way {
     CtrlC,
     Term,
     Cancel,
@@ -107,19 +131,19 @@ const WAYS: [(Way, &str); 5] = [
 ];
 
 /// Seconds after the moment at which somebody ended it.
-struct Ended {
-    control: f64,
-    next: f64,
+pub struct Ended {
+    pub control: f64,
+    pub next: f64,
     /// How the next scan ended: its page, or what was said.
-    outcome: Result<(), String>,
+    pub outcome: Result<(), String>,
 }
 
 pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let mut grid =
         format!("| scanner | {} |\n| --- |{}\n", WAYS.map(|way| way.1).join(" | "), " --- |".repeat(WAYS.len()));
     for row in ROWS {
-        let program = if row.program == Program::Scanimage { "scanimage: " } else { "" };
-        let name = format!("{program}{} {}", row.scanner, row.source.last().unwrap_or(&"")).trim_end().to_owned();
+        let name =
+            format!("{}{} {}", row.program.name(), row.scanner, row.source.last().unwrap_or(&"")).trim_end().to_owned();
         let _ = write!(grid, "| `{name}` |");
         for (way, of_way) in WAYS {
             let mut control = Series::new(format!("{name}, {of_way}: control"));
@@ -153,10 +177,15 @@ pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
 
 /// One scan that hangs, and how it ended.
 fn once(row: &Row, way: Way) -> Outcome<Ended> {
-    let folder = tempfile::tempdir()?;
     let daemon = Usbscand::start(&["--no-usb".to_owned(), format!("--virtual={}", row.scanner)])?;
-    let mut scan = start(row, &daemon, folder.path())?;
-    let hung = wait_until_it_hangs(&daemon, &mut scan);
+    once_at(row, way, &daemon)
+}
+
+/// The same with a daemon that has the row's scanner.
+pub fn once_at(row: &Row, way: Way, daemon: &Usbscand) -> Outcome<Ended> {
+    let folder = tempfile::tempdir()?;
+    let mut scan = start(row, daemon, folder.path())?;
+    let hung = wait_until_it_hangs(daemon, &mut scan);
     let began = Instant::now();
     if let Err(error) = hung {
         let _ = scan.kill();
@@ -170,11 +199,11 @@ fn once(row: &Row, way: Way) -> Outcome<Ended> {
         Way::Term => signal(&scan, Signal::TERM)?,
         Way::Kill => signal(&scan, Signal::KILL)?,
         Way::Cancel => {
-            cancel = Some(usbscan(&daemon).arg("cancel").stderr(Stdio::null()).stdout(Stdio::null()).spawn()?)
+            cancel = Some(usbscan(daemon).arg("cancel").stderr(Stdio::null()).stdout(Stdio::null()).spawn()?)
         }
         Way::StopAndCancel => {
             signal(&scan, Signal::STOP)?;
-            cancel = Some(usbscan(&daemon).arg("cancel").stderr(Stdio::null()).stdout(Stdio::null()).spawn()?);
+            cancel = Some(usbscan(daemon).arg("cancel").stderr(Stdio::null()).stdout(Stdio::null()).spawn()?);
         }
     }
     // Who has stopped a program has control already.
@@ -182,7 +211,7 @@ fn once(row: &Row, way: Way) -> Outcome<Ended> {
         end_of(&mut scan)?;
     }
     let control = began.elapsed().as_secs_f64();
-    let outcome = next_page(&daemon, folder.path())?;
+    let outcome = next_page(daemon, folder.path())?;
     let next = began.elapsed().as_secs_f64();
     if let Some(mut cancel) = cancel {
         end_of(&mut cancel)?;
@@ -207,20 +236,67 @@ fn start(row: &Row, daemon: &Usbscand, folder: &Path) -> Outcome<Child> {
             command.args(["scan", "-r", "300", "--mode", "color", "--format", "pnm"]).args(row.source);
             command
         }
+        Program::Control => {
+            let mut command = usbscan(daemon);
+            command.args([
+                "raw",
+                "control",
+                "--direction",
+                "in",
+                "--request",
+                "0x12",
+                "--length",
+                "1",
+                "--timeout",
+                "200",
+            ]);
+            return Ok(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+        }
+        Program::Application | Program::Handler => {
+            let configuration = backend(folder)?;
+            let how = if row.program == Program::Handler { "handler" } else { "thread" };
+            let mut command = with_backend(application(&configuration)?, &configuration, daemon);
+            return Ok(command.arg(how).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+        }
         Program::Scanimage => {
-            let configuration = folder.join("sane");
-            fs::create_dir(&configuration)?;
-            fs::write(configuration.join("dll.conf"), "usbscan\n")?;
-            symlink(beside("libsane_usbscan.so"), configuration.join("libsane-usbscan.so.1"))?;
-            let mut command = Command::new("scanimage");
-            command.env("SANE_CONFIG_DIR", &configuration).env("LD_LIBRARY_PATH", &configuration);
-            command.env("USBSCAN_SOCKET", daemon.socket()).args(["--format=pnm", "--mode=Color", "--resolution=300"]);
+            let configuration = backend(folder)?;
+            let mut command = with_backend("scanimage", &configuration, daemon);
+            command.args(["--format=pnm", "--mode=Color", "--resolution=300"]);
             command
         }
     };
     let page = if row.source.is_empty() { "page.pnm" } else { "page-%d.pnm" };
     command.arg("-o").arg(folder.join(page)).stdout(Stdio::null()).stderr(Stdio::null());
     Ok(command.spawn()?)
+}
+
+/// A folder where programs for SANE find our backend and no other.
+fn backend(folder: &Path) -> Outcome<PathBuf> {
+    let configuration = folder.join("sane");
+    fs::create_dir(&configuration)?;
+    fs::write(configuration.join("dll.conf"), "usbscan\n")?;
+    symlink(beside("libsane_usbscan.so"), configuration.join("libsane-usbscan.so.1"))?;
+    Ok(configuration)
+}
+
+fn with_backend(program: impl AsRef<OsStr>, configuration: &Path, daemon: &Usbscand) -> Command {
+    let mut command = Command::new(program);
+    command.env("SANE_CONFIG_DIR", configuration).env("LD_LIBRARY_PATH", configuration);
+    command.env("USBSCAN_SOCKET", daemon.socket());
+    command
+}
+
+/// Compiles application.c. Needs Debian's libsane-dev.
+fn application(configuration: &Path) -> Outcome<PathBuf> {
+    let program = configuration.join("application");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/figures/application.c");
+    let mut compiler = Command::new("gcc");
+    compiler.args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-o"]).arg(&program).arg(source);
+    compiler.arg("-L").arg(configuration).args(["-l:libsane-usbscan.so.1", "-lpthread"]);
+    if !compiler.status()?.success() {
+        return Err("application.c does not compile; it needs Debian's libsane-dev".into());
+    }
+    Ok(program)
 }
 
 fn wait_until_it_hangs(daemon: &Usbscand, scan: &mut Child) -> Outcome<()> {
@@ -240,7 +316,7 @@ fn wait_until_it_hangs(daemon: &Usbscand, scan: &mut Child) -> Outcome<()> {
     Err("the scan does not hang".into())
 }
 
-fn end_of(program: &mut Child) -> Outcome<()> {
+pub fn end_of(program: &mut Child) -> Outcome<()> {
     let began = Instant::now();
     while program.try_wait()?.is_none() {
         if began.elapsed() > DEADLINE {
@@ -262,9 +338,12 @@ fn next_page(daemon: &Usbscand, folder: &Path) -> Outcome<Result<(), String>> {
     if !ended.status.success() {
         return Ok(Err(String::from_utf8_lossy(&ended.stderr).trim().to_owned()));
     }
-    let page = fs::read(&file)?;
-    // Of the test chart: not all black, nor all white, and whole.
+    Ok(check(&fs::read(&file)?))
+}
+
+/// Whether it is of the test chart: not all black, nor all white, and whole.
+pub fn check(page: &[u8]) -> Result<(), String> {
     let (least, most) = page.iter().skip(20).fold((u8::MAX, 0), |(least, most), one| (least.min(*one), most.max(*one)));
     let whole = page.starts_with(b"P5") && page.len() > 290 * 290 && least < 64 && most > 192;
-    Ok(if whole { Ok(()) } else { Err(format!("another page: {} bytes, {least} to {most}", page.len())) })
+    if whole { Ok(()) } else { Err(format!("another page: {} bytes, {least} to {most}", page.len())) }
 }

@@ -11,6 +11,7 @@ mod bulk;
 mod cancel;
 mod growth;
 mod hang;
+mod hang_peer;
 mod idle;
 mod jpeg;
 mod kernel;
@@ -101,6 +102,7 @@ const KERNEL_PARTS: &[(&str, Part)] = &[
     ("scans", scans::measure),
     ("kernel-cancel", kernel_cancel::measure),
     ("kernel-idle", idle::measure_on_a_kernel),
+    ("kernel-hang", hang_peer::measure),
 ];
 
 fn is_a_part(name: &str) -> bool {
@@ -111,7 +113,7 @@ fn main() -> ExitCode {
     let Some(wishes) = Wishes::read() else {
         eprintln!("usage: figures [--quick] [--only bulk|depths|cancel|growth|idle|pages|jpeg|hang]... [--out FOLDER]");
         eprintln!(
-            "       figures --only kernel|settings|kernel-cancel|kernel-idle|scans... --controller vhci|functionfs \
+            "       figures --only kernel|settings|kernel-cancel|kernel-idle|kernel-hang|scans... --controller vhci|functionfs \
              [--dpi N]... [--quick]"
         );
         return ExitCode::from(2);
