@@ -13,7 +13,10 @@ mod modules;
 
 /// The arrows between our crates, as docs/architecture.md draws them. An arrow that is not here needs a reason there.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("usbscan", &["usbscan-cli", "usbscan-daemon", "usbscan-libusb", "usbscan-usb", "usbscan-virtual"]),
+    (
+        "usbscan",
+        &["usbscan-cli", "usbscan-daemon", "usbscan-libusb", "usbscan-sane-host", "usbscan-usb", "usbscan-virtual"],
+    ),
     (
         "usbscan-cli",
         &["usbscan-client", "usbscan-daemon", "usbscan-image", "usbscan-scan", "usbscan-virtual", "usbscan-wire"],
@@ -30,7 +33,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("usbscan-client", &["usbscan-shm", "usbscan-wire"]),
     ("usbscan-libusb-dropin", &["usbscan-wire"]),
     ("usbscan-escl", &[]),
-    ("usbscan-scan", &["usbscan-client", "usbscan-escl"]),
+    ("usbscan-sane-protocol", &["usbscan-wire"]),
+    ("usbscan-sane-host", &["usbscan-sane-protocol"]),
+    ("usbscan-scan", &["usbscan-client", "usbscan-escl", "usbscan-sane-protocol"]),
     ("usbscan-image", &["usbscan-scan"]),
     ("usbscan-sane", &["usbscan-client", "usbscan-scan"]),
 ];
@@ -46,8 +51,10 @@ const FOR_TESTS_OF: &[(&str, &[&str])] = &[(
     &["usbscan-sane", "usbscan-libusb-dropin", "usbscan-scan", "usbscan-image", "usbscan-escl", "vscan"],
 )];
 
-/// Where unsafe code is fenced: libusb's callbacks, libusb's C interface and SANE's, memory that two processes share.
-const FENCED: &[&str] = &["usbscan-libusb", "usbscan-libusb-dropin", "usbscan-sane", "usbscan-shm"];
+/// Where unsafe code is fenced: libusb's callbacks, libusb's C interface and SANE's, from both sides, memory that two processes
+/// share.
+const FENCED: &[&str] =
+    &["usbscan-libusb", "usbscan-libusb-dropin", "usbscan-sane", "usbscan-sane-host", "usbscan-shm"];
 
 /// A file longer than this hides a second noun.
 const LINES: usize = 600;

@@ -24,6 +24,8 @@ impl Desk {
         let path = |name: &str| folder.path().join(name);
         std::fs::create_dir(path("lib")).expect("a folder");
         std::os::unix::fs::symlink(built("libusbscan_libusb_dropin.so"), path("lib/libusb-1.0.so.0")).expect("a link");
+        std::os::unix::fs::symlink(rig::program("usbscan-sane-host").get_program(), path("lib/usbscan-sane-host"))
+            .expect("a link");
         std::fs::create_dir(path("backends")).expect("a folder");
         std::os::unix::fs::symlink(built("libsane_usbscan.so"), path("backends/libsane-usbscan.so.1")).expect("a link");
         std::fs::create_dir(path("sane.d")).expect("a folder");
@@ -52,7 +54,8 @@ impl Desk {
         command
     }
 
-    fn prepare(&self, command: &mut Command) {
+    /// With this desk's configuration of SANE, in its folder.
+    pub fn prepare(&self, command: &mut Command) {
         // With a colon: what the test's own configuration does not have, the machine's has.
         let mut configuration = self.path("sane.d").into_os_string();
         configuration.push(":");

@@ -8,6 +8,7 @@ mod backends;
 mod calls;
 mod death;
 mod desk;
+mod hosted;
 mod pictures;
 mod programs;
 mod silence;

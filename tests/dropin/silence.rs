@@ -20,12 +20,12 @@ const PAGE: [&str; 3] = ["--format=pnm", "--mode=Color", "--resolution=300"];
 /// Far into it, and far from its end (26 MB).
 const SILENT_AT: u64 = 3_000_000;
 
-fn desk(scanner: &str, backend: &str) -> Desk {
+pub fn desk(scanner: &str, backend: &str) -> Desk {
     Desk::new(&[&format!("{scanner},fault=silence@{SILENT_AT}")], &[backend])
 }
 
 /// Reads until the scanner is silent: the daemon has a read pending of which nothing comes.
-fn until_silent(desk: &Desk, page: &ChildStdout) {
+pub fn until_silent(desk: &Desk, page: &ChildStdout) {
     let mut rest: File = page.as_fd().try_clone_to_owned().expect("a descriptor").into();
     std::thread::spawn(move || std::io::copy(&mut rest, &mut std::io::sink()));
     crate::rig::eventually("the scanner is silent", || {

@@ -106,9 +106,15 @@ pub struct ScanOptions {
 
 #[derive(Debug, Args)]
 pub struct Driver {
-    /// Driver to use, of a scanner that `usbscan list` shows with several [default: the first whose interface is free]
+    /// Driver to use, of a scanner that `usbscan list` shows with several [default: the first whose interface is free];
+    /// or a backend of SANE's: sane:NAME, as in sane:genesys
     #[arg(long, value_name = "NAME")]
     pub driver: Option<String>,
+
+    /// Folder with usbscan-sane-host and usbscan's libusb-1.0.so.0 [default: ../lib/usbscan, from the folder of this
+    /// program]
+    #[arg(long, value_name = "FOLDER")]
+    pub host_folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

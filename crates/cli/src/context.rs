@@ -100,6 +100,11 @@ impl<'a> Context<'a> {
         Ok(Config::read(config).map_err(|error| Failure::Config(error.into()))?.actions)
     }
 
+    /// Where the daemon listens; none where it is in this process.
+    pub fn socket(&self) -> Option<&Path> {
+        matches!(self.connector, Connector::Socket(_)).then_some(&*self.global.socket)
+    }
+
     pub fn connector(&self) -> Connector {
         self.connector.clone()
     }

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::json;
-use usbscan_scan::{OptionDescriptor, Scanner, Unit};
+use usbscan_scan::{OptionDescriptor, Scanner};
 
 use super::args::ScanOptions;
 use super::context::Context;
@@ -46,20 +46,17 @@ fn show(out: &mut dyn Write, option: &OptionDescriptor, width: usize) -> io::Res
             let values: Vec<String> = when.values.iter().map(ToString::to_string).collect();
             format!("  (only with {} {})", when.on, values.join(" or "))
         }
+        (None, false) => "  (means nothing while the other options are as they are)".to_owned(),
         _ => String::new(),
     };
-    writeln!(out, "\n  {} = {}{}{unused}", option.name, option.value, unit(option.unit))?;
-    let about = format!("{} Possible: {}.", option.description, option.possible());
+    let (name, value) = (printable(&option.name), option.value.to_string());
+    writeln!(out, "\n  {name} = {}{}{unused}", printable(&value), option.unit.suffix())?;
+    let description = printable(&option.description);
+    let about = match option.read_only {
+        true => format!("{description} It can only be read."),
+        false => format!("{description} Possible: {}.", printable(&option.possible())),
+    };
     wrapped(&about, width - 6).iter().try_for_each(|line| writeln!(out, "      {line}"))
-}
-
-fn unit(unit: Unit) -> &'static str {
-    match unit {
-        Unit::None => "",
-        Unit::Mm => " mm",
-        Unit::Dpi => " dpi",
-        Unit::Bit => " bit",
-    }
 }
 
 /// Lines of at most `width` characters, broken between words.

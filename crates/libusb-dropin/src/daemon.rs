@@ -9,6 +9,7 @@ use std::sync::Arc;
 use usbscan_wire::{Answer, Command, DeviceEntry, ListBody, Status};
 
 use crate::connection::{Connection, Gone};
+use crate::host;
 
 /// Where the daemon listens.
 const SOCKET: &str = "/run/usbscan/usbscand.sock";
@@ -55,7 +56,7 @@ pub(crate) fn list(connection: &Arc<Connection>) -> Result<Vec<DeviceEntry>, Gon
             _ => Ok(Vec::new()),
         }
     };
-    let mut entries = ask(None)?;
+    let mut entries = ask(host::device().map(str::to_owned))?;
     // An answer has an end, and descriptors are long: what did not fit is asked for by itself.
     for entry in &mut entries {
         if entry.descriptors.is_none() {

@@ -14,7 +14,8 @@
 //! ```
 //!
 //! It runs inside other people's programs, so: no thread, no signal handler, no file, no word on standard error unless the
-//! program asked for warnings (`LIBUSB_DEBUG`), one global (libusb's own default context), no SIGPIPE, no panic and no
+//! program asked for warnings (`LIBUSB_DEBUG`), no global but libusb's own default context
+//! (and what host.rs has, which is in use in our own host process only), no SIGPIPE, no panic and no
 //! half-ended thread over the border (guard.rs). After a fork, what the parent opened is gone for the child; a new
 //! `libusb_init` connects anew.
 //!
@@ -31,6 +32,7 @@ mod device;
 mod exports;
 mod guard;
 mod handle;
+mod host;
 mod hotplug;
 mod known;
 mod session;

@@ -11,6 +11,7 @@ use crate::abi;
 use crate::connection::{Connection, Gone};
 use crate::daemon;
 use crate::device::Device;
+use crate::host;
 use crate::status;
 
 /// See the head of this file.
@@ -31,6 +32,7 @@ impl Session {
     /// libusb's codes.
     pub fn open(device: &Device) -> Result<Session, c_int> {
         let connection = daemon::connect().map_err(|_| abi::ERROR_NO_DEVICE)?;
+        host::add(&connection);
         let session = Session { connection };
         let (name, faults) = (device.name.clone(), Faults::Pass);
         let open = Command::Open { device: name, event: None, read: None, write: None, interface: None, faults };

@@ -10,6 +10,7 @@ use usbscan_wire::{Answer, Command, MAX_TIMEOUT_SECONDS, PAYLOAD_LIMIT, Status};
 
 use crate::abi;
 use crate::connection::{Call, Connection};
+use crate::host;
 use crate::status;
 
 /// Seconds that a cancelled thread waits for the end of its request before it leaves that to the daemon.
@@ -125,6 +126,10 @@ impl Transfer {
     }
 
     fn ask(&mut self) -> Result<(), c_int> {
+        if host::refuses() {
+            self.connection.note_cancelled(true);
+            return Err(abi::ERROR_IO);
+        }
         let most = f64::from(MAX_TIMEOUT_SECONDS);
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs_f64());
         // Infinity is no timeout.
@@ -158,6 +163,11 @@ impl Transfer {
             }
         };
         let call = self.connection.start(&command, &payload).map_err(crate::session::gone)?;
+        if host::refuses() {
+            // Since a moment ago: whoever set that may have looked for what is pending before this was.
+            let cancel = Command::CancelRequest { request: call.id(), session: None };
+            let _ = self.connection.start(&cancel, &[]);
+        }
         self.call = Some((call, length));
         Ok(())
     }
@@ -207,9 +217,15 @@ impl Transfer {
                 | TransferTarget::Control(Command::UsbRequest { direction: usbscan_wire::ControlDirection::Out, .. })
         );
         match answer.status {
-            Status::Cancelled => self.connection.note_cancelled(true),
+            Status::Cancelled => {
+                self.connection.note_cancelled(true);
+                host::count_cancelled();
+            }
             Status::Success if is_read && moved > 0 => self.connection.note_cancelled(false),
             _ => {}
+        }
+        if answer.status == Status::Success {
+            host::count_completed();
         }
         self.moved = (self.moved + moved).min(self.buffer.length);
         if !fits {

@@ -10,6 +10,8 @@ use crate::value::Value;
 pub fn value_type(constraint: &Constraint) -> ValueType {
     match constraint {
         Constraint::Switch => ValueType::Bool,
+        Constraint::Button => ValueType::Button,
+        Constraint::Text { .. } => ValueType::String,
         Constraint::IntRange { .. } => ValueType::Int,
         Constraint::FixedRange { .. } => ValueType::Fixed,
         Constraint::Numbers { whole: true, .. } => ValueType::Int,
@@ -30,6 +32,9 @@ pub fn unit(unit: Unit) -> abi::Unit {
         Unit::Mm => abi::Unit::Mm,
         Unit::Dpi => abi::Unit::Dpi,
         Unit::Bit => abi::Unit::Bit,
+        Unit::Pixel => abi::Unit::Pixel,
+        Unit::Percent => abi::Unit::Percent,
+        Unit::Microsecond => abi::Unit::Microsecond,
     }
 }
 
@@ -76,6 +81,10 @@ pub fn fit(constraint: &Constraint, wanted: &Value) -> Result<Fitted, Status> {
     match (constraint, wanted) {
         (Constraint::Switch, Value::Bool(wanted)) => {
             Ok(Fitted { value: usbscan_scan::Value::Bool(*wanted), exact: true })
+        }
+        (Constraint::Button, _) => Ok(Fitted { value: usbscan_scan::Value::Bool(true), exact: true }),
+        (Constraint::Text { .. }, Value::Text(wanted)) => {
+            Ok(Fitted { value: usbscan_scan::Value::Text(wanted.clone()), exact: true })
         }
         (Constraint::IntRange { min, max, step }, Value::Words(words)) => {
             let wanted = single(words)?;

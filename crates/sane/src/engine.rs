@@ -6,7 +6,8 @@
 
 use usbscan_client::{LOCK_TIMEOUT, LockHandle, Session};
 use usbscan_scan::{
-    Cancel, Options, Outcome, PageFormat, PageSink, ScanError, Scanner, SessionTransport, names, sources,
+    Cancel, Options, Outcome, PageFormat, PageSink, ScanError, Scanner, SessionTransport, SourceKind, names,
+    source_kind,
 };
 
 use crate::abi::Status;
@@ -188,7 +189,7 @@ fn after_opening(status: Status) -> Status {
 /// Gives a scanner the values that were chosen. It may have been opened again since, and be changed.
 fn choose(options: &mut Options, chosen: &Options) -> Result<(), Status> {
     for option in chosen.iter().filter(|option| option.active) {
-        options.set(option.name, option.value.clone()).map_err(|error| {
+        options.set(&option.name, option.value.clone()).map_err(|error| {
             log::error!("the scanner changed: {error}");
             Status::Invalid
         })?;
@@ -198,7 +199,8 @@ fn choose(options: &mut Options, chosen: &Options) -> Result<(), Status> {
 
 /// Whether pages come from a document feeder.
 fn uses_feeder(options: &Options) -> bool {
-    matches!(options.text(names::SOURCE), Some(sources::FEEDER | sources::FEEDER_DUPLEX))
+    let source = options.text(names::SOURCE).and_then(source_kind);
+    matches!(source, Some(SourceKind::Feeder | SourceKind::FeederDuplex))
 }
 
 /// Whether the scanner may not be idle after this.

@@ -88,7 +88,7 @@ impl Scanner {
                 self.pressed_button().map(|button| Value::Words(vec![button.into()]))
             }
             Row::Option(name) => {
-                let option = state.options.get(name).expect("an option stays");
+                let option = state.options.get(&name).expect("an option stays");
                 let held = option.active.then(|| convert::to_c(&option.value, convert::value_type(&option.constraint)));
                 held.ok_or(Status::Invalid)
             }
@@ -123,7 +123,7 @@ impl Scanner {
                 }
                 _ => Err(Status::Invalid),
             },
-            Row::Option(name) => state.set(name, wanted),
+            Row::Option(name) => state.set(&name, wanted),
         };
         state.watch_over_batch(self.slot);
         set
@@ -212,7 +212,7 @@ impl ScannerState {
         }
     }
 
-    fn set(&mut self, name: &'static str, wanted: &Value) -> Result<Set, Status> {
+    fn set(&mut self, name: &str, wanted: &Value) -> Result<Set, Status> {
         let constraint = &self.options.get(name).expect("an option stays").constraint;
         let value_type = convert::value_type(constraint);
         let fitted = convert::fit(constraint, wanted)?;

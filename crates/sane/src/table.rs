@@ -1,6 +1,7 @@
 //! A scanner's options as SANE shows them: numbered, grouped, described in C structs that stay where they are until the
 //! scanner is closed. Option 0 says how many there are; `preview` is ours, the rest are the driver's.
 
+use std::borrow::Cow;
 use std::ffi::{CString, c_char};
 
 use usbscan_scan::{Constraint, Options, names};
@@ -11,7 +12,7 @@ use crate::devices::keep;
 use crate::value::Shape;
 
 /// What an option number stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
     /// How many options there are.
     Count,
@@ -22,7 +23,7 @@ pub enum Row {
     /// `button`.
     Button,
     /// The driver's option of that name.
-    Option(&'static str),
+    Option(Cow<'static, str>),
 }
 
 /// The groups, in SANE's order: name, title, the options that go there. What is in none of them is advanced.
@@ -57,7 +58,7 @@ impl Constrained {
         let mut words = Vec::new();
         let mut range = Range { min: 0, max: 0, quant: 0 };
         match of {
-            Constraint::Switch => {}
+            Constraint::Switch | Constraint::Button | Constraint::Text { .. } => {}
             Constraint::IntRange { min, max, step } => {
                 // Every number is a step of one, and SANE's word for that is none.
                 range = Range { min: *min, max: *max, quant: if *step > 1 { *step } else { 0 } };
@@ -86,7 +87,9 @@ impl Constrained {
 
     fn constraint(&self) -> (ConstraintType, abi::Constraint) {
         match (&self.of, convert::value_type(&self.of)) {
-            (_, ValueType::Bool) => (ConstraintType::None, abi::Constraint { range: std::ptr::null() }),
+            (Constraint::Text { .. } | Constraint::Button, _) | (_, ValueType::Bool) => {
+                (ConstraintType::None, abi::Constraint { range: std::ptr::null() })
+            }
             (Constraint::List(_), ValueType::String) => {
                 (ConstraintType::StringList, abi::Constraint { string_list: self.strings.as_ptr() })
             }
@@ -104,6 +107,8 @@ impl Constrained {
                 lengths.max().unwrap_or(0) + 1
             }
             (Constraint::Numbers { count, .. }, _) => count * size_of::<Word>(),
+            (Constraint::Text { bytes }, _) => bytes + 1,
+            (Constraint::Button, _) => 0,
             _ => size_of::<Word>(),
         };
         Word::try_from(bytes).expect("a word that a person can read")
@@ -189,10 +194,10 @@ impl Entry {
     }
 
     fn option(option: &usbscan_scan::OptionDescriptor) -> Entry {
-        let words = Texts { name: option.name, title: option.title, description: option.description };
-        let advanced = if group_of(option.name) == ADVANCED { abi::CAP_ADVANCED } else { 0 };
+        let words = Texts { name: &option.name, title: &option.title, description: &option.description };
+        let advanced = if group_of(&option.name) == ADVANCED { abi::CAP_ADVANCED } else { 0 };
         let capabilities = abi::CAP_SOFT_DETECT | abi::CAP_SOFT_SELECT | advanced;
-        let mut entry = Entry::new(Row::Option(option.name), &words, ValueType::Int, 0, capabilities);
+        let mut entry = Entry::new(Row::Option(option.name.clone()), &words, ValueType::Int, 0, capabilities);
         entry.refresh(option);
         entry
     }
@@ -251,7 +256,7 @@ impl HandleTable {
     pub fn new(options: &Options, buttons: Buttons) -> HandleTable {
         let mut entries = vec![Entry::count()];
         for (group, title, _) in GROUPS {
-            let in_group = options.iter().filter(|option| group_of(option.name) == group);
+            let in_group = options.iter().filter(|option| group_of(&option.name) == group);
             let mut members: Vec<Entry> = in_group.map(Entry::option).collect();
             if group == GROUPS[0].0 {
                 members.push(Entry::preview());
@@ -278,7 +283,7 @@ impl HandleTable {
 
     /// What an option is.
     pub fn row(&self, number: Word) -> Result<Row, Status> {
-        self.entry(number).map(|entry| entry.row).ok_or(Status::Invalid)
+        self.entry(number).map(|entry| entry.row.clone()).ok_or(Status::Invalid)
     }
 
     /// Its descriptor, which stays there as long as this table.
@@ -297,7 +302,7 @@ impl HandleTable {
     pub fn refresh(&mut self, options: &Options) -> bool {
         let mut changed = false;
         for entry in &mut self.entries {
-            if let Row::Option(name) = entry.row {
+            if let Row::Option(name) = &entry.row {
                 // What a driver offers stays as long as it is open.
                 let option = options.get(name).expect("an option stays");
                 changed |= entry.refresh(option);
@@ -320,17 +325,7 @@ mod tests {
         constraint: Constraint,
         default: usbscan_scan::Value,
     ) -> usbscan_scan::OptionDescriptor {
-        usbscan_scan::OptionDescriptor {
-            name,
-            title: "Title",
-            description: "Description.",
-            unit: usbscan_scan::Unit::None,
-            constraint,
-            value: default.clone(),
-            default,
-            active: true,
-            active_when: None,
-        }
+        usbscan_scan::OptionDescriptor::new(name, "Title", "Description.", constraint, default)
     }
 
     fn options() -> Options {
@@ -363,15 +358,15 @@ mod tests {
         let expected = [
             Row::Count,
             Row::Group,
-            Row::Option("mode"),
-            Row::Option("resolution"),
+            Row::Option("mode".into()),
+            Row::Option("resolution".into()),
             Row::Preview,
             Row::Group,
-            Row::Option("tl-x"),
+            Row::Option("tl-x".into()),
             Row::Group,
-            Row::Option("threshold"),
+            Row::Option("threshold".into()),
             Row::Group,
-            Row::Option("lamp"),
+            Row::Option("lamp".into()),
         ];
         assert_eq!(rows, expected);
         assert_eq!(table.row(-1), Err(Status::Invalid));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::jpeg::JpegError;
-use crate::{AreaError, OptionError, ProtocolError, SinkError, TransportError};
+use crate::{AreaError, BackendError, OptionError, ProtocolError, SinkError, TransportError};
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +61,9 @@ pub enum ScanError {
     /// The page could not be taken.
     #[error(transparent)]
     Sink(SinkError),
+    /// A backend of SANE is of no use.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
 }
 
 impl From<TransportError> for ScanError {

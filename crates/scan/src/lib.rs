@@ -24,6 +24,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod backend_error;
 mod cancel;
 mod driver;
 mod error;
@@ -31,6 +32,7 @@ pub mod esci;
 pub mod esci2;
 pub mod escl;
 mod geometry;
+pub mod hosted;
 pub mod jpeg;
 mod options;
 mod page;
@@ -40,12 +42,14 @@ mod session;
 mod support;
 mod transport;
 
+pub use backend_error::{BackendError, SignalNumber};
 pub use cancel::{CLEAN_UP, Cancel, Cancelled};
 pub use driver::{Driver, EventPacket, Identity, Outcome, Progress, Scanner};
 pub use error::{DeviceError, ScanError, Unsupported};
 pub use geometry::{Area, AreaError, Dpi, MM_PER_INCH, MaxArea, PixelArea};
 pub use options::{
-    Constraint, Dependence, OptionDescriptor, OptionError, Options, Unit, Value, Variant, names, sources,
+    Constraint, Dependence, OptionDescriptor, OptionError, Options, OptionsKeeper, SourceKind, Unit, Value, Variant,
+    names, source_kind, sources,
 };
 pub use page::{Flow, PageFormat, PageSink, Pixels, SinkError};
 pub use protocol_error::ProtocolError;

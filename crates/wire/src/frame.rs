@@ -124,7 +124,10 @@ pub(crate) fn header_line(mut header: Map<String, Value>, payload: usize) -> Vec
 }
 
 /// Writes header line and payload.
-pub(crate) fn write_frame(out: &mut impl Write, header: Map<String, Value>, payload: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// The stream's.
+pub fn write_frame(out: &mut impl Write, header: Map<String, Value>, payload: &[u8]) -> io::Result<()> {
     out.write_all(&header_line(header, payload.len()))?;
     out.write_all(payload)
 }

@@ -57,7 +57,7 @@ pub use body::{
 pub use command::{AbortStep, Command, ControlDirection, Faults, Pipe, RequestKind, RequestRecipient};
 pub use device_name::{NameMatch, match_name};
 pub use event::{Event, EventName, Limits};
-pub use frame::{Frame, FrameError, read_frame};
+pub use frame::{Frame, FrameError, read_frame, write_frame};
 pub use from_daemon::FromDaemon;
 pub use hex::HexBytes;
 pub use http_framing::HttpFraming;

@@ -4,7 +4,7 @@ use std::io;
 
 use usbscan_client::{Error as ClientError, GoneWhy};
 use usbscan_image::ImageError;
-use usbscan_scan::{DeviceError, ScanError, SinkError, TransportError};
+use usbscan_scan::{BackendError, DeviceError, ScanError, SinkError, TransportError};
 use usbscan_wire::Status;
 
 use super::Failure;
@@ -117,6 +117,18 @@ fn of_scan(error: &ScanError) -> Exit {
         ScanError::Spool(error) => of_io(error),
         ScanError::Transport(error) => of_transport(error),
         ScanError::Sink(error) => of_sink(error),
+        ScanError::Backend(error) => of_backend(error),
+    }
+}
+
+fn of_backend(error: &BackendError) -> Exit {
+    match error {
+        BackendError::NotInstalled { .. } | BackendError::NotLoadable { .. } | BackendError::NoDevice { .. } => {
+            Exit::Usage
+        }
+        BackendError::Format { .. } => Exit::Usage,
+        BackendError::Start { source, .. } => of_io(source),
+        _ => Exit::Io,
     }
 }
 

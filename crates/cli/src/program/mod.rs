@@ -44,6 +44,11 @@ pub enum ProgramError {
     /// The daemon of a virtual scanner has no socket.
     #[error("run needs usbscand; start it with --virtual to use a virtual scanner")]
     Virtual,
+    /// Likewise.
+    #[error("a backend of SANE's needs usbscand; start that with --virtual to use a virtual scanner")]
+    VirtualHost,
+    #[error("{} is not installed: it is not in {}", usbscan_scan::hosted::PROGRAM, .0.display())]
+    NoHost(PathBuf),
 }
 
 /// Our libusb, as the loader can be told of it.
@@ -72,11 +77,36 @@ impl Library {
         Library::in_folder(&installed).or_else(built).ok_or(ProgramError::NoLibrary(installed))
     }
 
+    /// Its file.
+    pub fn file(&self) -> PathBuf {
+        match self {
+            Library::Folder(folder) => folder.join(LIBUSB),
+            Library::File(file) => file.clone(),
+        }
+    }
+
     fn in_folder(folder: &Path) -> Option<Library> {
         // The loader takes a relative path from wherever the program goes.
         let folder = folder.canonicalize().ok()?;
         folder.join(LIBUSB).exists().then_some(Library::Folder(folder))
     }
+}
+
+/// Finds the program that hosts a backend of SANE: in `folder` if one is named, else where [`Library::find`] looks.
+///
+/// # Errors
+/// [`ProgramError::NoHost`].
+pub fn sane_host(folder: Option<&Path>) -> Result<PathBuf, ProgramError> {
+    let own = std::env::current_exe().unwrap_or_default();
+    let beside = own.parent().unwrap_or(Path::new("/usr/bin"));
+    let installed = beside.parent().unwrap_or(Path::new("/usr")).join("lib/usbscan");
+    let folders = match folder {
+        Some(folder) => vec![folder],
+        None => vec![&*installed, beside],
+    };
+    let files = folders.iter().map(|folder| folder.join(usbscan_scan::hosted::PROGRAM));
+    let found = files.into_iter().find(|file| file.exists()).and_then(|file| file.canonicalize().ok());
+    found.ok_or_else(|| ProgramError::NoHost(folders[0].to_owned()))
 }
 
 /// A program that was found, and looked at.

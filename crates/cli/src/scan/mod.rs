@@ -4,6 +4,7 @@
 mod batch;
 mod destination;
 mod files;
+mod hosted;
 mod prompt;
 mod report;
 mod settings;
@@ -16,7 +17,7 @@ use usbscan_wire::{DeviceEntry, Status};
 use super::args::{DeviceArg, Driver, Scan, Source};
 use super::context::Context;
 use super::device::select_device;
-use super::failure::Failure;
+use super::failure::{DeviceState, Failure};
 use super::interrupt::ActionGuard;
 use super::output::OutputError;
 use batch::{Batch, NextPage, signal_or_error};
@@ -62,6 +63,10 @@ pub fn open_scanner(
 ) -> Result<Opened, Failure> {
     let session = context.connect()?;
     let name = select_device(&session, device)?;
+    if let Some(backend) = driver.driver.as_deref().and_then(|driver| driver.strip_prefix(usbscan_scan::hosted::PREFIX))
+    {
+        return hosted::open(context, session, &name, backend, driver.host_folder.as_deref(), progress);
+    }
     let endpoints = endpoints_of(&session, &name, driver)?;
     let opened = SessionTransport::open_at(session, &name, endpoints);
     let (transport, device) = opened.map_err(|error| open_failure(context, &name, error))?;
@@ -106,7 +111,11 @@ fn open_to_scan(context: &Context<'_>, args: &Scan) -> Result<Opened, Failure> {
     let opened = open_scanner(context, &args.device, &args.driver, &mut |progress| context.bar.show(progress));
     context.bar.clear();
     let mut opened = opened?;
-    apply(opened.scanner.options_mut(), args)?;
+    apply(opened.scanner.options_mut(), args).map_err(|failure| match context.interrupts.caught() {
+        // A backend of SANE may ask its scanner for each option, and have been interrupted in that.
+        Some(signal) => Failure::Interrupted { signal, state: DeviceState::Recovering },
+        None => failure,
+    })?;
     Ok(opened)
 }
 

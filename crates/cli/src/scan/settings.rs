@@ -1,6 +1,9 @@
 //! Sets the scanner's options from the command line.
 
-use usbscan_scan::{Area, AreaError, Constraint, MaxArea, Options, ScanError, names, sources};
+use usbscan_scan::{
+    Area, AreaError, Constraint, MM_PER_INCH, MaxArea, Options, ScanError, SourceKind, Unit, Value, names, source_kind,
+    sources,
+};
 
 use super::super::area::{AreaArgument, Part};
 use super::super::args::{Mode, Scan, Source};
@@ -32,7 +35,7 @@ pub fn apply(options: &mut Options, args: &Scan) -> Result<(), Failure> {
         options.set_text(names::DEPTH, &depth.to_string())?;
     }
     if let Some(resolution) = args.resolution {
-        options.set_text(names::RESOLUTION, &resolution.to_string())?;
+        apply_resolution(options, resolution)?;
     }
     if let Some(area) = args.area {
         apply_area(options, area)?;
@@ -60,7 +63,22 @@ fn check_conflicts(args: &Scan) -> Result<(), Failure> {
 
 /// Whether the options select a document feeder.
 pub fn uses_feeder(options: &Options) -> bool {
-    matches!(options.text(names::SOURCE), Some(sources::FEEDER | sources::FEEDER_DUPLEX))
+    let source = options.text(names::SOURCE).and_then(source_kind);
+    matches!(source, Some(SourceKind::Feeder | SourceKind::FeederDuplex))
+}
+
+/// Some backends of SANE have two options for it, of which the second may follow the first by itself.
+fn apply_resolution(options: &mut Options, resolution: u32) -> Result<(), Failure> {
+    let text = resolution.to_string();
+    let (across, down) = ("x-resolution", "y-resolution");
+    if options.get(names::RESOLUTION).is_ok() || options.get(across).is_err() {
+        return Ok(options.set_text(names::RESOLUTION, &text)?);
+    }
+    options.set_text(across, &text)?;
+    if options.value(down).is_some() {
+        options.set_text(down, &text)?;
+    }
+    Ok(())
 }
 
 fn apply_source(options: &mut Options, source: Source) -> Result<(), Failure> {
@@ -76,14 +94,16 @@ fn apply_source(options: &mut Options, source: Source) -> Result<(), Failure> {
 }
 
 fn apply_area(options: &mut Options, area: AreaArgument) -> Result<(), Failure> {
-    let most = |name: &str| -> Result<f64, Failure> {
+    let across = units_per_mm(options, names::BR_X, &[names::RESOLUTION, "x-resolution"])?;
+    let down = units_per_mm(options, names::BR_Y, &[names::RESOLUTION, "y-resolution", "x-resolution"])?;
+    let most = |name: &str, per_mm: f64| -> Result<f64, Failure> {
         Ok(match options.get(name)?.constraint {
-            Constraint::FixedRange { max, .. } => max,
-            Constraint::IntRange { max, .. } => max.into(),
+            Constraint::FixedRange { max, .. } => max / per_mm,
+            Constraint::IntRange { max, .. } => f64::from(max) / per_mm,
             _ => f64::INFINITY,
         })
     };
-    let max_area = MaxArea { width: most(names::BR_X)?, height: most(names::BR_Y)? };
+    let max_area = MaxArea { width: most(names::BR_X, across)?, height: most(names::BR_Y, down)? };
     let part = match area {
         AreaArgument::Part(part) => part,
         AreaArgument::Max => Part { left: 0.0, top: 0.0, width: max_area.width, height: max_area.height, paper: None },
@@ -99,9 +119,26 @@ fn apply_area(options: &mut Options, area: AreaArgument) -> Result<(), Failure> 
         let area = Area { left: part.left, top: part.top, width: part.width, height: part.height };
         return Err(ScanError::Area(AreaError::OutsideMaxArea { area, max_area }).into());
     };
-    options.set(names::TL_X, part.left.into())?;
-    options.set(names::TL_Y, part.top.into())?;
-    options.set(names::BR_X, right.into())?;
-    options.set(names::BR_Y, bottom.into())?;
+    // Some backends of SANE keep the edges in order: the far ones first, while the near ones are at 0.
+    let edges = [
+        (names::BR_X, right, across),
+        (names::BR_Y, bottom, down),
+        (names::TL_X, part.left, across),
+        (names::TL_Y, part.top, down),
+    ];
+    for (name, mm, per_mm) in edges {
+        let is_whole = matches!(options.get(name)?.constraint, Constraint::IntRange { .. });
+        let value = mm * per_mm;
+        options.set(name, Value::Fixed(if is_whole { value.round() } else { value }))?;
+    }
     Ok(())
+}
+
+/// What an edge counts for each millimetre: 1, or pixels of the resolution that is chosen.
+fn units_per_mm(options: &Options, edge: &str, resolutions: &[&str]) -> Result<f64, Failure> {
+    if options.get(edge)?.unit != Unit::Pixel {
+        return Ok(1.0);
+    }
+    let dpi = resolutions.iter().find_map(|name| options.fixed(name)).filter(|dpi| *dpi > 0.0);
+    Ok(dpi.unwrap_or(MM_PER_INCH) / MM_PER_INCH)
 }

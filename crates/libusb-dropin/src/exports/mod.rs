@@ -10,6 +10,7 @@ pub mod descriptor;
 pub mod device;
 pub mod events;
 pub mod handle;
+pub mod host;
 pub mod hotplug;
 pub mod text;
 pub mod transfer;

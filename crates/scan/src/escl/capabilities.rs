@@ -281,7 +281,7 @@ pub(super) mod tests {
     #[test]
     fn options_are_those_that_the_scanner_has() {
         let mut options = scanner().options();
-        let names: Vec<_> = options.iter().map(|option| option.name).collect();
+        let names: Vec<_> = options.iter().map(|option| &*option.name).collect();
         let expected = [
             "mode",
             "source",

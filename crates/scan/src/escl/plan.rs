@@ -111,7 +111,7 @@ fn resolution(place: &Place, mode: ColorMode, dpi: u32) -> Result<u32, OptionErr
     let mut possible: Vec<String> = listed.iter().map(u32::to_string).collect();
     possible.extend(range.map(|range| format!("from {} to {} in steps of {}", range.min, range.max, range.step)));
     let possible = format!("with this mode and source: {} dpi", possible.join(", "));
-    Err(OptionError::Value { name: names::RESOLUTION, value: dpi.to_string(), possible })
+    Err(OptionError::Value { name: names::RESOLUTION.to_owned(), value: dpi.to_string(), possible })
 }
 
 /// The page in pixels, and the region that the scanner is asked for. That begins and ends where a border of its units is one

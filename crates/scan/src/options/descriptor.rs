@@ -1,5 +1,7 @@
 //! One option: its name, what it counts, what values it takes and when it means something.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::value::{SAME, Value, number, same, whole};
@@ -16,16 +18,25 @@ pub enum Unit {
     Dpi,
     /// Bits.
     Bit,
+    /// Pixels of the resolution that is chosen.
+    Pixel,
+    /// Percent.
+    Percent,
+    /// Microseconds.
+    Microsecond,
 }
 
 impl Unit {
     /// Behind a number: ` mm`.
-    fn suffix(self) -> &'static str {
+    pub fn suffix(self) -> &'static str {
         match self {
             Unit::None => "",
             Unit::Mm => " mm",
             Unit::Dpi => " dpi",
             Unit::Bit => " bit",
+            Unit::Pixel => " pixels",
+            Unit::Percent => " %",
+            Unit::Microsecond => " µs",
         }
     }
 }
@@ -65,6 +76,13 @@ pub enum Constraint {
         /// Nothing between two whole ones.
         whole: bool,
     },
+    /// Any text.
+    Text {
+        /// The most bytes.
+        bytes: usize,
+    },
+    /// No value: `yes` does what it is for.
+    Button,
 }
 
 /// When an option means something.
@@ -95,11 +113,14 @@ pub struct Variant {
 #[serde(rename_all = "kebab-case")]
 pub struct OptionDescriptor {
     /// For command lines and programs: one of [`crate::names`], or the driver's own.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// For people, some words.
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     /// For people, a sentence.
-    pub description: &'static str,
+    pub description: Cow<'static, str>,
+    /// The title of the options that it stands among; empty where it is among all.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub group: Cow<'static, str>,
     /// What it counts.
     pub unit: Unit,
     /// What values it takes.
@@ -110,6 +131,9 @@ pub struct OptionDescriptor {
     pub value: Value,
     /// Whether it means anything now.
     pub active: bool,
+    /// It can only be looked at: a sensor, or what is set at the scanner.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
     /// What that depends on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active_when: Option<Dependence>,
@@ -118,21 +142,23 @@ pub struct OptionDescriptor {
 impl OptionDescriptor {
     /// An option without a unit that is always active, at its default.
     pub fn new(
-        name: &'static str,
-        title: &'static str,
-        description: &'static str,
+        name: impl Into<Cow<'static, str>>,
+        title: impl Into<Cow<'static, str>>,
+        description: impl Into<Cow<'static, str>>,
         constraint: Constraint,
         default: Value,
     ) -> OptionDescriptor {
         OptionDescriptor {
-            name,
-            title,
-            description,
+            name: name.into(),
+            title: title.into(),
+            description: description.into(),
+            group: Cow::Borrowed(""),
             unit: Unit::None,
             constraint,
             value: default.clone(),
             default,
             active: true,
+            read_only: false,
             active_when: None,
         }
     }
@@ -142,6 +168,8 @@ impl OptionDescriptor {
         let suffix = self.unit.suffix();
         match &self.constraint {
             Constraint::Switch => "yes or no".to_owned(),
+            Constraint::Text { .. } => "any text".to_owned(),
+            Constraint::Button => "yes, to have it done".to_owned(),
             Constraint::IntRange { min, max, step: 1 } => format!("from {min} to {max}{suffix}"),
             Constraint::IntRange { min, max, step } => format!("from {min} to {max}{suffix} in steps of {step}"),
             Constraint::FixedRange { min, max } => {
@@ -184,10 +212,12 @@ impl OptionDescriptor {
     /// The value that the option takes for `value`: itself, or the same in the option's own type or spelling.
     pub(super) fn fit(&self, value: &Value) -> Option<Value> {
         match (&self.constraint, value) {
-            (Constraint::Switch, Value::Bool(_)) => Some(value.clone()),
+            (Constraint::Switch, Value::Bool(_)) | (Constraint::Button, Value::Bool(true)) => Some(value.clone()),
+            (Constraint::Text { bytes }, Value::Text(text)) => (text.len() <= *bytes).then(|| value.clone()),
             (Constraint::IntRange { min, max, step }, value) => {
                 let value = whole(value)?;
-                let fits = (*min..=*max).contains(&value) && (value - min) % (*step).max(1) == 0;
+                let steps = i64::from(value) - i64::from(*min);
+                let fits = (*min..=*max).contains(&value) && steps % i64::from((*step).max(1)) == 0;
                 fits.then_some(Value::Int(value))
             }
             (Constraint::FixedRange { min, max }, value) => {
@@ -208,7 +238,8 @@ impl OptionDescriptor {
         let text = text.trim();
         let of_number = || text.parse().ok().filter(|value: &f64| value.is_finite()).map(Value::Fixed);
         match &self.constraint {
-            Constraint::Switch => match text {
+            Constraint::Text { .. } => Some(Value::from(text)),
+            Constraint::Switch | Constraint::Button => match text {
                 "yes" | "true" | "on" | "1" => Some(Value::Bool(true)),
                 "no" | "false" | "off" | "0" => Some(Value::Bool(false)),
                 _ => None,

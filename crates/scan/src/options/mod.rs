@@ -3,11 +3,16 @@
 //! A value that the scanner can't do exactly is refused, with a sentence that says what it can.
 
 mod descriptor;
+mod meaning;
 mod value;
+
+use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use descriptor::{Constraint, Dependence, OptionDescriptor, Unit, Variant};
+pub use meaning::{SourceKind, source_kind};
 pub use value::Value;
 
 use value::{number, whole};
@@ -89,7 +94,7 @@ pub enum OptionError {
     #[error("{name} can't be {value}; possible: {possible}")]
     Value {
         /// The option.
-        name: &'static str,
+        name: String,
         /// What was asked for.
         value: String,
         /// What can be had.
@@ -99,12 +104,57 @@ pub enum OptionError {
     #[error("{name} means nothing while {on} is {is}")]
     Inactive {
         /// The option.
-        name: &'static str,
+        name: String,
         /// What it depends on.
         on: &'static str,
         /// The value that makes it so.
         is: String,
     },
+    /// It means nothing now, and why is not known.
+    #[error("{name} means nothing while the other options are as they are")]
+    Unused {
+        /// The option.
+        name: String,
+    },
+    /// It can't be set.
+    #[error("{name} can only be read")]
+    ReadOnly {
+        /// The option.
+        name: String,
+    },
+    /// Whoever keeps the options did not take the value.
+    #[error("set {name}: {reason}")]
+    Refused {
+        /// The option.
+        name: String,
+        /// Its sentence.
+        reason: String,
+    },
+}
+
+/// Who keeps the options of a scanner somewhere else, and may change any of them when one is set.
+pub trait OptionsKeeper: Send + Sync {
+    /// Sets one, to a value that its constraint allows. Returns all options as they are then.
+    ///
+    /// # Errors
+    /// [`OptionError`]; the options are unchanged then.
+    fn set(&self, name: &str, value: &Value) -> Result<Vec<OptionDescriptor>, OptionError>;
+}
+
+/// Shared, so that options can be cloned; the clones are of the same scanner.
+#[derive(Clone)]
+struct Keeper(Arc<dyn OptionsKeeper>);
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keeper")
+    }
+}
+
+impl PartialEq for Keeper {
+    fn eq(&self, other: &Keeper) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// The options of a scanner, in the order in which they are best set and shown.
@@ -114,6 +164,8 @@ pub struct Options {
     all: Vec<OptionDescriptor>,
     #[serde(skip)]
     variants: Vec<Variant>,
+    #[serde(skip)]
+    keeper: Option<Keeper>,
 }
 
 impl Options {
@@ -127,9 +179,14 @@ impl Options {
         for option in &mut all {
             option.value = option.default.clone();
         }
-        let mut options = Options { all, variants };
+        let mut options = Options { all, variants, keeper: None };
         options.settle();
         options
+    }
+
+    /// Those that somebody else keeps, with the values that they have.
+    pub fn kept(all: Vec<OptionDescriptor>, keeper: Arc<dyn OptionsKeeper>) -> Options {
+        Options { all, variants: Vec::new(), keeper: Some(Keeper(keeper)) }
     }
 
     /// All of them.
@@ -184,10 +241,21 @@ impl Options {
         let option = self.get(name)?;
         if let (false, Some(dependence)) = (option.active, &option.active_when) {
             let is = self.get(dependence.on).map_or_else(|_| String::new(), |on| on.value.to_string());
-            return Err(OptionError::Inactive { name: option.name, on: dependence.on, is });
+            return Err(OptionError::Inactive { name: name.to_owned(), on: dependence.on, is });
+        }
+        if !option.active {
+            return Err(OptionError::Unused { name: name.to_owned() });
+        }
+        if option.read_only {
+            return Err(OptionError::ReadOnly { name: name.to_owned() });
         }
         let refused =
-            || OptionError::Value { name: option.name, value: value.to_string(), possible: option.possible() };
+            || OptionError::Value { name: name.to_owned(), value: value.to_string(), possible: option.possible() };
+        if let Some(Keeper(keeper)) = &self.keeper {
+            let value = option.fit(&value).or_else(|| meaning::fit(option, &value)).ok_or_else(refused)?;
+            self.all = keeper.set(name, &value)?;
+            return Ok(());
+        }
         let value = option.fit(&value).ok_or_else(refused)?;
         if let Some(option) = self.all.iter_mut().find(|option| option.name == name) {
             option.value = value;
@@ -203,7 +271,7 @@ impl Options {
     pub fn set_text(&mut self, name: &str, text: &str) -> Result<(), OptionError> {
         let option = self.get(name)?;
         let value = option.read(text).ok_or_else(|| OptionError::Value {
-            name: option.name,
+            name: name.to_owned(),
             value: format!("{text:?}"),
             possible: option.possible(),
         })?;
@@ -213,7 +281,7 @@ impl Options {
     /// Chooses several, in the order of the options and not of the list, so that what others depend on is set first.
     ///
     /// # Errors
-    /// As [`Options::set`]; nothing at all is changed then.
+    /// As [`Options::set`]; nothing at all is changed then, unless somebody else keeps the options.
     pub fn set_all<'a>(&mut self, values: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), OptionError> {
         let mut changed = self.clone();
         let mut values: Vec<(&str, &str)> = values.into_iter().collect();
@@ -221,15 +289,16 @@ impl Options {
             changed.get(name)?;
         }
         values.sort_by_key(|(name, _)| self.all.iter().position(|option| option.name == *name));
-        for (name, text) in values {
-            changed.set_text(name, text)?;
+        let set = values.into_iter().try_for_each(|(name, text)| changed.set_text(name, text));
+        // What somebody else keeps has been changed there.
+        if set.is_ok() || self.keeper.is_some() {
+            *self = changed;
         }
-        *self = changed;
-        Ok(())
+        set
     }
 
     fn unknown(&self, name: &str) -> OptionError {
-        let known = self.all.iter().map(|option| option.name).collect::<Vec<_>>().join(", ");
+        let known = self.all.iter().map(|option| &*option.name).collect::<Vec<_>>().join(", ");
         OptionError::Unknown { name: name.to_owned(), known }
     }
 
