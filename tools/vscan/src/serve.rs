@@ -16,7 +16,7 @@ use usbscan_usb::EndpointAddress;
 use usbscan_virtual::{Event, Model, Moved, Port};
 
 use crate::table::{Begin, Unlink, UrbTable};
-use crate::usbip::{Answer, HEADER, ProtocolError, Submit, UsbipCommand};
+use crate::usbip::{Answer, HEADER, ProtocolError, Submit, UsbipCommand, errno};
 
 /// A stream of bytes both ways: a socket to this kernel, or to another machine.
 pub trait ByteStream: Read + Write + Send + Sized + 'static {
@@ -60,10 +60,38 @@ struct ServerState {
     table: Mutex<UrbTable>,
     /// The device, when it has left in a reset to come back.
     moved: Mutex<Option<Moved>>,
+    reset: Mutex<ResetUnderWay>,
     outgoing: Sender<Outgoing>,
 }
 
+/// A device that leaves in a reset is hung up when the request is answered that is the sign of it: the kernel would wait for that
+/// for seconds.
+#[derive(Debug, Default)]
+struct ResetUnderWay {
+    is_it: bool,
+    has_left: bool,
+}
+
 impl ServerState {
+    /// The device is gone.
+    fn left(&self) {
+        let mut reset = self.reset.lock();
+        if reset.is_it {
+            reset.has_left = true;
+        } else {
+            // Without a writer the connection is over already.
+            let _ = self.outgoing.send(Outgoing::HangUp);
+        }
+    }
+
+    /// Resets the port; `false` when the device has left in that.
+    fn reset(&self, port: &Port) -> bool {
+        *self.reset.lock() = ResetUnderWay { is_it: true, has_left: false };
+        let is_there = port.reset().is_ok();
+        let reset = std::mem::take(&mut *self.reset.lock());
+        is_there && !reset.has_left
+    }
+
     /// Queues answers in the order in which the table decided on them: call it with the table's lock held.
     fn answer(&self, answers: impl IntoIterator<Item = Answer>) {
         for answer in answers {
@@ -93,8 +121,12 @@ impl<C: ByteStream> Served<C> {
     ) -> io::Result<Served<C>> {
         let (reading, writing) = (connection.second()?, connection.second()?);
         let (outgoing, outbox) = unbounded();
-        let state =
-            Arc::new(ServerState { table: Mutex::default(), moved: Mutex::default(), outgoing: outgoing.clone() });
+        let state = Arc::new(ServerState {
+            table: Mutex::default(),
+            moved: Mutex::default(),
+            reset: Mutex::default(),
+            outgoing,
+        });
         let sink_state = Arc::downgrade(&state);
         let port = Port::plug("usbip", model, move |event| match event {
             Event::Completed(given) => {
@@ -104,14 +136,14 @@ impl<C: ByteStream> Served<C> {
                 state.answer(answers);
             }
             Event::Moved(moved) => {
-                if let Some(state) = sink_state.upgrade() {
-                    *state.moved.lock() = Some(moved);
-                }
-                let _ = outgoing.send(Outgoing::HangUp);
+                let Some(state) = sink_state.upgrade() else { return };
+                *state.moved.lock() = Some(moved);
+                state.left();
             }
             Event::Unplugged => {
-                // Without a writer the connection is over already.
-                let _ = outgoing.send(Outgoing::HangUp);
+                if let Some(state) = sink_state.upgrade() {
+                    state.left();
+                }
             }
         });
         let writer = spawn("usbip write", move || write_all(writing, &outbox));
@@ -189,8 +221,12 @@ fn read_all(connection: impl ByteStream, port: &Port, state: &ServerState) -> io
 /// The signs of a reset come more than once, and when the device is plugged in too: the first behind a SET_CONFIGURATION
 /// counts.
 fn begin(port: &Port, state: &ServerState, submit: &Submit, data: Vec<u8>, configured: &mut bool) {
-    if UrbTable::follows_a_reset(submit) && std::mem::take(configured) && port.reset().is_err() {
+    if UrbTable::follows_a_reset(submit) && std::mem::take(configured) && !state.reset(port) {
         log::debug!("the device has left in a reset");
+        let gone = Answer::Submit { sequence: submit.sequence, status: -errno::ESHUTDOWN, actual: 0, data: Vec::new() };
+        state.answer([gone]);
+        let _ = state.outgoing.send(Outgoing::HangUp);
+        return;
     }
     *configured |= UrbTable::configures(submit);
     let mut table = state.table.lock();

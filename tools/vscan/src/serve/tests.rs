@@ -116,6 +116,22 @@ fn descriptors_are_answered() {
     client.expect_in(2, -32, b"");
 }
 
+/// The kernel asks for these 18 bytes when it has reset the port, and waits for the answer.
+#[test]
+fn a_device_that_leaves_in_a_reset_answers_the_sign_of_it_before_it_hangs_up() {
+    for effect in ["moves:0", "gone"] {
+        let model = spec::parse(&format!("loopback,reset={effect}")).expect("a good description");
+        let mut client = UsbipClient::new(model);
+        let configure = Setup { request_type: 0, request: 9, value: 1, index: 0, length: 0 };
+        client.send([1, 1, 1, 0, 0, 0, 0, 0, 0, 0], configure, &[]);
+        client.expect_out(1, 0, 0);
+        client.send([1, 2, 1, 1, 0, 0, 64, 0, 0, 0], Setup::get_descriptor(1, 0, 0, 64), &[]);
+        client.expect_in(2, -108, b"");
+        assert_eq!(client.socket.read(&mut [0]).expect("the end"), 0, "{effect}");
+        client.over.recv_timeout(DEADLINE).expect("it is over");
+    }
+}
+
 #[test]
 fn a_cancelled_read_brings_what_had_arrived() {
     let mut client = loopback();
@@ -133,12 +149,12 @@ fn a_cancelled_read_brings_what_had_arrived() {
 #[test]
 fn an_unlink_that_comes_first_is_kept_for_its_transfer() {
     let mut client = loopback();
-    client.unlink(2, 1);
-    client.read(1, 1, 512);
-    client.expect_in(1, -104, b"");
-    client.expect_unlinked(2);
-    client.write(3, b"x");
-    client.expect_out(3, 0, 1);
+    client.write(1, b"x");
+    client.expect_out(1, 0, 1);
+    client.unlink(3, 2);
+    client.read(2, 1, 512);
+    client.expect_in(2, -104, b"");
+    client.expect_unlinked(3);
     client.read(4, 1, 512);
     client.expect_in(4, 0, b"x");
 }
