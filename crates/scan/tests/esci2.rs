@@ -67,6 +67,25 @@ fn every_mode_from_every_source_is_what_lies_there_pixel_for_pixel() {
 }
 
 #[test]
+fn sixteen_bits_from_every_source_are_what_lies_there_pixel_for_pixel() {
+    for source in SOURCES {
+        for (mode, pixels) in [("color", Pixels::Rgb16), ("gray", Pixels::Gray16)] {
+            let bench = bench("esci2,depth=16,align=left");
+            let mut scanner = open(&bench).expect("it opens");
+            // 101 mm are 298 pixels: of 304 that the scanner sends, and behind them are dummy bytes.
+            let area = [("resolution", "75"), ("br-x", "101"), ("br-y", "100")];
+            let options = [&[("mode", mode), ("depth", "16"), ("source", source)], &area[..]].concat();
+            let page = scan(&mut *scanner, &options).expect("a page");
+            let format = page.format.expect("a page");
+            assert_eq!((format.pixels, format.width), (pixels, 298), "{source} {mode}");
+            let side = (source != "flatbed").then_some(0);
+            assert!(page.bytes == right(&page, &options, 0, 0, side), "{source} {mode}");
+            assert!(is_idle(&bench), "{source} {mode}");
+        }
+    }
+}
+
+#[test]
 fn a_curve_of_ones_own_is_downloaded_for_each_color_and_forgotten_by_the_next_page() {
     let negative = (0..256).map(|shade| (255 - shade).to_string()).collect::<Vec<_>>().join(",");
     let root = |light: u8| ((f64::from(light) / 255.0).powf(1.0 / 1.8) * 255.0).round() as u8;

@@ -36,7 +36,8 @@ document feeder, one side and both; and after a cancel, Ctrl-C, `kill -9` or unp
 
 - ESC/I: transparency unit and negatives; 16 bits per sample; gamma, brightness, sharpness, color matrix and focus;
   buttons.
-- ESC/I-2: JPEG from the scanner; threshold.
+- ESC/I-2: JPEG from the scanner; threshold; gamma; buttons, with an interrupt pipe; 16 bits per sample, where the
+  scanner lists them.
 - eSCL: JPEG from the scanner. It drives any all-in-one that is driverless (AirPrint, Mopria) and has interfaces of
   class 7/1/4; docs/escl.md says what is confirmed, and by what.
 ";

@@ -6,7 +6,8 @@ use crate::support::alignment::Alignment;
 use crate::support::options::{edges, edges_of, modes, one_of, page_width, while_one_of};
 use crate::support::{fill, gamma};
 use crate::{
-    Constraint, Dpi, Identity, MM_PER_INCH, MaxArea, OptionDescriptor, Options, ProtocolError, Unit, Value, Variant,
+    Constraint, Dependence, Dpi, Identity, MM_PER_INCH, MaxArea, OptionDescriptor, Options, ProtocolError, Unit, Value,
+    Variant,
 };
 
 /// How the image comes over the wire; the driver's own options.
@@ -123,6 +124,8 @@ pub(super) struct Capabilities {
     resolutions: Numbers,
     /// The words of COL for color, gray and lineart, as far as there are.
     modes: Vec<&'static str>,
+    /// Those of which it has 16 bits a sample, too.
+    deep_modes: Vec<&'static str>,
     pub raw: bool,
     pub jpeg: bool,
     quality: Option<Numbers>,
@@ -220,6 +223,14 @@ fn modes_of(capabilities: &[Token], raw: bool) -> Vec<&'static str> {
     offered.map(|(mode, _)| mode).filter(|mode| raw || *mode != modes::LINEART).collect()
 }
 
+/// JPEG has 8 bits a sample, so 16 are there with raw images only.
+fn deep_modes_of(capabilities: &[Token], modes: &[&'static str], raw: bool) -> Vec<&'static str> {
+    let all = [(modes::COLOR, b"C048"), (modes::GRAY, b"M016")];
+    let offered =
+        all.into_iter().filter(|(mode, word)| raw && modes.contains(mode) && listed(capabilities, b"#COL", word));
+    offered.map(|(mode, _)| mode).collect()
+}
+
 /// The word of GMM for no curve.
 pub(super) const LINEAR_WORD: &str = "UG10";
 
@@ -254,6 +265,7 @@ impl Capabilities {
         Ok(Capabilities {
             places,
             resolutions,
+            deep_modes: deep_modes_of(capabilities, &modes, raw),
             modes,
             raw,
             jpeg,
@@ -284,8 +296,9 @@ impl Capabilities {
         let mut all = vec![
             OptionDescriptor::new(names::MODE, "Mode", description, one_of(&self.modes), self.modes[0].into()),
             OptionDescriptor::new(names::SOURCE, "Source", "Where the page lies.", one_of(&list), list[0].into()),
-            self.resolution(&first),
         ];
+        all.extend(self.depth());
+        all.push(self.resolution(&first));
         all.extend(edges(first.max_area()));
         let aligned = self.places.iter().find(|place| place.alignment != Alignment::Left);
         all.extend(aligned.map(|place| page_width(place.max_area())));
@@ -311,6 +324,16 @@ impl Capabilities {
         Options::varying(all, self.variants())
     }
 
+    /// Bits of a sample, where there is a choice.
+    fn depth(&self) -> Option<OptionDescriptor> {
+        let depths = Constraint::List(vec![8.into(), 16.into()]);
+        (!self.deep_modes.is_empty()).then(|| OptionDescriptor {
+            unit: Unit::Bit,
+            active_when: Some(while_one_of(names::MODE, &self.deep_modes)),
+            ..OptionDescriptor::new(names::DEPTH, "Depth", "Bits of each sample.", depths, 8.into())
+        })
+    }
+
     fn resolution(&self, place: &Place) -> OptionDescriptor {
         let numbers = self.resolutions_of(place);
         let default = Value::Int(numbers.nearest(300) as i32);
@@ -321,7 +344,7 @@ impl Capabilities {
         }
     }
 
-    /// What depends on the source.
+    /// What depends on the source, and on the depth.
     fn variants(&self) -> Vec<Variant> {
         let of = |place: &Place| {
             let resolution = self.resolution(place);
@@ -334,7 +357,23 @@ impl Capabilities {
             });
             all
         };
-        self.places.iter().flat_map(of).collect()
+        let forms = |depth: i32| {
+            let words = self.forms(depth == 16);
+            Variant {
+                option: COMPRESSION,
+                when: Dependence { on: names::DEPTH, values: vec![depth.into()] },
+                constraint: one_of(&words),
+                default: words[0].into(),
+            }
+        };
+        let forms = if self.deep_modes.is_empty() { Vec::new() } else { vec![forms(8), forms(16)] };
+        self.places.iter().flat_map(of).chain(forms).collect()
+    }
+
+    /// How images of one depth come.
+    fn forms(&self, sixteen_bits: bool) -> Vec<&'static str> {
+        let all = [(self.raw, NONE), (self.jpeg && !sixteen_bits, JPEG)];
+        all.into_iter().filter(|(has, _)| *has).map(|(_, word)| word).collect()
     }
 
     /// The curve, where there is a choice, and one's own where it takes tables.
@@ -352,8 +391,7 @@ impl Capabilities {
 
     /// How images come, where there is a choice, and how good JPEG is.
     fn compression(&self) -> Vec<OptionDescriptor> {
-        let list: Vec<&str> =
-            [(self.raw, NONE), (self.jpeg, JPEG)].into_iter().filter(|(has, _)| *has).map(|(_, word)| word).collect();
+        let list = self.forms(false);
         let description = "How the scanner sends the image; JPEG is quicker, and loses a little.";
         let mut all = vec![OptionDescriptor {
             active_when: Some(while_one_of(names::MODE, &[modes::COLOR, modes::GRAY])),
@@ -403,6 +441,11 @@ pub(super) mod tests {
         read(M7050).expect("a scanner")
     }
 
+    /// The same with 16 bits a sample.
+    pub(crate) fn deep() -> Capabilities {
+        read((M7050.0, &M7050.1.replace("C024M001M008", "C024M001M008C048M016"))).expect("a scanner")
+    }
+
     #[test]
     fn an_all_in_one_has_glass_a_feeder_and_a_resolution_for_each() {
         let mut options = m7050().options();
@@ -436,6 +479,29 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn sixteen_bits_are_offered_where_the_scanner_lists_them_and_sends_raw_images() {
+        let with =
+            |colors: &str| read((M7050.0, &M7050.1.replace("C024M001M008", colors))).expect("a scanner").options();
+        assert!(m7050().options().get("depth").is_err(), "no real scanner is known to list them");
+        let mut options = deep().options();
+        options.set_text("compression", "jpeg").expect("of 8 bits");
+        options.set_text("depth", "16").expect("offered");
+        assert_eq!(options.text("compression"), Some("None"));
+        let refused = options.set_text("compression", "jpeg").expect_err("JPEG has 8 bits").to_string();
+        assert_eq!(refused, "compression can't be jpeg; possible: only None");
+        options.set_text("mode", "lineart").expect("a mode");
+        assert_eq!(options.int("depth"), None);
+        let mut gray = with("C024M008M016");
+        assert_eq!(
+            gray.set_text("depth", "16").expect_err("gray only").to_string(),
+            "depth means nothing while mode is Color"
+        );
+        gray.set_all([("mode", "gray"), ("depth", "16")]).expect("gray");
+        let jpeg_only = (DS530.0, &*DS530.1.replace("C024M008", "C024M008C048M016"));
+        assert!(read(jpeg_only).expect("a scanner").options().get("depth").is_err());
+    }
+
+    #[test]
     fn what_makes_no_page_is_refused_in_words() {
         for (bad, what) in [
             (("", M7050.1), "there is no place for a page"),
@@ -452,7 +518,7 @@ pub(super) mod tests {
         #[test]
         fn no_answers_break_it(
             information in "(#ADF|#FB |#IMX|AREA|AMAX|RESO|d[0-9]{3}|i[0-9-]{7}|h00[0-9]){0,20}",
-            capabilities in "(#RSM|#RSS|#FMT|#COL|#JPG|#THR|LIST|RANG|RAW |JPG |C024|M001|d[0-9]{3}|i[0-9-]{7}){0,30}",
+            capabilities in "(#RSM|#RSS|#FMT|#COL|#JPG|#THR|LIST|RANG|RAW |JPG |C024|M001|C048|M016|d[0-9]{3}|i[0-9-]{7}){0,30}",
         ) {
             if let Ok(capabilities) = read((&information, &capabilities)) {
                 let _ = capabilities.options();

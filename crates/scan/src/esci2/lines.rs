@@ -21,6 +21,8 @@ pub(super) struct Lines {
     stride: usize,
     line: usize,
     keep: usize,
+    /// Samples have two bytes, the low one first.
+    sixteen_bits: bool,
     /// Lines that may come, and that came.
     asked: u32,
     came: u32,
@@ -56,7 +58,9 @@ impl Lines {
         if stride > line_bytes + 65_536 {
             return Err(ProtocolError::Width { expected, got: u32::MAX }.into());
         }
-        Ok(Lines { form, stride, line: line_bytes, keep: plan.page.bytes_per_line(), asked: plan.area.height, came: 0 })
+        let sixteen_bits = plan.page.pixels.bits_per_sample() == 16;
+        let (keep, asked) = (plan.page.bytes_per_line(), plan.area.height);
+        Ok(Lines { form, stride, line: line_bytes, keep, sixteen_bits, asked, came: 0 })
     }
 
     /// The lines of the page that there are next; `None` behind the last.
@@ -88,7 +92,8 @@ impl Lines {
         if self.came > self.asked {
             return Err(ProtocolError::Endless.into());
         }
-        Ok(Some(fit(lines, self.stride, self.line, self.keep)))
+        let lines = fit(lines, self.stride, self.line, self.keep);
+        Ok(Some(if self.sixteen_bits { high_byte_first(lines) } else { lines }))
     }
 
     /// Lines that did not come.
@@ -158,6 +163,13 @@ fn fit(lines: Bytes, stride: usize, line: usize, keep: usize) -> Bytes {
         all.resize(all.len() + keep.saturating_sub(line), 0xff);
     }
     all.into()
+}
+
+/// Samples as a page has them, of samples as the scanner sends them.
+fn high_byte_first(lines: Bytes) -> Bytes {
+    let mut lines = Vec::from(lines);
+    lines.chunks_exact_mut(2).for_each(<[u8]>::reverse);
+    lines.into()
 }
 
 /// Bytes of the largest piece of a page that is handed on at once.

@@ -27,9 +27,11 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(capabilities: &Capabilities, options: &Options) -> Result<Plan, AreaError> {
-        let pixels = match options.text(names::MODE) {
-            Some(modes::LINEART) => Pixels::Bit,
-            Some(modes::GRAY) => Pixels::Gray8,
+        let pixels = match (options.text(names::MODE), options.int(names::DEPTH)) {
+            (Some(modes::LINEART), _) => Pixels::Bit,
+            (Some(modes::GRAY), Some(16)) => Pixels::Gray16,
+            (Some(modes::GRAY), _) => Pixels::Gray8,
+            (_, Some(16)) => Pixels::Rgb16,
             _ => Pixels::Rgb8,
         };
         let place = capabilities.place(options.text(names::SOURCE));
@@ -71,8 +73,10 @@ impl Plan {
         let dpi = integer(self.page.dpi.0.0);
         let color = match color {
             Pixels::Bit => "M001",
-            Pixels::Gray8 | Pixels::Gray16 => "M008",
-            Pixels::Rgb8 | Pixels::Rgb16 => "C024",
+            Pixels::Gray8 => "M008",
+            Pixels::Gray16 => "M016",
+            Pixels::Rgb8 => "C024",
+            Pixels::Rgb16 => "C048",
         };
         all += &format!("#RSM{dpi}#RSS{dpi}#COL{color}#FMT{}", if self.is_jpeg { "JPG " } else { "RAW " });
         let small = |name| options.int(name).and_then(|value| u32::try_from(value).ok());
@@ -134,7 +138,7 @@ fn fit(wanted: PixelArea, pixels: Pixels, most: u32, longest: u32) -> Result<Pix
 
 #[cfg(test)]
 mod tests {
-    use super::super::capabilities::tests::m7050;
+    use super::super::capabilities::tests::{deep, m7050};
     use super::*;
 
     fn plan(values: &[(&str, &str)]) -> Result<Plan, AreaError> {
@@ -179,6 +183,21 @@ mod tests {
         assert!(text(&both).starts_with("#ADFDPLX#RSMi0000300#RSSi0000300#COLC024#FMTJPG #JPGd080#GMMUG18#PAGd002"));
         let bits = plan(&[("mode", "lineart"), ("threshold", "90")]).expect("a page");
         assert!(text(&bits).contains("#COLM001#FMTRAW #THRd090#PAG"));
+    }
+
+    #[test]
+    fn sixteen_bits_have_their_own_colors_and_come_raw() {
+        let capabilities = deep();
+        let mut options = capabilities.options();
+        for (mode, pixels, words) in
+            [("color", Pixels::Rgb16, "#COLC048#FMTRAW #"), ("gray", Pixels::Gray16, "#COLM016#FMTRAW #")]
+        {
+            options.set_all([("mode", mode), ("depth", "16")]).expect("offered");
+            let plan = Plan::new(&capabilities, &options).expect("a page");
+            assert!(text(&plan).contains(words), "{}", text(&plan));
+            assert_eq!((plan.page.pixels, plan.is_jpeg), (pixels, false));
+            assert_eq!(plan.line_bytes(), 2 * pixels.channels() as usize * 3510);
+        }
     }
 
     #[test]

@@ -20,29 +20,51 @@ pub(super) struct Image {
 
 #[derive(Debug)]
 enum Form {
-    Raw { lines: Lines, next: u32, ready: Vec<u8> },
+    Raw { lines: Box<Lines>, next: u32, ready: Vec<u8> },
     Jpeg(Box<Jpeg<Lines>>),
 }
 
 /// The lines of a page in the colours asked for.
 #[derive(Debug)]
 struct Lines {
-    rows: Rows<u8>,
+    rows: AnyRows,
     colour: Colour,
     threshold: u8,
     curves: Option<Box<Curves>>,
     next: u32,
 }
 
+#[derive(Debug)]
+enum AnyRows {
+    Eight(Rows<u8>),
+    /// Low byte first on the wire.
+    Sixteen(Rows<u16>),
+}
+
 impl LineSource for Lines {
     fn line(&mut self, into: &mut Vec<u8>) {
-        let row = self.rows.row(self.next);
+        let at = self.next;
         self.next += 1;
+        let row = match &mut self.rows {
+            AnyRows::Eight(rows) => rows.row(at),
+            AnyRows::Sixteen(rows) => {
+                let row = rows.row(at);
+                match self.colour {
+                    Colour::Gray16 => into.extend(row.iter().flat_map(|pixel| u16::luma(*pixel).to_le_bytes())),
+                    _ => into.extend(row.as_flattened().iter().flat_map(|sample| sample.to_le_bytes())),
+                }
+                return;
+            }
+        };
         match (self.colour, &self.curves) {
-            (Colour::Rgb, None) => into.extend(row.as_flattened()),
-            (Colour::Rgb, Some(curves)) => into.extend(row.iter().flat_map(|pixel| curves.color(*pixel))),
-            (Colour::Gray, None) => into.extend(row.iter().map(|pixel| u8::luma(*pixel))),
-            (Colour::Gray, Some(curves)) => into.extend(row.iter().map(|pixel| curves.gray(u8::luma(*pixel)))),
+            (Colour::Rgb | Colour::Rgb16, None) => into.extend(row.as_flattened()),
+            (Colour::Rgb | Colour::Rgb16, Some(curves)) => {
+                into.extend(row.iter().flat_map(|pixel| curves.color(*pixel)))
+            }
+            (Colour::Gray | Colour::Gray16, None) => into.extend(row.iter().map(|pixel| u8::luma(*pixel))),
+            (Colour::Gray | Colour::Gray16, Some(curves)) => {
+                into.extend(row.iter().map(|pixel| curves.gray(u8::luma(*pixel))))
+            }
             (Colour::Bit, _) => into.extend(row.chunks(8).map(|pixels| {
                 let bit = |pixel: &[u8; 3]| u8::from(u8::luma(*pixel) >= self.threshold);
                 pixels.iter().enumerate().fold(0, |byte, (at, pixel)| byte | bit(pixel) << (7 - at))
@@ -55,14 +77,20 @@ impl Image {
     /// Of the glass from `shift` lines further down on.
     pub(super) fn new(glass: &Glass, settings: &Settings, jpeg: JpegSetup, shift: u32) -> Result<Image, GlassError> {
         let [left, top, width, asked] = settings.area;
-        let rows = glass.rows_below(View { dpi: settings.dpi, left, top, width, height: asked }, shift)?;
+        let view = View { dpi: settings.dpi, left, top, width, height: asked };
+        let rows = match settings.colour {
+            Colour::Rgb16 | Colour::Gray16 => AnyRows::Sixteen(glass.rows_below(view, shift)?),
+            Colour::Rgb | Colour::Gray | Colour::Bit => AnyRows::Eight(glass.rows_below(view, shift)?),
+        };
         let end = glass.sheet_height(settings.dpi.1);
         let height = end.map_or(asked, |end| end.saturating_sub(top).clamp(1, asked));
         let (colour, threshold, curves) = (settings.colour, settings.threshold, settings.curves());
         let lines = Lines { rows, colour, threshold, curves, next: 0 };
         let line_bytes = match settings.colour {
             Colour::Rgb => 3 * width as usize,
+            Colour::Rgb16 => 6 * width as usize,
             Colour::Gray => width as usize,
+            Colour::Gray16 => 2 * width as usize,
             Colour::Bit => (width as usize).div_ceil(8),
         };
         let dummy_bytes = if settings.jpeg { 0 } else { line_bytes.next_multiple_of(ALIGNMENT) - line_bytes };
@@ -85,7 +113,7 @@ impl Image {
             };
             Form::Jpeg(Box::new(Jpeg::new(form, lines)))
         } else {
-            Form::Raw { lines, next: 0, ready: Vec::new() }
+            Form::Raw { lines: Box::new(lines), next: 0, ready: Vec::new() }
         };
         Ok(Image { form, width, asked, height, dummy_bytes })
     }

@@ -68,6 +68,8 @@ pub struct Esci2Setup {
     pub conditions: Conditions,
     /// Gamma tables that a host downloads are applied.
     pub applies_tables: bool,
+    /// It lists `C048` and `M016`, 16 bits a sample, which no real scanner is known to do: raw, the low byte first.
+    pub sixteen_bits: bool,
     /// It has an interrupt pipe, over which it tells of its buttons.
     pub events: bool,
     /// The feeder takes two sheets at once.
@@ -90,6 +92,7 @@ impl Default for Esci2Setup {
             chunks: Chunks::default(),
             conditions: Conditions::default(),
             applies_tables: false,
+            sixteen_bits: false,
             events: false,
             double_feed: false,
             jam_at: None,
@@ -170,7 +173,7 @@ impl Esci2 {
             descriptors: descriptors(&setup),
             panel: Panel::new(setup.conditions.clone()),
             feeder,
-            settings: Settings::new(setup.formats, setup.applies_tables),
+            settings: Settings::new(setup.formats, setup.applies_tables, setup.sixteen_bits),
             session: Session::Out,
             parser: Parser::Start,
             plugged: None,
@@ -286,7 +289,9 @@ impl Esci2 {
         }
         match code {
             b"INFO" => self.reply(code, "", Settings::information("PX-M7050", self.setup.alignment).into_bytes()),
-            b"CAPA" => self.reply(code, "", Settings::capabilities(self.setup.formats).into_bytes()),
+            b"CAPA" => {
+                self.reply(code, "", Settings::capabilities(self.setup.formats, self.setup.sixteen_bits).into_bytes())
+            }
             // Nothing is different on the back.
             b"CAPB" | b"RESB" => self.reply(code, "", Vec::new()),
             b"RESA" => self.reply(code, "#parOK  ", self.settings.now().into_bytes()),
@@ -450,7 +455,7 @@ impl Model for Esci2 {
     fn reset(&mut self) {
         self.session = Session::Out;
         self.parser = Parser::Start;
-        self.settings = Settings::new(self.setup.formats, self.setup.applies_tables);
+        self.settings = Settings::new(self.setup.formats, self.setup.applies_tables, self.setup.sixteen_bits);
         self.homing = false;
         self.inbox.clear();
         self.outbox.clear();

@@ -28,6 +28,32 @@ pub(super) enum Colour {
     Rgb,
     Gray,
     Bit,
+    /// The same with 16 bits a sample.
+    Rgb16,
+    Gray16,
+}
+
+impl Colour {
+    const ALL: [(Colour, &'static [u8; 4]); 5] = [
+        (Colour::Rgb, b"C024"),
+        (Colour::Gray, b"M008"),
+        (Colour::Bit, b"M001"),
+        (Colour::Rgb16, b"C048"),
+        (Colour::Gray16, b"M016"),
+    ];
+
+    fn of(word: &[u8; 4]) -> Option<Colour> {
+        Colour::ALL.into_iter().find(|(_, known)| *known == word).map(|(colour, _)| colour)
+    }
+
+    fn word(self) -> &'static str {
+        let word = Colour::ALL.into_iter().find(|(colour, _)| *colour == self).map(|(_, word)| word);
+        word.and_then(|word| std::str::from_utf8(word).ok()).expect("every colour has a word")
+    }
+
+    fn is_deep(self) -> bool {
+        matches!(self, Colour::Rgb16 | Colour::Gray16)
+    }
 }
 
 /// The forms in which this one sends images.
@@ -109,6 +135,7 @@ impl Curves {
 pub(super) struct Settings {
     formats: Formats,
     applies_tables: bool,
+    sixteen_bits: bool,
     curves: Box<Curves>,
     pub from: From,
     pub dpi: (u32, u32),
@@ -125,10 +152,11 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(formats: Formats, applies_tables: bool) -> Settings {
+    pub(super) fn new(formats: Formats, applies_tables: bool, sixteen_bits: bool) -> Settings {
         Settings {
             formats,
             applies_tables,
+            sixteen_bits,
             curves: Curves::straight(),
             from: From::Flatbed,
             dpi: (75, 75),
@@ -165,12 +193,7 @@ impl Settings {
             (b"#RSM", [TokenValue::Number(dpi)]) => self.dpi.0 = small(dpi, 1200)?,
             (b"#RSS", [TokenValue::Number(dpi)]) => self.dpi.1 = small(dpi, 2400)?,
             (b"#COL", [TokenValue::Word(word)]) => {
-                self.colour = match word {
-                    b"C024" => Colour::Rgb,
-                    b"M008" => Colour::Gray,
-                    b"M001" => Colour::Bit,
-                    _ => return None,
-                }
+                self.colour = Colour::of(word).filter(|colour| self.sixteen_bits || !colour.is_deep())?;
             }
             (b"#FMT", [TokenValue::Word(word)]) => {
                 self.jpeg = match word {
@@ -197,7 +220,7 @@ impl Settings {
         Some(())
     }
 
-    /// The downloaded curves, while they are in force.
+    /// The downloaded curves, while they are in force. They have 256 shades, and change samples of 8 bits only.
     pub(super) fn curves(&self) -> Option<Box<Curves>> {
         (self.applies_tables && self.gamma == *b"UG10").then(|| self.curves.clone())
     }
@@ -211,7 +234,7 @@ impl Settings {
             && DOWN.contains(&self.dpi.1)
             && self.dpi.0 <= most
             && self.formats.has(self.jpeg)
-            && !(self.jpeg && self.colour == Colour::Bit)
+            && !(self.jpeg && (self.colour == Colour::Bit || self.colour.is_deep()))
             && fits(x, width, AREA.0, self.dpi.0)
             && fits(y, height, AREA.1, self.dpi.1)
             // A page of JPEG, and a line of bits, can't be cut anywhere else.
@@ -238,12 +261,13 @@ impl Settings {
         )
     }
 
-    pub(super) fn capabilities(formats: Formats) -> String {
+    pub(super) fn capabilities(formats: Formats, sixteen_bits: bool) -> String {
         let list = |all: &[u32]| all.iter().map(|dpi| number(*dpi)).collect::<String>();
         format!(
-            "#ADFDPLX#ADFPEDT#ADFRSMSLISTd600#FB RSMSLISTd300d600i0001200#COLLISTC024M001M008#FMTLIST{}\
+            "#ADFDPLX#ADFPEDT#ADFRSMSLISTd600#FB RSMSLISTd300d600i0001200#COLLISTC024M001M008{}#FMTLIST{}\
              #JPGRANGd001d100#THRRANGd000d255#GMMLISTUG10UG18#GMTLISTRED GRN BLU MONO#CMXLISTUNITUM08\
              #RSMLIST{}#RSSLIST{}",
+            if sixteen_bits { "C048M016" } else { "" },
             formats.list(),
             list(&ACROSS),
             list(&DOWN),
@@ -256,11 +280,7 @@ impl Settings {
             From::Feeder { duplex: false } => "#ADF",
             From::Feeder { duplex: true } => "#ADFDPLX",
         };
-        let colour = match self.colour {
-            Colour::Rgb => "C024",
-            Colour::Gray => "M008",
-            Colour::Bit => "M001",
-        };
+        let colour = self.colour.word();
         let area: String = self.area.iter().map(|side| number(*side)).collect();
         format!(
             "{from}#COL{colour}#FMT{}#JPG{}#THR{}#GMM{}#RSM{}#RSS{}#PAG{}#BSZ{}#ACQ{area}",

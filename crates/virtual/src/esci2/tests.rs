@@ -123,6 +123,23 @@ fn a_raw_page_is_the_glass_with_dummy_bytes_behind_every_line() {
 }
 
 #[test]
+fn sixteen_bits_come_low_byte_first_where_it_has_them() {
+    let deep = COLOUR.replace("C024", "C048");
+    let mut host = Host::in_session(Esci2Setup::default());
+    assert_eq!(host.ask("PARA", &deep).0, "PARA#parFAIL");
+    let mut host = Host::in_session(Esci2Setup { sixteen_bits: true, ..Esci2Setup::default() });
+    assert_eq!(host.ask("PARA", &deep.replace("RAW ", "JPG ")).0, "PARA#parFAIL", "JPEG has 8 bits");
+    host.set(&deep);
+    host.ask("TRDT", "");
+    host.ask("IMG", "");
+    let (_, page) = host.ask("IMG", "");
+    let view = View { dpi: (75, 75), left: 10, top: 20, width: 101, height: 1 };
+    let samples = Glass::chart().render(&view, Mode::Color, Bits::Sixteen).expect("the chart");
+    let line: Vec<u16> = page[..606].chunks(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+    assert_eq!(line, samples);
+}
+
+#[test]
 fn both_sides_of_a_sheet_come_by_turns() {
     let mut host = Host::in_session(Esci2Setup { sheets: 1, ..Esci2Setup::default() });
     host.set("#ADFDPLX#RSMd075#RSSd075#COLM008#FMTRAW #ACQd000d000d400d020#BSZi0004000#PAGd000");

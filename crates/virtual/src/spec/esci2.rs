@@ -28,6 +28,7 @@ pub(super) const ESCI2: ModelSpec = ModelSpec {
         Key { name: "restart", value: "yes|no", about: "restart intervals in JPEG [yes]" },
         Key { name: "chunk", value: "BYTES", about: "image data in a reply [as many as #BSZ allows]" },
         Key { name: "first-chunk", value: "BYTES", about: "and in the first of a page" },
+        Key { name: "depth", value: "8|16", about: "bits of a sample that it has at most [8]" },
         Key { name: "tables", value: "yes|no", about: "applies gamma tables that are downloaded [no]" },
         Key { name: "warmup", value: "SECONDS", about: "how long its lamp warms up" },
         Key { name: "busy", value: "SECONDS|always", about: "in use from elsewhere" },
@@ -79,6 +80,7 @@ fn build_esci2(values: &mut Values) -> Result<Built, SpecError> {
     setup.jpeg.sampling = values.read("sampling", "444, 422 or 420", Sampling::parse)?.unwrap_or_default();
     setup.jpeg.restarts = values.read("restart", "yes or no", either("yes", "no"))?.unwrap_or(true);
     setup.applies_tables = values.read("tables", "yes or no", either("yes", "no"))?.unwrap_or(false);
+    setup.sixteen_bits = values.read("depth", "8 or 16", either("16", "8"))?.unwrap_or(false);
     let bytes = |text: &str| faults::parse_bytes(text).and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0);
     setup.chunks.every = values.read("chunk", "bytes, not 0", bytes)?;
     setup.chunks.first = values.read("first-chunk", "bytes, not 0", bytes)?;

@@ -408,7 +408,7 @@ mod tests {
                     cable=4";
         assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("X"));
         let spec = "esci2,sheets=0,sheet=a5,align=right,formats=jpeg,frame=dnl,sampling=420,restart=no,chunk=256k,\
-                    first-chunk=100,warmup=1,busy=2,cover=open,paper=double,lamp=dead,serial=Y,\
+                    first-chunk=100,depth=16,warmup=1,busy=2,cover=open,paper=double,lamp=dead,serial=Y,\
                     fault=fatal@1,fault=cancel@2,fault=jam@3k,slow=1M";
         assert_eq!(parse(spec).expect("all good").descriptors().serial.as_deref(), Some("Y"));
         let spec = "escl,adf=2,duplex=yes,interfaces=3,layout=alternate,formats=pdf+raw,framing=length,chunk=512,\
