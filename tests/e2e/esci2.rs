@@ -88,3 +88,20 @@ fn a_program_killed_at_any_message_leaves_the_scanner_usable() {
         }
     }
 }
+
+#[test]
+fn sixteen_bits_are_in_the_file_where_the_scanner_has_them_and_eight_are_what_every_scanner_has() {
+    let small = ["scan", "-r", "75", "--area", "0,0,40,40", "-o", "page.png"];
+    let depth_of_file = |rig: &Rig| std::fs::read(rig.path("page.png")).expect("a page")[24];
+    let rig = Rig::new("esci2,depth=16");
+    for mode in ["color", "gray"] {
+        rig.done(&[&small[..], &["--mode", mode, "--depth", "16"]].concat());
+        assert_eq!(depth_of_file(&rig), 16, "{mode}");
+    }
+    let rig = Rig::new("esci2");
+    rig.done(&[&small[..], &["--depth", "8"]].concat());
+    assert_eq!(depth_of_file(&rig), 8);
+    let ended = rig.run(&[&small[..], &["--depth", "16"]].concat());
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("this scanner has 8 bits per sample, and no other depth"), "{}", ended.stderr);
+}

@@ -77,6 +77,20 @@ fn a_file_that_can_not_be_written_is_found_before_anything_is_scanned() {
 }
 
 #[test]
+fn a_disk_that_is_full_is_said_with_the_name_of_the_file() {
+    let rig = Rig::new("esci,adf=5");
+    for format in ["png", "tiff", "pdf", "jpeg", "pnm"] {
+        for source in ["flatbed", "adf"] {
+            let scan = ["scan", "--pages", "1", "--source", source, "-r", "75", "--area", "0,0,100,100"];
+            let ended = rig.run(&[&scan[..], &["--format", format, "-o", "/dev/full"]].concat());
+            assert_eq!(ended.code, Some(8), "{format}: {}", ended.stderr);
+            let words = "can't write /dev/full: No space left on device";
+            assert!(ended.stderr.contains(words), "{format}: {}", ended.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_scanner_that_is_not_there_is_said_so_by_every_command() {
     let rig = Rig::new("esci");
     for command in ["status", "options", "scan -o page.png", "cancel", "wait-event", "reset", "raw read"] {

@@ -29,6 +29,8 @@ pub enum Failure {
     NoFormat { name: String },
     #[error("{flag} and --set {option}=... set the same option; use one of them")]
     Conflict { flag: &'static str, option: String },
+    #[error("this scanner has 8 bits per sample, and no other depth")]
+    Depth,
     #[error("{0} needs a file per page: put %d into the file name, as in -o page-%03d.png")]
     NotNumbered(&'static str),
     /// Several pages, for a format that holds one.

@@ -21,6 +21,9 @@ use super::interrupt::Interrupts;
 pub enum OutputError {
     #[error("can't write {}: {source}", path.display())]
     Create { path: PathBuf, source: io::Error },
+    /// In the middle of it, or at its end: a full disk.
+    #[error("can't write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
     #[error("{} is a directory", .0.display())]
     Folder(PathBuf),
     /// Out of file descriptors.

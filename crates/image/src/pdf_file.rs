@@ -32,6 +32,8 @@ const EACH: usize = 4;
 #[derive(Debug)]
 pub struct PdfFile {
     quality: Quality,
+    /// The most bytes in front of an object.
+    most: u64,
     state: PdfState,
     /// Where each object is, the first one being 1; 0: not written yet.
     objects: Vec<u64>,
@@ -69,7 +71,7 @@ enum Picture {
 
 impl PdfFile {
     pub fn new(out: Out, quality: Quality) -> PdfFile {
-        PdfFile { quality, state: PdfState::Between(out), objects: vec![0; INFO], pages: 0 }
+        PdfFile { quality, most: MOST, state: PdfState::Between(out), objects: vec![0; INFO], pages: 0 }
     }
 
     /// What it would be written to, of one of which nothing is.
@@ -198,11 +200,12 @@ impl PdfFile {
 
     /// Writes the beginning of an object, or all of it, and remembers where it is.
     fn object(&mut self, out: &mut Out, number: usize, text: &str) -> Result<(), ImageError> {
-        if out.written() > MOST {
-            return Err(ImageError::TooLarge {
-                format: FileFormat::Pdf,
-                most: "10 GB; without --quality lossless it is much smaller",
-            });
+        if out.written() > self.most {
+            let most = match self.quality {
+                Quality::Lossless => "10 GB; without --quality lossless it is much smaller",
+                _ => "10 GB; use several files",
+            };
+            return Err(ImageError::TooLarge { format: FileFormat::Pdf, most });
         }
         self.objects.resize(self.objects.len().max(number), 0);
         self.objects[number - 1] = out.written();
@@ -279,5 +282,27 @@ mod tests {
         assert_eq!(points(2550, Dpi(300)), "612");
         assert_eq!(points(2480, Dpi(300)), "595.2");
         assert_eq!(points(1, Dpi(1200)), "0.06");
+    }
+
+    #[test]
+    fn a_file_beyond_what_its_table_can_count_is_refused_and_told_what_makes_it_smaller() {
+        let page = PageFormat { width: 64, height: Some(64), pixels: Pixels::Rgb8, dpi: (Dpi(300), Dpi(300)) };
+        for (quality, most) in [
+            (Quality::Lossless, "a PDF can have at most 10 GB; without --quality lossless it is much smaller"),
+            (Quality::Jpeg(85), "a PDF can have at most 10 GB; use several files"),
+        ] {
+            let mut file = PdfFile { most: 500, ..PdfFile::new(Out::through(std::io::sink()), quality) };
+            // Noise, which nothing makes smaller.
+            let mut shade = 1u32;
+            let mut noise = || {
+                shade = shade.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (shade >> 24) as u8
+            };
+            let lines: Vec<u8> = (0..page.bytes_per_line() * 64).map(|_| noise()).collect();
+            file.begin(&page, 64).expect("below the limit");
+            file.lines(&lines).expect("a picture of any length");
+            let refused = file.end_page().expect_err("beyond the limit").to_string();
+            assert_eq!(refused, most);
+        }
     }
 }

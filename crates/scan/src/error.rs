@@ -38,8 +38,8 @@ pub enum ScanError {
     /// It sent an image that can't be decoded.
     #[error(transparent)]
     Image(#[from] JpegError),
-    /// The back of a sheet could not be kept until it is asked for.
-    #[error("keep the back of the sheet in a temporary file: {0}")]
+    /// The back of a sheet could not be kept until it is asked for, in the folder for temporary files.
+    #[error("keep the back of the sheet in {folder} (TMPDIR): {0}", folder = std::env::temp_dir().display())]
     Spool(#[source] std::io::Error),
     /// The scanner said nothing, for as long as one may wait.
     #[error("the scanner did not answer {during} for {} s", after.as_secs())]

@@ -158,6 +158,14 @@ impl SinkError {
         SinkError(error.into())
     }
 
+    /// The sink's error as what it is.
+    ///
+    /// # Errors
+    /// With itself, where it is something else.
+    pub fn downcast<E: Error + 'static>(self) -> Result<E, SinkError> {
+        self.0.downcast().map(|error| *error).map_err(SinkError)
+    }
+
     /// The sink's error, to be downcast.
     pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.0

@@ -18,7 +18,7 @@ impl From<&Failure> for Exit {
             Failure::Client(error) => of_client(error),
             Failure::Scan(error) => of_scan(error),
             Failure::Setting(_) | Failure::NoFormat { .. } | Failure::TooLong => Exit::Usage,
-            Failure::Conflict { .. } | Failure::NotNumbered(_) => Exit::Usage,
+            Failure::Conflict { .. } | Failure::NotNumbered(_) | Failure::Depth => Exit::Usage,
             Failure::OnePage { .. } | Failure::Quality(_) | Failure::Unwritable(_) => Exit::Usage,
             Failure::InPage { source, .. } => Exit::from(&**source),
             Failure::Output(error) => of_output(error),
@@ -62,6 +62,7 @@ fn of_output(error: &OutputError) -> Exit {
         }
         OutputError::Closed => Exit::Io,
         OutputError::Create { source, .. }
+        | OutputError::Write { source, .. }
         | OutputError::NotReplaceable { source, .. }
         | OutputError::Finish { source, .. }
         | OutputError::Writer(source) => of_io(source),

@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use usbscan_image::{FileFormat, PageWriter, Quality};
+use usbscan_image::{FileFormat, ImageError, PageWriter, Quality};
 use usbscan_scan::{Flow, PageFormat, PageSink, SinkError};
 
 use super::super::failure::Failure;
 use super::super::interrupt::Interrupts;
-use super::super::output::{Output, TempFileGuard};
+use super::super::output::{Output, OutputError, TempFileGuard};
 use super::destination::Destination;
 
 #[derive(Debug)]
@@ -172,7 +172,7 @@ impl Files {
     fn close(&mut self, page: u32) -> Result<Option<Written>, Failure> {
         let written = self.written(page);
         let Some(Open { output, writer }) = self.open.take() else { return Ok(None) };
-        writer.finish()?;
+        writer.finish().map_err(|error| self.named(page, error))?;
         let bytes = output.length();
         output.finish()?;
         Ok(written.map(|written| Written { complete: true, bytes, ..written }))
@@ -186,15 +186,18 @@ impl PageSink for Files {
             Some(open) => open,
             None => self.open_next().map_err(of_file)?,
         };
-        self.open.insert(open).writer.begin(format)
+        let begun = self.open.insert(open).writer.begin(format);
+        begun.map_err(|error| self.named_in_sink(error))
     }
 
     fn lines(&mut self, lines: &[u8]) -> Result<Flow, SinkError> {
-        self.writer()?.lines(lines)
+        let taken = self.writer()?.lines(lines);
+        taken.map_err(|error| self.named_in_sink(error))
     }
 
     fn end(&mut self) -> Result<(), SinkError> {
-        self.writer()?.end()
+        let taken = self.writer()?.end();
+        taken.map_err(|error| self.named_in_sink(error))
     }
 
     fn takes_jpeg(&self, format: &PageFormat) -> bool {
@@ -202,7 +205,8 @@ impl PageSink for Files {
     }
 
     fn jpeg(&mut self, bytes: &[u8]) -> Result<Flow, SinkError> {
-        self.writer()?.jpeg(bytes)
+        let taken = self.writer()?.jpeg(bytes);
+        taken.map_err(|error| self.named_in_sink(error))
     }
 
     fn takes_pdf(&self, _format: &PageFormat) -> bool {
@@ -210,14 +214,33 @@ impl PageSink for Files {
     }
 
     fn pdf(&mut self, bytes: &[u8]) -> Result<Flow, SinkError> {
-        self.writer()?.pdf(bytes)
+        let taken = self.writer()?.pdf(bytes);
+        taken.map_err(|error| self.named_in_sink(error))
     }
 }
 
 impl Files {
     fn writer(&mut self) -> Result<&mut PageWriter, SinkError> {
-        let open = self.open.as_mut().ok_or(usbscan_image::ImageError::NotBegun)?;
+        let open = self.open.as_mut().ok_or(ImageError::NotBegun)?;
         Ok(&mut open.writer)
+    }
+
+    /// An error with the name of the file that could not be written.
+    fn named(&self, page: u32, error: ImageError) -> Failure {
+        match error {
+            ImageError::Write(source) => {
+                let path = self.destination.of_page(page).unwrap_or_else(|| "standard output".into());
+                OutputError::Write { path, source }.into()
+            }
+            other => other.into(),
+        }
+    }
+
+    fn named_in_sink(&self, error: SinkError) -> SinkError {
+        match error.downcast::<ImageError>() {
+            Ok(error) => of_file(self.named(self.next(), error)),
+            Err(error) => error,
+        }
     }
 }
 

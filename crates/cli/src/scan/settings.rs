@@ -31,8 +31,12 @@ pub fn apply(options: &mut Options, args: &Scan) -> Result<(), Failure> {
         };
         options.set(names::MODE, word.into())?;
     }
-    if let Some(depth) = args.depth {
-        options.set_text(names::DEPTH, &depth.to_string())?;
+    match args.depth {
+        // A scanner without the option has no other depth.
+        Some(8) if options.get(names::DEPTH).is_err() => {}
+        Some(_) if options.get(names::DEPTH).is_err() => return Err(Failure::Depth),
+        Some(depth) => options.set_text(names::DEPTH, &depth.to_string())?,
+        None => {}
     }
     if let Some(resolution) = args.resolution {
         apply_resolution(options, resolution)?;
