@@ -19,7 +19,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "usbscan-cli",
-        &["usbscan-client", "usbscan-daemon", "usbscan-image", "usbscan-scan", "usbscan-virtual", "usbscan-wire"],
+        &[
+            "usbscan-client",
+            "usbscan-daemon",
+            "usbscan-escl",
+            "usbscan-image",
+            "usbscan-scan",
+            "usbscan-virtual",
+            "usbscan-wire",
+        ],
     ),
     ("usbscan-daemon", &["usbscan-escl", "usbscan-shm", "usbscan-usb", "usbscan-wire"]),
     ("usbscan-shm", &[]),

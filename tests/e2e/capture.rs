@@ -139,6 +139,36 @@ fn a_report_has_no_picture_and_no_serial_number_and_can_be_played() {
 }
 
 #[test]
+fn a_report_of_jpeg_pages_can_be_played_and_shows_gray_in_each_protocol() {
+    for (spec, source) in [
+        ("esci2,sheets=1,sheet=a5,align=left,sampling=422,chunk=3000,first-chunk=100", "adf"),
+        ("esci2,restart=no,frame=right,sampling=420", "flatbed"),
+        ("escl,chunk=700", "flatbed"),
+        ("escl,framing=length,restart=no", "flatbed"),
+    ] {
+        let rig = Rig::new(spec);
+        let mut scan = vec!["scan", "-r", "75", "--area", "0,0,100,250", "--source", source];
+        if spec.starts_with("esci2") {
+            scan.extend(["--set", "compression=JPEG"]);
+        }
+        let capture = Program::start(&mut rig.usbscan(&["capture", "--for-report", "-o", "report.pcapng"]));
+        eventually("the capture begins", || {
+            fs::metadata(rig.path("report.pcapng")).is_ok_and(|about| about.len() > 500)
+        });
+        rig.done(&[&scan[..], &["-o", "page-%d.png"]].concat());
+        end(capture);
+        let replay = ["--virtual=replay,file=report.pcapng"];
+        let played = [&replay[..], &scan, &["-o", "gray-%d.png", "--pages", "1"]].concat();
+        let ended = rig.run(&played);
+        assert_eq!(ended.code, Some(0), "{spec}: {}", ended.stderr);
+        let (page, gray) = (Page::read_png(&rig.path("page-1.png")), Page::read_png(&rig.path("gray-1.png")));
+        assert_eq!((page.width, page.height), (gray.width, gray.height), "{spec}");
+        assert!(page.samples.iter().any(|sample| *sample != 128), "{spec}");
+        assert!(gray.samples.iter().all(|sample| *sample == 128), "{spec}: all of it is gray");
+    }
+}
+
+#[test]
 fn what_is_no_capture_is_refused_in_words() {
     let rig = Rig::new("loopback");
     fs::write(rig.path("text"), "this is no capture").unwrap();

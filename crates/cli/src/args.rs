@@ -280,7 +280,7 @@ pub struct Capture {
     #[arg(short, long, value_name = "FILE.pcapng|-")]
     pub output: PathBuf,
 
-    /// Make a file for a public report: picture data are zeros, serial numbers are X, and `doctor --json` is inside
+    /// Make a file for a public report: pictures are gray or zeros, serial numbers are X, and `doctor --json` is inside
     #[arg(long)]
     pub for_report: bool,
 }

@@ -1,6 +1,15 @@
-//! `usbscan capture --for-report`: takes out of a capture what does not belong into a public report. Picture data become
-//! zeros and serial numbers become X, lengths stay, and the file begins with a comment that holds `usbscan doctor --json`.
-//! A filter of pcapng blocks as the daemon writes them; no I/O.
+//! `usbscan capture --for-report`: takes out of a capture what does not belong into a public report. JPEG pictures become gray,
+//! other picture data zeros, and serial numbers X; lengths stay, so that the capture can be replayed; and the file begins
+//! with a comment that holds `usbscan doctor --json`. A filter of pcapng blocks as the daemon writes them; no I/O.
+
+mod gray_jpeg;
+mod response;
+mod texts;
+
+use std::collections::HashMap;
+
+use gray_jpeg::GrayJpeg;
+use response::Response;
 
 /// Bytes of the header that Linux's usbmon puts in front of each record (LINKTYPE_USB_LINUX_MMAPPED).
 const USBMON_HEADER: usize = 64;
@@ -24,8 +33,70 @@ pub struct ReportFilter {
     serials: Vec<Vec<u8>>,
     /// The start of a block whose end has not arrived.
     rest: Vec<u8>,
+    /// By the address of the endpoint.
+    pipes: HashMap<u8, Pipe>,
+}
+
+/// What is known of a bulk-in endpoint.
+#[derive(Debug, Default)]
+struct Pipe {
     /// The last answer was picture data, so what follows without another command is too.
     in_picture: bool,
+    /// Bytes of image data that a scanner with ESC/I-2 has announced, and that have not come.
+    announced: usize,
+    /// They are of the back.
+    is_back: bool,
+    /// The pictures that they belong to: of the front and of the back.
+    pictures: [Option<Box<GrayJpeg>>; 2],
+    response: Response,
+}
+
+impl Pipe {
+    fn filter(&mut self, data: &mut [u8]) {
+        if self.response.takes(data) {
+            return self.response.cover(data);
+        }
+        let due = self.announced.min(data.len());
+        if due > 0 {
+            self.announced -= due;
+            let picture = &mut self.pictures[usize::from(self.is_back)];
+            return match picture {
+                Some(picture) => picture.cover(&mut data[..due]),
+                None => data[..due].fill(0),
+            };
+        }
+        if let Some(image) = Image::parse(data) {
+            (self.announced, self.is_back) = (image.bytes, image.is_back);
+            if image.begins {
+                self.pictures[usize::from(image.is_back)] = Some(Box::new(GrayJpeg::new()));
+            }
+            return;
+        }
+        if is_text(data) && !self.in_picture {
+            return texts::cover_token(data);
+        }
+        self.in_picture = !data.is_empty() && (data.len() > LONGEST_REPLY || self.in_picture);
+        if self.in_picture {
+            blank(data);
+        }
+    }
+}
+
+/// The reply to IMG (ESC/I-2): 64 bytes of text, in front of image data.
+struct Image {
+    bytes: usize,
+    is_back: bool,
+    /// It is the first of its picture.
+    begins: bool,
+}
+
+impl Image {
+    fn parse(data: &[u8]) -> Option<Image> {
+        let length = data.strip_prefix(b"IMG x").filter(|_| data.len() == 64)?.first_chunk::<7>()?;
+        let bytes = usize::from_str_radix(std::str::from_utf8(length).ok()?, 16).ok()?;
+        let has = |token: &[u8]| data.windows(token.len()).any(|window| window == token);
+        Some(Image { bytes, is_back: has(b"#typIMGB"), begins: has(b"#pst") })
+    }
 }
 
 impl ReportFilter {
@@ -40,7 +111,7 @@ impl ReportFilter {
         while comment.len() > LONGEST_COMMENT {
             comment.pop();
         }
-        ReportFilter { comment, serials, rest: Vec::new(), in_picture: false }
+        ReportFilter { comment, serials, rest: Vec::new(), pipes: HashMap::new() }
     }
 
     /// Takes the next piece of the capture. Returns the blocks that are complete, filtered.
@@ -81,14 +152,9 @@ impl ReportFilter {
             return;
         }
         match (end, endpoint & 0x80 != 0) {
-            (b'C', true) => {
-                self.in_picture = !data.is_empty() && (data.len() > LONGEST_REPLY && !is_text(data) || self.in_picture);
-                if self.in_picture {
-                    blank(data);
-                }
-            }
+            (b'C', true) => self.pipes.entry(endpoint).or_default().filter(data),
             // An acknowledgement asks for the next block; a command begins something else.
-            (b'S', false) if data.len() > 1 => self.in_picture = false,
+            (b'S', false) if data.len() > 1 => self.pipes.values_mut().for_each(|pipe| pipe.in_picture = false),
             _ => {}
         }
     }
@@ -189,6 +255,26 @@ mod tests {
     }
 
     #[test]
+    fn image_data_that_a_reply_announces_are_covered_however_short_they_are() {
+        let mut filter = ReportFilter::new("", []);
+        let reply = |length: usize, tokens: &str| {
+            let text = format!("IMG x{length:07x}{tokens}#---");
+            packet(b'C', 3, 0x81, format!("{text:\0<64}").as_bytes())
+        };
+        // Two sides by turns: a JPEG that is too short to be one, and raw.
+        for (tokens, before, after) in [
+            ("#psti0000100#typIMGA", &[0xff, 0xd8, 0xff, 9][..], &[0xff, 0xd8, 0xff, 9][..]),
+            ("#psti0000100#typIMGB", &[7; 9], &[0; 9]),
+            ("#typIMGA", &[0, 4, 1, 1, 0xff, 0xd9, 5], &[0, 4, 0, 0, 0xff, 0xd9, 0]),
+        ] {
+            let reply = reply(before.len(), tokens);
+            assert_eq!(filter.push(&reply), reply);
+            assert_eq!(data(&filter.push(&packet(b'C', 3, 0x81, before))), after);
+        }
+        assert_eq!(data(&filter.push(&packet(b'C', 3, 0x81, &[7; 9]))), [7; 9], "what was not announced");
+    }
+
+    #[test]
     fn commands_long_texts_and_other_pipes_stay() {
         let mut filter = ReportFilter::new("", []);
         for block in [
@@ -209,8 +295,8 @@ mod tests {
         let wide: Vec<u8> = "ABC12345".bytes().flat_map(|byte| [byte, 0]).collect();
         let answer = filter.push(&packet(b'C', 2, 0x80, &[b"\x12\x03", wide.as_slice()].concat()));
         assert_eq!(data(&answer), [b"\x12\x03", "X\0".repeat(8).as_bytes()].concat());
-        let answer = filter.push(&packet(b'C', 3, 0x81, b"#SERh008ABC12345"));
-        assert_eq!(data(&answer), b"#SERh008XXXXXXXX");
+        let answer = filter.push(&packet(b'C', 3, 0x81, b"#SERh008ABC12345#S/Nh004OTHR"));
+        assert_eq!(data(&answer), b"#SERh008XXXXXXXX#S/Nh004XXXX");
     }
 
     #[test]
