@@ -26,6 +26,7 @@ pub struct PageWriter {
     encoder: Encoder,
     /// The page that began last.
     page: Option<PageFormat>,
+    /// Bytes of pixels that came of it; of a page that comes as a JPEG or PDF those that it stands for.
     bytes: u64,
     whole: u32,
     state: WriterState,
@@ -108,13 +109,8 @@ impl PageWriter {
         self.page.as_ref()
     }
 
-    /// Lines that came of it; of a page that comes as a JPEG all that it will have.
+    /// Lines that came of it; of a page that comes as a JPEG or PDF all that it has.
     pub fn lines_taken(&self) -> u32 {
-        if let (WriterState::Passed | WriterState::Document, Some(PageFormat { height: Some(height), .. })) =
-            (&self.state, self.page)
-        {
-            return height;
-        }
         let line = self.page.map_or(1, |page| page.bytes_per_line().max(1));
         u32::try_from(self.bytes / line as u64).unwrap_or(u32::MAX)
     }
@@ -203,11 +199,13 @@ impl PageWriter {
             _ => return Err(ImageError::NotBegun),
         }
         self.encoder.jpeg(bytes)?;
+        self.bytes = expected(&page).unwrap_or(0);
         self.state = WriterState::Passed;
         Ok(())
     }
 
     fn take_document(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+        let page = self.page.ok_or(ImageError::NotBegun)?;
         match std::mem::replace(&mut self.state, WriterState::Broken) {
             WriterState::Announced if self.whole > 0 => return Err(ImageError::OneDocument),
             WriterState::Announced => self.encoder.begin_document()?,
@@ -215,6 +213,7 @@ impl PageWriter {
             _ => return Err(ImageError::NotBegun),
         }
         self.encoder.document(bytes)?;
+        self.bytes = expected(&page).unwrap_or(0);
         self.state = WriterState::Document;
         Ok(())
     }
@@ -334,8 +333,8 @@ mod tests {
             for bytes in [&b"\xff\xd8 not looked"[..], b" at here\xff\xd9"] {
                 assert_eq!(writer.jpeg(bytes).expect("it is written"), Flow::Continue);
             }
-            assert_eq!(writer.lines_taken(), 8);
             writer.end().expect("it is whole");
+            assert_eq!(writer.lines_taken(), 8, "what is told of it afterwards");
             writer.finish().expect("a file");
             let bytes = memory.take();
             let passed = b"\xff\xd8 not looked at here\xff\xd9";
