@@ -66,3 +66,19 @@ fn a_file_of_any_format_takes_usbscan_no_more_than_24_mib() {
         assert!(peak_of("1200", "0,0,215.9,26", arguments) < MOST, "{arguments:?}");
     }
 }
+
+#[test]
+fn an_a3_page_of_70_megabytes_whose_height_nobody_knows_takes_neither_program_more_than_24_mib() {
+    let rig = Rig::new("esci2,sheets=2");
+    let scan = ["scan", "--source", "adf", "--pages", "1", "-r", "600", "--mode", "gray", "--area", "A3", "-o", "-"];
+    // A PNG begins with its height. It goes to a pipe, so usbscan lives as long as that is not read.
+    let (program, mut page) = Program::start_unread(&mut rig.usbscan(&scan));
+    page.read_exact(&mut [0; 4096]).expect("the page begins");
+    for (name, pid) in [("usbscan", program.pid()), ("usbscand", rig.daemon_pid())] {
+        let peak = peak(pid);
+        println!("{name} had {} KiB at most", peak >> 10);
+        assert!(peak < MOST, "{name} had {peak} bytes at most");
+    }
+    std::io::copy(&mut page, &mut std::io::sink()).expect("the rest");
+    assert_eq!(program.end().code, Some(0));
+}

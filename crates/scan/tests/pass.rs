@@ -106,6 +106,34 @@ fn a_jpeg_page_passes_as_it_came_and_shows_what_a_decoded_one_shows() {
 }
 
 #[test]
+fn a_sheet_that_ends_before_its_area_has_the_lines_that_are_there_however_its_jpeg_is_made() {
+    // 148 mm are 437 lines at 75 dpi, of 590 that are asked for.
+    let options = [("source", "Automatic Document Feeder"), ("compression", "jpeg"), ("resolution", "75")];
+    let options: Vec<_> = options.into_iter().chain([("br-x", "100"), ("br-y", "200")]).collect();
+    for frame in ["asked", "right", "dnl"] {
+        for sampling in ["444", "422", "420"] {
+            for restart in ["yes", "no"] {
+                for chunks in ["first-chunk=100", "chunk=256k"] {
+                    let model = format!(
+                        "sheet=105x148,align=left,frame={frame},sampling={sampling},restart={restart},{chunks}"
+                    );
+                    let scanners = [0; 2].map(|_| open(&bench(&format!("esci2,{model}"))));
+                    let (mut file, mut page) = (File::default(), Page::default());
+                    for (at, mut scanner) in scanners.into_iter().enumerate() {
+                        scanner.options_mut().set_all(options.iter().copied()).expect("good options");
+                        let sink: &mut dyn PageSink = if at == 0 { &mut file } else { &mut page };
+                        scanner.scan(sink, &mut |_| {}).unwrap_or_else(|error| panic!("{model}: {error}"));
+                    }
+                    let (width, height, lines) = decoded(&file.bytes);
+                    assert_eq!((width, height), (295, Some(437)), "{model}");
+                    assert!(lines == page.bytes, "{model}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn raw_pages_and_lineart_come_as_lines_whatever_the_sink_would_take() {
     struct Either(Page);
     impl PageSink for Either {
