@@ -119,6 +119,8 @@ impl Receiver {
     pub fn due(&self) -> u64 {
         let due = match &self.state {
             ReceiverState::Idle => return 0,
+            // Only nobody has taken its end yet.
+            ReceiverState::Body(framing) if framing.is_over() => return 0,
             ReceiverState::Seeking(_) => 1,
             ReceiverState::Body(framing) => framing.due(),
         };
@@ -320,6 +322,18 @@ mod tests {
         for size in [1, 7, 64, 1000] {
             assert_eq!(receive(DOCUMENT, &[size]), Ok(Some((200, b"0123456789".to_vec(), 0, 0))), "{size}");
         }
+    }
+
+    #[test]
+    fn behind_the_last_byte_of_a_body_nothing_more_is_asked_for() {
+        let mut receiver = Receiver::default();
+        receiver.expect(Limits::document());
+        receiver.push(Bytes::from_static(DOCUMENT));
+        assert!(matches!(receiver.next_part(), Ok(Some(Part::Head(_)))));
+        assert_eq!(receiver.next_part(), Ok(Some(Part::Body(Bytes::from_static(b"0123456789")))));
+        // A read would be left waiting, and take what belongs to the next response.
+        assert!(!receiver.needs_more());
+        assert_eq!((receiver.next_part(), receiver.is_idle()), (Ok(Some(Part::End)), true));
     }
 
     #[test]
