@@ -82,8 +82,8 @@ pub(crate) struct Connection {
     writer: Mutex<()>,
     waiting: Mutex<WaitingThread>,
     next_id: AtomicU64,
-    /// Somebody has cancelled a transfer, and nothing was received since.
-    was_cancelled: AtomicBool,
+    /// Somebody has cancelled a transfer, or one has brought more than was asked for, and nothing was received since.
+    is_unfinished: AtomicBool,
 }
 
 impl Connection {
@@ -116,7 +116,7 @@ impl Connection {
             writer: Mutex::default(),
             waiting: Mutex::default(),
             next_id: AtomicU64::new(1),
-            was_cancelled: AtomicBool::new(false),
+            is_unfinished: AtomicBool::new(false),
         }))
     }
 
@@ -125,14 +125,15 @@ impl Connection {
         self.pid == std::process::id() && !self.waiting.lock().gone
     }
 
-    /// Notes that somebody has cancelled a transfer, or that one after that has received something.
-    pub fn note_cancelled(&self, was_cancelled: bool) {
-        self.was_cancelled.store(was_cancelled, Ordering::Relaxed);
+    /// Notes that somebody has cancelled a transfer or that one has brought too much, or that one after that has received
+    /// something.
+    pub fn note_unfinished(&self, is_unfinished: bool) {
+        self.is_unfinished.store(is_unfinished, Ordering::Relaxed);
     }
 
-    /// Whether somebody has cancelled a transfer, and nothing was received since.
-    pub fn was_cancelled(&self) -> bool {
-        self.was_cancelled.load(Ordering::Relaxed)
+    /// Whether somebody has cancelled a transfer, or one has brought too much, and nothing was received since.
+    pub fn is_unfinished(&self) -> bool {
+        self.is_unfinished.load(Ordering::Relaxed)
     }
 
     /// Sends a request.

@@ -119,7 +119,7 @@ impl Handle {
     pub fn release(&self, interface: u8) -> Result<(), c_int> {
         let left_behind = self.with_session(|_, session, claimed| {
             claimed.remove(&interface).ok_or(abi::ERROR_NOT_FOUND)?;
-            if claimed.is_empty() && session.connection().was_cancelled() {
+            if claimed.is_empty() && session.connection().is_unfinished() {
                 return Ok(true);
             }
             let released = session.release(interface);

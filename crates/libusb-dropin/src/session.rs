@@ -106,10 +106,10 @@ impl Session {
     }
 
     /// Ends it in order: nothing has to be brought back to idle behind a program that has finished. One that was cancelled
-    /// and has received nothing since has not, though it closes its handle: its session just ends, and the daemon looks
-    /// after the scanner.
+    /// or got more than it had asked for, and has received nothing since, has not, though it closes its handle: its session
+    /// just ends, and the daemon looks after the scanner.
     pub fn close(self) {
-        if self.connection.was_cancelled() {
+        if self.connection.is_unfinished() {
             return;
         }
         // A daemon that is gone has ended it already.

@@ -127,7 +127,7 @@ impl Transfer {
 
     fn ask(&mut self) -> Result<(), c_int> {
         if host::refuses() {
-            self.connection.note_cancelled(true);
+            self.connection.note_unfinished(true);
             return Err(abi::ERROR_IO);
         }
         let most = f64::from(MAX_TIMEOUT_SECONDS);
@@ -218,10 +218,12 @@ impl Transfer {
         );
         match answer.status {
             Status::Cancelled => {
-                self.connection.note_cancelled(true);
+                self.connection.note_unfinished(true);
                 host::count_cancelled();
             }
-            Status::Success if is_read && moved > 0 => self.connection.note_cancelled(false),
+            // More than was asked for: the program and its scanner are not at the same place.
+            Status::Overrun => self.connection.note_unfinished(true),
+            Status::Success if is_read && moved > 0 => self.connection.note_unfinished(false),
             _ => {}
         }
         if answer.status == Status::Success {

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use usbscan_sane_protocol::{Call, Reply, Request, Unusable, status};
@@ -16,6 +16,8 @@ use crate::options::Options;
 
 /// Bytes that are read at once.
 const BLOCK: usize = 64 * 1024;
+/// So long bytes are gathered: some backends read a line at a time, and others a packet.
+const GATHERING: Duration = Duration::from_millis(20);
 /// Before a backend that has nothing yet is asked again.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -25,6 +27,8 @@ struct Opened {
     handle: abi::Handle,
     /// `sane_start` was called, and `sane_cancel` not yet.
     in_page: bool,
+    /// A frame has begun, and `sane_read` has not said yet that it is over.
+    in_frame: bool,
 }
 
 /// See the head of this file.
@@ -33,6 +37,36 @@ pub struct Host<'a> {
     replies: UnixStream,
     control: Arc<Control>,
     opened: Option<Opened>,
+}
+
+/// Bytes of a frame that go out together.
+#[derive(Default)]
+struct Block {
+    bytes: Vec<u8>,
+    since: Option<Instant>,
+}
+
+impl Block {
+    /// Adds some. Whether it is time to send them.
+    fn add(&mut self, bytes: &[u8]) -> bool {
+        self.bytes.extend_from_slice(bytes);
+        let since = *self.since.get_or_insert_with(Instant::now);
+        self.bytes.len() >= BLOCK || since.elapsed() >= GATHERING
+    }
+
+    fn send(&mut self, to: &mut UnixStream) -> io::Result<()> {
+        self.since = None;
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
+        let data = Reply::Data { bytes: std::mem::take(&mut self.bytes) };
+        data.write_to(to)?;
+        if let Reply::Data { bytes } = data {
+            self.bytes = bytes;
+            self.bytes.clear();
+        }
+        Ok(())
+    }
 }
 
 /// Why there is no answer but a failure.
@@ -110,7 +144,7 @@ impl Host<'_> {
         };
         match opened {
             Ok((handle, device)) => {
-                let opened = self.opened.insert(Opened { backend, handle, in_page: false });
+                let opened = self.opened.insert(Opened { backend, handle, in_page: false, in_frame: false });
                 let options = Options { backend: &opened.backend, handle };
                 let options = self.control.call(|| options.all());
                 Ok(Reply::Opened { device, options })
@@ -153,7 +187,10 @@ impl Host<'_> {
         let opened = self.opened(Call::SaneStart)?;
         opened.in_page = true;
         match control.call(|| opened.backend.start(opened.handle)) {
-            status::GOOD => self.parameters(),
+            status::GOOD => {
+                opened.in_frame = true;
+                self.parameters()
+            }
             status => Err(Failure::Status(Call::SaneStart, status)),
         }
     }
@@ -161,19 +198,18 @@ impl Host<'_> {
     /// Hands the frame on as it comes.
     fn read(&mut self) -> io::Result<Result<Reply, Failure>> {
         let control = self.control.clone();
-        let Some(opened) = &self.opened else { return Ok(Err(Failure::Status(Call::SaneRead, status::INVALID))) };
-        let mut block = Reply::Data { bytes: Vec::new() };
+        let Some(opened) = &mut self.opened else { return Ok(Err(Failure::Status(Call::SaneRead, status::INVALID))) };
+        let mut block = Block::default();
         let mut room = vec![0; BLOCK];
         while !control.is_to_end() {
             let (status, count) = control.call(|| opened.backend.read(opened.handle, &mut room));
+            opened.in_frame = status == status::GOOD;
+            if block.add(&room[..count]) || !opened.in_frame {
+                block.send(&mut self.replies)?;
+            }
             match (status, count) {
                 (status::GOOD, 0) => thread::sleep(PAUSE),
-                (status::GOOD, count) => {
-                    let Reply::Data { bytes } = &mut block else { unreachable!("it is data") };
-                    bytes.clear();
-                    bytes.extend_from_slice(&room[..count]);
-                    block.write_to(&mut self.replies)?;
-                }
+                (status::GOOD, _) => {}
                 (status::EOF, _) => return Ok(Ok(Reply::End {})),
                 (status, _) => return Ok(Err(Failure::Status(Call::SaneRead, status))),
             }
@@ -181,12 +217,21 @@ impl Host<'_> {
         Ok(Ok(Reply::End {}))
     }
 
-    /// Ends the page that is under way, if one is.
+    /// Ends the page that is under way, if one is. Of a frame that is not over some backends only note in `sane_cancel` that it is
+    /// to end, and end it in the `sane_read` that follows: so it does with every frontend.
     fn finish(&mut self) {
-        if let Some(opened) = &mut self.opened {
-            if std::mem::take(&mut opened.in_page) {
-                self.control.ending(|| opened.backend.cancel(opened.handle));
+        let Some(opened) = self.opened.as_mut().filter(|opened| opened.in_page) else { return };
+        opened.in_page = false;
+        let cancel = || self.control.ending(|| opened.backend.cancel(opened.handle));
+        cancel();
+        if std::mem::take(&mut opened.in_frame) {
+            let mut rest = vec![0; BLOCK];
+            while let (status::GOOD, count) = self.control.ending(|| opened.backend.read(opened.handle, &mut rest)) {
+                if count == 0 {
+                    thread::sleep(PAUSE);
+                }
             }
+            cancel();
         }
     }
 
