@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use usbscan_virtual::glass::{Glass, View};
 
 use crate::desk::Desk;
+use crate::hosted;
 use crate::page::{Page, PixelFormat};
 use crate::picture::Pnm;
 use crate::program::Program;
@@ -45,16 +46,33 @@ struct Proxy {
     listener: UnixListener,
     daemon: std::path::PathBuf,
     kill: Option<Kill>,
+    /// Whose messages count.
+    of: Clients,
     counts: Mutex<Counts>,
     ended: AtomicBool,
 }
 
+/// Whose messages count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clients {
+    All,
+    /// The host process of a backend, which then is the victim unless another is named.
+    Host,
+}
+
+/// The program at the other end of a connection.
+fn peer(of: &UnixStream) -> (Pid, String) {
+    let pid = rustix::net::sockopt::socket_peercred(of).expect("the kernel knows").pid;
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero()));
+    (pid, name.unwrap_or_default())
+}
+
 impl Proxy {
-    fn start(path: &Path, daemon: &Path, kill: Option<Kill>) -> (Arc<Proxy>, JoinHandle<()>) {
+    fn start(path: &Path, daemon: &Path, kill: Option<Kill>, of: Clients) -> (Arc<Proxy>, JoinHandle<()>) {
         let _ = std::fs::remove_file(path);
         let listener = UnixListener::bind(path).expect("a socket for the proxy");
         let (counts, ended) = (Mutex::default(), AtomicBool::new(false));
-        let proxy = Arc::new(Proxy { listener, daemon: daemon.to_owned(), kill, counts, ended });
+        let proxy = Arc::new(Proxy { listener, daemon: daemon.to_owned(), kill, of, counts, ended });
         let accepting = proxy.clone();
         (proxy, thread::spawn(move || accepting.accept()))
     }
@@ -67,24 +85,34 @@ impl Proxy {
             }
             let client = client.expect("a connection");
             let daemon = UnixStream::connect(&self.daemon).expect("the daemon listens");
+            let counts = match (self.of, peer(&client)) {
+                (Clients::All, _) => true,
+                (Clients::Host, (pid, name)) => {
+                    let is_host = name.starts_with("usbscan-sane-ho");
+                    if is_host {
+                        self.counts.lock().victim.get_or_insert(pid);
+                    }
+                    is_host
+                }
+            };
             let is_scanning = Arc::new(AtomicBool::new(false));
             let ends = |from: &UnixStream, to: &UnixStream| (from.try_clone().unwrap(), to.try_clone().unwrap());
             for ((from, to), is_request) in [(ends(&client, &daemon), true), (ends(&daemon, &client), false)] {
                 let (proxy, is_scanning) = (self.clone(), is_scanning.clone());
-                threads.push(thread::spawn(move || proxy.pass(from, to, is_request, &is_scanning)));
+                threads.push(thread::spawn(move || proxy.pass(from, to, is_request, counts.then_some(&*is_scanning))));
             }
         }
         threads.into_iter().for_each(|thread| thread.join().expect("a proxy does not panic"));
     }
 
-    /// Passes one direction of a connection, unchanged.
-    fn pass(&self, from: UnixStream, mut to: UnixStream, is_request: bool, is_scanning: &AtomicBool) {
+    /// Passes one direction of a connection, unchanged. `is_scanning` is of a connection whose messages count.
+    fn pass(&self, from: UnixStream, mut to: UnixStream, is_request: bool, is_scanning: Option<&AtomicBool>) {
         let mut from = BufReader::new(from);
         while let Some((bytes, header)) = message(&mut from) {
-            if header["command"] == "open" {
+            if let Some(is_scanning) = is_scanning.filter(|_| header["command"] == "open") {
                 is_scanning.store(true, Ordering::SeqCst);
             }
-            let counts = is_scanning.load(Ordering::SeqCst) && header["event"].is_null();
+            let counts = is_scanning.is_some_and(|it| it.load(Ordering::SeqCst)) && header["event"].is_null();
             if counts && !is_request && self.counts_to_the_kill(false) {
                 break;
             }
@@ -103,7 +131,9 @@ impl Proxy {
         let now = if is_request { Kill::AfterRequest(*count) } else { Kill::BeforeAnswer(*count) };
         let is_now = self.kill == Some(now);
         if is_now {
-            kill_process(counts.victim.expect("it was told"), Signal::KILL).expect("it was not waited for yet");
+            let killed = kill_process(counts.victim.expect("it was told"), Signal::KILL);
+            // A program may have left its host to itself by then.
+            assert!(killed.is_ok() || self.of == Clients::Host, "it was not waited for yet");
         }
         is_now
     }
@@ -130,7 +160,7 @@ fn message(from: &mut BufReader<UnixStream>) -> Option<(Vec<u8>, serde_json::Val
 /// Scans through a proxy that kills the program at one message, and returns how many requests there were.
 fn scan_killed(desk: &Desk, kill: Option<Kill>) -> usize {
     let path = desk.path("proxy");
-    let (proxy, accepting) = Proxy::start(&path, &desk.rig.socket(), kill);
+    let (proxy, accepting) = Proxy::start(&path, &desk.rig.socket(), kill, Clients::All);
     // So that nothing is killed before it is known what.
     let mut counts = proxy.counts.lock();
     let page = desk.path("dead.pnm");
@@ -190,4 +220,74 @@ fn epsonds_killed_in_mid_page_leaves_a_scanner_whose_next_page_is_right() {
     if requirements::are_there("deaths of epsonds", &[&SANE_UTILS]) {
         sweep("esci2,formats=raw", "epsonds");
     }
+}
+
+/// The same page by `usbscan scan`.
+const HOSTED: [&str; 6] = ["--mode", "color", "-r", "300", "--area", "25.4,25.4,101.6,25.405"];
+
+/// Who dies of a hosted scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Host,
+    /// `usbscan scan`, which leaves its host behind.
+    Client,
+}
+
+fn hosted_scan_killed(desk: &Desk, kill: Option<(Victim, Kill)>) -> usize {
+    let path = desk.path("proxy");
+    let (proxy, accepting) = Proxy::start(&path, &desk.rig.socket(), kill.map(|kill| kill.1), Clients::Host);
+    let mut counts = proxy.counts.lock();
+    let page = desk.path("dead.pnm");
+    let output = ["-o", page.to_str().expect("text")];
+    let command = &mut hosted::scan_at(desk, &path, "sane:epson2", &[&HOSTED[..], &output].concat());
+    let scan = Program::start(command);
+    if kill.is_some_and(|kill| kill.0 == Victim::Client) {
+        counts.victim = Pid::from_raw(scan.pid());
+    }
+    drop(counts);
+    let ended = scan.end();
+    match (kill, ended.code) {
+        // It may have had its page before the host was at that message.
+        (_, Some(0)) => assert_hosted_page_is_right(&page),
+        (Some((Victim::Host, _)), Some(_)) => {
+            assert!(ended.stderr.contains("SANE's backend epson2 crashed (SIGKILL)"), "{kill:?}: {}", ended.stderr);
+        }
+        (Some((Victim::Client, _)), None) => {}
+        _ => panic!("{kill:?}: {ended:?}"),
+    }
+    let _ = std::fs::remove_file(page);
+    proxy.end(&path, accepting)
+}
+
+fn assert_hosted_page_is_right(page: &Path) {
+    Pnm::read(page).to_page().assert_shows(&Page::on_glass(&Glass::chart(), VIEW, PixelFormat::Color8));
+}
+
+#[test]
+fn a_host_or_its_client_killed_in_mid_page_leaves_a_scanner_whose_next_page_is_right() {
+    if !requirements::are_there("deaths of a host", &[&SANE_UTILS]) {
+        return;
+    }
+    let desk = Desk::new(&["esci"], &["epson2"]);
+    let messages = hosted_scan_killed(&desk, None);
+    assert!(messages > 20, "a dialogue has many messages: {messages}");
+    let step = if std::env::var("USBSCAN_SWEEP").as_deref() == Ok("all") { 1 } else { messages.div_ceil(4) };
+    let mut deaths = 0;
+    for at in (2..=messages).step_by(step) {
+        for kill in [
+            (Victim::Host, Kill::AfterRequest(at)),
+            (Victim::Host, Kill::BeforeAnswer(at)),
+            (Victim::Client, Kill::AfterRequest(at)),
+        ] {
+            hosted_scan_killed(&desk, Some(kill));
+            let page = desk.path("page.pnm");
+            let output = ["-o", page.to_str().expect("text")];
+            let next = &mut hosted::scan(&desk, "sane:epson2", &[&HOSTED[..], &output].concat());
+            let ended = Program::start(next).end();
+            assert_eq!(ended.code, Some(0), "the scan after {kill:?} of {messages}: {}", ended.stderr);
+            assert_hosted_page_is_right(&page);
+            deaths += 1;
+        }
+    }
+    requirements::say(&format!("a host: {deaths} deaths in {messages} messages; each next page was right"));
 }

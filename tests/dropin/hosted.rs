@@ -1,6 +1,7 @@
 //! SANE's own backends in a process of their own, as `usbscan scan --driver sane:NAME` has them: their options, their pages, their
 //! crashes, and what a Ctrl-C costs.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -93,7 +94,7 @@ fn every_frame_format_of_the_test_backend_is_the_page_that_scanimage_makes_of_it
         &[color, ("depth", "16"), pattern],
         &[color, ("depth", "8"), ("three-pass", "yes"), ("three-pass-order", "RGB"), pattern],
         &[color, ("depth", "8"), ("three-pass", "yes"), ("three-pass-order", "BRG"), pattern],
-        &[color, ("depth", "8"), pattern, ("read-limit", "yes"), ("read-limit-size", "7")],
+        &[color, ("depth", "8"), pattern, ("read-limit", "yes"), ("read-limit-size", "997")],
         &[("mode", "Gray"), ("depth", "8"), pattern, BY_HAND],
         &[color, ("depth", "8"), pattern, ("non-blocking", "yes")],
     ] {
@@ -308,4 +309,37 @@ fn an_interrupt_while_the_scanner_is_silent_gives_control_back_and_the_next_page
         assert!(ended.stderr.contains("interrupted"), "{backend}: {}", ended.stderr);
         assert_equals_our_driver(&desk, &driver, "color", None, "300", epson2::LARGE);
     }
+}
+
+#[test]
+fn a_cancel_from_elsewhere_is_a_cancel_and_the_next_page_is_right() {
+    if !requirements::are_there("usbscan cancel of a host", &[&SANE_UTILS]) {
+        return;
+    }
+    let desk = crate::silence::desk("esci", "epson2");
+    let whole = ["--mode", "color", "-r", "300", "--format", "pnm", "-o", "-"];
+    let (scan, output) = Program::start_unread(&mut scan(&desk, "sane:epson2", &whole));
+    until_silent(&desk, &output);
+    drop(output);
+    drop(desk.rig.run(&["cancel"]));
+    let ended = scan.end();
+    assert_eq!(ended.code, Some(6), "{}", ended.stderr);
+    assert!(ended.stderr.contains("cancelled"), "{}", ended.stderr);
+    assert_equals_our_driver(&desk, "sane:epson2", "color", None, "300", epson2::LARGE);
+}
+
+#[test]
+fn a_page_that_nobody_reads_is_interrupted_and_the_next_page_is_right() {
+    if !requirements::are_there("Ctrl-C of a host's page that nobody reads", &[&SANE_UTILS]) {
+        return;
+    }
+    let desk = Desk::new(&["esci"], &["epson2"]);
+    let whole = ["--mode", "color", "-r", "300", "--format", "pnm", "-o", "-"];
+    let (scan, mut output) = Program::start_unread(&mut scan(&desk, "sane:epson2", &whole));
+    output.read_exact(&mut [0; 1000]).expect("the page has begun");
+    scan.signal(Signal::INT);
+    let ended = scan.end();
+    assert!(ended.stderr.contains("interrupted"), "{}", ended.stderr);
+    drop(output);
+    assert_equals_our_driver(&desk, "sane:epson2", "color", None, "300", epson2::LARGE);
 }
