@@ -18,8 +18,15 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 /// What a program wrote on one of its outputs, growing.
 #[derive(Default)]
 struct Output {
-    text: Mutex<String>,
+    text: Mutex<Written>,
     grew: Condvar,
+}
+
+#[derive(Default)]
+struct Written {
+    text: String,
+    /// Nobody writes there any more.
+    is_over: bool,
 }
 
 impl Output {
@@ -27,9 +34,11 @@ impl Output {
         thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(length @ 1..) = source.read(&mut chunk) {
-                self.text.lock().push_str(&String::from_utf8_lossy(&chunk[..length]));
+                self.text.lock().text.push_str(&String::from_utf8_lossy(&chunk[..length]));
                 self.grew.notify_all();
             }
+            self.text.lock().is_over = true;
+            self.grew.notify_all();
         })
     }
 }
@@ -90,12 +99,13 @@ impl Program {
         writeln!(stdin, "{line}").unwrap_or_else(|error| panic!("{} does not listen: {error}", self.name));
     }
 
-    /// Waits until its standard output has this text, `count` times.
+    /// Waits until its standard output has this text, `count` times; not longer than the program writes there.
     pub fn wait_for_words(&self, words: &str, count: usize) {
-        let mut text = self.stdout.text.lock();
-        while text.matches(words).count() < count {
-            let late = self.stdout.grew.wait_for(&mut text, DEADLINE).timed_out();
-            assert!(!late, "{} never said {words:?}; it said {text:?} and {:?}", self.name, self.stderr.text.lock());
+        let mut out = self.stdout.text.lock();
+        while out.text.matches(words).count() < count {
+            let late = out.is_over || self.stdout.grew.wait_for(&mut out, DEADLINE).timed_out();
+            let (name, text, errors) = (&self.name, &out.text, &self.stderr);
+            assert!(!late, "{name} never said {words:?}; it said {text:?} and {:?}", errors.text.lock().text);
         }
     }
 
@@ -126,15 +136,15 @@ impl Program {
             panic!(
                 "{} does not end; it said {:?} and {:?}",
                 self.name,
-                self.stdout.text.lock(),
-                self.stderr.text.lock()
+                self.stdout.text.lock().text,
+                self.stderr.text.lock().text
             )
         });
         self.reaped = true;
         for reader in self.readers.drain(..) {
             reader.join().expect("a reader does not panic");
         }
-        let take = |output: &Output| std::mem::take(&mut *output.text.lock());
+        let take = |output: &Output| std::mem::take(&mut output.text.lock().text);
         Ended { code: status.code(), stdout: take(&self.stdout), stderr: take(&self.stderr) }
     }
 }
@@ -146,7 +156,7 @@ impl Drop for Program {
             let _ = kill_process(self.pid, Signal::KILL);
         }
         if thread::panicking() {
-            eprintln!("---- {} ----\n{}{}", self.name, self.stdout.text.lock(), self.stderr.text.lock());
+            eprintln!("---- {} ----\n{}{}", self.name, self.stdout.text.lock().text, self.stderr.text.lock().text);
         }
     }
 }

@@ -72,9 +72,14 @@ impl Rig {
         gadget
     }
 
+    /// Whether the scanner is at a kernel's virtual port.
+    pub fn is_at_a_kernel() -> bool {
+        matches!(Attachment::chosen(), Attachment::Kernel { .. })
+    }
+
     /// Whether the scanner is at a kernel's virtual port, which can't show this; then says so.
     pub fn left_out_at_a_kernel(what: &str) -> bool {
-        let at_a_kernel = matches!(Attachment::chosen(), Attachment::Kernel { .. });
+        let at_a_kernel = Rig::is_at_a_kernel();
         if at_a_kernel {
             let _ = writeln!(std::io::stderr(), "left out, because the kernel's virtual port can't show it: {what}");
         }
