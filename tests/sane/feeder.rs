@@ -74,6 +74,59 @@ fn both_sides_of_a_sheet_come_one_after_the_other_in_each_dialect() {
     }
 }
 
+#[test]
+fn an_all_in_one_that_speaks_escl_has_the_sources_and_sizes_that_sanes_users_expect() {
+    if !requirements::are_there("scanimage: eSCL's options", &[&SANE_UTILS]) {
+        return;
+    }
+    let bench = Bench::new(&["escl,adf=2,duplex=yes,align=center"]);
+    let glass = bench.done(&["-A"]);
+    let feeder = bench.done(&["-A", "--source=ADF Duplex"]);
+    for words in [
+        "--source Flatbed|Automatic Document Feeder|ADF Duplex [Flatbed]",
+        "--mode Color|Gray|Lineart [Color]",
+        "-x 0..215.9mm [215.9]",
+        "-y 0..297.011mm [297.011]",
+        "--page-width 0..215.9mm [inactive]",
+        "--fill-page no|yes [inactive]",
+    ] {
+        assert!(glass.contains(words), "{words} is not in:\n{glass}");
+    }
+    for words in ["[ADF Duplex]", "-y 0..355.6mm [355.6]", "--page-width 0..215.9mm [0]", "--fill-page no|yes [no]"] {
+        assert!(feeder.contains(words), "{words} is not in:\n{feeder}");
+    }
+}
+
+#[test]
+fn all_sides_of_an_escl_feeder_come_in_their_order_each_as_long_as_its_sheet_or_filled_up() {
+    if !requirements::are_there("scanimage: --batch from eSCL's feeder", &[&SANE_UTILS]) {
+        return;
+    }
+    let spec = "escl,adf=2,duplex=yes,sheet=a5,align=center";
+    let a5 = ["--format=pnm", "--mode=Gray", "--resolution=100", "-x148", "-y250"];
+    let batch = |more: &[&str]| {
+        let bench = Bench::new(&[spec]);
+        let ended = bench.run(&[&a5[..], more, &["--batch=page-%d.pnm"]].concat());
+        assert_eq!(ended.code, Some(0), "{more:?}: {}", ended.stderr);
+        let paths = (1..).map(|number| bench.path(&format!("page-{number}.pnm")));
+        paths.take_while(|path| path.exists()).map(|path| Pnm::read(&path)).collect::<Vec<Pnm>>()
+    };
+    let sides = batch(&["--source=ADF Duplex"]);
+    assert_eq!(sides.len(), 4);
+    // 148 x 210 mm.
+    let sizes: Vec<_> = sides.iter().map(|side| side.size).collect();
+    assert_eq!(sizes, [(582, 826); 4]);
+    let alike = sides.iter().enumerate().filter(|(at, side)| sides[..*at].contains(side)).count();
+    assert_eq!(alike, 0, "every side has a picture of its own");
+    let fronts = batch(&["--source=Automatic Document Feeder", "--fill-page=yes"]);
+    assert_eq!(fronts.len(), 2);
+    for (front, side) in fronts.iter().zip(sides.iter().step_by(2)) {
+        assert_eq!(front.size, (582, 984), "250 mm");
+        let (sheet, rest) = front.samples.split_at(side.samples.len());
+        assert!(sheet == side.samples && rest.iter().all(|shade| *shade == 255), "the same sheet, and white behind it");
+    }
+}
+
 /// Width and height in the head of a PNG.
 fn png_size(bytes: &[u8]) -> (u32, u32) {
     let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"));

@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::resync::{self, Effort};
 use super::status;
 use crate::support::channel::{is_gone, or_cancelled};
-use crate::support::fill::{self, FilledPage};
+use crate::support::fill;
 use crate::support::{Timeouts, settle};
 use crate::{
     Cancel, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError, ReadEnd,
@@ -441,17 +441,13 @@ impl Scanner for EsciScanner {
     fn scan(&mut self, sink: &mut dyn PageSink, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, ScanError> {
         let plan = Plan::new(&self.capabilities, &self.options)?;
         let page = fill::page_format(&self.options, plan.page, plan.area_height());
-        let mut filled;
-        let sink: &mut dyn PageSink = if page == plan.page {
-            sink
-        } else {
-            filled = FilledPage::new(sink, page);
-            &mut filled
-        };
-        let mut result = self.page(&plan, sink, progress);
-        if self.capabilities.takes_large_blocks && result.as_ref().is_err_and(refuses_parameters) {
-            result = self.page_in_small_blocks(&plan, sink, progress);
-        }
+        let result = fill::fill_up(sink, plan.page, page, |sink| {
+            let result = self.page(&plan, sink, progress);
+            if self.capabilities.takes_large_blocks && result.as_ref().is_err_and(refuses_parameters) {
+                return self.page_in_small_blocks(&plan, sink, progress);
+            }
+            result
+        });
         if self.dialogue.in_sync {
             self.dialogue.channel.cancel.end_clean_up();
         }

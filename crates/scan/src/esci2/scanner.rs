@@ -13,7 +13,7 @@ use super::reply_info;
 use super::resync::{self, Effort};
 use crate::jpeg::ByteSource;
 use crate::support::channel::{is_gone, is_out_of_sync, or_cancelled};
-use crate::support::fill::{self, FilledPage};
+use crate::support::fill;
 use crate::support::{Timeouts, settle};
 use crate::{
     Cancel, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError, ScanError, Scanner,
@@ -285,17 +285,11 @@ impl Scanner for Esci2Scanner {
     fn scan(&mut self, sink: &mut dyn PageSink, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, ScanError> {
         let plan = Plan::new(&self.capabilities, &self.options)?;
         let page = fill::page_format(&self.options, plan.page, plan.area.height);
-        let mut filled;
-        let sink: &mut dyn PageSink = if page == plan.page {
-            sink
-        } else {
-            filled = FilledPage::new(sink, page);
-            &mut filled
-        };
         if let Some((_, back)) = self.back.take().filter(|(front, _)| *front == plan) {
-            return self.page_from_back(&plan, back, sink, progress);
+            return fill::fill_up(sink, plan.page, page, |sink| self.page_from_back(&plan, back, sink, progress));
         }
-        let result = self.try_page(&plan, sink, progress).map_err(|error| self.clean_up(error, progress));
+        let result = fill::fill_up(sink, plan.page, page, |sink| self.try_page(&plan, sink, progress));
+        let result = result.map_err(|error| self.clean_up(error, progress));
         if self.dialogue.state == SessionState::Outside {
             self.dialogue.channel.cancel.end_clean_up();
             // Otherwise they are for the daemon, should this be the end of us.

@@ -1,9 +1,13 @@
 //! What one scanner can do, as the options that this makes.
 
-use usbscan_escl::{ColorMode, Format, InputCaps, InputSource, Range, ScannerCapabilities, UNITS_PER_INCH};
+use usbscan_escl::{
+    ColorMode, Format, InputCaps, InputSource, Justification, Range, ScannerCapabilities, UNITS_PER_INCH,
+};
 
 use crate::options::{names, sources};
-use crate::support::options::{edges, edges_of, modes, one_of, while_one_of};
+use crate::support::alignment::Alignment;
+use crate::support::fill;
+use crate::support::options::{edges, edges_of, modes, one_of, page_width, while_one_of};
 use crate::{Constraint, Identity, MM_PER_INCH, MaxArea, OptionDescriptor, Options, Unit, Value, Variant};
 
 /// The driver's own options.
@@ -17,6 +21,8 @@ pub(super) const NO_INTENT: &str = "None";
 pub(super) struct Place {
     pub source: InputSource,
     pub caps: InputCaps,
+    /// Where a sheet lies that is narrower than it.
+    pub alignment: Alignment,
     /// It says more resolutions than these.
     pub most_dpi: Option<u32>,
 }
@@ -33,6 +39,10 @@ impl Place {
     pub(super) fn max_area(&self) -> MaxArea {
         let mm = |units: u32| f64::from(units) / f64::from(UNITS_PER_INCH) * MM_PER_INCH;
         MaxArea { width: mm(self.caps.max_width), height: mm(self.caps.max_height) }
+    }
+
+    fn is_fed(&self) -> bool {
+        self.source != InputSource::Platen
     }
 
     /// The resolutions of any mode that is used, and a range where there is one.
@@ -70,7 +80,17 @@ pub(super) struct Capabilities {
 impl Capabilities {
     /// `None` of a scanner that has no place for a page in 8 bit. More dots per inch than `most_dpi` are not offered.
     pub(super) fn new(all: ScannerCapabilities, most_dpi: Option<u32>) -> Option<Capabilities> {
-        let place = |source, caps: &InputCaps| Place { source, caps: caps.clone(), most_dpi };
+        let feeder = all.adf.as_ref().map(|adf| match adf.justification {
+            Justification::Left => Alignment::Left,
+            Justification::Center => Alignment::Center,
+            Justification::Right => Alignment::Right,
+        });
+        let place = |source, caps: &InputCaps| Place {
+            source,
+            caps: caps.clone(),
+            alignment: feeder.filter(|_| source != InputSource::Platen).unwrap_or(Alignment::Left),
+            most_dpi,
+        };
         let mut places: Vec<Place> = all.platen.iter().map(|caps| place(InputSource::Platen, caps)).collect();
         if let Some(adf) = &all.adf {
             places.push(place(InputSource::Feeder, &adf.simplex));
@@ -134,6 +154,8 @@ impl Capabilities {
             resolution(first),
         ];
         all.extend(edges(first.max_area()));
+        let aligned = self.places.iter().find(|place| place.alignment != Alignment::Left);
+        all.extend(aligned.map(|place| page_width(place.max_area())));
         if gray {
             all.push(OptionDescriptor {
                 active_when: Some(while_one_of(names::MODE, &[modes::LINEART])),
@@ -145,6 +167,11 @@ impl Capabilities {
                     Value::Int(128),
                 )
             });
+        }
+        let decoded = self.places.iter().filter(|place| place.is_fed() && place.caps.formats.contains(&Format::Jpeg));
+        let decoded: Vec<&str> = decoded.map(|place| word(place.source)).collect();
+        if !decoded.is_empty() {
+            all.push(fill::option(&decoded));
         }
         all.extend(number(
             names::BRIGHTNESS,
@@ -265,7 +292,8 @@ pub(super) mod tests {
             format!("<{name}><Min>{min}</Min><Max>{max}</Max><Normal>{normal}</Normal><Step>1</Step></{name}>")
         };
         let document = format!(
-            "<ScannerCapabilities><Version>2.63</Version><MakeAndModel>Acme V1</MakeAndModel><Platen>{}</Platen><Adf>{}{}</Adf>{}\
+            "<ScannerCapabilities><Version>2.63</Version><MakeAndModel>Acme V1</MakeAndModel><Platen>{}</Platen><Adf>{}{}\
+             <Justification><XImagePosition>Right</XImagePosition></Justification></Adf>{}\
              </ScannerCapabilities>",
             caps("PlatenInputCaps", 16, 3508, &glass),
             caps("AdfSimplexInputCaps", 591, 4205, &feeder),
@@ -290,7 +318,9 @@ pub(super) mod tests {
             "tl-y",
             "br-x",
             "br-y",
+            "page-width",
             "threshold",
+            "fill-page",
             "brightness",
             "contrast",
             "compression-factor",

@@ -4,8 +4,8 @@ use usbscan_escl::{ColorMode, Format, InputSource, Region, ScanSettings, UNITS_P
 
 use super::capabilities::{COMPRESSION_FACTOR, Capabilities, INTENT, NO_INTENT, Place};
 use crate::options::names;
-use crate::support::options::modes;
-use crate::{Area, Dpi, OptionError, Options, PageFormat, PixelArea, Pixels, ScanError, Unsupported};
+use crate::support::options::{chosen_pixels, modes};
+use crate::{Dpi, OptionError, Options, PageFormat, PixelArea, Pixels, ScanError, Unsupported};
 
 /// One page as it is to be scanned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,10 +117,8 @@ fn resolution(place: &Place, mode: ColorMode, dpi: u32) -> Result<u32, OptionErr
 /// The page in pixels, and the region that the scanner is asked for. That begins and ends where a border of its units is one
 /// of pixels too, and is as large as the scanner needs it.
 fn areas(place: &Place, options: &Options, dpi: u32) -> Result<(PixelArea, Region), ScanError> {
-    let edge = |name| options.fixed(name).unwrap_or(0.0);
-    let area = Area::between(edge(names::TL_X), edge(names::TL_Y), edge(names::BR_X), edge(names::BR_Y));
     let most = (pixels(place.caps.max_width, dpi), pixels(place.caps.max_height, dpi));
-    let wanted = area.pixels((Dpi(dpi), Dpi(dpi)), place.max_area(), most)?;
+    let wanted = chosen_pixels(options, place.alignment, place.max_area(), (Dpi(dpi), Dpi(dpi)), most)?;
     let caps = &place.caps;
     let (x, width) = side(wanted.x, wanted.width, dpi, caps.min_width, caps.max_width);
     let (y, height) = side(wanted.y, wanted.height, dpi, caps.min_height, caps.max_height);
@@ -190,11 +188,24 @@ mod tests {
         let spot = plan(&[("tl-x", "100"), ("tl-y", "100"), ("br-x", "100.5"), ("br-y", "101")]).expect("a spot");
         assert_eq!((spot.page.width, spot.page.height), (6, Some(12)));
         assert_eq!((spot.settings.region.width, spot.settings.region.height), (16, 16));
-        let corner = [("source", "automatic document feeder"), ("tl-x", "210"), ("br-x", "215"), ("br-y", "10")];
-        let corner = plan(&corner).expect("a corner");
+        let corner = [("tl-x", "210"), ("br-x", "215"), ("br-y", "10"), ("page-width", "215.9")];
+        let corner = plan(&[&[("source", "automatic document feeder")], &corner[..]].concat()).expect("a corner");
         let region = corner.settings.region;
         assert_eq!((region.width, region.x + region.width), (591, 2550));
         assert_eq!(corner.offset.0, 2480 - region.x);
+    }
+
+    #[test]
+    fn the_area_of_a_feeder_that_holds_sheets_at_the_right_counts_from_the_edge_of_the_sheet() {
+        let a5 = [("source", "adf duplex"), ("resolution", "300"), ("br-x", "148"), ("br-y", "210")];
+        let whole = plan(&a5).expect("A5");
+        assert_eq!((whole.page.width, whole.offset), (1748, (0, 0)));
+        assert_eq!((whole.settings.region.x, whole.settings.region.width), (2550 - 1748, 1748));
+        let part =
+            plan(&[&a5[..], &[("tl-x", "20"), ("br-x", "128"), ("page-width", "148")]].concat()).expect("a part");
+        assert_eq!(part.settings.region.x, 2550 - 1748 + 236);
+        let glass = plan(&[("source", "flatbed"), ("br-x", "148"), ("br-y", "210")]).expect("A5");
+        assert_eq!(glass.settings.region.x, 0);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::plan::Plan;
 use super::resync::resync;
 use crate::support::Timeouts;
 use crate::support::channel::{is_gone, is_out_of_sync, or_cancelled};
+use crate::support::fill;
 use crate::support::resync_io::drain;
 use crate::{
     Cancel, ClassTriple, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError,
@@ -98,6 +99,11 @@ impl EsclScanner {
         }
         sink.end().map_err(ScanError::Sink)?;
         Ok(Outcome::Complete)
+    }
+
+    /// The page as it leaves us.
+    fn filled_page(&self, plan: &Plan) -> PageFormat {
+        fill::page_format(&self.options, plan.page, plan.most_lines)
     }
 
     /// The sink wants no more of the page.
@@ -293,7 +299,8 @@ impl Scanner for EsclScanner {
     }
 
     fn page_format(&self) -> Result<PageFormat, ScanError> {
-        Ok(Plan::new(&self.capabilities, &self.options)?.page)
+        let plan = Plan::new(&self.capabilities, &self.options)?;
+        Ok(self.filled_page(&plan))
     }
 
     fn sends_only_pdf(&self) -> bool {
@@ -315,7 +322,10 @@ impl Scanner for EsclScanner {
                 known: Format::Jpeg.media_type(),
             }));
         }
-        let result = self.try_page(&plan, sink, progress).map_err(|error| self.clean_up(error, progress));
+        // A document of the scanner's own making is as long as it is.
+        let page = if takes_pdf { plan.page } else { self.filled_page(&plan) };
+        let result = fill::fill_up(sink, plan.page, page, |sink| self.try_page(&plan, sink, progress));
+        let result = result.map_err(|error| self.clean_up(error, progress));
         self.disarm_if_settled();
         result
     }

@@ -25,8 +25,18 @@ pub(crate) fn page_format(options: &Options, page: PageFormat, area_height: u32)
     PageFormat { height: page.height.or(is_filled.then_some(area_height)), ..page }
 }
 
+/// Scans a page that comes as `came` into a sink that is to get it as `page`, which differs only in its height.
+pub(crate) fn fill_up<R>(
+    sink: &mut dyn PageSink,
+    came: PageFormat,
+    page: PageFormat,
+    scan: impl FnOnce(&mut dyn PageSink) -> R,
+) -> R {
+    if page == came { scan(sink) } else { scan(&mut FilledPage::new(sink, page)) }
+}
+
 /// Takes a page of unknown height for a sink that wants one of a known one.
-pub(crate) struct FilledPage<'a> {
+struct FilledPage<'a> {
     sink: &'a mut dyn PageSink,
     page: PageFormat,
     lines: u32,
@@ -34,7 +44,7 @@ pub(crate) struct FilledPage<'a> {
 
 impl FilledPage<'_> {
     /// `page` has a height.
-    pub(crate) fn new(sink: &mut dyn PageSink, page: PageFormat) -> FilledPage<'_> {
+    fn new(sink: &mut dyn PageSink, page: PageFormat) -> FilledPage<'_> {
         FilledPage { sink, page, lines: 0 }
     }
 

@@ -378,6 +378,36 @@ fn a_picture_that_is_smaller_is_filled_up_with_white_and_a_larger_one_is_cut() {
 }
 
 /// Takes pages as the scanner sends them.
+#[test]
+fn a_sheet_that_is_shorter_than_its_area_is_filled_up_with_white_where_that_is_wanted() {
+    // Area of the feeder: 640 x 880 units of 1/300 inch.
+    for height in [HEIGHT - 50, HEIGHT, HEIGHT + 3] {
+        let device = device(1);
+        (device.lock().pages, device.lock().adf) = (vec![picture(0, 0, 0, WIDTH, height, 1)], Some("Loaded"));
+        let mut scanner = open(&device).expect("it opens");
+        let options = [("source", "automatic document feeder"), ("fill-page", "yes"), GRAY[0], GRAY[1]];
+        scanner.options_mut().set_all(options).expect("options");
+        let told = scanner.page_format().expect("a format");
+        let page = scan_with(&mut *scanner, &options).expect("a page");
+        assert_eq!((page.format, told.height), (Some(told), Some(HEIGHT as u32)), "the height is known before");
+        assert_eq!(page.bytes.len(), WIDTH * HEIGHT);
+        let (sheet, rest) = page.bytes.split_at(WIDTH * height.min(HEIGHT));
+        assert_like(&Page { format: page.format, bytes: sheet.to_vec(), ..Page::default() }, 0, 0, 0, 1);
+        assert!(rest.iter().all(|shade| *shade == 255), "{height}");
+        scanner.end_batch().expect("deleted");
+        assert_settled(&device);
+    }
+    // A sink that takes JPEG gets lines, for there is no such JPEG.
+    let device = device(1);
+    (device.lock().pages, device.lock().adf) = (vec![picture(0, 0, 0, WIDTH, HEIGHT - 50, 1)], Some("Loaded"));
+    let mut scanner = open(&device).expect("it opens");
+    let options = [("source", "adf duplex"), ("fill-page", "yes"), GRAY[0], GRAY[1]];
+    scanner.options_mut().set_all(options).expect("options");
+    let mut page = AsSent::default();
+    assert_eq!(scanner.scan(&mut page, &mut |_| {}).expect("a page"), Outcome::Complete);
+    assert_eq!((page.bytes.len(), page.lines), (0, WIDTH * HEIGHT));
+}
+
 #[derive(Default)]
 struct AsSent {
     format: Option<PageFormat>,
