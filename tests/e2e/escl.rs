@@ -158,6 +158,47 @@ fn a_program_that_is_interrupted_or_killed_in_mid_page_leaves_the_scanner_usable
     }
 }
 
+/// The resolutions that are offered for a scanner that says this name.
+fn resolutions_of(name: &str, quirks: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (capabilities, models) = (folder.path().join("capabilities.xml"), folder.path().join("quirks.d"));
+    let dpi: String = ["100", "300", "600"]
+        .map(|dpi| {
+            format!(
+                "<scan:DiscreteResolution><scan:XResolution>{dpi}</scan:XResolution><scan:YResolution>{dpi}\
+                 </scan:YResolution></scan:DiscreteResolution>"
+            )
+        })
+        .concat();
+    let document = format!(
+        "<scan:ScannerCapabilities xmlns:scan=\"http://schemas.hp.com/imaging/escl/2011/05/03\" \
+         xmlns:pwg=\"http://www.pwg.org/schemas/2010/12/sm\"><pwg:Version>2.63</pwg:Version><pwg:MakeAndModel>{name}\
+         </pwg:MakeAndModel><scan:Platen><scan:PlatenInputCaps><scan:MinWidth>16</scan:MinWidth><scan:MaxWidth>2550\
+         </scan:MaxWidth><scan:MinHeight>16</scan:MinHeight><scan:MaxHeight>3508</scan:MaxHeight><scan:SettingProfiles>\
+         <scan:SettingProfile><scan:ColorModes><scan:ColorMode>RGB24</scan:ColorMode></scan:ColorModes>\
+         <scan:DocumentFormats><pwg:DocumentFormat>image/jpeg</pwg:DocumentFormat></scan:DocumentFormats>\
+         <scan:SupportedResolutions><scan:DiscreteResolutions>{dpi}</scan:DiscreteResolutions></scan:SupportedResolutions>\
+         </scan:SettingProfile></scan:SettingProfiles></scan:PlatenInputCaps></scan:Platen></scan:ScannerCapabilities>"
+    );
+    std::fs::write(&capabilities, document).expect("a file");
+    std::fs::create_dir(&models).expect("a folder");
+    std::fs::write(models.join("mine.toml"), quirks).expect("a file");
+    let settings = format!("models = {models:?}\n");
+    let rig = Rig::with_settings(&[&format!("escl,capabilities={}", capabilities.display())], settings);
+    let options = rig.json(&["options"]);
+    let all = options["options"].as_array().unwrap_or_else(|| panic!("options: {options}"));
+    let resolution = all.iter().find(|option| option["name"] == "resolution");
+    resolution.unwrap_or_else(|| panic!("a resolution: {options}"))["constraint"]["list"].to_string()
+}
+
+#[test]
+fn a_model_is_treated_as_the_table_says_of_its_name_and_the_administrators_word_is_the_last() {
+    assert_eq!(resolutions_of("Canon MF642C", ""), "[100,300,600]");
+    assert_eq!(resolutions_of("Canon iR2625/2630", ""), "[100,300]");
+    let mine = "[[escl]]\nname = \"Canon*\"\nnotes = \"seen\"\nmax_resolution = 200\n";
+    assert_eq!(resolutions_of("Canon iR2625/2630", mine), "[100]");
+}
+
 /// Where the scanner is another program's (`tools/test --only guest-user-vhci`) it outlives both of them, in the middle of its
 /// page, and keeps the job.
 #[test]

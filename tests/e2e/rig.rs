@@ -40,6 +40,8 @@ pub struct Rig {
     attachment: Attachment,
     specs: Vec<String>,
     folder: TempDir,
+    /// Of the daemon's configuration.
+    settings: String,
     daemon: Option<Program>,
     scanners: Vec<Program>,
 }
@@ -51,9 +53,15 @@ impl Rig {
     }
 
     pub fn with_scanners(specs: &[&str]) -> Rig {
+        Rig::with_settings(specs, String::new())
+    }
+
+    /// With a daemon whose configuration says this.
+    pub fn with_settings(specs: &[&str], settings: String) -> Rig {
         let folder = tempfile::tempdir().expect("a folder for the socket");
         let specs = specs.iter().map(|spec| (*spec).to_owned()).collect();
-        let mut rig = Rig { attachment: Attachment::chosen(), specs, folder, daemon: None, scanners: Vec::new() };
+        let attachment = Attachment::chosen();
+        let mut rig = Rig { attachment, specs, folder, settings, daemon: None, scanners: Vec::new() };
         rig.start_daemon();
         if let Attachment::Kernel { .. } = rig.attachment {
             rig.plug_all();
@@ -149,9 +157,11 @@ impl Rig {
         bell.set_read_timeout(Some(DEADLINE)).expect("a deadline");
         let mut command = program("usbscand");
         command.arg("--socket").arg(self.socket()).env("NOTIFY_SOCKET", &ready).env("RUST_LOG", "debug");
-        if let Ok(depth) = std::env::var("USBSCAN_E2E_DEPTH") {
+        let depth = std::env::var("USBSCAN_E2E_DEPTH").map(|depth| format!("queue_depth = {depth}\n"));
+        let settings = depth.unwrap_or_default() + &self.settings;
+        if !settings.is_empty() {
             let configuration = self.path("usbscand.toml");
-            std::fs::write(&configuration, format!("queue_depth = {depth}\n")).expect("a configuration");
+            std::fs::write(&configuration, settings).expect("a configuration");
             command.arg("--config").arg(configuration);
         }
         // As the unit's, it outlives the daemon.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use usbscan_wire::{
     AbortReport, AbortStep, Answer, ChannelSizesBody, Command, ControlDirection, DescriptorBody, DeviceDescriptorBody,
-    DeviceEntry, DeviceStatus, EventName, Faults, ListBody, OpenBody, Pipe, PipeConfigurationBody, PipeDescription,
-    RequestKind, RequestRecipient, StatusBody, VersionBody,
+    DeviceEntry, DeviceStatus, EsclQuirks, EventName, Faults, ListBody, OpenBody, Pipe, PipeConfigurationBody,
+    PipeDescription, RequestKind, RequestRecipient, StatusBody, VersionBody,
 };
 
 use crate::timeout::seconds;
@@ -134,6 +134,15 @@ impl Session {
     /// Those of [`Session::call`].
     pub fn set_note(&self, note: &str) -> Result<(), Error> {
         self.ask(Command::SetNote { note: note.to_owned() }).map(drop)
+    }
+
+    /// What the model of the open scanner does differently, of those that speak eSCL; known by its USB strings, and by the name
+    /// that it says itself, at most [`usbscan_wire::MODEL_LIMIT`] bytes.
+    ///
+    /// # Errors
+    /// Those of [`Session::call`]; [`Error::BadAnswer`] where the answer lacks what it should bring.
+    pub fn escl_quirks(&self, model: Option<&str>) -> Result<EsclQuirks, Error> {
+        self.ask_for(Command::EsclQuirks { model: model.map(str::to_owned) })
     }
 
     /// Takes one interface more of the open scanner, in this alternate setting or in the one that it is in; or another setting of

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use usbscan_client::wire::{
-    self, AbortStep, Answer, Command, ControlDirection, DeviceEntry, Event, ListBody, OpenBody, Pipe, Status,
+    self, AbortStep, Answer, Command, ControlDirection, DeviceEntry, EsclQuirks, Event, ListBody, OpenBody, Pipe,
+    Status,
 };
 use usbscan_client::{Endpoints, Pending, RequestData, Session};
 
@@ -243,11 +244,21 @@ impl SessionTransport {
         payload: &[u8],
         timeout: Duration,
     ) -> Result<Bytes, TransportError> {
+        self.answer(tried, command, payload, timeout).map(|answer| answer.payload)
+    }
+
+    fn answer(
+        &mut self,
+        tried: &'static str,
+        command: Command,
+        payload: &[u8],
+        timeout: Duration,
+    ) -> Result<Answer, TransportError> {
         let name = command.name();
         let reading = self.start(command, payload, timeout)?;
         let answer = self.finish(reading)?;
         match answer.status {
-            Status::Success => Ok(answer.payload),
+            Status::Success => Ok(answer),
             _ => Err(failure(tried, name, timeout, answer)),
         }
     }
@@ -372,6 +383,13 @@ impl Transport for SessionTransport {
 
     fn set_note(&mut self, note: &str) -> Result<(), TransportError> {
         self.run("note", Command::SetNote { note: note.to_owned() }, &[], GRACE).map(drop)
+    }
+
+    fn escl_quirks(&mut self, model: Option<&str>) -> Result<EsclQuirks, TransportError> {
+        let command = Command::EsclQuirks { model: model.map(str::to_owned) };
+        let name = command.name();
+        let answer = self.answer("question for its model's quirks", command, &[], GRACE)?;
+        answer.body().map_err(|source| usbscan_client::Error::BadAnswer { command: name, source }.into())
     }
 
     fn disarm_abort(&mut self) -> Result<(), TransportError> {

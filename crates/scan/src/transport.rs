@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use usbscan_client::wire::{AbortStep, Pipe, RequestKind, RequestRecipient};
+use usbscan_client::wire::{AbortStep, EsclQuirks, Pipe, RequestKind, RequestRecipient};
 
 use crate::{Cancel, Cancelled};
 
@@ -93,6 +93,15 @@ pub trait Transport: Send {
     /// See [`TransportError`].
     fn set_note(&mut self, _note: &str) -> Result<(), TransportError> {
         Ok(())
+    }
+
+    /// What this model of an eSCL scanner does differently, where somebody knows: by its USB strings, and by the name that it
+    /// says itself, at most [`usbscan_client::wire::MODEL_LIMIT`] bytes.
+    ///
+    /// # Errors
+    /// See [`TransportError`].
+    fn escl_quirks(&mut self, _model: Option<&str>) -> Result<EsclQuirks, TransportError> {
+        Ok(EsclQuirks::default())
     }
 
     /// Takes them back: the job is over. Also after a cancel.

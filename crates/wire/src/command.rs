@@ -433,6 +433,13 @@ pub enum Command {
         /// At most [`crate::NOTE_LIMIT`] bytes; empty: none.
         note: String,
     },
+    /// What the model of the open scanner does differently, of those that speak eSCL: for its driver. Known by its USB strings,
+    /// and by the name that it says itself.
+    EsclQuirks {
+        /// At most [`crate::MODEL_LIMIT`] bytes; `MakeAndModel` of its capabilities.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
+    },
     /// Takes the device's pipes for this session alone.
     Lock {
         /// Wait until it is free, instead of `busy`. The waiting can be cancelled.
@@ -517,6 +524,7 @@ impl Command {
             Command::Unlock {} => "unlock",
             Command::ArmAbort { .. } => "arm-abort",
             Command::SetNote { .. } => "set-note",
+            Command::EsclQuirks { .. } => "escl-quirks",
             Command::DisarmAbort {} => "disarm-abort",
             Command::Capture { .. } => "capture",
             Command::ReadCapture {} => "read-capture",

@@ -31,6 +31,7 @@ mod answer;
 mod body;
 mod command;
 mod device_name;
+mod escl;
 mod event;
 mod frame;
 mod from_daemon;
@@ -56,6 +57,7 @@ pub use body::{
 };
 pub use command::{AbortStep, Command, ControlDirection, Faults, Pipe, RequestKind, RequestRecipient};
 pub use device_name::{NameMatch, match_name};
+pub use escl::{EsclQuirks, HttpConnection, MODEL_LIMIT};
 pub use event::{Event, EventName, Limits};
 pub use frame::{Frame, FrameError, read_frame, write_frame};
 pub use from_daemon::FromDaemon;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 pub mod action;
 pub mod check;
+mod escl;
 pub mod file;
 pub mod models;
 pub mod protocol;

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use usbscan_usb::{ProductId, VendorId};
+use usbscan_wire::EsclQuirks;
 
+use crate::config::escl::{self, EsclEntry, EsclModel, EsclProblem};
 use crate::config::file::{self, FileError};
 pub use crate::config::protocol::{Backend, Evidence, Protocol, UnknownProtocol};
 
@@ -16,6 +18,7 @@ pub use crate::config::protocol::{Backend, Evidence, Protocol, UnknownProtocol};
 const BUILT_IN: &[(&str, &str)] = &[
     ("quirks/canon.toml", include_str!("../../../../quirks/canon.toml")),
     ("quirks/epson.toml", include_str!("../../../../quirks/epson.toml")),
+    ("quirks/escl.toml", include_str!("../../../../quirks/escl.toml")),
     ("quirks/panasonic.toml", include_str!("../../../../quirks/panasonic.toml")),
     ("quirks/sane.toml", include_str!("../../../../quirks/sane.toml")),
 ];
@@ -127,12 +130,17 @@ pub enum ValueProblem {
     /// `no_clear_halt` with one of the keys that clear it.
     #[error("no_clear_halt contradicts clear_halt_on_open and clear_halt_on_error")]
     Contradiction,
+    /// Of an entry by name.
+    #[error(transparent)]
+    Escl(#[from] EsclProblem),
 }
 
 /// All models, each once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Table {
     models: BTreeMap<(u16, u16), Model>,
+    /// Known by name, in the order of the files.
+    escl: Vec<EsclModel>,
 }
 
 impl Table {
@@ -173,12 +181,18 @@ impl Table {
         self.models.get(&(vendor.0, product.0))
     }
 
+    /// What a scanner that speaks eSCL does differently, by its names: where entries differ, the later one counts. `heed` is told
+    /// of each that applies: its file, its name, and its notes.
+    pub fn escl_quirks(&self, names: &[&str], heed: &mut dyn FnMut(&Path, &str, &str)) -> EsclQuirks {
+        escl::find(&self.escl, names, heed)
+    }
+
     /// All models, by vendor and product.
     pub fn models(&self) -> impl Iterator<Item = &Model> {
         self.models.values()
     }
 
-    /// Adds what a file says; an entry replaces one for the same model.
+    /// Adds what a file says; an entry replaces one for the same model, or for the same name.
     ///
     /// # Errors
     /// When it can't be understood.
@@ -193,6 +207,9 @@ impl Table {
             for line in &list.models {
                 self.insert(understand_line(path, list, line).map_err(|problem| wrong(line, problem))?);
             }
+        }
+        for entry in &file.escl {
+            entry.add_to(&mut self.escl, path).map_err(|problem| wrong(entry.name(), problem.into()))?;
         }
         Ok(())
     }
@@ -212,6 +229,8 @@ struct File {
     model: Vec<Entry>,
     #[serde(default)]
     list: Vec<List>,
+    #[serde(default)]
+    escl: Vec<EsclEntry>,
 }
 
 /// Many models of one protocol, a line each, of which there is nothing else to say.
@@ -333,6 +352,8 @@ fn check(quirks: &Quirks) -> Result<(), ValueProblem> {
 
 #[cfg(test)]
 mod tests {
+    use usbscan_wire::HttpConnection;
+
     use super::*;
 
     const V850: (VendorId, ProductId) = (VendorId(0x04b8), ProductId(0x0151));
@@ -434,6 +455,46 @@ mod tests {
             error.contains("mine.toml") && error.contains("line 7") && error.contains("clear_hlt_on_open"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_model_that_speaks_escl_is_known_by_its_name() {
+        let of = |name: &str| Table::built_in().escl_quirks(&[name], &mut |_, _, _| {});
+        assert!(of("Brother MFC-L8690CDW series").pause_between_pages);
+        assert!(of("Xerox(R) B205 MFP").no_page_is_not_yet && of("Xerox B215").no_delete_after_page);
+        assert!(of("Fuji Xerox VersaLink B405 DN").no_delete_after_page);
+        assert_eq!(of("A Brother"), EsclQuirks::default());
+        let label_printer = of("Brother QL-810W");
+        assert!(label_printer.one_interface && label_printer.pause_between_pages);
+        assert_eq!(of("HP OfficeJet Pro 8730").http_connection, Some(HttpConnection::Close));
+        assert_eq!(of("HP LaserJet MFP M28w").http_connection, Some(HttpConnection::KeepAlive));
+        assert_eq!(of("Canon iR2625/2630 (series)").max_resolution, Some(300));
+        assert!(of("HP ScanJet Pro 4500 fn1").one_interface);
+        assert!(of("EPSON ET-4750 Series").port_in_host);
+    }
+
+    #[test]
+    fn the_administrators_entry_for_a_name_wins_over_ours() {
+        let brother = |lines: &str| format!("[[escl]]\nname = \"Brother*\"\nnotes = \"seen\"\n{lines}");
+        let table = add(&brother("one_interface = true")).unwrap();
+        let mut heeded = Vec::new();
+        let quirks = table.escl_quirks(&["no", "Brother MFC"], &mut |path, name, _| {
+            heeded.push(format!("{}: {name}", path.display()));
+        });
+        assert!(quirks.one_interface && !quirks.pause_between_pages, "it replaces the whole entry");
+        assert_eq!(heeded, ["mine.toml: Brother*"]);
+        let one = "[[escl]]\nname = \"Brother MFC\"\nnotes = \"mended\"\npause_between_pages = false";
+        assert!(!add(one).unwrap().escl_quirks(&["Brother MFC"], &mut |_, _, _| {}).pause_between_pages);
+        for (lines, part) in [
+            ("max_resolution = 1", "50 to 19200"),
+            ("http_connection = \"open\"", "keep-alive"),
+            ("pause = true", "line 4"),
+        ] {
+            let error = add(&brother(lines)).unwrap_err().to_string();
+            assert!(error.contains(part) && error.contains("mine.toml"), "{error}");
+        }
+        let error = add("[[model]]\nproduct = \"0151\"\nname = \"mine\"\nnotes = \"seen\"").unwrap_err();
+        assert!(error.to_string().contains("vendor and manufacturer"), "{error}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, select};
 use usbscan_usb::{DeviceInfo, InterfaceNumber};
 use usbscan_wire::{
-    ChannelSizesBody, DeviceDescriptorBody, DeviceEntry, ListBody, OpenBody, PROTOCOL_VERSION, Pipe,
+    ChannelSizesBody, DeviceDescriptorBody, DeviceEntry, ListBody, MODEL_LIMIT, OpenBody, PROTOCOL_VERSION, Pipe,
     PipeConfigurationBody, PipeDescription, StatusBody, VersionBody,
 };
 
@@ -72,6 +72,21 @@ impl Handler<'_> {
         responder.done_with_body(0, &body);
     }
 
+    pub(super) fn escl_quirks(&self, responder: Responder, model: Option<&str>) {
+        let Opened { scanner, .. } = or_fail!(responder, self.opened());
+        if model.is_some_and(|model| model.len() > MODEL_LIMIT) {
+            return responder.fail(&Failure::BadValue { field: "model", expected: "at most 512 bytes" });
+        }
+        let info = scanner.info();
+        let (manufacturer, product) = (info.manufacturer.as_deref(), info.product.as_deref());
+        let by_usb = full_name(manufacturer.unwrap_or_default(), product.unwrap_or_default());
+        let names: Vec<&str> = [by_usb.as_str()].into_iter().chain(model).collect();
+        let quirks = self.core.configured.now().models.escl_quirks(&names, &mut |path, name, notes| {
+            log::info!("{}: {}: {name}: {notes}", scanner.name, path.display());
+        });
+        responder.done_with_body(0, &quirks);
+    }
+
     pub(super) fn device_descriptor(&self, responder: Responder) {
         let Opened { scanner, .. } = or_fail!(responder, self.opened());
         or_fail!(responder, scanner.check());
@@ -83,6 +98,11 @@ impl Handler<'_> {
         };
         responder.done_with_body(0, &body);
     }
+}
+
+/// A model's name, of its USB strings: many products have their manufacturer in front already.
+fn full_name(manufacturer: &str, product: &str) -> String {
+    if product.starts_with(manufacturer) { product.to_owned() } else { format!("{manufacturer} {product}") }
 }
 
 /// `open`, on a thread of its own, see ordered.rs. `cancelled` is closed when it is cancelled: what was begun is undone then.

@@ -85,6 +85,7 @@ pub(crate) fn dispatch(core: &Core, session: &Arc<Session>, responder: Responder
         Command::Unlock {} => handler.unlock(responder),
         Command::ArmAbort { steps, settle } => handler.arm_abort(responder, steps, settle),
         Command::SetNote { note } => handler.set_note(responder, note),
+        Command::EsclQuirks { model } => handler.escl_quirks(responder, model.as_deref()),
         Command::DisarmAbort {} => handler.disarm_abort(responder),
         Command::Capture { device } => handler.capture(responder, &device),
         Command::ReadCapture {} => handler.read_capture(responder),

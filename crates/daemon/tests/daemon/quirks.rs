@@ -3,7 +3,7 @@
 use usbscan_daemon::Config;
 use usbscan_daemon::quirks::Table;
 use usbscan_usb::Bus;
-use usbscan_wire::{AbortStep, Command, ListBody, Pipe, Status};
+use usbscan_wire::{AbortStep, Command, EsclQuirks, HttpConnection, ListBody, MODEL_LIMIT, Pipe, Status};
 
 use testkit::rig::{Client, HALT, Rig, vendor_out};
 
@@ -111,4 +111,26 @@ fn transfers_are_as_long_as_the_model_takes_them() {
     let bytes: Vec<u8> = (0..=255).cycle().take(10_240).collect();
     client.write_all(&bytes);
     assert_eq!(client.read_all(10_240), bytes);
+}
+
+#[test]
+fn a_model_that_speaks_escl_is_looked_up_by_its_usb_strings_and_by_the_name_that_its_driver_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // The loopback's strings: usbscan, Loopback.
+    let entries = "[[escl]]\nname = \"usbscan Loop*\"\nnotes = \"test\"\none_interface = true\nmax_resolution = 600\n\
+                   [[escl]]\nname = \"*said*\"\nnotes = \"test\"\nmax_resolution = 300\nhttp_connection = \"close\"\n";
+    std::fs::write(folder.path().join("test.toml"), entries).expect("a file");
+    let mut models = Table::built_in();
+    models.add_folder(folder.path()).expect("a table");
+    let rig = Rig::with(Config { models, ..Config::default() }, &["loopback"]);
+    let ask = |client: &mut Client, model: Option<String>| client.call(Command::EsclQuirks { model });
+    let mut client = rig.client();
+    assert_eq!(ask(&mut client, None).status, Status::NotFound, "nothing is open");
+    let mut client = rig.open();
+    let by_usb = EsclQuirks { one_interface: true, max_resolution: Some(600), ..EsclQuirks::default() };
+    assert_eq!(ask(&mut client, None).body::<EsclQuirks>().expect("quirks"), by_usb);
+    let both = EsclQuirks { max_resolution: Some(300), http_connection: Some(HttpConnection::Close), ..by_usb };
+    let said = ask(&mut client, Some("as said here".to_owned()));
+    assert_eq!(said.body::<EsclQuirks>().expect("quirks"), both);
+    assert_eq!(ask(&mut client, Some("x".repeat(MODEL_LIMIT + 1))).status, Status::InvalidParameter);
 }

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use usbscan_client::wire::EsclQuirks;
 use usbscan_escl::http::{Head, Limits, Request};
 use usbscan_escl::{AdfState, InputSource, JobPath, ROOT, ScanSettings, ScannerCapabilities, ScannerStatus, State};
 
 use super::connection::Connection;
 use super::guard::{self, Guard, GuardState as At};
 use super::note::{Note, is_open};
-use super::oddities::Oddities;
 use super::plan::Plan;
+use super::quirks::dress;
 use crate::support::Timeouts;
 use crate::{DeviceError, ProtocolError, ScanError, TransportError, Unsupported};
 
@@ -19,6 +20,9 @@ const RETRY: Duration = Duration::from_secs(1);
 const BUSY_TRIES: u32 = 10;
 /// The longest that a scanner may ask to be left alone.
 const MOST_RETRY_AFTER: u32 = 10;
+
+/// Of a model's name, by which it is looked up; four bytes each at the most, as the daemon takes them.
+const NAME_CHARACTERS: usize = usbscan_client::wire::MODEL_LIMIT / 4;
 
 pub(super) const STATUS: &str = "the question for its status";
 const CAPABILITIES: &str = "the question for its capabilities";
@@ -47,7 +51,8 @@ pub(super) struct Client {
     pub second: Option<Connection>,
     /// What the daemon is left should we die. Armed before each request, so that it sees all of the response.
     pub guard: Option<Guard>,
-    pub oddities: Oddities,
+    /// What this model does differently.
+    pub quirks: EsclQuirks,
     pub timeouts: Timeouts,
 }
 
@@ -70,7 +75,7 @@ impl Client {
             let is_second = on == On::Free && self.second.is_some();
             let pages = At::of(&self.pages, !is_second);
             let second = self.second.as_ref().map(|second| At::of(second, is_second));
-            self.pages.channel.arm_abort(guard::steps(guard, pages, second))?;
+            self.pages.channel.arm_abort(guard::steps(guard, pages, second, self.quirks))?;
         }
         Ok(match (on, &mut self.second) {
             (On::Free, Some(second)) => second,
@@ -80,7 +85,7 @@ impl Client {
 
     /// With what this model wants in every request.
     fn dress(&self, request: Request) -> Request {
-        request.with_connection(self.oddities.connection)
+        dress(request, self.quirks)
     }
 
     /// Whether no response is under way.
@@ -92,11 +97,25 @@ impl Client {
         Ok(self.pages.channel.cancel.pause(length)?)
     }
 
+    /// Asks the daemon what this model does differently; `name` is what it says that it is.
+    pub(super) fn look_up_quirks(&mut self, name: Option<&str>) -> Result<(), ScanError> {
+        let name: Option<String> = name.map(|name| name.chars().take(NAME_CHARACTERS).collect());
+        self.quirks = match self.pages.channel.transport.escl_quirks(name.as_deref()) {
+            // One that is older than this.
+            Err(TransportError::Daemon(error)) => {
+                log::info!("look up the model: {error}");
+                EsclQuirks::default()
+            }
+            quirks => quirks?,
+        };
+        Ok(())
+    }
+
     /// What it can do. Asked first of all, so `timeout` is short.
     pub(super) fn capabilities(&mut self, timeout: Duration) -> Result<ScannerCapabilities, ScanError> {
         let began = Instant::now();
         loop {
-            let request = path("ScannerCapabilities");
+            let request = self.dress(path("ScannerCapabilities"));
             let pages = self.about_to_ask(On::Pages)?;
             let (head, body) = pages.exchange(&request, Limits::document(), CAPABILITIES, timeout)?;
             match head.status {

@@ -1,11 +1,12 @@
 //! What the daemon does should this program die while a job is being made or is open: it reads every response under way to its
 //! end, and deletes the job. Values only.
 
-use usbscan_client::wire::{AbortStep, HexBytes, HttpFraming};
+use usbscan_client::wire::{AbortStep, EsclQuirks, HexBytes, HttpFraming};
 use usbscan_escl::http::Request;
 use usbscan_escl::{JobPath, ROOT};
 
 use super::connection::{Connection, Endpoints};
+use super::quirks::dress;
 
 /// Silence after which the daemon gives a response up: the first byte of a page takes that long, and scanners pause for
 /// seconds in the middle of one.
@@ -56,7 +57,12 @@ impl GuardState {
 
 /// The steps. A connection is an interface of IPP over USB: pages come over the first; over the second, where the scanner has one,
 /// something may be asked while a page is under way.
-pub(super) fn steps(guard: &Guard, pages: GuardState, second: Option<GuardState>) -> Vec<AbortStep> {
+pub(super) fn steps(
+    guard: &Guard,
+    pages: GuardState,
+    second: Option<GuardState>,
+    quirks: EsclQuirks,
+) -> Vec<AbortStep> {
     let answer = |state: GuardState| state.drain(STEP_MS, 2 * STEP_MS, None);
     let page = |root| pages.drain(PAGE_QUIET_MS, PAGE_MS, root);
     let (job, is_deleted) = match guard {
@@ -67,7 +73,7 @@ pub(super) fn steps(guard: &Guard, pages: GuardState, second: Option<GuardState>
         Guard::Deleting(job) => (job, true),
     };
     let names = second.unwrap_or(pages).names;
-    let delete = Request::delete(job.as_str()).map(|request| request.to_bytes());
+    let delete = Request::delete(job.as_str()).map(|request| dress(request, quirks).to_bytes());
     let Some(bytes) = delete.filter(|bytes| bytes.len() <= STEP_BYTES) else {
         return second.and_then(answer).into_iter().chain(page(None)).collect();
     };
@@ -111,7 +117,7 @@ mod tests {
     /// The steps in short: what is read where, and where DELETE goes.
     fn told(guard: &Guard, pages: Option<HttpFraming>, second: Option<Option<HttpFraming>>) -> Vec<String> {
         let second = second.map(|response| GuardState { names: SECOND, response });
-        let steps = steps(guard, GuardState { names: FIRST, response: pages }, second);
+        let steps = steps(guard, GuardState { names: FIRST, response: pages }, second, EsclQuirks::default());
         let name = |endpoint: &Option<u8>| if endpoint.is_some() { "second" } else { "pages" };
         let one = |step: &AbortStep| match step {
             AbortStep::Write { endpoint, .. } => format!("delete on {}", name(endpoint)),

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use usbscan_client::wire::EsclQuirks;
 use usbscan_escl::{Format, JobPath, ScannerStatus};
 
 use super::client::{Client, JOB, Next, PAGE, new_job, trouble};
 use super::guard::Guard;
 use super::note::Note;
-use super::oddities::Oddities;
 use super::plan::Plan;
 use crate::jpeg::ByteSource;
 use crate::{DeviceError, Progress, ProtocolError, ScanError};
@@ -17,6 +17,8 @@ use crate::{DeviceError, Progress, ProtocolError, ScanError};
 const NOT_YET_TRIES: u32 = 60;
 /// How often a scanner whose "no page" means "not yet" is asked.
 const ODD_TRIES: u32 = 10;
+/// The most that is waited behind a page.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Bytes by which the form of a page is known.
 const MAGIC_BYTES: usize = 8;
 
@@ -78,12 +80,12 @@ impl Job {
     pub(super) fn next_page(
         &mut self,
         client: &mut Client,
-        oddities: Oddities,
+        quirks: EsclQuirks,
         progress: Tell<'_>,
     ) -> Result<bool, ScanError> {
         let path = self.path.clone().ok_or(ProtocolError::NoJob)?;
         if self.pages > 0 {
-            client.pages.channel.cancel.pause(oddities.pause(self.load))?;
+            client.pages.channel.cancel.pause(pause(quirks, self.load))?;
         }
         let began = Instant::now();
         let timeout = client.timeouts.warm_up.max(client.timeouts.image);
@@ -96,7 +98,7 @@ impl Job {
                     self.load = began.elapsed();
                     return Ok(true);
                 }
-                Next::NoMore if oddities.no_page_is_not_yet && self.pages == 0 && tries < ODD_TRIES => {
+                Next::NoMore if quirks.no_page_is_not_yet && self.pages == 0 && tries < ODD_TRIES => {
                     Duration::from_secs(1)
                 }
                 Next::NoMore => return Ok(false),
@@ -120,9 +122,9 @@ impl Job {
     }
 
     /// The scanner has no more pages of it: tells it that this is the end. An error is worth a line in the log.
-    pub(super) fn finish(self, client: &mut Client, oddities: Oddities) -> Result<(), ScanError> {
+    pub(super) fn finish(self, client: &mut Client, quirks: EsclQuirks) -> Result<(), ScanError> {
         match self.path {
-            Some(path) if !(oddities.no_delete_after_page && self.pages > 0) => {
+            Some(path) if !(quirks.no_delete_after_page && self.pages > 0) => {
                 client.delete(&path, client.timeouts.reply)
             }
             _ => Ok(()),
@@ -157,6 +159,11 @@ impl Job {
             }
         }
     }
+}
+
+/// How long to wait behind a page that took so long to come.
+fn pause(quirks: EsclQuirks, load: Duration) -> Duration {
+    if quirks.pause_between_pages { (load / 2).min(LONGEST_PAUSE) } else { Duration::ZERO }
 }
 
 /// The body of a page.
@@ -201,5 +208,18 @@ impl ByteSource for Body<'_> {
             Some(first) => Ok(Some(first)),
             None => self.client.pages.body(PAGE, self.client.timeouts.image),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feeder_that_is_asked_too_soon_is_left_alone_for_half_a_page_and_a_second_at_most() {
+        let slow = EsclQuirks { pause_between_pages: true, ..EsclQuirks::default() };
+        assert_eq!(pause(slow, Duration::from_secs(1)), Duration::from_millis(500));
+        assert_eq!(pause(slow, Duration::from_secs(9)), Duration::from_secs(1));
+        assert_eq!(pause(EsclQuirks::default(), Duration::from_secs(9)), Duration::ZERO);
     }
 }

@@ -16,8 +16,8 @@
 //! | `job` | a job from POST to DELETE |
 //! | `lines` | the scanner's picture to lines of the page |
 //! | `note` | what outlives the daemon too |
-//! | `oddities` | what single models do differently |
 //! | `pass` | the scanner's picture as it came |
+//! | `quirks` | what single models want in every request |
 //! | `resync` | back in sync from any state |
 //! | `scanner` | the whole of a page |
 
@@ -28,9 +28,9 @@ mod guard;
 mod job;
 mod lines;
 mod note;
-mod oddities;
 mod pass;
 mod plan;
+mod quirks;
 mod resync;
 mod scanner;
 

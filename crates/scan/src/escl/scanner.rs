@@ -1,5 +1,6 @@
 //! One scanner, opened: identify it, scan a page, bring it back to idle whatever happened. Runs on the thread that calls.
 
+use usbscan_client::wire::EsclQuirks;
 use usbscan_escl::Format;
 
 use super::capabilities::Capabilities;
@@ -7,7 +8,6 @@ use super::client::{Client, trouble};
 use super::connection::Connection;
 use super::job::{Body, Job, Tell};
 use super::lines::Lines;
-use super::oddities::Oddities;
 use super::pass::{may_pass, pass, pass_document};
 use super::plan::Plan;
 use super::resync::resync;
@@ -43,8 +43,9 @@ impl EsclScanner {
         timeouts: Timeouts,
         progress: Tell<'_>,
     ) -> Result<EsclScanner, ScanError> {
-        let (pages, oddities) = (Connection::new(transport, timeouts), Oddities::default());
-        let mut client = Client { pages, second: None, guard: None, oddities, timeouts };
+        let (pages, quirks) = (Connection::new(transport, timeouts), EsclQuirks::default());
+        let mut client = Client { pages, second: None, guard: None, quirks, timeouts };
+        client.look_up_quirks(None)?;
         let found = listen(&mut client).and_then(|()| client.capabilities(timeouts.reply));
         let all = match found {
             Err(error) if is_out_of_sync(&error) => {
@@ -55,8 +56,8 @@ impl EsclScanner {
             }
             found => found?,
         };
-        client.oddities = Oddities::of(&all.make_and_model);
-        if !client.oddities.one_interface {
+        client.look_up_quirks(Some(&all.make_and_model))?;
+        if !client.quirks.one_interface {
             client.second = second(&mut client, timeouts)?;
         }
         match client.heed_note() {
@@ -66,7 +67,7 @@ impl EsclScanner {
             }
             heeded => heeded?,
         }
-        let most_dpi = client.oddities.most_dpi;
+        let most_dpi = client.quirks.max_resolution;
         let capabilities = Capabilities::new(all, most_dpi)
             .ok_or(ProtocolError::Capabilities("there is no place for a page in 8 bit"))?;
         let (identity, options) = (capabilities.identity(), capabilities.options());
@@ -81,8 +82,8 @@ impl EsclScanner {
             Job::begin(&mut self.client, plan, &mut self.job, progress)?;
         }
         let Some(job) = &mut self.job else { return Err(ProtocolError::NoJob.into()) };
-        let oddities = self.client.oddities;
-        if !job.next_page(&mut self.client, oddities, progress)? {
+        let quirks = self.client.quirks;
+        if !job.next_page(&mut self.client, quirks, progress)? {
             return Err(self.no_page(plan)?);
         }
         job.pages += 1;
@@ -119,7 +120,7 @@ impl EsclScanner {
     fn end_of_glass(&mut self, progress: Tell<'_>) -> Result<(), ScanError> {
         let timeouts = self.client.timeouts;
         if let Some(job) = &mut self.job {
-            if job.next_page(&mut self.client, Oddities::default(), progress)? {
+            if job.next_page(&mut self.client, EsclQuirks::default(), progress)? {
                 log::info!("the scanner sends a second page of its glass");
                 self.client.pages.drain(timeouts.image, timeouts.warm_up)?;
             }
@@ -131,8 +132,8 @@ impl EsclScanner {
     fn finish(&mut self) -> Result<(), ScanError> {
         match self.job.take() {
             Some(job) => {
-                let oddities = self.client.oddities;
-                job.finish(&mut self.client, oddities)
+                let quirks = self.client.quirks;
+                job.finish(&mut self.client, quirks)
             }
             None => Ok(()),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use usbscan_client::Bytes;
-use usbscan_client::wire::Pipe;
+use usbscan_client::wire::{EsclQuirks, Pipe};
 use usbscan_scan::{AbortStep, Cancel, ControlRequest, ReadEnd, Received, Transport, TransportError};
 
 /// Full speed: many reads of a page.
@@ -59,10 +59,15 @@ pub struct Device {
     pub is_tidy_only_by_delete: bool,
     pub jobs: Vec<Job>,
     pub requests: Vec<String>,
+    /// The whole heads of these.
+    pub heads: Vec<String>,
     pub settings: Vec<String>,
     /// Reads that were longer than what was sure to come.
     pub waits: u32,
     pub armed: Option<Vec<AbortStep>>,
+    /// What its model does differently, and by which names that was asked for.
+    pub quirks: EsclQuirks,
+    pub names: Vec<Option<String>>,
     /// What the driver has left.
     pub note: String,
     /// Cancel when so many reads have been started.
@@ -94,9 +99,12 @@ impl Device {
             is_tidy_only_by_delete: false,
             jobs: Vec::new(),
             requests: Vec::new(),
+            heads: Vec::new(),
             settings: Vec::new(),
             waits: 0,
             armed: None,
+            quirks: EsclQuirks::default(),
+            names: Vec::new(),
             note: String::new(),
             cancel_at_read: None,
             reads: 0,
@@ -139,6 +147,7 @@ impl Device {
             let body: Vec<u8> = self.input.drain(..end + 4 + length).skip(end + 4).collect();
             let line = head.lines().next().expect("a line").trim_end_matches(" HTTP/1.1").to_owned();
             self.requests.push(line.clone());
+            self.heads.push(head.clone());
             let (status, fields, kind, body) = self.answer(&line, body);
             self.respond(status, &fields, kind, &body);
         }
@@ -354,6 +363,12 @@ impl Transport for Wire {
     fn set_note(&mut self, note: &str) -> Result<(), TransportError> {
         self.device.lock().note = note.to_owned();
         Ok(())
+    }
+
+    fn escl_quirks(&mut self, model: Option<&str>) -> Result<EsclQuirks, TransportError> {
+        let mut device = self.device.lock();
+        device.names.push(model.map(str::to_owned));
+        Ok(device.quirks)
     }
 
     fn disarm_abort(&mut self) -> Result<(), TransportError> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use device::{Device, Framing, Wire};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use parking_lot::Mutex;
+use usbscan_client::wire::{EsclQuirks, HttpConnection, MODEL_LIMIT};
 use usbscan_scan::escl::Escl;
 use usbscan_scan::{
     DeviceError, Driver, Flow, Outcome, PageFormat, PageSink, Progress, ProtocolError, ScanError, Scanner, SinkError,
@@ -377,7 +378,6 @@ fn a_picture_that_is_smaller_is_filled_up_with_white_and_a_larger_one_is_cut() {
     }
 }
 
-/// Takes pages as the scanner sends them.
 #[test]
 fn a_sheet_that_is_shorter_than_its_area_is_filled_up_with_white_where_that_is_wanted() {
     // Area of the feeder: 640 x 880 units of 1/300 inch.
@@ -408,6 +408,7 @@ fn a_sheet_that_is_shorter_than_its_area_is_filled_up_with_white_where_that_is_w
     assert_eq!((page.bytes.len(), page.lines), (0, WIDTH * HEIGHT));
 }
 
+/// Takes pages as the scanner sends them.
 #[derive(Default)]
 struct AsSent {
     format: Option<PageFormat>,
@@ -590,11 +591,35 @@ fn at_whatever_read_it_is_cancelled_the_job_is_gone_and_the_next_page_is_right()
 }
 
 #[test]
-fn brothers_feeder_is_not_asked_too_soon_and_a_xerox_is_asked_again() {
+fn a_model_whose_no_page_means_not_yet_is_asked_again_and_not_deleted_behind_its_page() {
     let device = device(1);
-    device.lock().capabilities = capabilities("Xerox(R) B205 MFP", &["image/jpeg"]);
+    device.lock().quirks = EsclQuirks { no_page_is_not_yet: true, no_delete_after_page: true, ..EsclQuirks::default() };
     device.lock().false_ends = 1;
     assert_like(&scan_with(&mut *open(&device).expect("it opens"), &GRAY).expect("a page"), 0, 0, 0, 1);
     assert_eq!(device.lock().open_jobs(), 0);
     assert!(!device.lock().requests.iter().any(|line| line.starts_with("DELETE")), "it is not deleted behind its page");
+}
+
+#[test]
+fn a_model_is_looked_up_by_its_usb_strings_and_by_the_name_that_it_says() {
+    let device = device(1);
+    let name = "M\u{fc}".repeat(400);
+    device.lock().capabilities = capabilities(&name, &["image/jpeg"]);
+    device.lock().quirks = EsclQuirks {
+        http_connection: Some(HttpConnection::Close),
+        port_in_host: true,
+        max_resolution: Some(75),
+        ..EsclQuirks::default()
+    };
+    let mut scanner = open(&device).expect("it opens");
+    let names = device.lock().names.clone();
+    let said = names.last().and_then(Option::as_deref).expect("a name");
+    assert!(names[0].is_none() && name.starts_with(said) && (128..=MODEL_LIMIT).contains(&said.len()), "{names:?}");
+    assert_eq!(scanner.options().get("resolution").expect("an option").possible(), "75 dpi");
+    scan_with(&mut *scanner, &GRAY).expect("a page");
+    let device = device.lock();
+    assert_eq!(device.heads.len(), device.requests.len());
+    for words in ["\r\nConnection: close", "\r\nHost: localhost:80"] {
+        assert!(device.heads.iter().all(|head| head.contains(words)), "{:?}", device.heads);
+    }
 }
