@@ -122,6 +122,7 @@ impl Receiver {
             // Only nobody has taken its end yet.
             ReceiverState::Body(framing) if framing.is_over() => return 0,
             ReceiverState::Seeking(_) => 1,
+            ReceiverState::Body(framing) if framing.is_over() => return 0,
             ReceiverState::Body(framing) => framing.due(),
         };
         due.saturating_sub(self.input.len() as u64).max(1)
@@ -386,6 +387,26 @@ mod tests {
     fn a_body_longer_than_could_be_asked_for_is_an_error() {
         let stream = [&b"HTTP/1.1 200 OK\r\n\r\n"[..], &vec![b'x'; 20_000]].concat();
         assert_eq!(receive(&stream, &[512]), Err(HttpError::TooLong { most: 10_000 }));
+    }
+
+    #[test]
+    fn behind_the_last_byte_of_a_body_nothing_is_due_though_its_end_was_not_told_yet() {
+        for (body, rest) in
+            [("Content-Length: 3\r\n\r\nabc", 1), ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 2)]
+        {
+            let mut receiver = Receiver::default();
+            receiver.expect(Limits::document());
+            receiver.push(format!("HTTP/1.1 200 OK\r\n{body}").into_bytes().into());
+            assert!(matches!(receiver.next_part(), Ok(Some(Part::Head(_)))));
+            assert!(matches!(receiver.next_part(), Ok(Some(Part::Body(_)))));
+            if rest == 1 {
+                assert_eq!((receiver.due(), receiver.needs_more()), (0, false), "it is over, and not idle yet");
+            } else {
+                assert!(!receiver.needs_more(), "the last chunk is there");
+            }
+            assert!(matches!(receiver.next_part(), Ok(Some(Part::End))));
+            assert_eq!((receiver.due(), receiver.needs_more(), receiver.is_idle()), (0, false, true));
+        }
     }
 
     #[test]

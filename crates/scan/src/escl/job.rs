@@ -71,9 +71,9 @@ impl Job {
         Ok(())
     }
 
-    /// Its name, if the scanner has said it.
-    pub(super) fn path(&self) -> Option<&JobPath> {
-        self.path.as_ref()
+    /// Its name: as the scanner has said it, else as a status has it that shows one job more than before.
+    pub(super) fn name_by(&self, status: &ScannerStatus) -> Option<JobPath> {
+        self.path.clone().or_else(|| new_job(&self.before, status))
     }
 
     /// Waits for the next page, whose body comes next then. False: there are no more.
@@ -132,7 +132,7 @@ impl Job {
     }
 
     /// Ends it wherever it is: reads what is under way, deletes it, in the order in which that goes fastest.
-    pub(super) fn cancel(self, client: &mut Client) -> Result<(), ScanError> {
+    pub(super) fn cancel(&self, client: &mut Client) -> Result<(), ScanError> {
         let timeouts = client.timeouts;
         if let Some(second) = &mut client.second {
             second.drain(timeouts.reply, timeouts.reply)?;
@@ -144,8 +144,8 @@ impl Job {
             return client.finish_delete(path, timeouts.reply);
         }
         let head = client.pages.drain(timeouts.image, timeouts.warm_up)?;
-        let path = match (self.path, head) {
-            (Some(path), _) => Some(path),
+        let path = match (&self.path, head) {
+            (Some(path), _) => Some(path.clone()),
             // The answer to the POST came only now.
             (None, Some(head)) if matches!(head.status, 200 | 201) => Some(client.name_of(&head, &self.before)?),
             (None, Some(_)) => None,

@@ -17,7 +17,7 @@ use crate::support::fill;
 use crate::support::resync_io::drain;
 use crate::{
     Cancel, ClassTriple, DeviceError, Flow, Identity, Options, Outcome, PageFormat, PageSink, Progress, ProtocolError,
-    ScanError, Scanner, Transport, Unsupported,
+    ScanError, Scanner, Transport, TransportError, Unsupported,
 };
 
 /// IPP over USB, and what some of HP's call the same.
@@ -166,7 +166,12 @@ impl EsclScanner {
         if is_cancel || matches!(error, ScanError::Sink(_)) {
             self.client.pages.channel.cancel.start_clean_up();
         }
-        let idle = match self.settle() {
+        let is_silent = matches!(
+            error,
+            ScanError::NoResponse { .. }
+                | ScanError::Transport(TransportError::Stall { .. } | TransportError::Timeout { .. })
+        );
+        let idle = match self.settle(is_silent) {
             Ok(()) => true,
             Err(error) => {
                 let connections = [Some(&mut self.client.pages), self.client.second.as_mut()];
@@ -177,20 +182,25 @@ impl EsclScanner {
         if is_cancel { ScanError::Cancelled { idle } } else { error }
     }
 
-    /// Ends what is under way, whatever that is.
-    fn settle(&mut self) -> Result<(), ScanError> {
-        let Some(job) = self.job.take() else { return self.drain_all() };
-        let path = job.path().cloned();
-        let ended = job.cancel(&mut self.client);
-        match ended {
-            Err(error) if is_out_of_sync(&error) => {
-                log::info!("end the job: {error}");
-                resync(&mut self.client)?;
-                if let Some(path) = path {
-                    self.client.delete(&path, self.client.timeouts.reply)?;
+    /// Ends what is under way, whatever that is. A scanner that was silent for too long already is not waited for again.
+    fn settle(&mut self, is_silent: bool) -> Result<(), ScanError> {
+        let Some(job) = self.job.take() else {
+            return if is_silent { resync(&mut self.client) } else { self.drain_all() };
+        };
+        let is_over = !is_silent
+            && match job.cancel(&mut self.client) {
+                Err(error) if is_out_of_sync(&error) => {
+                    log::info!("end the job: {error}");
+                    false
                 }
+                ended => ended.map(|()| true)?,
+            };
+        if !is_over {
+            resync(&mut self.client)?;
+            let status = self.client.status(self.client.timeouts.reply)?;
+            if let Some(path) = job.name_by(&status) {
+                self.client.delete(&path, self.client.timeouts.reply)?;
             }
-            ended => ended?,
         }
         self.client.wait_until_idle(self.client.timeouts.homing)
     }

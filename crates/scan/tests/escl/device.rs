@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use usbscan_client::Bytes;
 use usbscan_client::wire::{EsclQuirks, Pipe};
-use usbscan_scan::{AbortStep, Cancel, ControlRequest, ReadEnd, Received, Transport, TransportError};
+use usbscan_scan::{AbortStep, Cancel, ControlRequest, ReadEnd, Received, Timeouts, Transport, TransportError};
 
 /// Full speed: many reads of a page.
 const PACKET: usize = 64;
@@ -21,6 +21,8 @@ pub enum Framing {
     /// One byte more is announced than comes, and an empty packet follows.
     OneShort,
     Unframed,
+    /// Of pages more is announced than comes, and nothing follows.
+    Stops,
 }
 
 /// What stands in the Location of a job of this number.
@@ -64,6 +66,8 @@ pub struct Device {
     pub settings: Vec<String>,
     /// Reads that were longer than what was sure to come.
     pub waits: u32,
+    /// Reads of which nothing came, though they had the time that a carriage takes.
+    pub long_waits: u32,
     pub armed: Option<Vec<AbortStep>>,
     /// What its model does differently, and by which names that was asked for.
     pub quirks: EsclQuirks,
@@ -102,6 +106,7 @@ impl Device {
             heads: Vec::new(),
             settings: Vec::new(),
             waits: 0,
+            long_waits: 0,
             armed: None,
             quirks: EsclQuirks::default(),
             names: Vec::new(),
@@ -249,6 +254,11 @@ impl Device {
                 all.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
                 all.extend_from_slice(body);
             }
+            Framing::Stops => {
+                let missing = if kind == "image/jpeg" { 100 } else { 0 };
+                all.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len() + missing).as_bytes());
+                all.extend_from_slice(body);
+            }
             Framing::OneShort => {
                 all.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len() + 1).as_bytes());
                 all.extend_from_slice(body);
@@ -285,7 +295,7 @@ impl Device {
 pub struct Wire {
     device: Arc<Mutex<Device>>,
     cancel: Cancel,
-    asked: Option<usize>,
+    asked: Option<(usize, Duration)>,
     /// What another one has left before.
     note: String,
 }
@@ -309,13 +319,13 @@ impl Transport for Wire {
         Ok(())
     }
 
-    fn start_read(&mut self, length: usize, _timeout: Duration) -> Result<(), TransportError> {
-        assert!(self.asked.replace(length).is_none(), "one read at a time");
+    fn start_read(&mut self, length: usize, timeout: Duration) -> Result<(), TransportError> {
+        assert!(self.asked.replace((length, timeout)).is_none(), "one read at a time");
         Ok(())
     }
 
     fn finish_read(&mut self) -> Result<Received, TransportError> {
-        let length = self.asked.take().expect("a read was started");
+        let (length, timeout) = self.asked.take().expect("a read was started");
         let mut device = self.device.lock();
         device.reads += 1;
         if device.cancel_at_read == Some(device.reads) {
@@ -325,6 +335,8 @@ impl Transport for Wire {
             return Ok(Received { bytes: Bytes::new(), end: ReadEnd::Cancelled });
         }
         let (bytes, end) = device.read(length);
+        let is_long = bytes.is_empty() && end == ReadEnd::TimedOut && timeout >= Timeouts::default().image;
+        device.long_waits += u32::from(is_long);
         Ok(Received { bytes: bytes.into(), end })
     }
 

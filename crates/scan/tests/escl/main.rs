@@ -2,6 +2,7 @@
 //! is known, and cancels at every read.
 
 mod device;
+mod models;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,6 @@ use std::time::Duration;
 use device::{Device, Framing, Wire};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use parking_lot::Mutex;
-use usbscan_client::wire::{EsclQuirks, HttpConnection, MODEL_LIMIT};
 use usbscan_scan::escl::Escl;
 use usbscan_scan::{
     DeviceError, Driver, Flow, Outcome, PageFormat, PageSink, Progress, ProtocolError, ScanError, Scanner, SinkError,
@@ -195,6 +195,20 @@ fn responses_without_an_end_or_one_byte_too_short_are_ended_by_silence() {
         assert_like(&scan_with(&mut *scanner, &GRAY).expect("a page"), 0, 0, 0, 1);
         assert_settled(&device);
     }
+}
+
+#[test]
+fn a_page_that_stops_in_the_middle_is_waited_for_once_and_its_job_is_deleted() {
+    let device = device(1);
+    let mut scanner = open(&device).expect("it opens");
+    (device.lock().framing, device.lock().is_tidy_only_by_delete) = (Framing::Stops, true);
+    let error = scan_with(&mut *scanner, &GRAY).err().expect("it is not whole");
+    assert!(matches!(error, ScanError::NoResponse { .. }), "{error}");
+    assert_eq!(device.lock().long_waits, 1);
+    device.lock().framing = Framing::Length;
+    assert_settled(&device);
+    assert_like(&scan_with(&mut *scanner, &GRAY).expect("the next page"), 0, 0, 0, 1);
+    assert_settled(&device);
 }
 
 #[test]
@@ -543,14 +557,6 @@ fn a_scanner_that_sends_only_pdf_opens_and_refuses_pictures_in_words() {
 }
 
 #[test]
-fn a_scanner_of_escl_1_0_is_refused_in_words() {
-    let device = device(1);
-    device.lock().capabilities = "<ScannerCapabilities><Version>1.0</Version></ScannerCapabilities>".to_owned();
-    let error = open(&device).err().expect("refused").to_string();
-    assert_eq!(error, "the scanner speaks eSCL 1.0; only versions from 2.0 on are supported");
-}
-
-#[test]
 fn a_sink_that_wants_no_more_ends_the_job() {
     let device = device(1);
     device.lock().is_tidy_only_by_delete = true;
@@ -587,39 +593,5 @@ fn at_whatever_read_it_is_cancelled_the_job_is_gone_and_the_next_page_is_right()
         assert_settled(&device);
         assert_like(&scan_with(&mut *scanner, &GRAY).expect("the next page"), 0, 0, 0, 1);
         assert_settled(&device);
-    }
-}
-
-#[test]
-fn a_model_whose_no_page_means_not_yet_is_asked_again_and_not_deleted_behind_its_page() {
-    let device = device(1);
-    device.lock().quirks = EsclQuirks { no_page_is_not_yet: true, no_delete_after_page: true, ..EsclQuirks::default() };
-    device.lock().false_ends = 1;
-    assert_like(&scan_with(&mut *open(&device).expect("it opens"), &GRAY).expect("a page"), 0, 0, 0, 1);
-    assert_eq!(device.lock().open_jobs(), 0);
-    assert!(!device.lock().requests.iter().any(|line| line.starts_with("DELETE")), "it is not deleted behind its page");
-}
-
-#[test]
-fn a_model_is_looked_up_by_its_usb_strings_and_by_the_name_that_it_says() {
-    let device = device(1);
-    let name = "M\u{fc}".repeat(400);
-    device.lock().capabilities = capabilities(&name, &["image/jpeg"]);
-    device.lock().quirks = EsclQuirks {
-        http_connection: Some(HttpConnection::Close),
-        port_in_host: true,
-        max_resolution: Some(75),
-        ..EsclQuirks::default()
-    };
-    let mut scanner = open(&device).expect("it opens");
-    let names = device.lock().names.clone();
-    let said = names.last().and_then(Option::as_deref).expect("a name");
-    assert!(names[0].is_none() && name.starts_with(said) && (128..=MODEL_LIMIT).contains(&said.len()), "{names:?}");
-    assert_eq!(scanner.options().get("resolution").expect("an option").possible(), "75 dpi");
-    scan_with(&mut *scanner, &GRAY).expect("a page");
-    let device = device.lock();
-    assert_eq!(device.heads.len(), device.requests.len());
-    for words in ["\r\nConnection: close", "\r\nHost: localhost:80"] {
-        assert!(device.heads.iter().all(|head| head.contains(words)), "{:?}", device.heads);
     }
 }
