@@ -13,7 +13,7 @@ use crate::rig::Rig;
 const AREA: [&str; 4] = ["-r", "150", "--area", "25.4,25.4,101.6,50.8"];
 /// Interfaces with alternate settings, of which FunctionFS knows nothing.
 const ALTERNATE: &str = "layout=alternate";
-const VIEW: View = View { dpi: (150, 150), left: 150, top: 150, width: 600, height: 300 };
+pub const VIEW: View = View { dpi: (150, 150), left: 150, top: 150, width: 600, height: 300 };
 
 fn scan(rig: &Rig, arguments: &[&str]) {
     let mut all = vec!["scan"];
@@ -32,7 +32,7 @@ fn assert_is_like(rig: &Rig, file: &str, view: View, format: PixelFormat) {
     assert!(mean < 2.0, "{file} is another picture: {mean}");
 }
 
-fn page_is_right(rig: &Rig) {
+pub fn page_is_right(rig: &Rig) {
     scan(rig, &["--mode", "color", "-o", "page.png"]);
     assert_is_like(rig, "page.png", VIEW, PixelFormat::Color8);
 }

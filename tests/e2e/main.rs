@@ -8,6 +8,7 @@ mod clients;
 mod death;
 mod esci2;
 mod escl;
+mod escl_options;
 mod faults;
 mod memory;
 mod output;
