@@ -140,6 +140,9 @@ fn a_report_has_no_picture_and_no_serial_number_and_can_be_played() {
 
 #[test]
 fn a_report_of_jpeg_pages_can_be_played_and_shows_gray_in_each_protocol() {
+    if Rig::left_out_at_a_kernel("reports of JPEG pages, which are made from the same captures") {
+        return;
+    }
     for (spec, source) in [
         ("esci2,sheets=1,sheet=a5,align=left,sampling=422,chunk=3000,first-chunk=100", "adf"),
         ("esci2,restart=no,frame=right,sampling=420", "flatbed"),

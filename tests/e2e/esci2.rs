@@ -91,6 +91,9 @@ fn a_program_killed_at_any_message_leaves_the_scanner_usable() {
 
 #[test]
 fn sixteen_bits_are_in_the_file_where_the_scanner_has_them_and_eight_are_what_every_scanner_has() {
+    if Rig::left_out_at_a_kernel("16 bits a sample, which are bytes like others") {
+        return;
+    }
     let small = ["scan", "-r", "75", "--area", "0,0,40,40", "-o", "page.png"];
     let depth_of_file = |rig: &Rig| std::fs::read(rig.path("page.png")).expect("a page")[24];
     let rig = Rig::new("esci2,depth=16");
