@@ -119,8 +119,6 @@ impl Receiver {
     pub fn due(&self) -> u64 {
         let due = match &self.state {
             ReceiverState::Idle => return 0,
-            // Only nobody has taken its end yet.
-            ReceiverState::Body(framing) if framing.is_over() => return 0,
             ReceiverState::Seeking(_) => 1,
             ReceiverState::Body(framing) if framing.is_over() => return 0,
             ReceiverState::Body(framing) => framing.due(),
