@@ -10,7 +10,7 @@ use crate::program::Program;
 use crate::requirements::{self, VALGRIND};
 use crate::rig::eventually;
 
-/// What libusb answers on the same device, by its documentation and its source.
+/// What libusb answers on the same device: `tests/sane/peer.rs` has this machine's libusb say so.
 const CALLS: &str = include_str!("calls.expected");
 const UNPLUGGED: &str = include_str!("calls-unplug.expected");
 

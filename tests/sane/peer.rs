@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::bench::Bench;
 use crate::epson2::{GLASS, HAIR, LARGE, Page, picture, table};
 use crate::picture::Pnm;
-use crate::program::DEADLINE;
+use crate::program::{DEADLINE, Program};
 use crate::requirements::{self, SANE_UTILS};
 
 /// scanimage with epson2 and no other backend.
@@ -57,6 +57,38 @@ fn epson2_makes_the_same_pictures_in_the_esc_dialect() {
         // epson2 gives scanners without FS commands no choice of depth; it is 8.
         assert_pictures_are_equal("esci,dialect=esc", &[None]);
     }
+}
+
+/// What each function of libusb answers on the loopback device, as the daemon's does (`tests/dropin/calls.rs`): the same program,
+/// linked with the library of this machine, on a device of this kernel's.
+fn assert_libusb_answers(scanner: &str, arguments: &[&str], expected: &str) {
+    let bench = Bench::new(&[scanner]);
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dropin/calls.c");
+    let program = bench.path("calls");
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-std=c11", "-D_GNU_SOURCE", "-o"]).arg(&program).arg(source).args(["-l:libusb-1.0.so.0", "-lpthread"]);
+    let compiled = Program::start(&mut gcc).end();
+    assert_eq!(compiled.code, Some(0), "{}", compiled.stderr);
+    let ended = Program::start(Command::new(&program).args(arguments)).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let rows = ended.stdout.lines().zip(expected.lines());
+    let differ: Vec<_> = rows.filter(|(libusbs, ours)| libusbs != ours).collect();
+    assert!(differ.is_empty(), "libusb's rows, and those that are expected of it and of ours: {differ:#?}");
+    assert_eq!(ended.stdout.lines().count(), expected.lines().count(), "{}", ended.stdout);
+    requirements::say(&format!("{scanner}: {} rows of libusb's and of ours are equal", expected.lines().count() - 1));
+}
+
+#[test]
+#[ignore = "needs a kernel that takes the scanner for real: tools/test --only guest-peer"]
+fn every_call_of_libusb_answers_what_ours_does() {
+    assert_libusb_answers("loopback", &[], include_str!("../dropin/calls.expected"));
+}
+
+#[test]
+#[ignore = "needs a kernel that takes the scanner for real: tools/test --only guest-peer"]
+fn libusb_answers_what_ours_does_of_a_device_that_falls_off_the_bus() {
+    let scanner = "loopback,fault=unplug@100000";
+    assert_libusb_answers(scanner, &["unplug"], include_str!("../dropin/calls-unplug.expected"));
 }
 
 /// How long epson2 is waited for. It waits a minute for each answer that does not come, one after the other, and is back after

@@ -27,7 +27,7 @@ pub(crate) fn code(status: Status) -> c_int {
 
 /// Every code with the name of its constant and a sentence.
 const NAMES: &[(c_int, &CStr, &CStr)] = &[
-    (abi::SUCCESS, c"LIBUSB_SUCCESS", c"success"),
+    (abi::SUCCESS, c"LIBUSB_SUCCESS / LIBUSB_TRANSFER_COMPLETED", c"success"),
     (abi::ERROR_IO, c"LIBUSB_ERROR_IO", c"the transfer failed, or was cancelled"),
     (abi::ERROR_INVALID_PARAM, c"LIBUSB_ERROR_INVALID_PARAM", c"a parameter is invalid"),
     (abi::ERROR_ACCESS, c"LIBUSB_ERROR_ACCESS", c"permission denied"),
