@@ -67,6 +67,8 @@ const SCANNERS: [(&str, &str); 45] = [
 
 /// Where a backend may be when nobody can say more of it than that it does not end by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How the program ends at a second interrupt.
+const ABORTED: i32 = 4;
 /// How many are tried at once: they mostly wait.
 const AT_ONCE: usize = 4;
 
@@ -145,6 +147,7 @@ fn meet(program: &std::path::Path, name: &str, path: &std::path::Path, id: &str,
     let how = match (before, ends, ended.code) {
         (true, _, Some(0)) => "ends by itself",
         (false, true, Some(0)) => "control back after the interrupt",
+        (false, true, Some(ABORTED)) => "control back when run insists",
         (_, false, _) => "waits in itself, was ended",
         _ => "crashes",
     };

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::thread;
 
 use crossbeam_channel::{Sender, unbounded};
-use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, pidfd_send_signal, wait};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, wait};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
@@ -106,17 +106,16 @@ fn not_ignored(signals: &[i32]) -> Vec<i32> {
 /// Passes signals on to the program. What the kernel sends for a key of the terminal goes to the program as well: a second
 /// one would count as a second Ctrl-C. Of a terminal that closes the kernel tells only the leader of its session, which is this
 /// process where a terminal was opened for it.
-fn pass_on(mut signals: SignalsInfo<WithOrigin>, program: &OwnedFd, interrupt: &Sender<()>) {
+fn pass_on(mut signals: SignalsInfo<WithOrigin>, program: &OwnedFd, interrupt: &Sender<Signal>) {
     for origin in signals.forever() {
+        let Some(signal) = Signal::from_named_raw(origin.signal) else { continue };
         if origin.process.is_some() || origin.signal == SIGHUP {
-            if let Some(signal) = rustix::process::Signal::from_named_raw(origin.signal) {
-                // It may have ended just now.
-                let _ = pidfd_send_signal(program, signal);
-            }
+            // It may have ended just now.
+            let _ = pidfd_send_signal(program, signal);
         }
         if ENDING.contains(&origin.signal) {
             // Without the thread `cancel` nobody hears it.
-            let _ = interrupt.send(());
+            let _ = interrupt.send(signal);
         }
     }
 }
