@@ -21,9 +21,46 @@ use crate::program::Program;
 use crate::requirements::{self, SANE_UTILS};
 
 /// What is scanned, and what of the glass that is.
-const SCAN: [&str; 11] =
-    ["--format=pnm", "--mode=Color", "--resolution=300", "-l", "25.4", "-t", "25.4", "-x", "101.6", "-y", "25.405"];
-const VIEW: View = View { dpi: (300, 300), left: 300, top: 300, width: 1200, height: 300 };
+#[derive(Debug, Clone, Copy)]
+struct Scan {
+    arguments: [&'static str; 11],
+    view: View,
+}
+
+const SCAN: Scan = Scan {
+    arguments: [
+        "--format=pnm",
+        "--mode=Color",
+        "--resolution=300",
+        "-l",
+        "25.4",
+        "-t",
+        "25.4",
+        "-x",
+        "101.6",
+        "-y",
+        "25.405",
+    ],
+    view: View { dpi: (300, 300), left: 300, top: 300, width: 1200, height: 300 },
+};
+
+/// xerox_mfp moves a window in hundredths of an inch, and ends a page at 1200/1213.9 of its height.
+const SCAN_OF_XEROX: Scan = Scan {
+    arguments: [
+        "--format=pnm",
+        "--mode=Color",
+        "--resolution=300",
+        "-l",
+        "25.5",
+        "-t",
+        "25.5",
+        "-x",
+        "101.605",
+        "-y",
+        "25.405",
+    ],
+    view: View { dpi: (300, 300), left: 300, top: 300, width: 1200, height: 296 },
+};
 
 /// When the program is killed. Messages count from 1, from the one that opens the scanner for use on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,41 +195,41 @@ fn message(from: &mut BufReader<UnixStream>) -> Option<(Vec<u8>, serde_json::Val
 }
 
 /// Scans through a proxy that kills the program at one message, and returns how many requests there were.
-fn scan_killed(desk: &Desk, kill: Option<Kill>) -> usize {
+fn scan_killed(desk: &Desk, scan: &Scan, kill: Option<Kill>) -> usize {
     let path = desk.path("proxy");
     let (proxy, accepting) = Proxy::start(&path, &desk.rig.socket(), kill, Clients::All);
     // So that nothing is killed before it is known what.
     let mut counts = proxy.counts.lock();
     let page = desk.path("dead.pnm");
     let output = ["-o", page.to_str().expect("text")];
-    let scan = Program::start(&mut desk.alone("scanimage", &[&SCAN[..], &output].concat(), &path));
-    counts.victim = Pid::from_raw(scan.pid());
+    let program = Program::start(&mut desk.alone("scanimage", &[&scan.arguments[..], &output].concat(), &path));
+    counts.victim = Pid::from_raw(program.pid());
     drop(counts);
-    let ended = scan.end();
+    let ended = program.end();
     assert_eq!(ended.code.is_none(), kill.is_some(), "{kill:?}: {ended:?}");
     proxy.end(&path, accepting)
 }
 
-fn assert_next_page_is_right(desk: &Desk, after: &dyn std::fmt::Display) {
+fn assert_next_page_is_right(desk: &Desk, scan: &Scan, after: &dyn std::fmt::Display) {
     let page = desk.path("page.pnm");
     let output = ["-o", page.to_str().expect("text")];
-    let command = &mut desk.alone("scanimage", &[&SCAN[..], &output].concat(), &desk.rig.socket());
+    let command = &mut desk.alone("scanimage", &[&scan.arguments[..], &output].concat(), &desk.rig.socket());
     let ended = Program::start(command).end();
     assert_eq!(ended.code, Some(0), "the scan after {after}: {}", ended.stderr);
-    Pnm::read(&page).to_page().assert_shows(&Page::on_glass(&Glass::chart(), VIEW, PixelFormat::Color8));
+    Pnm::read(&page).to_page().assert_shows(&Page::on_glass(&Glass::chart(), scan.view, PixelFormat::Color8));
 }
 
 /// At some 16 messages of a page, at both sides of each; at all with `USBSCAN_SWEEP=all`.
-fn sweep(scanner: &str, backend: &str) {
+fn sweep(scanner: &str, backend: &str, scan: &Scan) {
     let desk = Desk::new(&[scanner], &[backend]);
-    let messages = scan_killed(&desk, None);
+    let messages = scan_killed(&desk, scan, None);
     assert!(messages > 20, "a dialogue has many messages: {messages}");
     let step = if std::env::var("USBSCAN_SWEEP").as_deref() == Ok("all") { 1 } else { messages.div_ceil(16) };
     let mut deaths = 0;
     for at in (1..=messages).step_by(step) {
         for kill in [Kill::AfterRequest(at), Kill::BeforeAnswer(at)] {
-            scan_killed(&desk, Some(kill));
-            assert_next_page_is_right(&desk, &format_args!("a program killed {kill:?} of {messages}, {backend}"));
+            scan_killed(&desk, scan, Some(kill));
+            assert_next_page_is_right(&desk, scan, &format_args!("a program killed {kill:?} of {messages}, {backend}"));
             deaths += 1;
         }
     }
@@ -204,21 +241,28 @@ fn sweep(scanner: &str, backend: &str) {
 #[test]
 fn epson2_killed_in_mid_page_leaves_a_scanner_whose_next_page_is_right() {
     if requirements::are_there("deaths of epson2", &[&SANE_UTILS]) {
-        sweep("esci", "epson2");
+        sweep("esci", "epson2", &SCAN);
     }
 }
 
 #[test]
 fn epson2_killed_in_mid_page_leaves_a_scanner_whose_next_page_is_right_in_the_esc_dialect() {
     if requirements::are_there("deaths of epson2, without FS commands", &[&SANE_UTILS]) {
-        sweep("esci,dialect=esc", "epson2");
+        sweep("esci,dialect=esc", "epson2", &SCAN);
     }
 }
 
 #[test]
 fn epsonds_killed_in_mid_page_leaves_a_scanner_whose_next_page_is_right() {
     if requirements::are_there("deaths of epsonds", &[&SANE_UTILS]) {
-        sweep("esci2,formats=raw", "epsonds");
+        sweep("esci2,formats=raw", "epsonds", &SCAN);
+    }
+}
+
+#[test]
+fn xerox_mfp_killed_in_mid_page_leaves_a_scanner_whose_next_page_is_right() {
+    if requirements::are_there("deaths of xerox_mfp", &[&SANE_UTILS]) {
+        sweep("xerox", "xerox_mfp", &SCAN_OF_XEROX);
     }
 }
 
@@ -260,7 +304,7 @@ fn hosted_scan_killed(desk: &Desk, kill: Option<(Victim, Kill)>) -> usize {
 }
 
 fn assert_hosted_page_is_right(page: &Path) {
-    Pnm::read(page).to_page().assert_shows(&Page::on_glass(&Glass::chart(), VIEW, PixelFormat::Color8));
+    Pnm::read(page).to_page().assert_shows(&Page::on_glass(&Glass::chart(), SCAN.view, PixelFormat::Color8));
 }
 
 #[test]

@@ -102,9 +102,12 @@ pub fn usbscan() -> Command {
 }
 
 impl Pnm {
-    /// The page that it shows, of bytes.
+    /// The page that it shows, of bytes or bits.
     pub fn to_page(&self) -> Page {
         let (width, height) = (self.size.0 as u32, self.size.1 as u32);
+        if self.kind == "P4" {
+            return Page::from_pnm(&[format!("P4\n{width} {height}\n").as_bytes(), &self.samples].concat());
+        }
         let kind = match (&*self.kind, self.most) {
             ("P5", 255) => PixelFormat::Gray8,
             ("P6", 255) => PixelFormat::Color8,

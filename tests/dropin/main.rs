@@ -12,6 +12,7 @@ mod hosted;
 mod pictures;
 mod programs;
 mod silence;
+mod xerox;
 
 // How other tests of this package start daemons, scanners and programs, and look at pictures; not all of it is needed here.
 #[path = "../sane/backend.rs"]

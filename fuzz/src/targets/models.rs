@@ -12,7 +12,7 @@ const SPECS: [&str; 8] = [
     "esci,level=D7,adf=2,sheet=a6",
     "esci,dialect=esc,level=B7",
     "esci2,sheet=a6,frame=dnl",
-    "xerox,adf=2",
+    "xerox,adf=2,jpeg=yes",
     "loopback,endpoints=3",
 ];
 

@@ -14,6 +14,7 @@ pub(super) const XEROX: ModelSpec = ModelSpec {
             value: "N|A.png:B.png",
             about: "a document feeder with so many sheets, or with these pages",
         },
+        Key { name: "jpeg", value: "yes|no", about: "can send colour as JPEG [no]" },
         Key { name: "warmup", value: "SECONDS", about: "how long it is busy with warming up" },
         Key { name: "busy", value: "SECONDS|always", about: "in use from elsewhere" },
         Key { name: "cover", value: "open|closed", about: "its cover [closed]" },
@@ -32,6 +33,7 @@ fn build_xerox(values: &mut Values) -> Result<Built, SpecError> {
         setup.glass = Glass::png_file(file)?;
     }
     setup.sheets = values.last("adf").map(|text| sheets(text, false)).transpose()?;
+    setup.has_jpeg = values.read("jpeg", "yes or no", either("yes", "no"))?.unwrap_or(false);
     let conditions = &mut setup.conditions;
     let busy = |text: &str| if text == "always" { Some(Busy::Always) } else { seconds(text).map(Busy::For) };
     conditions.warm_up = values.read("warmup", "seconds", seconds)?.unwrap_or_default();
