@@ -2,14 +2,16 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use usbscan_client::{Pending, Session};
+use usbscan_daemon::quirks::Table;
 use usbscan_daemon::{Config, Limits, Running};
 use usbscan_scan::{Flow, PageFormat, PageSink, Progress, SessionTransport, SinkError};
 use usbscan_virtual::{Loopback, VirtualBus};
-use usbscan_wire::{Command, Pipe};
+use usbscan_wire::{Command, EventName, Pipe};
 
 use crate::report::{Curve, Report, percentile};
 use crate::rigs::ThroughDaemon;
@@ -30,6 +32,13 @@ pub fn measure(wishes: &Wishes, report: &mut Report) -> Outcome<()> {
     let most = if wishes.quick { vec![1, 10, 50] } else { vec![1, 10, 50, 100, 500] };
     let points = each(&most, 1, pages)?;
     report.curve(&curve("A page of 242 KB: command to picture", "pages in one session", "us each", points));
+    let sizes = [1, 350, 1300, 10_000, 60_000];
+    let points = each(&sizes, repeats, reading)?;
+    report.curve(&curve("The table of models: a model read, at the start", "models in the table", "us each", points));
+    let points = each(&sizes, repeats, |models| Ok(arrivals(models)? * models as f64))?;
+    report.curve(&curve("A scanner that arrives: plugged in, looked up, told", "models in the table", "us", points));
+    let points = each(&sizes, repeats, |models| Ok(lists(models)? * models as f64))?;
+    report.curve(&curve("A list of one scanner", "models in the table", "us", points));
     Ok(())
 }
 
@@ -157,6 +166,51 @@ fn scanners(count: usize) -> Outcome<f64> {
         session.close()?;
     }
     Ok(micros_since(began))
+}
+
+/// So many models that nobody has, all of SANE's.
+fn text_of(models: usize) -> String {
+    let lines = (0..models).map(|number| format!("\"{:04x}:{:04x} Maker: Model\",\n", number >> 16, number & 0xffff));
+    format!("[[list]]\nprotocol = \"sane:genesys\"\nevidence = \"good\"\nmodels = [\n{}]\n", lines.collect::<String>())
+}
+
+fn table_of(models: usize) -> Outcome<Table> {
+    let mut table = Table::default();
+    table.add(Path::new("many"), &text_of(models))?;
+    Ok(table)
+}
+
+fn reading(models: usize) -> Outcome<f64> {
+    let text = text_of(models);
+    let mut table = Table::default();
+    let began = Instant::now();
+    table.add(Path::new("many"), &text)?;
+    Ok(micros_since(began))
+}
+
+/// Of one of ten.
+fn arrivals(models: usize) -> Outcome<f64> {
+    let bus = VirtualBus::new();
+    let config = Config { models: table_of(models)?, ..wide() };
+    let running = Running::start(config, vec![Arc::new(bus.clone())])?;
+    let session = Session::on_socket(running.connect()?)?;
+    session.subscribe(&[EventName::Arrival])?;
+    let began = Instant::now();
+    for number in 0..10 {
+        bus.plug(Box::new(Loopback::with_serial(&format!("TABLE{number}"))));
+        session.events().recv()?;
+    }
+    Ok(micros_since(began) / 10.0)
+}
+
+/// One of a hundred.
+fn lists(models: usize) -> Outcome<f64> {
+    let via_daemon = ThroughDaemon::new(Config { models: table_of(models)?, ..wide() }, Box::new(Loopback::new()))?;
+    let began = Instant::now();
+    for _ in 0..100 {
+        via_daemon.session.list()?;
+    }
+    Ok(micros_since(began) / 100.0)
 }
 
 /// Takes a page and keeps nothing of it.
