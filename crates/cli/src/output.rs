@@ -156,6 +156,14 @@ impl Output {
         matches!(self.file, Target::Replace { .. })
     }
 
+    /// Where the file is, links followed; `None`: it is no regular file.
+    pub fn folder(&self) -> Option<PathBuf> {
+        match &self.file {
+            Target::Replace { path, .. } => Some(folder(path)),
+            Target::Direct(_) => None,
+        }
+    }
+
     fn file(&self) -> &File {
         let (Target::Replace { file, .. } | Target::Direct(file)) = &self.file;
         file
@@ -301,19 +309,23 @@ fn replace(path: &Path, temp_file: &TempFileGuard, before: Option<&rustix::fs::S
         }
     };
     if let Some(before) = before {
-        keep_rights(&file, before)?;
+        // The output that would remove it is not made yet.
+        keep_rights(&file, before).inspect_err(|_| temp_file.remove())?;
     }
     Ok(Target::Replace { file, path: path.to_owned(), temp, temp_file: temp_file.clone() })
 }
 
 /// Gives the new file the rights that the replaced one has, but none that a new file would not get here, and none to another
-/// group.
+/// group. On file systems where all files have the same rights (FAT, some network shares) there is nothing to change, and none
+/// can be changed.
 fn keep_rights(file: &File, before: &rustix::fs::Stat) -> Result<(), Errno> {
     let new = rustix::fs::fstat(file)?;
     let group = rustix::fs::Gid::from_raw(before.st_gid);
     let has_group = new.st_gid == before.st_gid || rustix::fs::fchown(file, None, Some(group)).is_ok();
     let others = if has_group { 0o777 } else { 0o707 };
-    rustix::fs::fchmod(file, Mode::from_raw_mode(new.st_mode & before.st_mode & others))
+    let kept = new.st_mode & before.st_mode & others;
+    // Otherwise it would have more.
+    if kept == new.st_mode & 0o777 { Ok(()) } else { rustix::fs::fchmod(file, Mode::from_raw_mode(kept)) }
 }
 
 /// Minus the umask.
@@ -397,6 +409,24 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).expect("a file"), "whole");
         assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o640);
         assert_eq!(names(folder.path()), ["page.png"], "and no temporary file");
+    }
+
+    #[test]
+    fn rights_that_are_right_need_no_chmod_and_wider_ones_do() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let before = |mode| {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).expect("its bits");
+            rustix::fs::stat(file.path()).expect("a file")
+        };
+        // As on a file system without chmod: through such a descriptor there is none.
+        let fixed: File =
+            rustix::fs::open(file.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).expect("it opens").into();
+        let (narrow, same) = (before(0o600), before(0o644));
+        assert_eq!(keep_rights(&fixed, &same), Ok(()));
+        assert_eq!(keep_rights(&fixed, &narrow), Err(Errno::BADF), "others could read what they could not");
+        let wide = before(0o666);
+        before(0o600);
+        assert_eq!(keep_rights(&fixed, &wide), Ok(()), "a new file has fewer");
     }
 
     #[test]

@@ -129,18 +129,6 @@ impl Files {
         Ok(Kept { destination: &self.destination, complete: self.done, lines, keep_partial }.describe())
     }
 
-    /// Where a page is kept whose height is not known yet: beside the file that it becomes, where there is room for it.
-    fn spool_folder(&self) -> PathBuf {
-        match self.destination.of_page(self.next()) {
-            Some(path) => {
-                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
-            }
-            None => {
-                std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty()).map_or("/var/tmp".into(), PathBuf::from)
-            }
-        }
-    }
-
     fn open_next(&self) -> Result<Open, Failure> {
         let output = match self.destination.of_page(self.next()) {
             None => Output::stdout()?,
@@ -151,7 +139,7 @@ impl Files {
         } else {
             PageWriter::new(self.format, self.quality, output.interruptible(self.interrupts.clone())?)?
         };
-        writer.keep_in(&self.spool_folder())?;
+        writer.keep_in(&spool_folder(&output))?;
         Ok(Open { output, writer })
     }
 
@@ -244,6 +232,13 @@ impl Files {
     }
 }
 
+/// Where a page is kept whose height is not known yet: beside the file that it becomes, where there is room for it. Beside a pipe
+/// or a device there may be nothing that can hold a file.
+fn spool_folder(output: &Output) -> PathBuf {
+    let temporary = || std::env::var_os("TMPDIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    output.folder().or_else(temporary).unwrap_or_else(|| "/var/tmp".into())
+}
+
 /// What is kept when a page fails.
 struct Kept<'a> {
     destination: &'a Destination,
@@ -307,7 +302,35 @@ fn of_file(failure: Failure) -> SinkError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_written_whatever_is_beside_it() {
+        let (_reader, writer) = rustix::pipe::pipe().expect("a pipe");
+        // As a shell's >(COMMAND) is named: nobody can make a file in that folder.
+        let path = PathBuf::from(format!("/proc/self/fd/{}", writer.as_raw_fd()));
+        for format in [FileFormat::Png, FileFormat::Pnm, FileFormat::Tiff] {
+            let destination = Destination::parse(&path).expect("a name");
+            let files = Files::open(destination, format, Quality::default(), &TempFileGuard::default(), None);
+            let files = files.unwrap_or_else(|error| panic!("{format:?}: {error}"));
+            assert!(files.open.is_some_and(|open| !open.output.is_regular()));
+        }
+    }
+
+    #[test]
+    fn a_page_is_kept_beside_the_file_that_a_link_names() {
+        let (folder, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let link = folder.path().join("page.png");
+        std::os::unix::fs::symlink(other.path().join("page.png"), &link).expect("a link");
+        for _ in 0..2 {
+            let output = Output::create(&link, &TempFileGuard::default()).expect("it opens");
+            assert_eq!(spool_folder(&output), other.path().canonicalize().expect("a folder"));
+            // The second time there is what the link names.
+            output.finish().expect("a file");
+        }
+    }
 
     #[test]
     fn the_sentence_names_the_files_that_are_kept() {
