@@ -220,7 +220,7 @@ fn scan_killed(rig: &Rig, kill: Option<Kill>) -> Sent {
     let proxy = Proxy::start(&rig.path("proxy"), &rig.socket(), kill);
     let arguments = [&["scan", "--mode", "color", "-o", "dead.png"], &AREA[..]].concat();
     let scan = Program::start(&mut rig.usbscan_at(&rig.path("proxy"), &arguments));
-    let sent = proxy.serve(|| scan.signal(Signal::KILL));
+    let sent = proxy.serve(|| scan.try_signal(Signal::KILL));
     let ended = scan.end();
     assert!(ended.code == Some(0) || kill.is_some() && ended.code.is_none(), "{kill:?}: {ended:?}");
     sent

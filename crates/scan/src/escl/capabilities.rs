@@ -120,6 +120,12 @@ impl Capabilities {
         places.any(|place| place.caps.formats.contains(&Format::Jpeg))
     }
 
+    /// Whether a place is to be asked for this form by the newer of two names for that (DocumentFormatExt).
+    pub(super) fn has_format_ext(&self, source: InputSource, format: Format) -> bool {
+        let mut places = self.places.iter().filter(|place| place.source == source);
+        places.any(|place| place.caps.formats_ext.contains(&format))
+    }
+
     /// Whether pages of this mode come from a place.
     pub(super) fn has_mode(&self, source: InputSource, mode: ColorMode) -> bool {
         let mut places = self.places.iter().filter(|place| place.source == source);

@@ -78,6 +78,12 @@ impl Lines {
         self.wanted
     }
 
+    /// Lines that the picture said that it has and that did not come. One row of MCUs is none: some scanners say a line or two too
+    /// many.
+    pub(super) fn cut_short(&self) -> Option<u32> {
+        Some(self.decoder.missing()).filter(|missing| *missing > self.decoder.mcu_height())
+    }
+
     /// So many white lines.
     pub(super) fn white(&self, lines: u32) -> Vec<u8> {
         vec![WHITE; lines as usize * self.plan.page.bytes_per_line()]

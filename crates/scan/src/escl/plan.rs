@@ -30,6 +30,7 @@ impl Plan {
     /// [`ScanError::NotSupported`] for lineart of a scanner that has none.
     pub(super) fn into_pdf(mut self, capabilities: &Capabilities) -> Result<Plan, ScanError> {
         self.settings.format = Format::Pdf;
+        self.settings.has_format_ext = capabilities.has_format_ext(self.settings.source, Format::Pdf);
         if self.page.pixels == Pixels::Bit {
             let lineart = ColorMode::BlackAndWhite1;
             if !capabilities.has_mode(self.settings.source, lineart) {

@@ -109,9 +109,12 @@ impl EsclScanner {
 
     /// The sink wants no more of the page.
     fn stop(&mut self) -> Result<Outcome, ScanError> {
-        if let Some(job) = self.job.take() {
+        self.client.pages.channel.cancel.start_clean_up();
+        if let Some(job) = &self.job {
             job.cancel(&mut self.client)?;
         }
+        // Only now: where that failed, cleaning up deletes it.
+        self.job = None;
         self.client.wait_until_idle(self.client.timeouts.homing)?;
         Ok(Outcome::Stopped)
     }
@@ -158,6 +161,7 @@ impl EsclScanner {
             self.job = None;
             return or_cancelled(error);
         }
+        let error = self.client.pages.channel.or_cancelled(error);
         let is_cancel = matches!(error, ScanError::Cancelled { .. });
         if is_cancel {
             self.client.pages.channel.cancel.acknowledge();
@@ -273,6 +277,9 @@ fn copy(plan: &Plan, body: &mut Body<'_>, sink: &mut dyn PageSink, progress: Tel
         if hand_on(&next)? == Flow::Stop {
             return Ok(Outcome::Stopped);
         }
+    }
+    if let Some(missing) = lines.cut_short().filter(|_| !plan.is_fed()) {
+        return Err(ProtocolError::EndedEarly { missing }.into());
     }
     let mut missing = lines.missing();
     if plan.page.height.is_none() {

@@ -29,7 +29,21 @@ pub(super) struct Bits {
     /// Bytes taken from the source, and how many there were before the marker.
     consumed: u64,
     marker_at: u64,
+    /// FF before markers and stuffed zeros, of which any number may come (T.81, B.1.1.2).
+    fill: u64,
 }
+
+/// What the last byte of data may be filled up with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fills {
+    /// As T.81 has it.
+    Ones,
+    /// Where the data has no other end than its marker.
+    Anything,
+}
+
+/// Bytes of fill beyond as many as there is data.
+const MOST_FILL: u64 = 64 * 1024;
 
 impl Bits {
     pub(super) fn byte<S: ByteSource + ?Sized>(&mut self, source: &mut S) -> Result<u8, S::Error> {
@@ -49,9 +63,18 @@ impl Bits {
         self.consumed
     }
 
-    /// The same, without a marker that was taken and not dealt with.
+    /// The same, without what is read ahead: whole bytes of bits, and a marker that is not dealt with.
     pub(super) fn data_consumed(&self) -> u64 {
-        if self.marker.is_some() { self.marker_at } else { self.consumed }
+        let read = if self.marker.is_some() { self.marker_at } else { self.consumed };
+        // Behind an FF there was a zero.
+        let ahead = self.ahead().map(|byte| if byte == 0xff { 2 } else { 1 }).sum();
+        read.saturating_sub(ahead)
+    }
+
+    /// Whole bytes of bits that were made ready and not taken, the last first.
+    fn ahead(&self) -> impl Iterator<Item = u8> + '_ {
+        let whole = self.have.saturating_sub(self.invented) / 8;
+        (0..whole).map(|at| (self.bits >> (self.invented + 8 * at)) as u8)
     }
 
     /// The next two, the higher first.
@@ -96,15 +119,20 @@ impl Bits {
                 0xff => {}
                 byte => return Ok(byte),
             }
-            let mut next = 0xff;
+            let at = self.consumed - 1;
+            let mut next = self.byte(source)?;
             while next == 0xff {
+                self.fill += 1;
+                if self.fill > MOST_FILL + self.consumed / 2 {
+                    return Err(JpegError::Damaged("it is filled up without an end").into());
+                }
                 next = self.byte(source)?;
             }
             if next == 0 {
                 return Ok(0xff);
             }
             self.marker = Some(next);
-            self.marker_at = self.consumed - 2;
+            self.marker_at = at;
         }
         self.invented += 8;
         Ok(0)
@@ -125,14 +153,30 @@ impl Bits {
 
     /// Whether the data ends here, at a marker that no data follows. What is left of the last byte is filled with ones
     /// (T.81, F.1.2.3), with which no code begins that fits in there: none consists of ones only (C.2).
-    pub(super) fn is_at_end<S: ByteSource + ?Sized>(&mut self, source: &mut S) -> Result<bool, S::Error> {
+    pub(super) fn is_at_end<S: ByteSource + ?Sized>(&mut self, source: &mut S, fills: Fills) -> Result<bool, S::Error> {
         self.prepare_bytewise(source, 8)?;
         let left = self.have.saturating_sub(self.invented);
         if left >= 8 || matches!(self.marker, Some(0xd0..=0xd7)) {
             return Ok(false);
         }
         let ones = (1 << left) - 1;
-        Ok(self.bits >> self.invented.min(self.have) & ones == ones)
+        Ok(fills == Fills::Anything || self.bits >> self.invented.min(self.have) & ones == ones)
+    }
+
+    /// Goes to the marker that ends the data, past restart markers and at most so many bytes. False: it is not there.
+    pub(super) fn skip_to_end<S: ByteSource + ?Sized>(&mut self, source: &mut S, most: u32) -> Result<bool, S::Error> {
+        let mut skipped = self.ahead().count() as u32;
+        loop {
+            if self.marker.is_some_and(|marker| !matches!(marker, 0xd0..=0xd7)) {
+                return Ok(true);
+            }
+            if skipped > most {
+                return Ok(false);
+            }
+            self.take_marker();
+            skipped += 1;
+            self.data_byte(source)?;
+        }
     }
 
     /// The marker at which the data has ended, taken.

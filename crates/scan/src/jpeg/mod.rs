@@ -29,10 +29,13 @@ mod tests;
 mod transform;
 
 use ::bytes::Bytes;
-use bits::Bits;
+use bits::{Bits, Fills};
 use headers::Headers;
 pub use rewrite::Rewriter;
 use strip::Plane;
+
+/// Bytes behind the last line's data and before the marker that ends them, which are no data: some encoders fill up there.
+const MOST_PADDING: u32 = 512;
 
 /// Why bytes are no picture.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +97,8 @@ pub struct Decoder {
     until_restart: u32,
     restarts: u8,
     lines: u32,
+    /// Lines that were told at the beginning, and at the end were not there.
+    missing: u32,
     /// All of it was decoded.
     over: bool,
     /// Where the data ended, in bytes from the first.
@@ -111,7 +116,18 @@ impl Decoder {
         let planes = headers.components.iter().map(|component| Plane::new(&headers, component)).collect();
         let dc = vec![0; headers.components.len()];
         let until_restart = headers.restart_interval;
-        Ok(Decoder { bits, headers, planes, dc, until_restart, restarts: 0, lines: 0, over: false, data_end: None })
+        Ok(Decoder {
+            bits,
+            headers,
+            planes,
+            dc,
+            until_restart,
+            restarts: 0,
+            lines: 0,
+            missing: 0,
+            over: false,
+            data_end: None,
+        })
     }
 
     /// What it looks like.
@@ -121,6 +137,17 @@ impl Decoder {
             height: Some(self.headers.height).filter(|height| *height > 0),
             channels: self.headers.components.len() as u32,
         }
+    }
+
+    /// Lines of an MCU.
+    pub fn mcu_height(&self) -> u32 {
+        self.headers.mcu_height()
+    }
+
+    /// How many of the lines that were told at the beginning did not come, once all of it has come. 0 where the end tells another
+    /// number (DNL).
+    pub fn missing(&self) -> u32 {
+        self.missing
     }
 
     /// Appends the next lines, at most 32. False: there are none any more.
@@ -138,10 +165,10 @@ impl Decoder {
     fn walk<S: ByteSource + ?Sized>(&mut self, source: &mut S) -> Result<bool, S::Error> {
         let has_row = self.row(source, Blocks::Skipped)?.is_some();
         if self.over && self.data_end.is_none() {
-            if !self.bits.is_at_end(source)? {
+            self.data_end = Some(self.bits.data_consumed());
+            if !self.bits.skip_to_end(source, MOST_PADDING)? {
                 return Err(JpegError::Damaged("it has more data than lines").into());
             }
-            self.data_end = Some(self.bits.data_consumed());
         }
         Ok(has_row)
     }
@@ -161,11 +188,13 @@ impl Decoder {
             self.over = self.lines + count == self.headers.height;
         }
         // A sheet may have been shorter than the scanner thought when it wrote the height.
-        if !self.over && self.bits.is_at_end(source)? {
+        let fills = if self.headers.height == 0 { Fills::Anything } else { Fills::Ones };
+        if !self.over && self.bits.is_at_end(source, fills)? {
             self.over = true;
             self.data_end = Some(self.bits.data_consumed());
-            if let Some(height) = headers::number_of_lines(&mut self.bits, source)? {
-                count = count.min(height.saturating_sub(self.lines));
+            match headers::number_of_lines(&mut self.bits, source)? {
+                Some(height) => count = count.min(height.saturating_sub(self.lines)),
+                None => self.missing = self.headers.height.saturating_sub(self.lines + count),
             }
         }
         self.lines += count;

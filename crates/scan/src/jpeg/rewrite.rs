@@ -84,7 +84,7 @@ impl Rewriter {
         while !self.over {
             self.over = !self.decoder.walk(&mut Tee { source, taken: &mut self.taken })?;
             let end = self.decoder.data_end.unwrap_or(self.decoder.bits.data_consumed());
-            let ready = (end - self.drained) as usize;
+            let ready = end.saturating_sub(self.drained) as usize;
             if ready > 0 {
                 self.drained = end;
                 return Ok(Some(self.taken.drain(..ready).collect()));
@@ -97,15 +97,23 @@ impl Rewriter {
     pub fn head(&self, width: u32, height: u32, dpi: (u32, u32)) -> Vec<u8> {
         let word = |value: u32| u16::try_from(value).unwrap_or(u16::MAX).to_be_bytes();
         let mut all = vec![0xff, 0xd8];
-        // T.871, 10.1: version 1.01, dots per inch, no thumbnail.
-        all.extend_from_slice(b"\xff\xe0\x00\x10JFIF\0\x01\x01\x01");
-        all.extend(word(dpi.0));
-        all.extend(word(dpi.1));
-        all.extend([0, 0]);
+        let is_rgb = self.decoder.headers.is_rgb;
+        if is_rgb {
+            // JFIF would say that the components are brightness and two colours, and there is no resolution without it. Adobe's
+            // segment: version 100, no flags, no transform.
+            all.extend_from_slice(b"\xff\xee\x00\x0eAdobe\x00\x64\0\0\0\0\0");
+        } else {
+            // T.871, 10.1: version 1.01, dots per inch, no thumbnail.
+            all.extend_from_slice(b"\xff\xe0\x00\x10JFIF\0\x01\x01\x01");
+            all.extend(word(dpi.0));
+            all.extend(word(dpi.1));
+            all.extend([0, 0]);
+        }
         let mut rest = &self.head[2..];
         while let Some((marker, segment, behind)) = segment(rest) {
             match marker {
                 0xe0..=0xed | 0xef | 0xfe => {}
+                0xee if is_rgb => {}
                 0xc0 | 0xc1 => {
                     let frame = all.len();
                     all.extend_from_slice(segment);

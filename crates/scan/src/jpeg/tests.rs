@@ -258,6 +258,106 @@ fn a_page_that_is_damaged_does_not_pass() {
     assert_eq!(passes(&with_height(&whole, 24)), Err(JpegError::Damaged("it has more data than lines")));
 }
 
+/// The picture with other bytes between its data and its end.
+fn with_behind(bytes: &[u8], behind: &[u8]) -> Vec<u8> {
+    let (rest, end) = bytes.split_at(bytes.len() - 2);
+    [rest, behind, end].concat()
+}
+
+#[test]
+fn what_fills_up_behind_the_last_line_does_not_keep_a_page_from_passing() {
+    // Rows of MCUs with little data: all of the last one may be read ahead with the row before it.
+    let flat = vec![90; 104 * 48];
+    for (pixels, restarts) in [(picture(104, 48, 1), 0), (picture(104, 48, 1), 13), (flat, 0)] {
+        let whole = encode(&pixels, 104, 48, ColorType::Luma, |e| e.set_restart_interval(restarts));
+        for behind in [&[][..], &[0xff, 0xd5], &[0; 40], &[0x55; 500], &[0xff; 9], b"\xff\xd5\0\0\xff\x00\xff"] {
+            for most in [1, 7, 1 << 20] {
+                let (file, coded) = rewrite(&with_behind(&whole, behind), most, 104, |_| 48).expect("a picture");
+                assert!(coded == data(&whole), "{behind:?} {most}: only the data passes");
+                assert_eq!(decode(&file, most), decode(&whole, most));
+            }
+        }
+        assert!(rewrite(&with_behind(&whole, &[0x55; 5000]), 100, 104, |_| 48).is_err());
+    }
+}
+
+#[test]
+fn the_last_byte_may_be_filled_up_with_zeros() {
+    let mut filled = 0;
+    for shift in 0..8 {
+        let pixels: Vec<u8> = picture(104, 48, 1).iter().map(|sample| sample.rotate_left(shift)).collect();
+        let whole = encode(&pixels, 104, 48, ColorType::Luma, |_| ());
+        let last = whole.len() - 3;
+        for bits in 1..8 {
+            let mut zeros = whole.clone();
+            zeros[last] &= 0xff << bits;
+            // Otherwise some of them were data.
+            if zeros == whole || decode(&zeros, 100) != decode(&whole, 100) {
+                continue;
+            }
+            filled += 1;
+            for height in [48, 0] {
+                let sent = with_height(&zeros, height);
+                let (_, coded) = rewrite(&sent, 100, 104, |_| 48).expect("a picture");
+                assert!(coded == data(&zeros), "{shift} {bits} {height}");
+                let lines = decode(&sent, 100).expect("a picture").1;
+                assert!(lines == decode(&whole, 100).expect("a picture").1, "{shift} {bits} {height}");
+            }
+        }
+    }
+    assert!(filled > 0, "some picture does not end with a whole byte");
+}
+
+/// A picture, and then FF without an end. Counts what was asked for.
+struct Filled<'a>(&'a [u8], usize);
+
+impl ByteSource for Filled<'_> {
+    type Error = JpegError;
+
+    fn more(&mut self) -> Result<Option<Bytes>, JpegError> {
+        let first = std::mem::take(&mut self.0);
+        let chunk = if first.is_empty() { Bytes::from_static(&[0xff; 4096]) } else { Bytes::copy_from_slice(first) };
+        self.1 += chunk.len();
+        assert!(self.1 < 4 << 20, "it reads on for ever");
+        Ok(Some(chunk))
+    }
+}
+
+#[test]
+fn bytes_that_fill_up_before_a_marker_have_an_end() {
+    let whole = encode(&picture(104, 48, 3), 104, 48, ColorType::Rgb, |e| e.set_restart_interval(13));
+    let marker = whole.windows(2).position(|pair| pair == [0xff, 0xd2]).expect("a restart marker");
+    let filled = [&whole[..marker], &[0xff; 1000], &whole[marker..]].concat();
+    assert_eq!(decode(&filled, 100), decode(&whole, 100));
+    rewrite(&filled, 100, 104, |_| 48).expect("it passes");
+    let mut source = Filled(&whole[..marker], 0);
+    let mut rewriter = Rewriter::new(&mut source).expect("a head");
+    let error = loop {
+        match rewriter.next(&mut source) {
+            Ok(more) => assert!(more.is_some(), "it is no picture"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, JpegError::Damaged("it is filled up without an end"));
+}
+
+#[test]
+fn a_page_of_red_green_and_blue_passes_as_that_and_not_as_jfif() {
+    let mut whole = encode(&picture(104, 48, 3), 104, 48, ColorType::Ycbcr, |_| ());
+    let frame = height_at(&whole) + 5;
+    let scan = whole.windows(2).position(|pair| pair == [0xff, 0xda]).expect("a scan") + 5;
+    for (at, id) in b"RGB".iter().enumerate() {
+        (whole[frame + 3 * at], whole[scan + 2 * at]) = (*id, *id);
+    }
+    let (file, coded) = rewrite(&whole, 100, 104, |_| 48).expect("a picture");
+    assert!(coded == data(&whole));
+    assert_eq!(file[..18], *b"\xff\xd8\xff\xee\x00\x0eAdobe\x00\x64\0\0\0\0\0");
+    assert!(!file.windows(4).any(|four| four == b"JFIF"));
+    assert_eq!(decode(&file, 100), decode(&whole, 100));
+    let (_, lines) = decode(&file, 100).expect("a picture");
+    assert!(difference(&lines, &picture(104, 48, 3)).1 < 8.0, "what was put in, not taken for other colours");
+}
+
 #[test]
 fn a_picture_that_ends_early_is_refused_wherever_it_ends() {
     let bytes = encode(&picture(60, 40, 3), 60, 40, ColorType::Rgb, |_| ());

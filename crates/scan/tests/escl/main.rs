@@ -2,6 +2,7 @@
 //! is known, and cancels at every read.
 
 mod device;
+mod ends;
 mod models;
 
 use std::sync::Arc;
