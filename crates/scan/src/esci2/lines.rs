@@ -25,6 +25,8 @@ pub(super) struct Lines {
     sixteen_bits: bool,
     /// Lines that may come, and that came.
     asked: u32,
+    /// All of those must come.
+    height_is_known: bool,
     came: u32,
 }
 
@@ -59,8 +61,8 @@ impl Lines {
             return Err(ProtocolError::Width { expected, got: u32::MAX }.into());
         }
         let sixteen_bits = plan.page.pixels.bits_per_sample() == 16;
-        let (keep, asked) = (plan.page.bytes_per_line(), plan.area.height);
-        Ok(Lines { form, stride, line: line_bytes, keep, sixteen_bits, asked, came: 0 })
+        let (keep, asked, height_is_known) = (plan.page.bytes_per_line(), plan.area.height, plan.page.height.is_some());
+        Ok(Lines { form, stride, line: line_bytes, keep, sixteen_bits, asked, height_is_known, came: 0 })
     }
 
     /// The lines of the page that there are next; `None` behind the last.
@@ -79,7 +81,9 @@ impl Lines {
                     // What is behind the picture has no pixels, but the height comes with it.
                     while source.more()?.is_some() {}
                     let last = std::mem::take(held);
-                    break cut(last, self.stride, self.came, source.height())?;
+                    // Of a page of known height it says nothing: not every scanner counts there.
+                    let told = if self.height_is_known { Some(self.asked) } else { source.height() };
+                    break cut(last, self.stride, self.came, told)?;
                 }
             },
             Form::Raw(raw) => match raw.lines(self.stride, source)? {
@@ -154,7 +158,7 @@ pub(super) fn nearest_height(told: u32, lines: u32, row: u32) -> Result<u32, Pro
 
 /// The first `line` bytes of every `stride` bytes, cut or filled up with white to `keep` bytes.
 fn fit(lines: Bytes, stride: usize, line: usize, keep: usize) -> Bytes {
-    if keep == stride {
+    if keep == stride && keep <= line {
         return lines;
     }
     let mut all = Vec::with_capacity(lines.len() / stride * keep);
@@ -175,4 +179,72 @@ fn high_byte_first(lines: Bytes) -> Bytes {
 /// Bytes of the largest piece of a page that is handed on at once.
 pub(super) fn piece(pixels: Pixels, width: u32) -> usize {
     (128 * 1024 / pixels.bytes_per_line(width).max(1)).max(1) * pixels.bytes_per_line(width)
+}
+
+#[cfg(test)]
+mod tests {
+    use jpeg_encoder::{ColorType, Encoder};
+
+    use super::super::capabilities::COMPRESSION;
+    use super::super::capabilities::tests::m7050;
+    use super::*;
+
+    #[test]
+    fn what_is_behind_the_pixels_of_a_line_is_white_on_the_page_even_where_it_is_as_long_as_that() {
+        let lines = Bytes::from_static(&[1, 2, 77, 3, 4, 77]);
+        assert_eq!(fit(lines.clone(), 3, 2, 3), [1, 2, 0xff, 3, 4, 0xff][..]);
+        assert_eq!(fit(lines.clone(), 3, 3, 3), lines);
+        assert_eq!(fit(lines.clone(), 3, 2, 1), [1, 3][..]);
+        assert_eq!(fit(lines, 3, 2, 4), [1, 2, 0xff, 0xff, 3, 4, 0xff, 0xff][..]);
+    }
+
+    /// A JPEG, and the height that the scanner tells behind it.
+    struct Picture(Option<Bytes>, Option<u32>);
+
+    impl ByteSource for Picture {
+        type Error = ScanError;
+
+        fn more(&mut self) -> Result<Option<Bytes>, ScanError> {
+            Ok(self.0.take())
+        }
+    }
+
+    impl ImageSource for Picture {
+        fn height(&self) -> Option<u32> {
+            self.1
+        }
+    }
+
+    /// The lines of a page, or why there are none; and how many it should have.
+    fn page(source: &str, told: Option<u32>) -> (Result<u32, ScanError>, u32) {
+        let capabilities = m7050();
+        let mut options = capabilities.options();
+        let values = [("source", source), ("mode", "gray"), ("br-x", "50"), ("br-y", "50"), (COMPRESSION, "JPEG")];
+        options.set_all(values).expect("good options");
+        let plan = Plan::new(&capabilities, &options).expect("a page");
+        let (width, height) = (plan.area.width, plan.area.height);
+        let mut bytes = Vec::new();
+        let pixels = vec![90; (width * height) as usize];
+        Encoder::new(&mut bytes, 90).encode(&pixels, width as u16, height as u16, ColorType::Luma).expect("a picture");
+        let mut picture = Picture(Some(bytes.into()), told);
+        let mut count = || {
+            let mut lines = Lines::new(&plan, ImageStart { width, dummy: 0, height }, &mut picture)?;
+            let mut count = 0;
+            while let Some(next) = lines.next(&mut picture)? {
+                count += (next.len() / plan.page.bytes_per_line()) as u32;
+            }
+            Ok(count)
+        };
+        (count(), height)
+    }
+
+    #[test]
+    fn a_page_of_the_glass_has_all_its_lines_whatever_number_is_told_behind_it() {
+        for told in [None, Some(0), Some(3), Some(u32::MAX)] {
+            let (lines, height) = page("flatbed", told);
+            assert_eq!(lines.unwrap_or_else(|error| panic!("{told:?}: {error}")), height, "{told:?}");
+        }
+        let (lines, height) = page("automatic document feeder", Some(0));
+        assert!(matches!(lines, Err(ScanError::Protocol(ProtocolError::Endless))), "of {height}: {lines:?}");
+    }
 }
