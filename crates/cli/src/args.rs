@@ -90,7 +90,7 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct DeviceArg {
-    /// Name or stable id of the scanner, or a prefix of either; optional if there is only one
+    /// Name or stable id of the scanner, or the beginning of one (see usbscan(1)); optional if there is only one
     #[arg(value_name = "DEVICE")]
     pub device: Option<String>,
 }

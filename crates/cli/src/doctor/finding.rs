@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
+use usbscan_wire::printable;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -75,7 +76,8 @@ impl Report {
                 Level::Note => "note    ",
                 Level::Problem => "PROBLEM ",
             };
-            writeln!(out, "{mark} {}: {}", finding.check, finding.text)?;
+            // What a device calls itself is in there, too.
+            writeln!(out, "{mark} {}: {}", finding.check, printable(&finding.text, usize::MAX))?;
             for command in [&finding.fix, &finding.details].into_iter().flatten() {
                 writeln!(out, "             {command}")?;
             }
@@ -109,6 +111,15 @@ mod tests {
         let text = String::from_utf8(text).unwrap();
         assert!(text.lines().any(|line| line.trim() == "sudo usermod --append --groups scanner alice"), "{text}");
         assert!(text.contains("1 problem"), "{text}");
+    }
+
+    #[test]
+    fn no_control_character_of_a_device_reaches_the_terminal() {
+        let mut text = Vec::new();
+        let report = Report { findings: vec![Finding::ok("device 1-2", "Evil\u{1b}]0;x\u{7} V1\u{202e} (04b8:0001)")] };
+        report.write_text(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']) && text.contains("(04b8:0001)"), "{text:?}");
     }
 
     #[test]
