@@ -30,8 +30,8 @@ const char *libusb_error_name(int code);
 enum { BULK_IN = 0x81, BULK_OUT = 0x02, INTERRUPT_IN = 0x83 };
 /* Vendor requests of the loopback device. */
 enum { EVENT = 0x10, HALT = 0x11, COUNT = 0x12, HANG = 0x13, FORGET = 0x14, PATTERN = 0x15 };
-/* Milliseconds: what is over before anybody waits, and what no call takes. */
-enum { SHORT = 100, LONG = 20000 };
+/* Milliseconds: what is over soon, on an emulated machine too, and what no call takes. */
+enum { SHORT = 1000, LONG = 20000 };
 
 static inline void must(int is_so, const char *what)
 {
