@@ -68,7 +68,7 @@ pub trait Transport: Send {
 
     /// Asks whoever owns the scanner's port to bring it back to idle, by the abort sequence that is armed and, where that
     /// does not help, a port reset: for a driver that can't get in sync by itself. Comes back when that is over, however
-    /// it ended; nothing is armed then.
+    /// it ended; the sequence is armed anew then, for the job is not over.
     ///
     /// # Errors
     /// See [`TransportError`].
