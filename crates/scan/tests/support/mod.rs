@@ -18,7 +18,7 @@ use usbscan_scan::{Driver, Flow, PageFormat, PageSink, Progress, ScanError, Scan
 use usbscan_virtual::spec;
 
 pub use cable::{Bench, Cable};
-pub use expected::{expected, shows, without_padding};
+pub use expected::{expected, shows, shows_within, without_padding};
 pub use rig::{Read, Rig, When};
 
 /// A scanner as `--virtual` describes it, on the bench.
