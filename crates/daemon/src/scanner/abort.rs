@@ -36,6 +36,9 @@ const CLASS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Wrong answers of a scanner that was reset, until it is not asked any more: the first may be to half a command of before.
 const WRONG_ANSWERS: u32 = 3;
 
+/// A scanner that was reset, and that refuses a question at once, is asked again so much later.
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
+
 /// What a rung of the recovery came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -95,13 +98,19 @@ impl AbortContext<'_> {
             Err(failed) => failed,
         };
         // An answer may come late, but within the settle time; then it is asked again.
-        while !self.clock.is_silent(Instant::now()) && !self.clock.is_over(Instant::now()) {
-            let heard = report.drained;
-            if self.drain(self.read.clone(), self.drain_quiet, report).is_err() {
+        let has_reads = !self.reads().is_empty();
+        while has_reads && !self.clock.is_silent(Instant::now()) && !self.clock.is_over(Instant::now()) {
+            let (heard, began) = (report.drained, Instant::now());
+            if self.drain_all(report).is_err() {
                 break;
             }
-            if report.drained > heard && self.ask(verifying, report).is_ok() {
-                return Verdict::Verified;
+            if report.drained > heard {
+                if self.ask(verifying, report).is_ok() {
+                    return Verdict::Verified;
+                }
+            } else {
+                // A pipe that answers with a stall at once is no reason to ask it without a break.
+                self.pause(self.drain_quiet.saturating_sub(began.elapsed()));
             }
         }
         Verdict::Failed(failed)
@@ -127,6 +136,7 @@ impl AbortContext<'_> {
                 break;
             }
             is_second = true;
+            self.pause(BETWEEN_TRIES);
             verdict = self.verify(steps, report);
         }
         if is_second && verdict == Verdict::Verified {
@@ -168,7 +178,7 @@ impl AbortContext<'_> {
             return self.by_class(report);
         }
         set_method(report, "drain");
-        match self.drain(self.read.clone(), self.drain_quiet, report) {
+        match self.drain_all(report) {
             Ok(()) => Verdict::Unverified,
             Err(why) => Verdict::Failed(format!("drain: {why}")),
         }
@@ -176,14 +186,14 @@ impl AbortContext<'_> {
 
     /// Throws away what still comes; a scanner that sends without an end shows that to the next who reads.
     pub fn empty(&mut self, report: &mut AbortReport) {
-        let _ = self.drain(self.read.clone(), self.drain_quiet, report);
+        let _ = self.drain_all(report);
     }
 
     /// What the still image class offers. A device that refuses its requests is drained, and that is all.
     fn by_class(&mut self, report: &mut AbortReport) -> Verdict {
         set_method(report, "class");
         let cancel = self.class(CANCEL_REQUEST, Direction::Out, &CANCELLATION, 0);
-        if let Err(why) = self.drain(self.read.clone(), self.drain_quiet, report) {
+        if let Err(why) = self.drain_all(report) {
             return Verdict::Failed(format!("drain: {why}"));
         }
         match cancel.outcome {
@@ -331,6 +341,34 @@ impl AbortContext<'_> {
                     return result(outcome);
                 }
             }
+        }
+    }
+
+    /// The same with every pipe that the session reads from, the bound one first. Each is tried; the first failure is told.
+    fn drain_all(&mut self, report: &mut AbortReport) -> StepResult {
+        let mut all = Ok(());
+        for pipe in self.reads() {
+            all = all.and(self.drain(Some(pipe), self.drain_quiet, report));
+        }
+        all
+    }
+
+    /// The pipes that bytes of the job may still come from.
+    fn reads(&self) -> Vec<PipeHandle> {
+        let mut reads: Vec<PipeHandle> = Vec::new();
+        for pipe in self.pipes().filter(|pipe| pipe.role == Role::Read) {
+            if reads.iter().all(|known| known.address != pipe.address) {
+                reads.push(pipe.clone());
+            }
+        }
+        reads
+    }
+
+    /// Leaves the scanner alone for a while, at most until its silence counts. A daemon that begins to shut down ends that.
+    fn pause(&mut self, time: Duration) {
+        let time = self.clock.left_for(time, Instant::now());
+        if let Ok(at) = self.scanner.recovery.on_shutdown().recv_timeout(time) {
+            self.clock.stop_by(at);
         }
     }
 

@@ -12,7 +12,8 @@ use usbscan_usb::{
 };
 use usbscan_virtual::{Control, Descriptors, In, Loopback, Model, Out};
 use usbscan_wire::{
-    AbortStep, Answer, Command, ControlDirection, Faults, HexBytes, Pipe, RequestKind, RequestRecipient, Status,
+    AbortReport, AbortStep, Answer, Command, ControlDirection, Faults, HexBytes, Pipe, RequestKind, RequestRecipient,
+    Status,
 };
 
 /// The scanner's own interface, 0, has 0x81 and 0x02; interface 1 has 0x85 and 0x06, and in its setting 1 0x87, 0x08 and the
@@ -268,6 +269,34 @@ fn the_steps_that_a_dead_session_leaves_run_on_its_claimed_endpoints() {
     next.done(open("usbscan0"));
     next.done(claim(1, None));
     assert_eq!(next.done(read(0x85, 512)).payload[..], *b"sorry");
+}
+
+#[test]
+fn an_answer_that_comes_before_the_expected_one_on_a_claimed_endpoint_is_thrown_away() {
+    let (_rig, mut client) = opened();
+    client.done(claim(1, None));
+    let steps = vec![
+        AbortStep::Write { endpoint: Some(0x06), bytes: HexBytes(b"there".to_vec()), timeout: 1000 },
+        AbortStep::Read { endpoint: Some(0x85), length: 512, timeout: 10_000, expect: HexBytes(b"there".to_vec()) },
+    ];
+    client.done(Command::ArmAbort { steps, settle: Some(30_000) });
+    for _ in 0..3 {
+        assert_eq!(write(&mut client, 0x06, b"of the job").status, Status::Success);
+    }
+    let report: AbortReport = client.done(Command::CancelPending { device: None }).body().expect("a report");
+    assert_eq!((&*report.method, report.verified, report.failed_step), ("armed", true, None));
+}
+
+#[test]
+fn bytes_that_a_dead_session_left_on_a_claimed_endpoint_are_not_for_the_next() {
+    let (rig, mut client) = opened();
+    client.done(claim(1, None));
+    assert_eq!(write(&mut client, 0x06, b"of the dead").status, Status::Success);
+    drop(client);
+    let mut next = rig.client();
+    next.done(open("usbscan0"));
+    next.done(claim(1, None));
+    assert_echo(&mut next, 0x06, b"of the next");
 }
 
 /// A client that takes faults as libusb tells them.
