@@ -73,8 +73,8 @@ struct ScannerState {
     resets: usize,
     /// Cancels and resets of single pipes that are not over.
     pipe_cancels: usize,
-    /// Whose cancel or reset keeps other users out until its end, where the configuration lets nobody cancel theirs.
-    fenced_by: Option<Peer>,
+    /// Whose cancels or resets keep other users out until their end, where the configuration lets nobody cancel theirs.
+    fenced_by: Vec<Peer>,
     /// Sessions that disarm while the scanner is being brought to idle, and their answers, unless those were cancelled.
     disarming: Vec<(Arc<Session>, Option<Responder>)>,
     /// The session that used it last.

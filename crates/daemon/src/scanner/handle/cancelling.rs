@@ -195,19 +195,23 @@ impl ScannerState {
     /// Keeps whom this session may not cancel from beginning anything that it would cancel after all.
     fn fence(&mut self, by: &Session, policy: CancelPolicy) {
         if policy == CancelPolicy::SameUser {
-            self.fenced_by.get_or_insert_with(|| by.peer.clone());
+            // One of each user: what they may cancel is the same, and so there are no more than users.
+            let is_known = |known: &Peer| known.session == by.peer.session || known.is_same_user(&by.peer);
+            if !self.fenced_by.iter().any(is_known) {
+                self.fenced_by.push(by.peer.clone());
+            }
         }
     }
 
     /// Once nothing is cancelled any more.
     pub(super) fn end_fence(&mut self) {
         if !self.recovering && self.joined.is_none() && self.resets == 0 && self.pipe_cancels == 0 {
-            self.fenced_by = None;
+            self.fenced_by.clear();
         }
     }
 
     /// Whose cancel keeps this session from beginning anything.
     pub(super) fn fenced_out_by(&self, session: &Session) -> Option<Peer> {
-        self.fenced_by.clone().filter(|by| !CancelPolicy::SameUser.allows(by, &session.peer))
+        self.fenced_by.iter().find(|by| !CancelPolicy::SameUser.allows(by, &session.peer)).cloned()
     }
 }
