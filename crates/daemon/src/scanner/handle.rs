@@ -322,6 +322,11 @@ impl Scanner {
         }
     }
 
+    /// It has other pipes; what is wrong with it otherwise stays so.
+    pub fn set_pipes(&self, pipes: Vec<PipeHandle>) {
+        self.state.lock().pipes = pipes;
+    }
+
     pub fn claim_state(&self) -> ClaimState {
         self.state.lock().claim_state
     }

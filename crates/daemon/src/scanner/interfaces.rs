@@ -9,7 +9,6 @@ use crate::failure::Failure;
 use crate::pipe::orders::{PipeHandle, Role};
 use crate::scanner::function::{self, Function};
 use crate::scanner::halts::with_control_quiet;
-use crate::scanner::handle::ClaimState;
 use crate::scanner::supervisor::Supervisor;
 use crate::session::binding::Binding;
 use crate::session::handle::Session;
@@ -65,9 +64,30 @@ impl Supervisor {
             Some(claimed) => Ok(claimed.set_alternate(interface, alternate)?),
             None => Err(Failure::Gone { device }),
         });
+        if changed.is_err() && self.scanner.check().is_ok() {
+            self.bind_old_setting_again(session, interface);
+        }
         // The pipes of the old setting have ended, whether there is a new one or not.
         self.tell_pipes_again()?;
         changed
+    }
+
+    /// The device has refused another setting: the session has new pipes of the one that the interface is still in.
+    fn bind_old_setting_again(&mut self, session: &Arc<Session>, interface: InterfaceNumber) {
+        let Some(binding) = session.binding().filter(|binding| binding.has(interface)) else { return };
+        let pipes = match self.claimed.as_mut().map(|claimed| claimed.pipes_of(interface)) {
+            Some(Ok(pipes)) => pipes,
+            Some(Err(error)) => return log::warn!("{error}"),
+            None => return,
+        };
+        let mut binding = Binding::clone(&binding);
+        if interface == binding.interface {
+            bind_again(&mut binding, &pipes);
+        }
+        if let Some(claimed) = binding.claims.get_mut(&interface) {
+            *claimed = pipes;
+        }
+        session.rebind(binding);
     }
 
     /// Nobody else has the interface, and nothing is pending on its pipes.
@@ -193,7 +213,7 @@ impl Supervisor {
     /// Lets cancels reach the pipes that there are now.
     fn tell_pipes_again(&mut self) -> Result<(), Failure> {
         if let Some(claimed) = self.claimed.as_ref() {
-            self.scanner.set_claim_state(ClaimState::Claimed, claimed.handles());
+            self.scanner.set_pipes(claimed.handles());
         }
         Ok(())
     }

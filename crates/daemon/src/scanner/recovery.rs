@@ -444,7 +444,7 @@ impl Supervisor {
         };
         let (read, write) = (pipe(Role::Read)?, pipe(Role::Write)?);
         let (control, handles) = (claimed.control().clone(), claimed.handles());
-        scanner.set_claim_state(ClaimState::Claimed, handles);
+        scanner.set_pipes(handles);
         let interface = scanner.function().interface;
         Ok(Pipes { interface, control, read, write, event: None, claims: Vec::new() })
     }

@@ -186,7 +186,7 @@ impl Supervisor {
         let bound = bind(claimed, function, &chosen);
         let handles = claimed.handles();
         let control = claimed.control().clone();
-        self.scanner.set_claim_state(ClaimState::Claimed, handles);
+        self.scanner.set_pipes(handles);
         let [event, read, write] = bound.inspect_err(|_| self.release_later())?;
         self.scanner.attach(session);
         self.release_at = None;
