@@ -2,6 +2,7 @@
 
 use std::io::{BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use usbscan_daemon::{Config, Limits};
@@ -21,6 +22,13 @@ fn reads_are_right(client: &mut Client, rounds: usize) {
         let right = bytes.iter().enumerate().all(|(at, byte)| usize::from(*byte) == at % PERIOD);
         assert!(right, "the pattern, byte for byte");
     }
+}
+
+/// Those that measure the memory of the process take turns: the tests beside them are threads of it.
+static MEASURES: Mutex<()> = Mutex::new(());
+
+fn measure_alone() -> MutexGuard<'static, ()> {
+    MEASURES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn resident() -> u64 {
@@ -62,6 +70,7 @@ fn of_a_thousand_connections_at_once_as_many_as_the_limits_are_served_and_the_re
 
 #[test]
 fn payloads_that_never_come_cost_no_memory_and_stop_nobody() {
+    let _alone = measure_alone();
     let limits = Limits { connections: 128, connections_per_user: 64, ..Limits::default() };
     let rig = Rig::with(Config { limits, ..Config::default() }, &["loopback"]);
     let mut good = rig.open();
@@ -152,6 +161,7 @@ fn floods_of_cancels_from_many_harm_no_request_that_they_do_not_name() {
 
 #[test]
 fn readers_that_never_read_are_bounded_by_their_own_budget() {
+    let _alone = measure_alone();
     // Long enough that they are not simply ended.
     let config = Config { stall: DEADLINE, ..Config::default() };
     let rig = Rig::with(config, &["loopback", "loopback,serial=OTHER"]);
@@ -229,6 +239,7 @@ fn memory_whose_descriptor_a_client_keeps_goes_back_to_the_system_with_its_conne
 
 #[test]
 fn answers_that_nobody_reads_count_as_the_memory_that_they_are_and_all_come_in_the_end() {
+    let _alone = measure_alone();
     const EACH: u64 = 250;
     // They are not ended for that, however slow this machine is.
     let config = Config { stall: Duration::from_secs(3600), ..Config::default() };

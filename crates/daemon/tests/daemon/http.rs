@@ -89,7 +89,7 @@ fn a_job_that_only_its_response_names_is_deleted() {
     let response = response();
     let rig = Rig::new(&["loopback"]);
     let mut one = rig.open();
-    arm(&mut one, HttpFraming::Head, 50, Some("/eSCL"));
+    arm(&mut one, HttpFraming::Head, 2000, Some("/eSCL"));
     one.write_all(&response);
     // The loopback answers DELETE with itself, which is no response; so the next rung drains what the last step has written.
     let delete = usbscan_escl::http::Request::delete("/eSCL/ScanJobs/7").expect("a path").to_bytes();
