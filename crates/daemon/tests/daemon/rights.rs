@@ -70,6 +70,7 @@ fn rows(alice: u64, read: u64) -> Vec<Row> {
         row(Command::Version {}, all(Done)),
         row(Command::List { device: None, descriptors: true }, all(Done)),
         row(Command::Status { device: None }, all(Done)),
+        row(Command::EsclQuirks { model: None }, all(Done)),
         after(Command::Close {}, open("usbscan0"), [Done; 6]),
         row(claim(None), all(Done)),
         // In a setting that it is in already; another one can't be chosen, nor the same anew, while two have the interface.
