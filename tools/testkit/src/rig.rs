@@ -115,7 +115,8 @@ impl Client {
         let (answers, events, order) = (VecDeque::new(), VecDeque::new(), Vec::new());
         let mut client = Client { stream, reader, shared: None, session: 0, next_id: 1, answers, events, order };
         match client.event() {
-            Event::Hello { session, .. } => client.session = session,
+            // No two sessions of a daemon have requests of one number: what is waited for is nobody else's.
+            Event::Hello { session, .. } => (client.session, client.next_id) = (session, session * 10_000 + 1),
             other => panic!("the daemon speaks first: {other:?}"),
         }
         client

@@ -101,7 +101,7 @@ pub(crate) fn dispatch(core: &Core, session: &Arc<Session>, responder: Responder
 pub(crate) fn bytes_held(request: &Request) -> u64 {
     let asked_for = match request.command {
         // What lies in shared memory is counted with that.
-        Command::Read { endpoint: None, offset: None, length, .. } => u64::from(length).min(PAYLOAD_LIMIT as u64),
+        Command::Read { offset: None, length, .. } => u64::from(length).min(PAYLOAD_LIMIT as u64),
         Command::ReadCapture {} => PAYLOAD_LIMIT as u64,
         Command::UsbRequest { length, .. } | Command::ReadRegisters { length, .. } => u64::from(length),
         _ => 0,

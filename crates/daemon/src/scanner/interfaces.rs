@@ -37,10 +37,17 @@ impl Supervisor {
         let is_again = binding.claims.contains_key(&interface);
         let present = self.claim()?.take(interface)?;
         let wanted = alternate.unwrap_or(present);
-        if wanted != present || (is_again && alternate.is_some()) {
-            self.change_setting(session, interface, wanted)?;
-        }
-        let pipes = self.claim()?.pipes_of(interface)?;
+        let changes = wanted != present || (is_again && alternate.is_some());
+        let changed = if changes { self.change_setting(session, interface, wanted) } else { Ok(()) };
+        let pipes = match changed.and_then(|()| Ok(self.claim()?.pipes_of(interface)?)) {
+            Ok(pipes) => pipes,
+            // It has been taken from its kernel driver, and nobody has it.
+            Err(failure) if !is_again => {
+                self.give_back_soon(session, interface);
+                return Err(failure);
+            }
+            Err(failure) => return Err(failure),
+        };
         let mut binding = Binding::clone(&binding);
         if interface == binding.interface {
             bind_again(&mut binding, &pipes);
@@ -126,24 +133,26 @@ impl Supervisor {
         if is_last {
             session.disarm();
         }
-        match self.scanner.lock_holder().is_some_and(|holder| holder != session.id()) {
-            true => {
-                self.given_back.insert(interface);
-                Ok(())
-            }
-            false => self.give_back_if_unused(interface),
-        }
+        self.give_back_soon(session, interface);
+        Ok(())
+    }
+
+    /// Gives it back if nobody has it: now, or when that can be done.
+    fn give_back_soon(&mut self, session: &Session, interface: InterfaceNumber) {
+        self.given_back.insert(interface);
+        self.give_back_unused(Some(session.id()));
     }
 
     /// Gives back what sessions have let go. It may go over the wire, so while another session than this one has the lock that waits
-    /// for the end of that.
+    /// for the end of that. What can't be given back now (somebody's control request is pending) is tried again the next time.
     pub(super) fn give_back_unused(&mut self, by: Option<u64>) {
         if self.given_back.is_empty() || self.scanner.lock_holder().is_some_and(|holder| Some(holder) != by) {
             return;
         }
         for interface in std::mem::take(&mut self.given_back) {
             if let Err(failure) = self.give_back_if_unused(interface) {
-                log::warn!("{failure}");
+                log::info!("interface {} is given back later: {failure}", interface.0);
+                self.given_back.insert(interface);
             }
         }
     }

@@ -427,6 +427,25 @@ fn while_another_has_the_lock_no_setting_is_changed_and_no_interface_given_back(
 }
 
 #[test]
+fn a_claim_that_fails_leaves_the_interface_to_other_programs() {
+    let (rig, mut holder) = opened();
+    let location = rig.bus.list().expect("a list")[0].location.clone();
+    let mut other = rig.client();
+    other.done(open("usbscan0"));
+    holder.done(lock());
+    assert_eq!(other.call(claim(1, Some(1))).status, Status::Busy, "its setting would change");
+    holder.done(Command::Unlock {});
+    rig.bus.set_holder(&location, InterfaceNumber(1), Some(Holder::Program { pid: 4711, name: "cupsd".to_owned() }));
+    other.until(|other| match other.call(claim(1, None)).message {
+        Some(words) if words.contains("cupsd") => Ok(()),
+        given => {
+            other.call(release(1));
+            Err(format!("{given:?}"))
+        }
+    });
+}
+
+#[test]
 fn an_interface_in_a_setting_that_another_has_chosen_is_not_opened_in_it() {
     let (rig, mut one) = opened();
     one.done(claim(1, Some(1)));

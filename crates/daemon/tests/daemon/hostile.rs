@@ -240,7 +240,7 @@ fn memory_whose_descriptor_a_client_keeps_goes_back_to_the_system_with_its_conne
 #[test]
 fn answers_that_nobody_reads_count_as_the_memory_that_they_are_and_all_come_in_the_end() {
     let _alone = measure_alone();
-    const EACH: u64 = 250;
+    const EACH: usize = 250;
     // They are not ended for that, however slow this machine is.
     let config = Config { stall: Duration::from_secs(3600), ..Config::default() };
     let scanners: Vec<String> = (0..60).map(|number| format!("loopback,serial=WITH-A-LONG-NAME-{number:03}")).collect();
@@ -249,17 +249,16 @@ fn answers_that_nobody_reads_count_as_the_memory_that_they_are_and_all_come_in_t
     reads_are_right(&mut good, 1);
     let before = resident();
     let mut deaf: Vec<Client> = (0..9).map(|_| rig.client()).collect();
-    for client in &mut deaf {
-        for _ in 0..EACH {
-            client.send(Command::Status { device: None });
-        }
-    }
+    let sent: Vec<Vec<u64>> = deaf
+        .iter_mut()
+        .map(|client| (0..EACH).map(|_| client.send(Command::Status { device: None })).collect())
+        .collect();
     reads_are_right(&mut good, 4);
     let grown = resident().saturating_sub(before);
     assert!(grown < 48 << 20, "{grown} bytes for answers that nobody reads");
     // None of them was closed for what the others had.
-    for client in &mut deaf {
-        for id in 1..=EACH {
+    for (client, sent) in deaf.iter_mut().zip(sent) {
+        for id in sent {
             let status = client.answer(id).status;
             assert!(matches!(status, Status::Success | Status::InsufficientResources), "{status:?}");
         }

@@ -49,6 +49,19 @@ fn at_the_limit_of_all_requests_together_cancels_are_taken_all_the_same() {
 }
 
 #[test]
+fn the_bytes_of_a_read_count_however_its_pipe_is_named() {
+    for endpoint in [None, Some(0x81)] {
+        let rig = limited(Limits { bytes: 1024, ..Limits::default() });
+        let mut client = rig.open();
+        let read = Command::Read { endpoint, offset: None, length: 1024, return_partial: false, timeout: None };
+        let pending = client.send(read.clone());
+        client.until_pending(&[(pending, "in-flight")]);
+        assert_eq!(client.call(read).status, Status::InsufficientResources, "{endpoint:?}");
+        client.done(Command::CancelRequest { request: pending, session: None });
+    }
+}
+
+#[test]
 fn more_cancels_than_there_may_be_are_answered_one_and_all() {
     let rig = limited(Limits { requests: 4, ..Limits::default() });
     let mut client = rig.open();
