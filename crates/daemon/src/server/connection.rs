@@ -3,7 +3,7 @@
 
 use std::io::{self, BufReader};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{JoinHandle, Scope};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -32,10 +32,20 @@ const UNREAD: usize = 1 << 20;
 /// Headers are short, and what is longer is read right to where it belongs.
 const READ_AHEAD: usize = 4096;
 
-/// Serves a connection until its end. Runs on the reader thread.
-pub(crate) fn serve(core: &Core, stream: UnixStream, number: u64, user: Option<UserId>) {
+/// Serves a connection until its end. Runs on the reader thread. `session` tells whoever started that of the session, which is
+/// there for longer than it is listed: until its last answer is on the socket.
+pub(crate) fn serve(
+    core: &Core,
+    stream: UnixStream,
+    number: u64,
+    user: Option<UserId>,
+    session: &OnceLock<Weak<Session>>,
+) {
     match Connection::new(core, stream, number, user) {
-        Ok(connection) => connection.run(),
+        Ok(connection) => {
+            let _ = session.set(Arc::downgrade(&connection.session));
+            connection.run();
+        }
         Err(error) => log::error!("session {number}: {error}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use crate::dispatch::core::Core;
 use crate::failure::UserId;
 use crate::server::connection;
 use crate::server::listener::Listener;
+use crate::session::handle::Session;
 
 /// What closing the scanners takes of the time that a shutdown has.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -22,9 +23,17 @@ const CLOSING: Duration = Duration::from_secs(2);
 struct ConnectionThread {
     thread: JoinHandle<()>,
     ended: Receiver<()>,
+    /// Set once it has begun.
+    session: Arc<OnceLock<Weak<Session>>>,
 }
 
 impl ConnectionThread {
+    fn hang_up(&self) {
+        if let Some(session) = self.session.get().and_then(Weak::upgrade) {
+            session.hang_up();
+        }
+    }
+
     fn join(self, deadline: Instant) -> bool {
         // Nothing is ever sent: the thread drops its end of the channel.
         if self.ended.recv_deadline(deadline) == Err(RecvTimeoutError::Timeout) {
@@ -110,7 +119,7 @@ impl Connections {
         let patience = now + deadline.saturating_duration_since(now) / 2;
         let late: Vec<ConnectionThread> =
             connections.into_iter().filter_map(|one| join_or_keep(one, patience)).collect();
-        self.core.sessions.all().iter().for_each(|session| session.hang_up());
+        late.iter().for_each(ConnectionThread::hang_up);
         let stuck = late.into_iter().filter_map(|one| (!one.join(deadline)).then_some(())).count();
         if stuck > 0 {
             log::error!("{stuck} sessions did not end in time");
@@ -138,12 +147,14 @@ fn serve(
 ) -> io::Result<()> {
     let (alive, ended) = bounded(0);
     let (core, number) = (core.clone(), core.session_number());
+    let session = Arc::new(OnceLock::new());
+    let told = session.clone();
     let thread = std::thread::Builder::new().name(format!("session {number}")).spawn(move || {
-        connection::serve(&core, stream, number, user);
+        connection::serve(&core, stream, number, user, &told);
         drop(alive);
     })?;
     let mut connections = connections.lock();
     connections.retain(|connection| !connection.thread.is_finished());
-    connections.push(ConnectionThread { thread, ended });
+    connections.push(ConnectionThread { thread, ended, session });
     Ok(())
 }
