@@ -4,9 +4,9 @@
 
 mod pcapng;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -307,27 +307,49 @@ fn now() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The right to one capture of all that there may be. Dropping it gives it back.
+/// The captures that there are: each user's.
+pub(crate) type CaptureCounts = Mutex<HashMap<Option<u32>, usize>>;
+
+/// The right to one capture of all that there may be, and of those that its user may have. Dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct CapturePermit(Arc<AtomicUsize>);
+pub(crate) struct CapturePermit {
+    counts: Arc<CaptureCounts>,
+    uid: Option<u32>,
+}
 
 impl CapturePermit {
-    /// One more, if there are not `most` already.
+    /// One more, if there are not `most` already, nor `most_of_user` of this user.
     ///
     /// # Errors
-    /// [`Limit::Captures`].
-    pub fn take(count: &Arc<AtomicUsize>, most: usize) -> Result<CapturePermit, Failure> {
-        let more = |count: usize| (count < most).then_some(count + 1);
-        match count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
-            Ok(_) => Ok(CapturePermit(count.clone())),
-            Err(_) => Err(Failure::Limit(Limit::Captures(most))),
+    /// [`Limit::Captures`], [`Limit::UserCaptures`].
+    pub fn take(
+        counts: &Arc<CaptureCounts>,
+        uid: Option<u32>,
+        most: usize,
+        most_of_user: usize,
+    ) -> Result<CapturePermit, Failure> {
+        let mut all = counts.lock();
+        if all.values().sum::<usize>() >= most {
+            return Err(Failure::Limit(Limit::Captures(most)));
         }
+        let of_user = all.entry(uid).or_default();
+        if *of_user >= most_of_user {
+            return Err(Failure::Limit(Limit::UserCaptures(most_of_user)));
+        }
+        *of_user += 1;
+        drop(all);
+        Ok(CapturePermit { counts: counts.clone(), uid })
     }
 }
 
 impl Drop for CapturePermit {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut all = self.counts.lock();
+        let of_user = all.entry(self.uid).or_default();
+        *of_user = of_user.saturating_sub(1);
+        if *of_user == 0 {
+            all.remove(&self.uid);
+        }
     }
 }
 
@@ -392,9 +414,23 @@ mod tests {
     const ALICE: Option<u32> = Some(654_321);
     const BOB: Option<u32> = Some(654_322);
 
+    #[test]
+    fn a_user_has_his_share_of_the_captures_and_gets_it_back() {
+        let counts: Arc<CaptureCounts> = Arc::default();
+        let take = |uid| CapturePermit::take(&counts, uid, 3, 2);
+        let (first, second) = (take(ALICE).expect("one"), take(ALICE).expect("two"));
+        assert!(matches!(take(ALICE), Err(Failure::Limit(Limit::UserCaptures(2)))));
+        let of_bob = take(BOB).expect("the third");
+        assert!(matches!(take(BOB), Err(Failure::Limit(Limit::Captures(3)))), "there are no more of them");
+        drop((first, of_bob));
+        assert!(take(ALICE).is_ok());
+        drop(second);
+        assert!(counts.lock().is_empty(), "nobody is remembered who has none");
+    }
+
     fn capture_of(uid: Option<u32>) -> (Tap, Arc<Capture>) {
         let taps: Arc<Taps> = Arc::default();
-        let permit = CapturePermit::take(&Arc::default(), 1).unwrap();
+        let permit = CapturePermit::take(&Arc::default(), uid, 1, 1).unwrap();
         let capture = Capture::new(uid, 1 << 20, permit);
         taps.captures.lock().push(capture.clone());
         taps.any.store(true, Ordering::Relaxed);

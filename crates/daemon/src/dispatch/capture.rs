@@ -6,10 +6,10 @@ use usbscan_wire::CaptureBody;
 
 use super::Handler;
 use crate::capture::{Capture, CapturePermit};
-use crate::failure::{Failure, Limit};
+use crate::failure::Failure;
 use crate::payload::Payload;
 use crate::reply::responder::Responder;
-use crate::session::handle::{OwnCapture, RequestLocation, Session};
+use crate::session::handle::{OwnCapture, RequestLocation};
 use crate::session::list::share_of_one_user;
 
 impl Handler<'_> {
@@ -19,13 +19,9 @@ impl Handler<'_> {
         }
         let scanner = or_fail!(responder, self.core.registry.find(device));
         let limits = self.core.configured.now().limits;
-        let permit = or_fail!(responder, CapturePermit::take(&self.core.captures, limits.captures));
         let most_of_user = share_of_one_user(limits.captures);
-        let sessions = self.core.sessions.all();
-        let is_of_user = |other: &&Arc<Session>| other.peer.uid == self.session.peer.uid && other.capturing().is_some();
-        if sessions.iter().filter(is_of_user).count() >= most_of_user {
-            return responder.fail(&Failure::Limit(Limit::UserCaptures(most_of_user)));
-        }
+        let permit = CapturePermit::take(&self.core.captures, self.session.peer.uid, limits.captures, most_of_user);
+        let permit = or_fail!(responder, permit);
         let capture = Capture::new(self.session.peer.uid, limits.capture_bytes, permit);
         self.session.log(format_args!("captures what goes over the pipes of {}", scanner.name));
         scanner.taps.begin(capture.clone(), &scanner.info());

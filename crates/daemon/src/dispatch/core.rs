@@ -1,8 +1,9 @@
 //! What every connection's threads share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::capture::CaptureCounts;
 use crate::config::Configured;
 use crate::reply::budget::GlobalBudget;
 use crate::scanner::registry::Scanners;
@@ -19,7 +20,7 @@ pub(crate) struct Core {
     /// What all of them have outstanding.
     pub global_budget: Arc<GlobalBudget>,
     /// How many captures are under way.
-    pub captures: Arc<AtomicUsize>,
+    pub captures: Arc<CaptureCounts>,
     next_session: AtomicU64,
     ending: AtomicBool,
 }

@@ -79,7 +79,7 @@ impl Claimed {
                     return Ok(());
                 }
                 Err(error) if matches!(error.kind, ErrorKind::Busy(_)) => {
-                    log::info!("{error}");
+                    log::debug!("{error}");
                     busy.get_or_insert(error);
                 }
                 Err(error) => return Err(error),

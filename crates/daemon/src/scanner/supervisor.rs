@@ -60,6 +60,7 @@ impl SupervisorHandle {
             scanner: scanner.clone(),
             environment,
             claimed: None,
+            not_opened: None,
             given_back: BTreeSet::new(),
             returned_pipes: 0,
             release_at: None,
@@ -95,6 +96,8 @@ pub(super) struct Supervisor {
     pub scanner: Arc<Scanner>,
     pub environment: Environment,
     pub claimed: Option<Claimed>,
+    /// Why it could not be opened when that was last tried, as the log has it. Clients may try as often as they like.
+    not_opened: Option<String>,
     /// Interfaces that sessions have let go, and that are still ours.
     pub given_back: BTreeSet<InterfaceNumber>,
     /// Pipes that have nothing in flight any more, after a disconnect or while host-stuck.
@@ -241,7 +244,11 @@ impl Supervisor {
     fn open(&mut self) -> Result<Claimed, Failure> {
         let opened = Claimed::open(&self.scanner, self.environment.configured.now().pipes());
         let claimed = opened.map_err(|error| {
-            log::info!("{error}");
+            let why = error.to_string();
+            if self.not_opened.as_ref() != Some(&why) {
+                log::info!("{why}");
+                self.not_opened = Some(why);
+            }
             let in_use = matches!(error.kind, ErrorKind::Busy(_)).then(|| error.to_string());
             self.scanner.set_in_use(in_use);
             Failure::Usb(error)
