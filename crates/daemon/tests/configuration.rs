@@ -116,11 +116,16 @@ fn the_pages_examples_of_models_are_understood() {
     let (_, section) = page.split_once(".SH MODELS").expect("the section on models");
     let blocks = section.split(".EX\n").skip(1).map(|block| block.split_once(".EE").expect("its end").0);
     let examples: Vec<&str> = blocks.filter(|block| block.contains("[[")).collect();
-    assert_eq!(examples.len(), 3, "one of ours, one of SANE's, and a list");
+    assert_eq!(examples.len(), 4, "one of ours, one of SANE's, a list, and one that speaks eSCL");
     for example in examples {
         let folder = Folder::new();
         fs::write(folder.path("models/mine.toml"), example.replace("\\-", "-")).unwrap();
         let config = folder.read("models = @MODELS@").unwrap_or_else(|error| panic!("{error}\n{example}"));
+        if example.contains("[[escl]]") {
+            let quirks = config.models.escl_quirks(&["Brother MFC-1234"], &mut |_, _, _| {});
+            assert!(quirks.pause_between_pages, "{example}");
+            continue;
+        }
         assert!(config.models.models().any(|model| model.source.ends_with("mine.toml")), "{example}");
     }
 }
