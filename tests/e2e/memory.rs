@@ -26,13 +26,17 @@ fn a_page_of_100_megabytes_takes_neither_program_more_than_24_mib() {
     let length = 4961 * 7016 * 3;
     let read = std::io::copy(&mut page.by_ref().take(length - HELD_BACK), &mut std::io::sink());
     assert_eq!(read.expect("nearly all of the page"), length - HELD_BACK);
+    assert_both_stayed_small(&rig, &program);
+    std::io::copy(&mut page, &mut std::io::sink()).expect("the rest");
+    assert_eq!(program.end().code, Some(0));
+}
+
+fn assert_both_stayed_small(rig: &Rig, program: &Program) {
     for (name, pid) in [("usbscan", program.pid()), ("usbscand", rig.daemon_pid())] {
         let peak = peak(pid);
         println!("{name} had {} KiB at most", peak >> 10);
         assert!(peak < MOST, "{name} had {peak} bytes at most");
     }
-    std::io::copy(&mut page, &mut std::io::sink()).expect("the rest");
-    assert_eq!(program.end().code, Some(0));
 }
 
 /// Scans a page to a file and asks for the program's peak when the page is written and it waits for the next one.
@@ -74,11 +78,7 @@ fn an_a3_page_of_70_megabytes_whose_height_nobody_knows_takes_neither_program_mo
     // A PNG begins with its height. It goes to a pipe, so usbscan lives as long as that is not read.
     let (program, mut page) = Program::start_unread(&mut rig.usbscan(&scan));
     page.read_exact(&mut [0; 4096]).expect("the page begins");
-    for (name, pid) in [("usbscan", program.pid()), ("usbscand", rig.daemon_pid())] {
-        let peak = peak(pid);
-        println!("{name} had {} KiB at most", peak >> 10);
-        assert!(peak < MOST, "{name} had {peak} bytes at most");
-    }
+    assert_both_stayed_small(&rig, &program);
     std::io::copy(&mut page, &mut std::io::sink()).expect("the rest");
     assert_eq!(program.end().code, Some(0));
 }

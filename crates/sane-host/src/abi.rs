@@ -1,5 +1,6 @@
 //! SANE's C interface as one reads it, from the SANE standard, version 1: every enum is the integer that C has, since what a
-//! backend says need not be one of the enum's values.
+//! backend says need not be one of the enum's values. The SANE backend has the same interface from its other side, with enums for
+//! what it gives itself: two crates that share no more than these layouts, which the standard fixes.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 

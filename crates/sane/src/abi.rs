@@ -1,5 +1,5 @@
 //! The C side of SANE 1.0: its types, constants and struct layouts, as the public standard gives them (sections 4.2 to
-//! 4.4). tests/sane_abi.rs holds every size and offset against Debian's header. No code here, only shapes.
+//! 4.4). tests/sane/abi.rs holds every size and offset against Debian's header. No code here, only shapes.
 //!
 //! C enums are integers here, because what an application passes need not be one of the enum's values.
 
